@@ -1,0 +1,293 @@
+"""Configuration: one frozen dataclass per stage, one field per parameter.
+
+A field states its default, range, unit and meaning once; the YAML loader, the ROS parameters and the
+parameter table in the docs are derived from it. `config/fusion.yaml` is a ROS parameter file and is
+read by `load_config` as it is, so a robot and a desk replay share it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_origin, get_type_hints
+
+import yaml
+
+from ivfusion_ros.errors import ConfigError
+
+
+def parameter(
+    default: Any,
+    description: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] = (),
+    live: bool = False,
+) -> Any:
+    """Declare a parameter.
+
+    minimum and maximum are inclusive; choices limit a string; live says that the parameter can change
+    while the node is active (others take effect at the next configure).
+    """
+    metadata = dict(description=description, minimum=minimum, maximum=maximum, choices=choices, live=live)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class PairingConfig:
+    """Which thermal and RGB frames belong together."""
+
+    max_skew_ms: float = parameter(
+        25.0, "largest distance in time within a pair, ms", minimum=0.0, maximum=1000.0, live=True
+    )
+    thermal_time_offset_ms: float = parameter(
+        0.0,
+        "added to thermal stamps before pairing, ms: the constant offset between the clocks",
+        minimum=-10000.0,
+        maximum=10000.0,
+        live=True,
+    )
+    queue_size: int = parameter(
+        30, "frames kept per camera while waiting for a partner", minimum=1, maximum=1000
+    )
+    reset_after_ms: float = parameter(
+        500.0,
+        "a stamp further back than this is a restart (looped bag, clock reset), not a late frame, ms",
+        minimum=1.0,
+        maximum=60000.0,
+    )
+
+
+@dataclass(frozen=True)
+class ThermalConfig:
+    """How thermal counts become 8 bit grey."""
+
+    scaling: str = parameter(
+        "percentile",
+        "percentile: stretch between smoothed percentiles; fixed: between range_min and range_max in "
+        "counts; radiometric: counts to kelvin by kelvin_per_count and kelvin_offset, then between "
+        "range_min and range_max in kelvin. Percentile applies to 16-bit input only",
+        choices=("percentile", "fixed", "radiometric"),
+        live=True,
+    )
+    percentile_low: float = parameter(
+        0.5, "share of the coldest pixels mapped to black, %", minimum=0.0, maximum=49.0, live=True
+    )
+    percentile_high: float = parameter(
+        99.5, "percentile mapped to white, %", minimum=51.0, maximum=100.0, live=True
+    )
+    smoothing_s: float = parameter(
+        0.7, "time constant of the stretch; 0 follows each frame, s", minimum=0.0, maximum=60.0, live=True
+    )
+    min_span: float = parameter(
+        64.0,
+        "smallest span of the stretch in counts, so that a flat scene's noise is not blown up",
+        minimum=1.0,
+        maximum=65535.0,
+        live=True,
+    )
+    range_min: float = parameter(
+        0.0, "black, in counts (fixed) or kelvin (radiometric)", minimum=0.0, maximum=65535.0, live=True
+    )
+    range_max: float = parameter(
+        65535.0, "white, in counts (fixed) or kelvin (radiometric)", minimum=0.0, maximum=65535.0, live=True
+    )
+    kelvin_per_count: float = parameter(
+        0.01, "radiometric scale, K per count", minimum=1e-6, maximum=100.0, live=True
+    )
+    kelvin_offset: float = parameter(
+        0.0, "radiometric offset, K", minimum=-1000.0, maximum=1000.0, live=True
+    )
+    polarity: str = parameter(
+        "white_hot", "whether hot is bright in the input", choices=("white_hot", "black_hot"), live=True
+    )
+
+
+@dataclass(frozen=True)
+class RegistrationConfig:
+    """How thermal pixels reach the RGB view."""
+
+    calibration: str = parameter(
+        "", "calibration YAML; empty: the images are registered, only scaled to the RGB size"
+    )
+
+
+@dataclass(frozen=True)
+class FusionConfig:
+    """The fusion network and what runs it."""
+
+    model: str = parameter("refinefuse", "name in models/models.yaml or path of an ONNX file")
+    backend: str = parameter("auto", "onnxruntime, openvino or torch; auto takes the fastest one installed")
+    precision: str = parameter(
+        "auto",
+        "auto: the backend's fastest (bf16 where the CPU has it); f32: reference arithmetic",
+        choices=("auto", "f32"),
+    )
+    threads: int = parameter(0, "CPU threads of the backend; 0: all cores", minimum=0, maximum=256)
+
+
+@dataclass(frozen=True)
+class DetectionConfig:
+    """The YOLOv5 detector on the fused image."""
+
+    model: str = parameter(
+        "auto",
+        "name in models/models.yaml or path of an ONNX file; auto: the shipped detector if there is "
+        "one, else fusion only; empty: fusion only",
+    )
+    backend: str = parameter("auto", "onnxruntime, openvino or torch; auto takes the fastest one installed")
+    precision: str = parameter("auto", "as fusion.precision", choices=("auto", "f32"))
+    threads: int = parameter(0, "CPU threads of the backend; 0: all cores", minimum=0, maximum=256)
+    confidence: float = parameter(
+        0.25, "lowest score that is reported", minimum=0.0, maximum=1.0, live=True
+    )
+    iou: float = parameter(
+        0.45, "overlap from which two boxes of a class are one", minimum=0.0, maximum=1.0, live=True
+    )
+    max_detections: int = parameter(
+        100, "most objects reported per image", minimum=1, maximum=10000, live=True
+    )
+    classes: tuple[str, ...] = parameter((), "class names to report; empty: all", live=True)
+    class_names: str = parameter(
+        "", "YAML with `names:` for a model whose metadata has none (list or id: name)"
+    )
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """Everything that decides what comes out for given frames."""
+
+    pairing: PairingConfig = field(default_factory=PairingConfig)
+    thermal: ThermalConfig = field(default_factory=ThermalConfig)
+    registration: RegistrationConfig = field(default_factory=RegistrationConfig)
+    fusion: FusionConfig = field(default_factory=FusionConfig)
+    detection: DetectionConfig = field(default_factory=DetectionConfig)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a config class, as the YAML loader and ROS see it."""
+
+    name: str
+    """dotted, e.g. pairing.max_skew_ms"""
+    type: type
+    """bool, int, float, str or tuple (of str)"""
+    default: Any
+    description: str
+    minimum: float | None
+    maximum: float | None
+    choices: tuple[str, ...]
+    live: bool
+
+
+def iter_parameters(config_class: type = PipelineConfig, prefix: str = "") -> Iterator[Parameter]:
+    """All parameters of a config class in declaration order, nested classes with dotted names."""
+    hints = get_type_hints(config_class)
+    for item in dataclasses.fields(config_class):
+        kind = hints[item.name]
+        if dataclasses.is_dataclass(kind):
+            yield from iter_parameters(kind, f"{prefix}{item.name}.")
+            continue
+        yield Parameter(prefix + item.name, get_origin(kind) or kind, item.default, **item.metadata)
+
+
+def make_config(values: Mapping[str, Any], source: str = "config") -> PipelineConfig:
+    """Build a config from dotted names or nested mappings; unknown names are errors.
+
+    source names the origin in errors. Raises ConfigError.
+    """
+    flat = dict(_flatten(values))
+    parameters = {item.name: item for item in iter_parameters()}
+    for name in flat:
+        if name not in parameters:
+            close = difflib.get_close_matches(name, parameters, 1)
+            hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(parameters)}"
+            raise ConfigError(f"{source}: unknown parameter {name}; {hint}")
+    checked = {name: _check(parameters[name], value, source) for name, value in flat.items()}
+    sections = {}
+    for section in dataclasses.fields(PipelineConfig):
+        start = section.name + "."
+        own = {name[len(start) :]: value for name, value in checked.items() if name.startswith(start)}
+        sections[section.name] = get_type_hints(PipelineConfig)[section.name](**own)
+    config = PipelineConfig(**sections)
+    if config.thermal.range_max <= config.thermal.range_min:
+        raise ConfigError(
+            f"{source}: thermal.range_max is {config.thermal.range_max}, must be above "
+            f"thermal.range_min, {config.thermal.range_min}"
+        )
+    return config
+
+
+def load_config(path: str | Path | None, overrides: Mapping[str, Any] | None = None) -> PipelineConfig:
+    """Read a YAML file, plain or a ROS parameter file (`/**: ros__parameters:`), and apply overrides.
+
+    overrides: dotted names to values, taken over the file's. Raises ConfigError.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        values.update(_flatten(_strip_ros_envelope(read_yaml(path), str(path))))
+    values.update(overrides or {})
+    return make_config(values, str(path) if path is not None else "options")
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """A YAML file whose top is a mapping (an empty file is an empty one). Raises ConfigError."""
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds a {type(content).__name__}, expected `name: value` lines")
+    return content
+
+
+def _strip_ros_envelope(content: dict[str, Any], source: str) -> dict[str, Any]:
+    nodes = [node for node in content.values() if isinstance(node, dict) and "ros__parameters" in node]
+    if not nodes:
+        return content
+    if len(content) != 1:
+        raise ConfigError(
+            f"{source} has parameters of {len(content)} nodes ({', '.join(map(str, content))}); "
+            "expected one node, or /**"
+        )
+    parameters = nodes[0]["ros__parameters"]
+    if not isinstance(parameters, dict):
+        raise ConfigError(f"{source}: ros__parameters is empty or no mapping")
+    # Node-only parameters (topics, timeouts) mean nothing at a desk.
+    return {name: value for name, value in parameters.items() if name not in ("node", "use_sim_time")}
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _check(item: Parameter, value: Any, source: str) -> Any:
+    where = f"{source}: {item.name}"
+    if item.type is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if item.type is tuple and isinstance(value, (list, tuple)):
+        if not all(isinstance(entry, str) for entry in value):
+            raise ConfigError(f"{where} is {value!r}, expected a list of strings")
+        # ROS cannot declare an empty string array; [''] stands for it.
+        return tuple(entry for entry in value if entry)
+    if not isinstance(value, item.type) or (item.type is int and isinstance(value, bool)):
+        raise ConfigError(f"{where} is {value!r} ({type(value).__name__}), expected {item.type.__name__}")
+    if item.choices and value not in item.choices:
+        raise ConfigError(f"{where} is {value!r}, expected one of {', '.join(item.choices)}")
+    if item.minimum is not None and not item.minimum <= value:
+        raise ConfigError(f"{where} is {value}, must be at least {item.minimum}")
+    if item.maximum is not None and not value <= item.maximum:
+        raise ConfigError(f"{where} is {value}, must be at most {item.maximum}")
+    return value

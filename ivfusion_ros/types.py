@@ -1,0 +1,166 @@
+"""The values that travel through the pipeline: Frame -> FramePair -> FusionResult.
+
+Shapes, dtypes, units and colour order are stated here, once, and checked on construction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from ivfusion_ros.errors import ImageError
+
+Image = npt.NDArray[np.uint8]
+"""uint8 image, (H, W) grey or (H, W, 3) in RGB order."""
+
+
+def _describe(array: object) -> str:
+    if isinstance(array, np.ndarray):
+        return f"{array.dtype} {array.shape}"
+    return type(array).__name__
+
+
+@dataclass(frozen=True)
+class CameraInfo:
+    """Intrinsics as in sensor_msgs/CameraInfo, in pixels.
+
+    k and r are 3x3, p is 3x4, all row-major; d has as many entries as distortion_model asks for.
+    """
+
+    width: int
+    height: int
+    distortion_model: str = "plumb_bob"
+    d: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0, 0.0)
+    k: tuple[float, ...] = (0.0,) * 9
+    r: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+    p: tuple[float, ...] = (0.0,) * 12
+
+    def __post_init__(self) -> None:
+        for name, length in (("k", 9), ("r", 9), ("p", 12)):
+            if len(getattr(self, name)) != length:
+                raise ImageError(
+                    f"camera_info.{name} has {len(getattr(self, name))} entries, expected {length}"
+                )
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One decoded camera image.
+
+    image: (H, W) uint8 or uint16 (grey, thermal counts), or (H, W, 3) uint8 in RGB order.
+    stamp_ns: acquisition time on the camera's own clock, nanoseconds.
+    frame_id: optical frame of the camera (REP-103), may be empty.
+    """
+
+    image: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+    stamp_ns: int
+    frame_id: str = ""
+    camera_info: CameraInfo | None = None
+
+    def __post_init__(self) -> None:
+        image = self.image
+        grey = isinstance(image, np.ndarray) and image.ndim == 2
+        colour = isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3
+        good_dtype = grey and image.dtype in (np.uint8, np.uint16)
+        if not (good_dtype or (colour and image.dtype == np.uint8)) or image.size == 0:
+            raise ImageError(
+                f"frame image is {_describe(image)}, expected a non-empty (H, W) uint8 or uint16 "
+                "or (H, W, 3) uint8 array"
+            )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return int(self.image.shape[1]), int(self.image.shape[0])
+
+
+@dataclass(frozen=True, eq=False)
+class FramePair:
+    """A thermal and an RGB frame of the same moment.
+
+    skew_ns: thermal stamp (with the configured clock offset added) minus RGB stamp, nanoseconds.
+    """
+
+    thermal: Frame
+    rgb: Frame
+    skew_ns: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """Detected objects in the pixels of the fused image.
+
+    boxes_xyxy: (N, 4) float32, left, top, right, bottom.
+    scores: (N,) float32 in [0, 1], highest first.
+    class_ids: (N,) int64, indices into class_names.
+    class_names: names of all classes that the detector knows.
+    """
+
+    boxes_xyxy: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32]
+    class_ids: npt.NDArray[np.int64]
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        count = len(self.scores)
+        for name, shape, dtype in (
+            ("boxes_xyxy", (count, 4), np.float32),
+            ("scores", (count,), np.float32),
+            ("class_ids", (count,), np.int64),
+        ):
+            array = getattr(self, name)
+            if array.shape != shape or array.dtype != dtype:
+                raise ValueError(
+                    f"detections.{name} is {_describe(array)}, expected {dtype.__name__} {shape}"
+                )
+        if count and not 0 <= self.class_ids.min() <= self.class_ids.max() < len(self.class_names):
+            raise ValueError(
+                f"detections.class_ids reach {self.class_ids.max()}, but there are "
+                f"{len(self.class_names)} class names"
+            )
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @classmethod
+    def empty(cls, class_names: tuple[str, ...] = ()) -> Detections:
+        """No objects."""
+        return cls(
+            np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), class_names
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class FusionResult:
+    """What one pair became; every image has the reference (RGB) camera's size and geometry.
+
+    fused: (H, W, 3) uint8 RGB.
+    thermal: (H, W) uint8, the thermal image as the network saw it: 8 bit, warped.
+    rgb: (H, W, 3) uint8 RGB, the reference image.
+    stamp_ns, frame_id, camera_info: the reference camera's.
+    skew_ns: as in FramePair.
+    detections: None where no detector is configured.
+    timings_ms: wall time per stage, milliseconds.
+    """
+
+    fused: Image
+    thermal: Image
+    rgb: Image
+    stamp_ns: int
+    frame_id: str = ""
+    camera_info: CameraInfo | None = None
+    skew_ns: int = 0
+    detections: Detections | None = None
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, expected in (
+            ("fused", self.rgb.shape),
+            ("thermal", self.rgb.shape[:2]),
+            ("rgb", (*self.rgb.shape[:2], 3)),
+        ):
+            array = getattr(self, name)
+            if array.dtype != np.uint8 or array.shape != expected:
+                raise ImageError(f"fusion result's {name} is {_describe(array)}, expected uint8 {expected}")
