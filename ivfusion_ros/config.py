@@ -12,7 +12,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from typing import Any, TypeVar, cast, get_origin, get_type_hints
 
 import yaml
 
@@ -106,6 +106,12 @@ class ThermalConfig:
         "white_hot", "whether hot is bright in the input", choices=("white_hot", "black_hot"), live=True
     )
 
+    def __post_init__(self) -> None:
+        if self.range_max <= self.range_min:
+            raise ConfigError(
+                f"thermal.range_max is {self.range_max}, must be above thermal.range_min, {self.range_min}"
+            )
+
 
 @dataclass(frozen=True)
 class RegistrationConfig:
@@ -184,45 +190,42 @@ class Parameter:
     live: bool
 
 
-def iter_parameters(config_class: type = PipelineConfig, prefix: str = "") -> Iterator[Parameter]:
+def iter_parameters(config_class: type[Any] = PipelineConfig, prefix: str = "") -> Iterator[Parameter]:
     """All parameters of a config class in declaration order, nested classes with dotted names."""
     hints = get_type_hints(config_class)
     for item in dataclasses.fields(config_class):
         kind = hints[item.name]
         if dataclasses.is_dataclass(kind):
-            yield from iter_parameters(kind, f"{prefix}{item.name}.")
+            yield from iter_parameters(cast(type, kind), f"{prefix}{item.name}.")
             continue
         yield Parameter(prefix + item.name, get_origin(kind) or kind, item.default, **item.metadata)
 
 
-def make_config(values: Mapping[str, Any], source: str = "config") -> PipelineConfig:
+Config = TypeVar("Config")
+
+
+def make_config(config_class: type[Config], values: Mapping[str, Any], source: str = "config") -> Config:
     """Build a config from dotted names or nested mappings; unknown names are errors.
 
     source names the origin in errors. Raises ConfigError.
     """
     flat = dict(_flatten(values))
-    parameters = {item.name: item for item in iter_parameters()}
+    parameters = {item.name: item for item in iter_parameters(config_class)}
     for name in flat:
         if name not in parameters:
             close = difflib.get_close_matches(name, parameters, 1)
             hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(parameters)}"
             raise ConfigError(f"{source}: unknown parameter {name}; {hint}")
     checked = {name: _check(parameters[name], value, source) for name, value in flat.items()}
-    sections = {}
-    for section in dataclasses.fields(PipelineConfig):
-        start = section.name + "."
-        own = {name[len(start) :]: value for name, value in checked.items() if name.startswith(start)}
-        sections[section.name] = get_type_hints(PipelineConfig)[section.name](**own)
-    config = PipelineConfig(**sections)
-    if config.thermal.range_max <= config.thermal.range_min:
-        raise ConfigError(
-            f"{source}: thermal.range_max is {config.thermal.range_max}, must be above "
-            f"thermal.range_min, {config.thermal.range_min}"
-        )
-    return config
+    try:
+        return _assemble(config_class, checked)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from error
 
 
-def load_config(path: str | Path | None, overrides: Mapping[str, Any] | None = None) -> PipelineConfig:
+def load_config(
+    config_class: type[Config], path: str | Path | None, overrides: Mapping[str, Any] | None = None
+) -> Config:
     """Read a YAML file, plain or a ROS parameter file (`/**: ros__parameters:`), and apply overrides.
 
     overrides: dotted names to values, taken over the file's. Raises ConfigError.
@@ -231,7 +234,17 @@ def load_config(path: str | Path | None, overrides: Mapping[str, Any] | None = N
     if path is not None:
         values.update(_flatten(_strip_ros_envelope(read_yaml(path), str(path))))
     values.update(overrides or {})
-    return make_config(values, str(path) if path is not None else "options")
+    return make_config(config_class, values, str(path) if path is not None else "options")
+
+
+def _assemble(config_class: type[Config], checked: Mapping[str, Any], prefix: str = "") -> Config:
+    values: dict[str, Any] = {}
+    for name, kind in get_type_hints(config_class).items():
+        if dataclasses.is_dataclass(kind):
+            values[name] = _assemble(cast(type, kind), checked, f"{prefix}{name}.")
+        elif prefix + name in checked:
+            values[name] = checked[prefix + name]
+    return config_class(**values)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -286,8 +299,10 @@ def _check(item: Parameter, value: Any, source: str) -> Any:
         raise ConfigError(f"{where} is {value!r} ({type(value).__name__}), expected {item.type.__name__}")
     if item.choices and value not in item.choices:
         raise ConfigError(f"{where} is {value!r}, expected one of {', '.join(item.choices)}")
-    if item.minimum is not None and not item.minimum <= value:
-        raise ConfigError(f"{where} is {value}, must be at least {item.minimum}")
-    if item.maximum is not None and not value <= item.maximum:
-        raise ConfigError(f"{where} is {value}, must be at most {item.maximum}")
+    if isinstance(value, (int, float)):
+        # Written so that NaN fails too.
+        if item.minimum is not None and not value >= item.minimum:
+            raise ConfigError(f"{where} is {value}, must be at least {item.minimum}")
+        if item.maximum is not None and not value <= item.maximum:
+            raise ConfigError(f"{where} is {value}, must be at most {item.maximum}")
     return value

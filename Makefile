@@ -1,0 +1,41 @@
+# make demo: install, simulate a bag, fuse it, show the pictures. make test: everything that is tested.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+ROS_SETUP := $(lastword $(sort $(wildcard /opt/ros/*/setup.bash)))
+
+.PHONY: demo test test-ros lint clean
+
+demo: $(VENV)/.runtime
+	$(BIN)/ivfusion demo --out demo
+
+test: $(VENV)/.test lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test-ros: $(VENV)/.test
+ifeq ($(ROS_SETUP),)
+	@echo "test-ros: no /opt/ros/*/setup.bash on this machine, the ros tests did not run"
+else
+	bash -c 'source $(ROS_SETUP) && exec $(BIN)/python -m pytest -m ros'
+endif
+
+clean:
+	rm -rf $(VENV) demo build install log
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: setup.py constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[openvino]'
+	touch $@
+
+# The torch wheel of an index may bring CUDA; constraints.txt names the version that is tested on CPUs.
+$(VENV)/.test: $(VENV)/.runtime
+	$(PIP) --editable '.[openvino,train,test]'
+	touch $@

@@ -1,0 +1,97 @@
+"""The outer layer of an ONNX file, read without any library: its metadata, and whether it is whole.
+
+An ONNX file is a protobuf message, a sequence of (field number, wire type, payload). Reading only the
+top level costs nothing even for large models, gives every backend the same metadata, and turns a
+missing, foreign or truncated file into the same clear error before a library sees it.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+
+from ivfusion_ros.errors import ModelError
+
+_GRAPH = 7
+_OPSET_IMPORT = 8
+_METADATA = 14
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+class _NotProtobuf(Exception):
+    pass
+
+
+class _Truncated(Exception):
+    pass
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The custom metadata of an ONNX file. Raises ModelError if it is missing, truncated or not ONNX."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            if path.stat().st_size == 0:
+                raise ModelError(f"model {path} is empty; download or export it again")
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                return _metadata(data)
+    except FileNotFoundError as error:
+        raise ModelError(f"model {path} does not exist; expected an ONNX file") from error
+    except OSError as error:
+        raise ModelError(f"cannot read model {path}: {error.strerror or error}") from error
+    except _Truncated as error:
+        raise ModelError(f"model {path} is truncated; download or export it again") from error
+    except (_NotProtobuf, UnicodeDecodeError) as error:
+        raise ModelError(f"model {path} is not an ONNX file; export the network as .onnx") from error
+
+
+def _metadata(data: mmap.mmap) -> dict[str, str]:
+    seen: set[int] = set()
+    metadata: dict[str, str] = {}
+    for number, payload in _fields(data, keep=(_METADATA,)):
+        seen.add(number)
+        if number == _METADATA:
+            entry = dict(_fields(payload, keep=(1, 2)))
+            metadata[entry.get(1, b"").decode()] = entry.get(2, b"").decode()
+    if not {_GRAPH, _OPSET_IMPORT} <= seen:
+        # Fields may come in any order, so a file cut between two of them still parses.
+        raise _Truncated if _GRAPH in seen else _NotProtobuf
+    return metadata
+
+
+def _fields(data: mmap.mmap | bytes, keep: tuple[int, ...]) -> Iterator[tuple[int, bytes]]:
+    """(field number, payload) of a message; the payloads of fields not in keep stay unread."""
+    position = 0
+    while position < len(data):
+        key, position = _varint(data, position)
+        number, wire_type = key >> 3, key & 7
+        if wire_type == _VARINT:
+            end = _varint(data, position)[1]
+        elif wire_type == _BYTES:
+            length, position = _varint(data, position)
+            end = position + length
+        elif wire_type in (_FIXED64, _FIXED32):
+            end = position + (8 if wire_type == _FIXED64 else 4)
+        else:
+            raise _NotProtobuf
+        # Text read as protobuf soon claims an absurd field; a real ONNX file has none past 25.
+        if not 1 <= number <= 99:
+            raise _NotProtobuf
+        if end > len(data):
+            raise _Truncated
+        yield number, bytes(data[position:end]) if number in keep else b""
+        position = end
+
+
+def _varint(data: mmap.mmap | bytes, position: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        if position >= len(data):
+            raise _Truncated
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+    raise _NotProtobuf

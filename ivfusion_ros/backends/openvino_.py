@@ -1,0 +1,122 @@
+"""OpenVINO on the CPU: computes in bf16 (x86) or f16 (ARM) by itself where the CPU can."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import openvino
+
+from ivfusion_ros.backends.onnx_file import read_metadata
+from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
+from ivfusion_ros.errors import BackendError, ModelError
+
+_MAX_SHAPES = 4
+"""Compiled shapes kept per model: a robot has one, a folder of mixed sizes must not fill the memory."""
+
+_PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+
+
+class OpenVinoBackend:
+    """A model in OpenVINO (see Backend); free dimensions are fixed per input shape, which is faster."""
+
+    name = "openvino"
+
+    def __init__(self, model_path: Path, *, precision: str, threads: int) -> None:
+        self.metadata: Mapping[str, str] = read_metadata(model_path)
+        self._name = model_path.name
+        self._core = openvino.Core()
+        self._core.set_property("CPU", _properties(precision, threads))
+        self._model = _read(self._core, model_path)
+        self._requests: OrderedDict[tuple[tuple[int, ...], ...], Any] = OrderedDict()
+        self.inputs: Mapping[str, TensorInfo] = _infos(self._model.inputs)
+        self.outputs: Mapping[str, TensorInfo] = _infos(self._model.outputs)
+        count = f"{threads} threads" if threads else "all cores"
+        self.description = f"OpenVINO {_version()} {_precision(self._core)} on CPU, {count}"
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """See Backend.run; the first run of a shape compiles the model for it."""
+        if self._model is None:
+            raise BackendError(f"{self._name} was closed and cannot run")
+        arrays = checked_inputs(inputs, self.inputs, self._name)
+        try:
+            request = self._request({name: array.shape for name, array in arrays.items()})
+            # The request reuses its output memory, hence share_outputs=False: one copy per output.
+            results = request.infer(arrays, share_inputs=True, share_outputs=False)
+        except RuntimeError as error:
+            raise ModelError(f"OpenVINO cannot run {self._name}: {_reason(error)}") from error
+        return {name: results[index] for index, name in enumerate(self.outputs)}
+
+    def close(self) -> None:
+        """See Backend.close."""
+        self._requests.clear()
+        self._model = None
+
+    def _request(self, shapes: dict[str, tuple[int, ...]]) -> Any:
+        key = tuple(shapes.values())
+        if key in self._requests:
+            self._requests.move_to_end(key)
+            return self._requests[key]
+        if len(self._requests) == _MAX_SHAPES:
+            self._requests.popitem(last=False)
+        model = self._model
+        if model.is_dynamic():
+            model = model.clone()
+            model.reshape({name: list(shape) for name, shape in shapes.items()})
+        self._requests[key] = self._core.compile_model(model, "CPU").create_infer_request()
+        return self._requests[key]
+
+
+def _version() -> str:
+    return str(openvino.__version__).split("-")[0]
+
+
+def has_low_precision() -> bool:
+    """Whether OpenVINO computes in less than f32 on this CPU unless told otherwise."""
+    return _precision(openvino.Core()) != "f32"
+
+
+def _precision(core: openvino.Core) -> str:
+    hint = str(core.get_property("CPU", "INFERENCE_PRECISION_HINT").to_string())
+    return _PRECISIONS.get(hint, hint)
+
+
+def _properties(precision: str, threads: int) -> dict[str, Any]:
+    properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+    if threads:
+        properties["INFERENCE_NUM_THREADS"] = threads
+    if precision == "f32":
+        properties["INFERENCE_PRECISION_HINT"] = "f32"
+    return properties
+
+
+def _read(core: openvino.Core, path: Path) -> Any:
+    try:
+        return core.read_model(str(path))
+    except RuntimeError as error:
+        raise ModelError(
+            f"OpenVINO {_version()} cannot load {path}: {_reason(error)}; "
+            "the file is damaged or made for a newer version"
+        ) from error
+
+
+def _infos(ports: list[Any]) -> dict[str, TensorInfo]:
+    return {port.get_any_name(): _info(port) for port in ports}
+
+
+def _info(port: Any) -> TensorInfo:
+    partial = port.get_partial_shape()
+    if partial.rank.is_dynamic:
+        return TensorInfo(None, port.get_element_type().to_dtype())
+    shape = tuple(size.get_length() if size.is_static else None for size in partial)
+    return TensorInfo(shape, port.get_element_type().to_dtype())
+
+
+def _reason(error: RuntimeError) -> str:
+    """The library's message without the places in its own sources."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    places = ("Exception from", "Check '", "FrontEnd API failed", "Summary:")
+    telling = [line for line in lines if line and not line.startswith(places)]
+    return "; ".join(telling[:2]) or type(error).__name__

@@ -1,0 +1,125 @@
+"""The storage files behind what a user calls a bag: a folder, a file, or several of either."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+import yaml
+
+from ivfusion_ros.bags.compression import unpack_file
+from ivfusion_ros.bags.mcap_file import McapFile, RawMessage
+from ivfusion_ros.bags.sqlite_file import SqliteFile
+from ivfusion_ros.bags.topics import BagTopic
+from ivfusion_ros.errors import BagError
+
+
+class BagFile(Protocol):
+    """One storage file; start_ns and end_ns are None where unknown."""
+
+    path: Path
+    topics: list[BagTopic]
+    losses: list[str]
+    start_ns: int | None
+    end_ns: int | None
+
+    def messages(self, wanted: Callable[[BagTopic], bool]) -> Iterator[RawMessage]:
+        """Messages of the wanted topics, by log time."""
+
+
+STORAGES: dict[str, Callable[[Path], BagFile]] = {".mcap": McapFile, ".db3": SqliteFile}
+PACKED = ".zstd"
+
+
+def find_files(paths: Sequence[Path], losses: list[str]) -> list[Path]:
+    """Storage files behind the paths, each once; adds what does not fit a metadata.yaml to losses.
+
+    Raises BagError for a path that is no rosbag2.
+    """
+    found: dict[Path, Path] = {}
+    for path in paths:
+        if not path.exists():
+            raise BagError(f"{path} does not exist")
+        for file in _in_folder(path, losses) if path.is_dir() else [path]:
+            if not _is_storage(file):
+                raise BagError(_refusal(file))
+            found.setdefault(file.resolve(), file)
+    return list(found.values())
+
+
+def open_file(path: Path, scratch: Path) -> BagFile:
+    """Open a storage file, one compressed as a whole by way of a copy in scratch. Raises BagError."""
+    try:
+        if path.suffix != PACKED:
+            return STORAGES[path.suffix](path)
+        unpacked = scratch / path.stem
+        loss = unpack_file(path, unpacked)
+        file = STORAGES[unpacked.suffix](unpacked)
+    except OSError as error:
+        raise BagError(f"cannot read {path}: {error.strerror or error}") from error
+    file.losses[:0] = [loss] if loss else []
+    return file
+
+
+def _is_storage(path: Path) -> bool:
+    suffixes = path.suffixes[-2:]
+    return bool(suffixes) and (suffixes[-1] in STORAGES or suffixes in ([s, PACKED] for s in STORAGES))
+
+
+def _refusal(path: Path) -> str:
+    if path.suffix == ".bag":
+        return (
+            f"{path} is a ROS 1 bag; convert it first: rosbags-convert --src {path} "
+            f"--dst {path.with_suffix('')}"
+        )
+    return f"{path} is no rosbag2: expected a folder with metadata.yaml, a .mcap or a .db3 file"
+
+
+def _in_folder(folder: Path, losses: list[str]) -> list[Path]:
+    present = sorted(path for path in folder.iterdir() if path.is_file() and _is_storage(path))
+    metadata = folder / "metadata.yaml"
+    if not present:
+        old = sorted(folder.glob("*.bag"))
+        if old and not metadata.exists():
+            raise BagError(_refusal(old[0]))
+        listed = " (metadata.yaml is there, its files are not)" if metadata.exists() else ""
+        raise BagError(f"{folder} holds no .mcap or .db3 file{listed}; expected a rosbag2 folder")
+    if not metadata.exists():
+        return present
+    try:
+        names = _listed(metadata)
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        losses.append(
+            f"{metadata} cannot be used ({type(error).__name__}: {error}); took all .mcap and .db3 "
+            "files of its folder"
+        )
+        return present
+    return _match(folder, names, present, losses)
+
+
+def _listed(metadata: Path) -> list[str]:
+    content: Any = yaml.safe_load(metadata.read_text(encoding="utf-8"))
+    # Early versions wrote the folder's name in front of the file's.
+    return [
+        PurePosixPath(name).name for name in content["rosbag2_bagfile_information"]["relative_file_paths"]
+    ]
+
+
+def _match(folder: Path, names: list[str], present: list[Path], losses: list[str]) -> list[Path]:
+    listed = [path for path in present if path.name in names]
+    missing = [name for name in names if name not in {path.name for path in present}]
+    extra = [path.name for path in present if path.name not in names]
+    if not listed:
+        raise BagError(
+            f"{folder}/metadata.yaml lists {', '.join(missing) or 'no file'}, but the folder holds "
+            f"{', '.join(extra)}; name the files themselves to read them"
+        )
+    if missing:
+        losses.append(f"{folder}/metadata.yaml lists {', '.join(missing)}, which the folder lacks")
+    if extra:
+        losses.append(
+            f"{', '.join(extra)} in {folder} was not read: metadata.yaml does not list it; "
+            "name the file itself to read it"
+        )
+    return sorted(listed, key=lambda path: names.index(path.name))

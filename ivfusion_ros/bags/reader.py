@@ -1,0 +1,186 @@
+"""A rosbag2 as a stream of frames, read without ROS and with flat memory."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Literal
+
+from ivfusion_ros.bags import messages, topics
+from ivfusion_ros.bags.compression import DamageError, unpack_message
+from ivfusion_ros.bags.files import BagFile, find_files, open_file
+from ivfusion_ros.bags.mcap_file import RawMessage
+from ivfusion_ros.bags.messages import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE
+from ivfusion_ros.bags.topics import BagTopic, Topics
+from ivfusion_ros.errors import BagError, ImageError
+from ivfusion_ros.types import CameraInfo, Frame
+
+Camera = Literal["thermal", "rgb"]
+PEEK_IMAGES = 500
+"""How many image messages are read to learn the pixel encodings of all image topics."""
+
+
+class BagReader:
+    """Messages and frames of one or several bags, merged by log time.
+
+    paths: rosbag2 folders, .mcap and .db3 files; a damaged file gives what is readable.
+
+    topics: all topics. losses: what could not be read (complete after reading). skipped: images and
+    camera infos left out, by topic, with skip_reasons giving the first reason. log_time_ns: when the
+    recorder received the message that frames() yielded last. start_ns, end_ns: None where unknown.
+
+    Raises BagError if nothing is readable.
+    """
+
+    def __init__(self, paths: str | Path | Sequence[str | Path]) -> None:
+        self.paths = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
+        if not self.paths:
+            raise BagError("no bag was named")
+        self.skipped: Counter[str] = Counter()
+        self.skip_reasons: dict[str, str] = {}
+        self.log_time_ns = 0
+        self._found_losses: list[str] = []
+        self._files: list[BagFile] = []
+        self._stack = ExitStack()
+
+    def __enter__(self) -> BagReader:
+        scratch = Path(self._stack.enter_context(TemporaryDirectory(prefix="ivfusion_bag_")))
+        try:
+            self._open_files(scratch)
+        except BaseException:
+            self.close()
+            raise
+        self.topics = _merge_topics(self._files)
+        starts = [file.start_ns for file in self._files if file.start_ns is not None]
+        ends = [file.end_ns for file in self._files if file.end_ns is not None]
+        self.start_ns, self.end_ns = min(starts, default=None), max(ends, default=None)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the unpacked copies of files that are compressed as a whole."""
+        self._stack.close()
+
+    @property
+    def losses(self) -> list[str]:
+        """What could not be read, one sentence each."""
+        return self._found_losses + [loss for file in self._files for loss in file.losses]
+
+    @property
+    def message_counts(self) -> dict[str, int] | None:
+        """Messages by topic name; None where a damaged file does not tell."""
+        counts: dict[str, int] = {}
+        for topic in self.topics:
+            if topic.count is None:
+                return None
+            counts[topic.name] = counts.get(topic.name, 0) + topic.count
+        return counts
+
+    def choose_topics(self, thermal: str | None = None, rgb: str | None = None) -> Topics:
+        """topics.choose_topics for this bag, with the encodings of its first images. Raises BagError."""
+        if not (thermal and rgb):
+            self._peek_encodings()
+        return topics.choose_topics(self.topics, thermal, rgb)
+
+    def messages(self, names: Collection[str] | None = None) -> Iterator[RawMessage]:
+        """(topic, log time in ns, serialised bytes) of the named topics, None for all."""
+        streams = [_timed(file, names) for file in self._files]
+        for _, message in heapq.merge(*streams, key=lambda item: item[0]):
+            if message is not None:
+                yield message
+
+    def frames(
+        self, chosen: Topics, each_message: Callable[[BagTopic, int, memoryview], None] | None = None
+    ) -> Iterator[tuple[Camera, Frame]]:
+        """Frames of both cameras by log time, each with the newest CameraInfo of its camera.
+
+        each_message: called with every message of every topic, before the frame that it becomes;
+        for example BagWriter.write_raw, to keep the original topics. Unreadable images are skipped.
+        """
+        cameras: dict[str, Camera] = {chosen.thermal: "thermal", chosen.rgb: "rgb"}
+        image_of = {chosen.thermal_info: chosen.thermal, chosen.rgb_info: chosen.rgb}
+        infos: dict[str, CameraInfo] = {}
+        for topic, log_time_ns, data in self.messages(None if each_message else chosen.names):
+            if each_message:
+                each_message(topic, log_time_ns, data)
+            try:
+                if topic.name in cameras and topic.type in (IMAGE, COMPRESSED_IMAGE):
+                    frame = messages.to_frame(data, topic.type, infos.get(topic.name))
+                    self.log_time_ns = log_time_ns
+                    yield cameras[topic.name], frame
+                elif topic.name in image_of and topic.type == CAMERA_INFO:
+                    info = messages.to_camera_info(data)
+                    # The same object for the same values, so that what is derived from it can be kept.
+                    if infos.get(image_of[topic.name]) != info:
+                        infos[image_of[topic.name]] = info
+            except (ImageError, BagError) as error:
+                self.skipped[topic.name] += 1
+                self.skip_reasons.setdefault(topic.name, str(error))
+
+    def _open_files(self, scratch: Path) -> None:
+        refusals: list[BagError] = []
+        for path in find_files(self.paths, self._found_losses):
+            try:
+                self._files.append(open_file(path, scratch))
+            except BagError as error:
+                refusals.append(error)
+        if not self._files:
+            raise BagError("; ".join(map(str, refusals)))
+        self._found_losses += [f"{error}; it was left out" for error in refusals]
+
+    def _peek_encodings(self) -> None:
+        unknown = {topic.name for topic in self.topics if topic.type in (IMAGE, COMPRESSED_IMAGE)}
+        encodings: dict[str, str] = {}
+        for topic, _, data in itertools.islice(self.messages(frozenset(unknown)), PEEK_IMAGES):
+            try:
+                encodings.setdefault(topic.name, messages.image_encoding(data, topic.type))
+            except BagError:
+                continue
+            if len(encodings) == len(unknown):
+                break
+        self.topics = [replace(item, encoding=encodings.get(item.name, "")) for item in self.topics]
+
+
+def _timed(file: BagFile, names: Collection[str] | None) -> Iterator[tuple[int, RawMessage | None]]:
+    # The start goes first, so that merging does not load the first chunk of every file at once.
+    if file.start_ns is not None:
+        yield file.start_ns, None
+    for topic, log_time_ns, data in file.messages(lambda topic: names is None or topic.name in names):
+        try:
+            data = unpack_message(data)
+        except DamageError as error:
+            loss = f"{file.path.name}: a message of {topic.name} is not readable: {error}"
+            if loss not in file.losses:
+                file.losses.append(loss)
+            continue
+        yield log_time_ns, (topic, log_time_ns, data)
+
+
+def _merge_topics(files: Sequence[BagFile]) -> list[BagTopic]:
+    """One entry per name and type, with the definition and count over all files, by name."""
+    merged: dict[tuple[str, str], BagTopic] = {}
+    for topic in (topic for file in files for topic in file.topics):
+        known = merged.setdefault((topic.name, topic.type), replace(topic, count=0))
+        counts = (known.count, topic.count)
+        merged[topic.name, topic.type] = replace(
+            known,
+            definition=known.definition or topic.definition,
+            type_hash=known.type_hash or topic.type_hash,
+            qos=known.qos or topic.qos,
+            count=None if None in counts else sum(count for count in counts if count is not None),
+        )
+    return [merged[key] for key in sorted(merged)]

@@ -1,0 +1,227 @@
+"""Fusion results and camera frames -> rosbag2 (MCAP), complete under its name or not there at all."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
+from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
+
+from ivfusion_ros.bags import messages
+from ivfusion_ros.bags.topics import BagTopic
+from ivfusion_ros.errors import BagError
+from ivfusion_ros.images import AnyImage
+from ivfusion_ros.types import CameraInfo, Detections, Frame, FusionResult
+
+FUSED = "/fused"
+DETECTIONS = "/detections"
+LABEL_INFO = "/detections/label_info"
+OUTPUT_TOPICS = frozenset(
+    (f"{FUSED}/image_raw", f"{FUSED}/image_raw/compressed", f"{FUSED}/camera_info", DETECTIONS, LABEL_INFO)
+)
+
+METADATA_VERSION: Literal[8] = 8
+"""Newer metadata.yaml writes QoS as a mapping, on which ROS 2 Humble fails; Jazzy reads both."""
+
+FOREVER = QosTime(9223372036, 854775807)
+UNKNOWN_HASH = "RIHS01_" + 64 * "0"
+
+
+def _reliable(depth: int, durability: QosDurability) -> Qos:
+    return Qos(
+        QosHistory.KEEP_LAST,
+        depth,
+        QosReliability.RELIABLE,
+        durability,
+        FOREVER,
+        FOREVER,
+        QosLiveliness.AUTOMATIC,
+        FOREVER,
+        False,
+    )
+
+
+STREAM = _reliable(10, QosDurability.VOLATILE)
+LATCHED = _reliable(1, QosDurability.TRANSIENT_LOCAL)
+
+
+class BagWriter:
+    """Writes a bag to a hidden folder beside path and moves it there when the `with` block succeeds.
+
+    path: a name in .mcap gives that one file; any other name a rosbag2 folder with metadata.yaml.
+    compressed: images as CompressedImage, colour in JPEG and grey in PNG. overwrite: replace an
+    existing bag, once the new one is complete. left_out: topics that write_raw did not copy because
+    this writer owns their names. Everything raises BagError, also for a full disk.
+
+    Log times are the stamps unless log_time_ns says when the message would have been received.
+    """
+
+    def __init__(self, path: str | Path, *, compressed: bool = False, overwrite: bool = False) -> None:
+        self.path = Path(path)
+        self.compressed = compressed
+        self.overwrite = overwrite
+        self.left_out: set[str] = set()
+        self._single = self.path.suffix == ".mcap"
+        self._staging = self.path.absolute().with_name(f".{self.path.absolute().name}.partial")
+        name = self.path.absolute().name
+        self._bag = self._staging / (name.removesuffix(".mcap") if self._single else name)
+        self._connections: dict[tuple[str, str], Any] = {}
+        self._has_labels = False
+
+    def __enter__(self) -> BagWriter:
+        self._check_target()
+        with self._as_bag_error():
+            if self._staging.exists():
+                shutil.rmtree(self._staging)
+            self._writer = Writer(self._bag, version=METADATA_VERSION, storage_plugin=StoragePlugin.MCAP)
+            self._writer.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                with self._as_bag_error():
+                    self._writer.close()
+                    self._move_into_place()
+            else:
+                with suppress(OSError):
+                    self._writer.abort()
+        finally:
+            shutil.rmtree(self._staging, ignore_errors=True)
+
+    def write_result(self, result: FusionResult, *, log_time_ns: int | None = None) -> None:
+        """/fused/image_raw[/compressed], /fused/camera_info, /detections and, once, its label_info.
+
+        The `class_id` of a detection is the class name; label_info has the names by index.
+        """
+        head = messages.header(result.stamp_ns, result.frame_id)
+        log_time_ns = result.stamp_ns if log_time_ns is None else log_time_ns
+        self._write_camera(FUSED, result.fused, result.camera_info, head, log_time_ns)
+        if result.detections is not None:
+            self._write_detections(result.detections, head, log_time_ns)
+
+    def write_frame(self, camera: str, frame: Frame, *, log_time_ns: int | None = None) -> None:
+        """/<camera>/image_raw[/compressed] and, where the frame has one, /<camera>/camera_info."""
+        head = messages.header(frame.stamp_ns, frame.frame_id)
+        log_time_ns = frame.stamp_ns if log_time_ns is None else log_time_ns
+        self._write_camera(f"/{camera.strip('/')}", frame.image, frame.camera_info, head, log_time_ns)
+
+    def write_raw(self, topic: BagTopic, log_time_ns: int, data: bytes | memoryview) -> None:
+        """Copy a message as it is, for example as BagReader.frames' each_message."""
+        if topic.name in OUTPUT_TOPICS:
+            self.left_out.add(topic.name)
+            return
+        with self._as_bag_error():
+            connection = self._connections.get((topic.name, topic.type)) or self._connect_raw(topic)
+            self._writer.write(connection, max(0, log_time_ns), data)
+
+    def _write_camera(
+        self, camera: str, image: AnyImage, info: CameraInfo | None, head: Any, log_time_ns: int
+    ) -> None:
+        name = f"{camera}/image_raw" + ("/compressed" if self.compressed else "")
+        message = messages.image_message(image, head, compressed=self.compressed)
+        self._write(name, message, log_time_ns)
+        if info is not None:
+            self._write(f"{camera}/camera_info", messages.camera_info_message(info, head), log_time_ns)
+
+    def _write_detections(self, detections: Detections, head: Any, log_time_ns: int) -> None:
+        if not self._has_labels and detections.class_names:
+            labels = messages.label_info_message(detections.class_names, head)
+            self._write(LABEL_INFO, labels, log_time_ns, LATCHED)
+            self._has_labels = True
+        self._write(DETECTIONS, messages.detections_message(detections, head), log_time_ns)
+
+    def _write(self, topic: str, message: Any, log_time_ns: int, qos: Qos = STREAM) -> None:
+        msgtype = message.__msgtype__
+        with self._as_bag_error():
+            connection = self._connections.get((topic, msgtype))
+            if connection is None:
+                connection = self._writer.add_connection(
+                    topic, msgtype, typestore=messages.typestore(), offered_qos_profiles=[qos]
+                )
+                self._connections[topic, msgtype] = connection
+            self._writer.write(connection, max(0, log_time_ns), messages.serialize(message))
+
+    def _connect_raw(self, topic: BagTopic) -> Any:
+        definition, type_hash = topic.definition, topic.type_hash
+        store = messages.typestore()
+        if not definition and topic.type in store.fielddefs:
+            definition, type_hash = store.generate_msgdef(topic.type, ros_version=2)[0], ""
+        connection = self._writer.add_connection(
+            topic.name,
+            topic.type,
+            msgdef=definition,
+            rihs01=type_hash or _type_hash(definition, topic.type),
+            offered_qos_profiles=topic.qos,
+        )
+        self._connections[topic.name, topic.type] = connection
+        return connection
+
+    def _check_target(self) -> None:
+        """Refuse a path that must not be replaced."""
+        if self.path.suffix in (".db3", ".bag"):
+            raise BagError(f"bags are written as MCAP; {self.path} must end in .mcap or name a folder")
+        if not self.path.exists():
+            return
+        if not self.overwrite:
+            raise BagError(f"{self.path} exists already; name another output or overwrite it (--force)")
+        is_bag = self.path.is_dir() and (self.path / "metadata.yaml").exists()
+        if self.path.is_dir() if self._single else not is_bag:
+            expected = "an .mcap file" if self._single else "a rosbag2 folder with metadata.yaml"
+            raise BagError(f"{self.path} is not {expected}, so it is not overwritten; remove it yourself")
+
+    def _move_into_place(self) -> None:
+        self._check_target()
+        if self._single:
+            (self._bag / f"{self._bag.name}.mcap").replace(self.path)
+            return
+        replaced = self._staging / "replaced"
+        if self.path.exists():
+            self.path.rename(replaced)
+        try:
+            self._bag.rename(self.path)
+        except OSError:
+            if replaced.exists():
+                replaced.rename(self.path)
+            raise
+
+    @contextmanager
+    def _as_bag_error(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise BagError(
+                    f"the disk is full, {self.path} was not written; free some space or write elsewhere"
+                ) from error
+            raise BagError(f"cannot write {self.path}: {error.strerror or error}") from error
+        except WriterError as error:
+            raise BagError(f"cannot write {self.path}: {error}") from error
+
+
+def _type_hash(definition: str, msgtype: str) -> str:
+    """RIHS01 hash of a type from its definition."""
+    store = get_typestore(Stores.EMPTY)
+    separator = "=" * 80 + "\n"
+    try:
+        if definition.startswith(f"{separator}IDL: "):
+            for part in definition.split(separator)[1:]:
+                store.register(get_types_from_idl(part.split("\n", 1)[1]))
+        else:
+            store.register(get_types_from_msg(definition, msgtype))
+        return str(store.hash_rihs01(msgtype))
+    except Exception:
+        # The text comes from a bag and may be anything; players do not need the hash.
+        return UNKNOWN_HASH

@@ -1,0 +1,115 @@
+"""The YOLOv5 detector: letterbox, backend, decode, NMS -> Detections in image pixels."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ivfusion_ros.backends import Backend
+from ivfusion_ros.class_names import class_mask, names_from_metadata, names_from_yaml
+from ivfusion_ros.config import DetectionConfig
+from ivfusion_ros.errors import ConfigError, ImageError, ModelError
+from ivfusion_ros.letterbox import Letterbox
+from ivfusion_ros.nms import suppress
+from ivfusion_ros.types import Detections, Image
+from ivfusion_ros.yolo import Head, decode, identify_head
+
+_DYNAMIC_SIDE = 640
+"""Long side, in pixels, that a model of free input size is given."""
+
+
+class Detector:
+    """A YOLOv5 model in a backend. One object serves one thread at a time."""
+
+    class_names: tuple[str, ...]
+
+    def __init__(self, backend: Backend, config: DetectionConfig) -> None:
+        """Check the model by running it once on grey. Raises ModelError, ConfigError."""
+        self._backend = backend
+        self._stride = 64 if backend.metadata.get("stride") == "64" else 32
+        self._input, self._dtype, self._fixed_size = _input_of(backend)
+        names = names_from_yaml(config.class_names) if config.class_names else None
+        self.class_names = names or names_from_metadata(backend.metadata) or ()
+        head = self._probe()
+        if not self.class_names:
+            self.class_names = tuple(f"class_{index}" for index in range(head.class_count))
+        if head.class_count != len(self.class_names):
+            found = f"the detector's output has {head.class_count} classes"
+            if names:
+                raise ConfigError(f"{found}, but {config.class_names} names {len(self.class_names)}")
+            raise ModelError(
+                f"{found}, but its metadata names {len(self.class_names)}; "
+                "export a detection model (not segmentation or pose), or give detection.class_names"
+            )
+        self.set_config(config)
+
+    def set_config(self, config: DetectionConfig) -> None:
+        """Take over the live parameters: thresholds and class filter. Raises ConfigError."""
+        self._reported = class_mask(config.classes, self.class_names)
+        self._config = config
+
+    def __call__(self, image: Image) -> Detections:
+        """Objects in an (H, W, 3) uint8 RGB image of any size. Raises ImageError, ModelError."""
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+            raise ImageError(f"detector was given {image.dtype} {image.shape}, expected uint8 (H, W, 3)")
+        config = self._config
+        size = (image.shape[1], image.shape[0])
+        letterbox = Letterbox.fit(size, self._fixed_size or _dynamic_size(size, self._stride))
+        output, head = self._run(letterbox.apply(image))
+        found = decode(output, head, config.confidence)
+        found = found.select(self._reported[found.class_ids])
+        boxes = letterbox.to_image(found.boxes_xyxy)
+        # What lies in the padding has no area left.
+        inside = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
+        boxes, found = boxes[inside], found.select(inside)
+        keep = suppress(boxes, found.scores, found.class_ids, config.iou, config.max_detections)
+        return Detections(boxes[keep], found.scores[keep], found.class_ids[keep], self.class_names)
+
+    def close(self) -> None:
+        """Free the model."""
+        self._backend.close()
+
+    def _probe(self) -> Head:
+        width, height = self._fixed_size or (_DYNAMIC_SIDE, _DYNAMIC_SIDE)
+        return self._run(np.full((height, width, 3), 114, np.uint8))[1]
+
+    def _run(self, canvas: Image) -> tuple[npt.NDArray[np.float32], Head]:
+        output = next(iter(self._backend.run({self._input: self._tensor(canvas)}).values()))
+        size = (canvas.shape[1], canvas.shape[0])
+        return output, identify_head(output.shape, size, len(self.class_names) or None)
+
+    def _tensor(self, canvas: Image) -> npt.NDArray[np.float32] | npt.NDArray[np.float16]:
+        """(H, W, 3) uint8 -> (1, 3, H, W) in [0, 1] of the model's dtype."""
+        tensor = np.empty((1, 3, *canvas.shape[:2]), np.float32)
+        for channel, plane in enumerate(cv2.split(canvas)):
+            np.multiply(plane, np.float32(1 / 255), out=tensor[0, channel])
+        return tensor if self._dtype == np.float32 else tensor.astype(np.float16)
+
+
+def _input_of(backend: Backend) -> tuple[str, np.dtype[np.generic], tuple[int, int] | None]:
+    """(name, dtype, (width, height) or None if free) of a detector's input. Raises ModelError."""
+    task = backend.metadata.get("task", "detect")
+    if task != "detect":
+        raise ModelError(f"the model is for {task}, expected a detection model (task detect)")
+    if len(backend.inputs) != 1 or len(backend.outputs) != 1:
+        raise ModelError(
+            f"the detector has the inputs {', '.join(backend.inputs)} and the outputs "
+            f"{', '.join(backend.outputs)}, expected one each: export a YOLOv5 detection model without NMS"
+        )
+    name, info = next(iter(backend.inputs.items()))
+    shape = info.shape or ()
+    fits = len(shape) == 4 and shape[0] in (1, None) and shape[1] in (3, None)
+    if not fits or info.dtype not in (np.float32, np.float16):
+        raise ModelError(f"the detector's input {name} is {info}, expected float32 or float16 (1, 3, H, W)")
+    height, width = shape[2:]
+    if height is None or width is None:
+        return name, info.dtype, None
+    return name, info.dtype, (width, height)
+
+
+def _dynamic_size(size: tuple[int, int], stride: int) -> tuple[int, int]:
+    """Network size (width, height) for an image size where the model leaves it free."""
+    scale = _DYNAMIC_SIDE / max(size)
+    width, height = (max(1, -(-round(side * scale) // stride)) * stride for side in size)
+    return width, height

@@ -1,0 +1,34 @@
+"""Fuser: a registered 8-bit pair -> fused RGB, through a backend that runs a fusion graph."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ivfusion_ros.backends import Backend
+from ivfusion_ros.errors import ModelError
+from ivfusion_ros.types import Image
+
+MINIMUM_SIDE = 8
+"""Smaller images cannot be padded to a network's stride by repeating borders."""
+
+
+class Fuser:
+    """Fuses one pair after the other. Raises ModelError for a model that is no fusion graph."""
+
+    def __init__(self, backend: Backend) -> None:
+        if set(backend.inputs) != {"thermal", "rgb"} or set(backend.outputs) != {"fused"}:
+            raise ModelError(
+                f"the fusion model has inputs {sorted(backend.inputs)} and outputs "
+                f"{sorted(backend.outputs)}, expected thermal and rgb -> fused; make one with `ivfusion export`"
+            )
+        self.backend = backend
+
+    def __call__(self, thermal: Image, rgb: Image) -> Image:
+        """Fuse (H, W) uint8 thermal and (H, W, 3) uint8 RGB of one geometry to (H, W, 3) uint8 RGB."""
+        if thermal.shape != rgb.shape[:2] or min(thermal.shape) < MINIMUM_SIDE:
+            raise ModelError(
+                f"cannot fuse thermal {thermal.shape} with rgb {rgb.shape}; expected one size of at least "
+                f"{MINIMUM_SIDE} x {MINIMUM_SIDE}"
+            )
+        fused = self.backend.run({"thermal": thermal[None], "rgb": rgb[None]})["fused"]
+        return np.asarray(fused[0], np.uint8)

@@ -1,0 +1,85 @@
+"""The models that ship: names, files, checksums (`models/models.yaml`), and where they lie.
+
+The folder is found from a source checkout, a pip or a colcon installation alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ivfusion_ros.config import read_yaml
+from ivfusion_ros.errors import ConfigError, ModelError
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One row of models.yaml; details holds the rest of it (data, command, figures, licence)."""
+
+    name: str
+    path: Path
+    task: str
+    """fusion or detection"""
+    sha256: str
+    details: dict[str, Any]
+
+    @property
+    def present(self) -> bool:
+        """Whether the file exists."""
+        return self.path.is_file()
+
+    @property
+    def intact(self) -> bool:
+        """Whether the file has the checksum that models.yaml states."""
+        return self.present and file_sha256(self.path) == self.sha256
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def share_folder(name: str) -> Path:
+    """The folder `models` or `config` of this installation. Raises ConfigError when there is none."""
+    package = Path(__file__).resolve().parent
+    # A checkout has the folder beside the package; an installation has it under PREFIX/share.
+    candidates = [package.parent / name]
+    candidates += [parent / "share" / "ivfusion_ros" / name for parent in package.parents]
+    for candidate in candidates:
+        if candidate.is_dir():
+            return candidate
+    raise ConfigError(f"no folder {name}/ was installed with ivfusion_ros; reinstall the package")
+
+
+def read_models(folder: Path | None = None) -> dict[str, ModelEntry]:
+    """All rows of models.yaml by name. Raises ConfigError where a row is incomplete."""
+    folder = folder or share_folder("models")
+    entries = {}
+    for name, row in read_yaml(folder / "models.yaml").items():
+        if not isinstance(row, dict) or not {"file", "task", "sha256"} <= row.keys():
+            raise ConfigError(f"{folder / 'models.yaml'}: {name} needs file, task and sha256")
+        details = {key: value for key, value in row.items() if key not in ("file", "task", "sha256")}
+        entries[name] = ModelEntry(name, folder / row["file"], row["task"], row["sha256"], details)
+    return entries
+
+
+def resolve_model(name: str) -> Path:
+    """The path of a shipped model by name, or the given path itself.
+
+    Raises ModelError when it is neither, naming what ships.
+    """
+    path = Path(name).expanduser()
+    if path.suffix or path.is_file():
+        if not path.is_file():
+            raise ModelError(f"there is no model file at {path}")
+        return path
+    entries = read_models()
+    if name not in entries:
+        raise ModelError(
+            f"unknown model {name!r}, expected a path or one of {', '.join(entries) or '(none ships)'}"
+        )
+    if not entries[name].present:
+        raise ModelError(f"{entries[name].path} is missing; reinstall the package, or restore models/")
+    return entries[name].path

@@ -1,0 +1,35 @@
+"""The fusion networks: one paper, one file.
+
+A network is a torch module with an integer `stride` and
+`forward(thermal, visible) -> fused`, each (B, 1, H, W) in [0, 1], H and W multiples of the stride.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.networks.refinefuse import RefineFuse
+
+
+class FusionNetwork(Protocol):
+    """What every network offers besides being a torch module."""
+
+    stride: int
+
+    def __call__(self, thermal: Tensor, visible: Tensor) -> Tensor:
+        """(B, 1, H, W) in [0, 1] each -> (B, 1, H, W) in [0, 1]."""
+
+
+NETWORKS: dict[str, type[nn.Module]] = {
+    "refinefuse": RefineFuse,
+}
+
+
+def make_network(name: str) -> nn.Module:
+    """A network with fresh weights. Raises ConfigError for an unknown name."""
+    if name not in NETWORKS:
+        raise ConfigError(f"unknown network {name!r}, expected one of {', '.join(NETWORKS)}")
+    return NETWORKS[name]()

@@ -1,0 +1,42 @@
+"""Non-maximum suppression per class, in numpy: small, deterministic, the same on every machine."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+MAX_CANDIDATES = 4096
+"""Boxes looked at, best first: bounds the time where the confidence is set to nothing."""
+
+
+def suppress(
+    boxes_xyxy: npt.NDArray[np.float32],
+    scores: npt.NDArray[np.float32],
+    class_ids: npt.NDArray[np.int64],
+    iou: float,
+    limit: int,
+) -> npt.NDArray[np.int64]:
+    """Indices of the boxes to keep, best score first, at most `limit`; ties keep their input order.
+
+    A box goes if it overlaps a better one of its class with an intersection over union above iou.
+    """
+    order = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
+    boxes, classes = boxes_xyxy[order], class_ids[order]
+    keep: list[int] = []
+    remaining = np.arange(len(order))
+    while remaining.size and len(keep) < limit:
+        best, others = remaining[0], remaining[1:]
+        keep.append(int(best))
+        apart = box_iou(boxes[best], boxes[others]) <= iou
+        remaining = others[apart | (classes[others] != classes[best])]
+    return order[keep].astype(np.int64)
+
+
+def box_iou(box: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Intersection over union of one (4,) box with (N, 4) boxes, all xyxy, none of zero area."""
+    shared = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
+    intersection = np.prod(np.maximum(shared, 0), axis=1)
+    area = np.prod(box[2:] - box[:2])
+    areas = np.prod(others[:, 2:] - others[:, :2], axis=1)
+    result: npt.NDArray[np.float32] = intersection / (area + areas - intersection)
+    return result

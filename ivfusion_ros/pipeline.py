@@ -1,0 +1,130 @@
+"""Pipeline: the one place where the stages meet, for topics, bags and folders alike."""
+
+from __future__ import annotations
+
+import logging
+import time
+from types import TracebackType
+
+from ivfusion_ros.backends import load_backend
+from ivfusion_ros.config import DetectionConfig, PipelineConfig
+from ivfusion_ros.detect import Detector
+from ivfusion_ros.fuse import Fuser
+from ivfusion_ros.images import to_rgb
+from ivfusion_ros.models import read_models, resolve_model
+from ivfusion_ros.registration.calibration import read_calibration
+from ivfusion_ros.registration.warp import Warp
+from ivfusion_ros.thermal import ThermalScaler
+from ivfusion_ros.types import FramePair, FusionResult
+
+log = logging.getLogger(__name__)
+
+
+class StageClock:
+    """Wall time per stage, in milliseconds, in the order in which stages end."""
+
+    def __init__(self) -> None:
+        self.timings_ms: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def stage(self, name: str) -> None:
+        """Book the time since the last call on `name`."""
+        now = time.perf_counter()
+        self.timings_ms[name] = (now - self._last) * 1e3
+        self._last = now
+
+
+class Pipeline:
+    """Scale, register, fuse, detect. One thread uses it at a time; close it when done."""
+
+    def __init__(self, scaler: ThermalScaler, warp: Warp, fuser: Fuser, detector: Detector | None) -> None:
+        self.scaler = scaler
+        self.warp = warp
+        self.fuser = fuser
+        self.detector = detector
+
+    def process(self, pair: FramePair) -> FusionResult:
+        """One pair -> fused image and detections, with the RGB camera's stamp, frame and geometry.
+
+        Raises ImageError or ModelError for images that cannot be fused; the pipeline stays usable.
+        """
+        clock = StageClock()
+        rgb = to_rgb(pair.rgb.image)
+        grey = self.scaler(pair.thermal.image, pair.thermal.stamp_ns)
+        clock.stage("scale")
+        thermal = self.warp(grey, pair.rgb.size)
+        clock.stage("register")
+        fused = self.fuser(thermal, rgb)
+        clock.stage("fuse")
+        detections = None
+        if self.detector is not None:
+            detections = self.detector(fused)
+            clock.stage("detect")
+        return FusionResult(
+            fused=fused,
+            thermal=thermal,
+            rgb=rgb,
+            stamp_ns=pair.rgb.stamp_ns,
+            frame_id=pair.rgb.frame_id,
+            camera_info=pair.rgb.camera_info,
+            skew_ns=pair.skew_ns,
+            detections=detections,
+            timings_ms=clock.timings_ms,
+        )
+
+    def set_config(self, config: PipelineConfig) -> None:
+        """Take over the live parameters of a new configuration. Raises ConfigError, changing nothing."""
+        if self.detector is not None:
+            self.detector.set_config(config.detection)
+        self.scaler.set_config(config.thermal)
+
+    def reset(self) -> None:
+        """Forget what was smoothed over time, after a jump back or a new bag."""
+        self.scaler.reset()
+
+    def close(self) -> None:
+        """Release the backends."""
+        self.fuser.backend.close()
+        if self.detector is not None:
+            self.detector.backend.close()
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def build_pipeline(config: PipelineConfig) -> Pipeline:
+    """Load models and calibration. Raises ConfigError, ModelError or BackendError."""
+    calibration = None
+    if config.registration.calibration:
+        calibration = read_calibration(config.registration.calibration)
+    fusion = load_backend(
+        resolve_model(config.fusion.model),
+        config.fusion.backend,
+        precision=config.fusion.precision,
+        threads=config.fusion.threads,
+    )
+    log.info("fusion: %s by %s", config.fusion.model, fusion.description)
+    return Pipeline(
+        ThermalScaler(config.thermal), Warp(calibration), Fuser(fusion), _build_detector(config.detection)
+    )
+
+
+def _build_detector(config: DetectionConfig) -> Detector | None:
+    name = config.model
+    if name == "auto":
+        shipped = [entry.name for entry in read_models().values() if entry.task == "detection"]
+        name = shipped[0] if shipped else ""
+        if not name:
+            log.warning("no detector ships with this version: fusion only (give one with detection.model)")
+    if not name:
+        return None
+    backend = load_backend(
+        resolve_model(name), config.backend, precision=config.precision, threads=config.threads
+    )
+    log.info("detection: %s by %s", name, backend.description)
+    return Detector(backend, config)

@@ -1,0 +1,1 @@
+"""Spatial registration: from thermal pixels to RGB pixels."""

@@ -1,0 +1,131 @@
+"""Flat textured pieces of the world, and how a camera sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ivfusion_ros.simulate.camera import Camera, Floats
+from ivfusion_ros.simulate.texture import Floats32, Texture
+
+Kind = Literal["surface", "lamp", "glow"]
+Region = tuple[slice, slice]
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """A texture on a parallelogram in the world.
+
+    origin: the texture's top left corner; across, down: its upper and left edge; (3,) metres.
+    kind: a surface is lit by the scene; a lamp shines by itself and covers what is behind; a glow adds
+    its light to what is behind.
+    light: factor on the gamma-coded colour, per channel.
+    """
+
+    texture: Texture
+    origin: Floats
+    across: Floats
+    down: Floats
+    kind: Kind = "surface"
+    light: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    def points(self, u: Floats, v: Floats) -> Floats:
+        """World points (N, 3) of texture coordinates (N,) in 0..1."""
+        return self.origin + u[:, None] * self.across + v[:, None] * self.down
+
+    @property
+    def centre(self) -> Floats:
+        """World point in the middle, (3,) metres."""
+        return self.origin + (self.across + self.down) / 2
+
+    @property
+    def normal(self) -> Floats:
+        """Unit normal, (3,); it points at the viewer who sees the texture unmirrored."""
+        normal = np.cross(self.down, self.across)
+        return normal / np.linalg.norm(normal)
+
+    def lit(self, light: npt.ArrayLike) -> Panel:
+        """A copy whose surface receives this radiance (3,), 1 for full light."""
+        if self.kind != "surface":
+            return self
+        red, green, blue = np.sqrt(np.maximum(np.asarray(light, float), 0)).tolist()
+        return replace(self, light=(red, green, blue))
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """Where a panel appears in an image.
+
+    region: rows and columns; texels: (h, w, 2) float32, texture coordinates 0..1 of each pixel.
+    depth_m: (h, w) float32, world z minus the camera's, negative where the ray misses the plane.
+    levels: how often to halve the texture across and down so that a texel is about a pixel.
+    """
+
+    region: Region
+    texels: Floats32
+    depth_m: Floats32
+    levels: tuple[int, int]
+
+    def sample(self, texture: Texture, heat: bool) -> Floats32:
+        """The texture's colour (h, w, 4), or heat (h, w, 2), at the patch's pixels."""
+        smaller = texture.level(*self.levels)
+        width, height = smaller.size
+        source = smaller.heat if heat else smaller.colour
+        assert source is not None, "a texture without heat has no thermal patch"
+        grid = self.texels * np.array([width, height], np.float32) - np.float32(0.5)
+        return np.asarray(cv2.remap(source, grid, None, cv2.INTER_LINEAR), np.float32)
+
+
+class View:
+    """A camera with the ray of each pixel, finding panels in its image."""
+
+    def __init__(self, camera: Camera, oversampling: int = 1) -> None:
+        self.camera = camera
+        self.oversampling = oversampling
+        self.rays = camera.rays(oversampling)
+
+    def patch(self, panel: Panel) -> Patch | None:
+        """Where the panel appears; None outside the image. Nothing is said about occlusion."""
+        region = self._region(panel)
+        if region is None:
+            return None
+        frame = np.stack([panel.across, panel.down, panel.origin - self.camera.position], axis=1)
+        if abs(np.linalg.det(frame)) < 1e-9:
+            return None  # seen edge-on
+        inverse = np.linalg.inv(frame)
+        rays = np.ascontiguousarray(self.rays[region])
+        scale = rays @ inverse[2, :2].astype(np.float32) + np.float32(inverse[2, 2])
+        # Homogeneous scale: positive in front of the camera, and one over the depth.
+        depth = np.where(scale > 1e-9, 1 / np.maximum(scale, 1e-9), -1).astype(np.float32)
+        texels = np.asarray(cv2.perspectiveTransform(rays, inverse), np.float32)
+        texels[depth < 0] = -9
+        return Patch(region, texels, depth, self._levels(panel))
+
+    def _region(self, panel: Panel) -> Region | None:
+        steps = np.linspace(0, 1, 7)
+        zero, one = np.zeros(7), np.ones(7)
+        u, v = np.concatenate([steps, steps, zero, one]), np.concatenate([zero, one, steps, steps])
+        pixels = self.camera.project(panel.points(u, v)) * self.oversampling
+        low = np.floor(pixels.min(axis=0)).astype(int) - 1
+        high = np.ceil(pixels.max(axis=0)).astype(int) + 1 + self.oversampling
+        left, top = np.maximum(low, 0)
+        right, bottom = np.minimum(high, self.rays.shape[1::-1])
+        if left >= right or top >= bottom:
+            return None
+        return slice(top, bottom), slice(left, right)
+
+    def _levels(self, panel: Panel) -> tuple[int, int]:
+        u, v = np.array([0.0, 1.0, 0.0, 1.0]), np.array([0.0, 0.0, 1.0, 1.0])
+        corners = self.camera.project(panel.points(u, v)) * self.oversampling
+        across = max(np.linalg.norm(corners[1] - corners[0]), np.linalg.norm(corners[3] - corners[2]))
+        down = max(np.linalg.norm(corners[2] - corners[0]), np.linalg.norm(corners[3] - corners[1]))
+        width, height = panel.texture.size
+        return _halvings(width, float(across)), _halvings(height, float(down))
+
+
+def _halvings(texels: int, pixels: float) -> int:
+    return int(np.clip(round(np.log2(texels / max(pixels, 1.0))), 0, 10))

@@ -1,0 +1,1 @@
+"""Training of the fusion networks; needs torch (`pip install ivfusion_ros[train]`)."""

@@ -1,0 +1,243 @@
+"""Train a fusion network on folders of registered pairs.
+
+A run folder holds `config.yaml`, `curves.csv` (one row per validation), `validation.png` (thermal, visible,
+fused of held-out pairs) and `last.pt`, from which `--resume` goes on as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import logging
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+import yaml
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ivfusion_ros.config import parameter
+from ivfusion_ros.errors import ConfigError, DataError, ModelError
+from ivfusion_ros.networks import make_network
+from ivfusion_ros.training.data import Crops, PairPaths, Patches, centre_crops, find_pairs, hold_out
+from ivfusion_ros.training.losses import LOSSES, Batch
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of one training run."""
+
+    network: str = parameter("refinefuse", "name of the network")
+    loss: str = parameter("refinefuse", "name of the loss")
+    iterations: int = parameter(40000, "optimiser steps", minimum=1)
+    batch: int = parameter(8, "crops per step", minimum=1)
+    crop: int = parameter(256, "side of a crop, pixels; a multiple of the network's stride", minimum=32)
+    learning_rate: float = parameter(1e-3, "peak of the one-cycle schedule (AdamW)", minimum=1e-8)
+    weight_decay: float = parameter(1e-4, "of AdamW", minimum=0.0)
+    gradient_limit: float = parameter(1.0, "largest gradient norm, longer ones are cut", minimum=1e-6)
+    precision: str = parameter("bf16", "of the forward pass", choices=("bf16", "f32"))
+    validation_fraction: float = parameter(
+        0.08, "share of each folder held out, in whole runs of frame numbers", minimum=0.0, maximum=0.5
+    )
+    validate_every: int = parameter(500, "steps between validations and checkpoints", minimum=1)
+    seed: int = parameter(0, "of weights, crops and held-out runs", minimum=0)
+    device: str = parameter("auto", "auto, cpu or cuda", choices=("auto", "cpu", "cuda"))
+
+
+class Trainer:
+    """One run: network, optimiser, schedule, data and their state on disk."""
+
+    def __init__(
+        self, config: TrainConfig, folders: Sequence[Path], run: Path, start: Path | None = None
+    ) -> None:
+        """Set up a run in the folder `run`, with the weights of the checkpoint `start` if there is one.
+
+        Raises DataError for unusable folders, ConfigError for unknown names or a wrong crop, ModelError
+        for a checkpoint that does not fit.
+        """
+        if config.loss not in LOSSES:
+            raise ConfigError(f"unknown loss {config.loss!r}, expected one of {', '.join(LOSSES)}")
+        self.config = config
+        self.run = run
+        self.device = _device(config.device)
+        torch.manual_seed(config.seed)
+        self.network = make_network(config.network).to(self.device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if start is not None:
+            load_weights(self.network, start)
+        stride = int(getattr(self.network, "stride"))  # noqa: B009 (nn.Module hides the type)
+        if config.crop % stride:
+            raise ConfigError(
+                f"crop is {config.crop}, must be a multiple of {config.network}'s stride, {stride}"
+            )
+        self.loss = LOSSES[config.loss]
+        self.training, self.validation = _split(folders, config)
+        self.crops = Crops(self.training, config.crop, config.seed)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, config.learning_rate, total_steps=config.iterations, pct_start=0.1
+        )
+        self.step = 0
+
+    def fit(self) -> None:
+        """Train to the configured number of steps, validating and saving on the way."""
+        self.run.mkdir(parents=True, exist_ok=True)
+        settings = yaml.safe_dump(dataclasses.asdict(self.config), sort_keys=False)
+        (self.run / "config.yaml").write_text(settings, encoding="utf-8")
+        log.info(
+            "%s on %s: %d pairs to train on, %d held out",
+            self.config.network, self.device, len(self.training), len(self.validation),
+        )  # fmt: skip
+        with tqdm(total=self.config.iterations, initial=self.step, unit="step") as progress:
+            while self.step < self.config.iterations:
+                terms = self._train_step()
+                progress.set_postfix({name: f"{value:.4f}" for name, value in terms.items()}, refresh=False)
+                progress.update()
+                if self.step % self.config.validate_every == 0 or self.step == self.config.iterations:
+                    self._record(terms, self._validate())
+                    self.save()
+
+    def _train_step(self) -> dict[str, float]:
+        self.network.train()
+        batch = self._tensors(self.crops.batch(self.config.batch))
+        with self._autocast():
+            fused = self.network(batch.thermal, batch.visible)
+        terms = self.loss(batch, fused.float())
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_limit)
+        self.optimizer.step()
+        self.schedule.step()
+        self.step += 1
+        return {name: term.item() for name, term in terms.items()}
+
+    @torch.no_grad()
+    def _validate(self) -> dict[str, float]:
+        self.network.eval()
+        sums: dict[str, float] = {}
+        strips: list[npt.NDArray[np.uint8]] = []
+        for patches in centre_crops(self.validation, self.config.crop, self.config.batch):
+            batch = self._tensors(patches)
+            with self._autocast():
+                fused = self.network(batch.thermal, batch.visible).float()
+            for name, term in self.loss(batch, fused).items():
+                sums[name] = sums.get(name, 0.0) + term.item() * len(fused)
+            strips += [_strip(images) for images in zip(batch.thermal, batch.visible, fused, strict=True)]
+        if strips:
+            chosen = strips[:: max(1, len(strips) // 12)][:12]
+            cv2.imwrite(str(self.run / "validation.png"), np.vstack(chosen))
+        return {name: value / max(1, len(self.validation)) for name, value in sums.items()}
+
+    def _record(self, training: dict[str, float], validation: dict[str, float]) -> None:
+        row = {"step": self.step, "learning_rate": self.schedule.get_last_lr()[0]}
+        row |= {f"train_{name}": value for name, value in training.items()}
+        row |= {f"validation_{name}": value for name, value in validation.items()}
+        path = self.run / "curves.csv"
+        fresh = not path.exists()
+        with path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, row)
+            if fresh:
+                writer.writeheader()
+            writer.writerow(row)
+
+    def save(self) -> None:
+        """Write last.pt under a temporary name, then rename."""
+        state = {
+            "network": self.config.network,
+            "config": dataclasses.asdict(self.config),
+            "step": self.step,
+            "weights": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "crops": self.crops.random.bit_generator.state,
+        }
+        temporary = self.run / "last.pt.partial"
+        torch.save(state, temporary)
+        temporary.replace(self.run / "last.pt")
+
+    def resume(self) -> None:
+        """Continue from last.pt. Raises ConfigError when its settings differ from this run's."""
+        state = load_checkpoint(self.run / "last.pt")
+        if state["config"] != dataclasses.asdict(self.config):
+            changed = [
+                name
+                for name, value in dataclasses.asdict(self.config).items()
+                if state["config"].get(name) != value
+            ]
+            raise ConfigError(
+                f"{self.run} was trained with other settings ({', '.join(changed)}); "
+                "give the same ones or another --out"
+            )
+        self.network.load_state_dict(state["weights"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.crops.random.bit_generator.state = state["crops"]
+        self.step = state["step"]
+
+    def _tensors(self, patches: Patches) -> Batch:
+        images = torch.from_numpy(np.ascontiguousarray(patches.images)).to(self.device)
+        means = torch.from_numpy(patches.means).to(self.device)[:, :, None, None]
+        grey = images[:, :2].float() / 255
+        return Batch(grey[:, :1], grey[:, 1:], images[:, 2:], means[:, :1], means[:, 1:])
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device, torch.bfloat16, enabled=self.config.precision == "bf16")
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint written by Trainer.save, on the CPU. Raises ModelError."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ModelError(f"there is no checkpoint at {path}; train without --resume first") from error
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise ModelError(f"{path} is no readable checkpoint: {error}") from error
+    if not isinstance(state, dict) or not {"network", "weights"} <= state.keys():
+        raise ModelError(f"{path} is no checkpoint of `ivfusion train`")
+    return state
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Load a checkpoint's weights into a network of the same kind. Raises ModelError."""
+    try:
+        network.load_state_dict(load_checkpoint(path)["weights"])
+    except RuntimeError as error:
+        raise ModelError(f"{path} holds weights of another network: {error}") from error
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            "device is cuda, but torch sees no GPU; use --device cpu or install a CUDA build of torch"
+        )
+    return name
+
+
+def _split(folders: Sequence[Path], config: TrainConfig) -> tuple[list[PairPaths], list[PairPaths]]:
+    training: list[PairPaths] = []
+    validation: list[PairPaths] = []
+    for folder in folders:
+        kept, held = hold_out(find_pairs(folder), config.validation_fraction, config.seed)
+        training += kept
+        validation += held
+    if not training:
+        raise DataError("no pairs are left to train on; lower validation_fraction or add --data folders")
+    return training, validation
+
+
+def _strip(images: Sequence[Tensor]) -> npt.NDArray[np.uint8]:
+    grey = torch.cat([image[0] for image in images], 1).clamp(0, 1) * 255
+    return grey.round().to(torch.uint8).cpu().numpy()

@@ -1,0 +1,55 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = "ivfusion_ros"
+SHARE = f"share/{NAME}"
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="Thermal + RGB fusion and YOLOv5 detection for ROS 2, bags and folders",
+    long_description=Path("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="The ivfusion_ros maintainers",
+    maintainer="The ivfusion_ros maintainers",
+    maintainer_email="maintainers@users.noreply.github.com",
+    license="AGPL-3.0-or-later",
+    packages=find_packages(exclude=["test", "test.*"]),
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (SHARE, ["package.xml"]),
+        (f"{SHARE}/models", [str(path) for path in Path("models").iterdir()]),
+        (f"{SHARE}/launch", [str(path) for path in Path("launch").glob("*.launch.py")]),
+        (f"{SHARE}/config", [str(path) for path in Path("config").glob("*.*")]),
+        (f"{SHARE}/config/calibration", [str(path) for path in Path("config/calibration").glob("*.yaml")]),
+        (f"{SHARE}/config/train", [str(path) for path in Path("config/train").glob("*.yaml")]),
+    ],
+    python_requires=">=3.10",
+    # Lower bounds are what a ROS Humble robot can have; `constraints.txt` pins what is tested.
+    # The headless OpenCV, since a robot or a container often has no libGL.
+    install_requires=[
+        "numpy>=1.26",
+        "opencv-python-headless>=4.8",
+        "pyyaml>=6",
+        "onnxruntime>=1.17",
+        "rosbags>=0.10.5",
+        "mcap>=1.2",
+        "tqdm>=4.60",
+        "av>=12",
+    ],
+    extras_require={
+        "openvino": ["openvino>=2024.4"],
+        "train": ["torch>=2.6", "onnx>=1.16", "onnxscript>=0.3"],
+        "test": [
+            "pytest>=8",
+            "hypothesis>=6.100",
+            "mypy>=1.10",
+            "ruff>=0.6",
+            "types-PyYAML",
+            "types-tqdm",
+            "scikit-image>=0.22",
+        ],
+    },
+    entry_points={"console_scripts": ["ivfusion = ivfusion_ros.cli:main"]},
+)
