@@ -6,6 +6,8 @@ import logging
 import time
 from types import TracebackType
 
+import numpy as np
+
 from ivfusion_ros.backends import load_backend
 from ivfusion_ros.config import DetectionConfig, PipelineConfig
 from ivfusion_ros.detect import Detector
@@ -15,7 +17,7 @@ from ivfusion_ros.models import read_models, resolve_model
 from ivfusion_ros.registration.calibration import read_calibration
 from ivfusion_ros.registration.warp import Warp
 from ivfusion_ros.thermal import ThermalScaler
-from ivfusion_ros.types import FramePair, FusionResult
+from ivfusion_ros.types import Frame, FramePair, FusionResult, Image, Mode
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,42 @@ class Pipeline:
         clock.stage("register")
         fused = self.fuser(thermal, rgb)
         clock.stage("fuse")
+        return self._result(fused, thermal, rgb, pair.rgb, clock, skew_ns=pair.skew_ns)
+
+    def process_rgb(self, frame: Frame) -> FusionResult:
+        """An RGB frame while the thermal camera is silent: its image as it is, and detections.
+
+        Raises ImageError or ModelError.
+        """
+        clock = StageClock()
+        rgb = to_rgb(frame.image)
+        clock.stage("scale")
+        return self._result(rgb, np.zeros(rgb.shape[:2], np.uint8), rgb, frame, clock, mode="rgb_only")
+
+    def process_thermal(self, frame: Frame, rgb_size: tuple[int, int]) -> FusionResult:
+        """A thermal frame while the RGB camera is silent: in the RGB view, with the thermal stamp.
+
+        rgb_size: (width, height) of the RGB camera. Raises ImageError, ModelError or ConfigError.
+        """
+        clock = StageClock()
+        grey = self.scaler(frame.image, frame.stamp_ns)
+        clock.stage("scale")
+        thermal = self.warp(grey, rgb_size)
+        clock.stage("register")
+        black = np.zeros((*thermal.shape, 3), np.uint8)
+        return self._result(to_rgb(thermal), thermal, black, frame, clock, mode="thermal_only")
+
+    def _result(
+        self,
+        fused: Image,
+        thermal: Image,
+        rgb: Image,
+        reference: Frame,
+        clock: StageClock,
+        *,
+        skew_ns: int = 0,
+        mode: Mode = "fused",
+    ) -> FusionResult:
         detections = None
         if self.detector is not None:
             detections = self.detector(fused)
@@ -64,10 +102,11 @@ class Pipeline:
             fused=fused,
             thermal=thermal,
             rgb=rgb,
-            stamp_ns=pair.rgb.stamp_ns,
-            frame_id=pair.rgb.frame_id,
-            camera_info=pair.rgb.camera_info,
-            skew_ns=pair.skew_ns,
+            stamp_ns=reference.stamp_ns,
+            frame_id=reference.frame_id,
+            camera_info=reference.camera_info,
+            skew_ns=skew_ns,
+            mode=mode,
             detections=detections,
             timings_ms=clock.timings_ms,
         )
@@ -86,7 +125,7 @@ class Pipeline:
         """Release the backends."""
         self.fuser.backend.close()
         if self.detector is not None:
-            self.detector.backend.close()
+            self.detector.close()
 
     def __enter__(self) -> Pipeline:
         return self
@@ -110,11 +149,12 @@ def build_pipeline(config: PipelineConfig) -> Pipeline:
     )
     log.info("fusion: %s by %s", config.fusion.model, fusion.description)
     return Pipeline(
-        ThermalScaler(config.thermal), Warp(calibration), Fuser(fusion), _build_detector(config.detection)
+        ThermalScaler(config.thermal), Warp(calibration), Fuser(fusion), build_detector(config.detection)
     )
 
 
-def _build_detector(config: DetectionConfig) -> Detector | None:
+def build_detector(config: DetectionConfig) -> Detector | None:
+    """The configured detector, None for fusion only. Raises ConfigError, ModelError or BackendError."""
     name = config.model
     if name == "auto":
         shipped = [entry.name for entry in read_models().values() if entry.task == "detection"]

@@ -6,11 +6,15 @@ Shapes, dtypes, units and colour order are stated here, once, and checked on con
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.errors import ImageError
+
+Mode = Literal["fused", "rgb_only", "thermal_only"]
+"""Which cameras an output is made of."""
 
 Image = npt.NDArray[np.uint8]
 """uint8 image, (H, W) grey or (H, W, 3) in RGB order."""
@@ -140,6 +144,7 @@ class FusionResult:
     thermal: (H, W) uint8, the thermal image as the network saw it: 8 bit, warped.
     rgb: (H, W, 3) uint8 RGB, the reference image.
     stamp_ns, frame_id, camera_info: the reference camera's.
+    mode: where one camera is silent, `fused` is the other's image, and the missing one is black.
     skew_ns: as in FramePair.
     detections: None where no detector is configured.
     timings_ms: wall time per stage, milliseconds.
@@ -152,6 +157,7 @@ class FusionResult:
     frame_id: str = ""
     camera_info: CameraInfo | None = None
     skew_ns: int = 0
+    mode: Mode = "fused"
     detections: Detections | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
 

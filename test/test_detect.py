@@ -1,10 +1,10 @@
 """The detector against a slow, separate implementation, made-up models, and real street scenes."""
 
 import dataclasses
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -354,16 +354,11 @@ def write_dynamic_detector(path: Path) -> Path:
     """
     floats = {"k8": np.full((1, 3, 8, 8), 1 / 192), "zero": 0.0, "eight": 8.0, "four": 4.0}
     constants = {name: np.asarray(value, np.float32) for name, value in floats.items()}
-    constants |= {"flat": np.array([1, 1, -1]), "one": np.array([1]), "two": np.array([2])}
-    pools = [
-        helper.make_node("MaxPool", ["m8"], ["m16"], kernel_shape=[2, 2], strides=[2, 2]),
-        helper.make_node("MaxPool", ["m16"], ["m32"], kernel_shape=[2, 2], strides=[2, 2]),
-    ]
-    ramp = ["ConstantOfShape", "NonZero"]
-    assert ramp
+    constants |= {"flat": np.array([1, 1, -1]), "axis_x": np.asarray(3), "axis_y": np.asarray(2)}
     nodes = [
         helper.make_node("Conv", ["images", "k8"], ["m8"], strides=[8, 8]),
-        *pools,
+        helper.make_node("MaxPool", ["m8"], ["m16"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("MaxPool", ["m16"], ["m32"], kernel_shape=[2, 2], strides=[2, 2]),
         helper.make_node("Reshape", ["m8", "flat"], ["score8"]),
         *[helper.make_node("Mul", [f"m{s}", "zero"], [f"z{s}"]) for s in (16, 32)],
         *[helper.make_node("Reshape", [f"z{s}", "flat"], [f"score{s}"]) for s in (16, 32)],
@@ -381,7 +376,6 @@ def write_dynamic_detector(path: Path) -> Path:
         helper.make_node("Add", ["blank", "eight"], ["side"]),
         helper.make_node("Concat", ["x", "y", "side", "side", "score"], ["output0"], axis=1),
     ]
-    constants |= {"axis_x": np.asarray(3, np.int64), "axis_y": np.asarray(2, np.int64)}
     graph = helper.make_graph(
         nodes,
         "dynamic",
@@ -467,23 +461,20 @@ def test_finds_people_and_cars_in_day_scenes(backend: str) -> None:
 @needs_reference
 @needs_scenes
 def test_other_image_sizes_give_the_same_objects() -> None:
-    detector = Detector(load_backend(REFERENCE, "onnxruntime", threads=1), DetectionConfig(confidence=0.5))
-    matched = total = 0
-    for image, _ in day_scenes(6):
+    backend = load_backend(REFERENCE, "onnxruntime", threads=1)
+    sure = Detector(backend, DetectionConfig(confidence=0.5))
+    detector = Detector(backend, DetectionConfig(confidence=0.2))
+    matched = []
+    for image, _ in day_scenes(8):
         # Half again as large, then a grey band on the right: scale, centring and padding all matter.
-        big = cv2.copyMakeBorder(
-            cv2.resize(image, (960, 720)), 0, 0, 0, 90, cv2.BORDER_CONSTANT, value=[114] * 3
-        )
-        found = detector(big)
-        boxes = (found.boxes_xyxy / 1.5).tolist()
-        for box, class_id in zip(
-            *(lambda d: (d.boxes_xyxy.tolist(), d.class_ids))(detector(image)), strict=True
-        ):
-            total += 1
-            pairs = zip(boxes, found.class_ids, strict=True)
-            matched += any(c == class_id and overlap(tuple(b), tuple(box)) > 0.75 for b, c in pairs)
-    assert total >= 10
-    assert matched / total >= 0.75
+        large = cv2.resize(image, (960, 720))
+        found = detector(cv2.copyMakeBorder(large, 0, 0, 0, 90, cv2.BORDER_CONSTANT, value=[114] * 3))
+        expected = sure(image)
+        for box, class_id in zip(expected.boxes_xyxy, expected.class_ids, strict=True):
+            rivals = found.boxes_xyxy[found.class_ids == class_id] / 1.5
+            matched.append(max((overlap(tuple(box), tuple(rival)) for rival in rivals), default=0.0) > 0.7)
+    assert len(matched) >= 10
+    assert np.mean(matched) >= 0.85
 
 
 @needs_reference
@@ -506,6 +497,23 @@ def test_pre_and_postprocessing_take_little_time() -> None:
     assert min(spent) < 3e-3
 
 
+def enliven(network: Any, example: Any, torch: Any) -> None:
+    """Give an untrained network lively scores: settle its batch norms, then random class weights."""
+    torch.manual_seed(0)
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 0.5
+    network.train()
+    with torch.no_grad():
+        for _ in range(12):
+            network(example.repeat(2, 1, 1, 1))
+        for branch in network.model[-1].cv3:
+            torch.nn.init.normal_(branch[-1].weight, 0, 0.02)
+            torch.nn.init.normal_(branch[-1].bias, -3, 0.5)
+    network.eval()
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_u_head_exported_by_ultralytics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Random weights, so the boxes mean nothing; ultralytics' own decoding of them is the oracle."""
     monkeypatch.setenv("YOLO_AUTOINSTALL", "false")
@@ -515,24 +523,27 @@ def test_u_head_exported_by_ultralytics(tmp_path: Path, monkeypatch: pytest.Monk
     ultralytics = pytest.importorskip("ultralytics", reason="ultralytics is not installed")
     torch = pytest.importorskip("torch")
     nms = pytest.importorskip("ultralytics.utils.nms")
-    torch.manual_seed(0)
     model = ultralytics.YOLO("yolov5n.yaml", verbose=False)
-    for branch in model.model.model[-1].cv3:
-        torch.nn.init.normal_(branch[-1].weight, 0, 3)
+    image = cv2.resize(np.random.default_rng(0).integers(0, 256, (16, 20, 3), np.uint8), (160, 128))
+    network_input = np.ascontiguousarray(image.transpose(2, 0, 1)[None]) * np.float32(1 / 255)
+    enliven(model.model, torch.from_numpy(network_input), torch)
     path = model.export(format="onnx", imgsz=(128, 160), opset=17, simplify=False, nms=False, verbose=False)
     backend = load_backend(path, "onnxruntime", threads=1)
     assert backend.outputs["output0"].shape == (1, 84, 16 * 20 + 8 * 10 + 4 * 5)
-    image = np.random.default_rng(0).integers(0, 256, (128, 160, 3), np.uint8)
-    config = DetectionConfig(confidence=0.3, iou=0.5, max_detections=300)
+    output = backend.run({"images": network_input})["output0"]
+    confidence = float(np.quantile(output[0, 4:].max(axis=0), 0.7))
+
+    def reference(iou: float) -> np.ndarray:
+        return nms.non_max_suppression(torch.tensor(output), confidence, iou, max_det=300)[0].numpy()
+
+    config = DetectionConfig(confidence=confidence, iou=1.0, max_detections=300)
     found = Detector(backend, config)(image)
-    output = backend.run({"images": (image.transpose(2, 0, 1)[None] / np.float32(255)).astype(np.float32)})
-    expected = nms.non_max_suppression(torch.from_numpy(output["output0"]), 0.3, 0.5, max_det=300)[
-        0
-    ].numpy()
-    # Ultralytics suppresses before clipping to the image; compare what lies inside.
-    inside = (expected[:, :2] >= 0).all(axis=1) & (expected[:, 2:4] <= [160, 128]).all(axis=1)
-    assert inside.sum() >= 5
+    every = reference(1.0)
+    assert len(np.unique(every[:, 5])) > 1 and len(every) > 100
     ours = np.concatenate([found.boxes_xyxy, found.scores[:, None], found.class_ids[:, None]], axis=1)
-    for row in expected[inside]:
-        assert np.abs(ours - row).max(axis=1).min() < 1e-2
-    assert len(os.listdir(tmp_path)) > 0
+    clipped = np.concatenate([np.clip(every[:, :4], 0, [160, 128] * 2), every[:, 4:]], axis=1)
+    np.testing.assert_allclose(ours, clipped, atol=1e-3)
+    # Ultralytics suppresses before clipping to the image, so the suppression is compared by itself.
+    kept = suppress(every[:, :4], every[:, 4], every[:, 5].astype(np.int64), 0.5, 300)
+    assert 1 < len(kept) < len(every)
+    np.testing.assert_array_equal(every[kept], reference(0.5))

@@ -81,10 +81,10 @@ class McapFile:
             yield topic, log_time_ns, data
 
     def _read(self, file: BinaryIO, block: Block, topics: dict[int, BagTopic]) -> list[RawMessage]:
-        file.seek(block.offset)
-        data = memoryview(file.read(block.length))
         found: list[RawMessage] = []
         try:
+            file.seek(block.offset)
+            data = memoryview(file.read(block.length))
             is_chunk = data[:1] == bytes([CHUNK])
             for opcode, body in walk_chunk(data[RECORD_HEAD.size :]) if is_chunk else walk_records(data):
                 if opcode != MESSAGE:
@@ -92,7 +92,7 @@ class McapFile:
                 channel_id, log_time_ns = read_message_head(body)
                 if channel_id in topics:
                     found.append((topics[channel_id], log_time_ns, body[MESSAGE_HEAD.size :]))
-        except DamageError as error:
+        except (DamageError, OSError) as error:
             self._lose(
                 f"chunk at byte {block.offset} ({block.length} bytes): {error}; "
                 f"{len(found)} of its messages were read"

@@ -51,9 +51,11 @@ class BagReader:
         self._stack = ExitStack()
 
     def __enter__(self) -> BagReader:
-        scratch = Path(self._stack.enter_context(TemporaryDirectory(prefix="ivfusion_bag_")))
         try:
-            self._open_files(scratch)
+            self._open_files(Path(self._stack.enter_context(TemporaryDirectory(prefix="ivfusion_bag_"))))
+        except OSError as error:
+            self.close()
+            raise _cannot_read(error) from error
         except BaseException:
             self.close()
             raise
@@ -99,9 +101,12 @@ class BagReader:
     def messages(self, names: Collection[str] | None = None) -> Iterator[RawMessage]:
         """(topic, log time in ns, serialised bytes) of the named topics, None for all."""
         streams = [_timed(file, names) for file in self._files]
-        for _, message in heapq.merge(*streams, key=lambda item: item[0]):
-            if message is not None:
-                yield message
+        try:
+            for _, message in heapq.merge(*streams, key=lambda item: item[0]):
+                if message is not None:
+                    yield message
+        except OSError as error:
+            raise _cannot_read(error) from error
 
     def frames(
         self, chosen: Topics, each_message: Callable[[BagTopic, int, memoryview], None] | None = None
@@ -153,6 +158,10 @@ class BagReader:
             if len(encodings) == len(unknown):
                 break
         self.topics = [replace(item, encoding=encodings.get(item.name, "")) for item in self.topics]
+
+
+def _cannot_read(error: OSError) -> BagError:
+    return BagError(f"cannot read {error.filename or 'the bag'}: {error.strerror or error}")
 
 
 def _timed(file: BagFile, names: Collection[str] | None) -> Iterator[tuple[int, RawMessage | None]]:

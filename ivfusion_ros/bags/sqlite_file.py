@@ -1,21 +1,55 @@
-"""One rosbag2 sqlite3 file (.db3), whole or damaged, as a source of messages."""
+"""One rosbag2 sqlite3 file (.db3), whole or damaged, as a source of messages.
+
+rosbags' reader needs a whole file; this one uses the SQLite that comes with it, apsw.
+"""
 
 from __future__ import annotations
 
 import itertools
-import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import apsw
+
 from ivfusion_ros.bags.mcap_file import RawMessage, read_qos
 from ivfusion_ros.bags.topics import BagTopic
 from ivfusion_ros.errors import BagError
 
+READ_ONLY = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
 LONGEST_GAP = 10_000
 """After this many missing rows in a row a damaged file is taken to have no more."""
+
+
+class _WholePagesFile(apsw.VFSFile):
+    """A file without the part of a page at its end.
+
+    SQLite would fill that page up with zeros and deliver them as message data.
+    """
+
+    def __init__(self, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
+        super().__init__("", name, flags)
+
+    def xFileSize(self) -> int:
+        """Size in bytes, a multiple of the page size that the header names."""
+        size = super().xFileSize()
+        page = int.from_bytes(self.xRead(18, 0)[16:], "big") if size >= 18 else 1
+        return size - size % (65536 if page == 1 else max(512, page))
+
+
+class _WholePages(apsw.VFS):
+    name = "ivfusion-whole-pages"
+
+    def __init__(self) -> None:
+        super().__init__(self.name, "")
+
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:
+        return _WholePagesFile(name, flags)
+
+
+WHOLE_PAGES = _WholePages()
 
 
 class SqliteFile:
@@ -32,80 +66,112 @@ class SqliteFile:
         self.end_ns: int | None = None
         if path.stat().st_size == 0:
             raise BagError(f"{path} is empty")
-        self._location = self._locate()
+        self._location, self._vfs = self._locate()
         try:
             with closing(self._connect()) as database:
                 self._whole, counts = self._survey(database)
-                self._topics = _read_topics(database, counts)
-        except sqlite3.Error as error:
+                self._topics = self._read_topics(database, counts)
+        except (apsw.Error, KeyError) as error:
             raise BagError(f"{path} is no readable rosbag2 database: {error}") from error
         self.topics = list(self._topics.values())
 
     def messages(self, wanted: Callable[[BagTopic], bool]) -> Iterator[RawMessage]:
         """Messages of the wanted topics."""
         topics = {key: topic for key, topic in self._topics.items() if wanted(topic)}
+        try:
+            with closing(self._connect()) as database:
+                for topic_id, log_time_ns, data in self._fetch(database, topics):
+                    if topic_id in topics and isinstance(log_time_ns, int) and isinstance(data, bytes):
+                        yield topics[topic_id], log_time_ns, memoryview(data)
+        except apsw.Error as error:
+            self._lose(f"reading stopped early: {error}")
+
+    def _fetch(self, database: apsw.Connection, topic_ids: Iterable[int]) -> Iterator[tuple[Any, ...]]:
+        """(topic id, time, data) of the readable rows; data is None for other topics."""
         # Row by row, so that a damaged one costs nothing but itself; unwanted data stay on the disk.
         query = (
             "SELECT topic_id, timestamp, CASE WHEN topic_id IN "
-            f"({', '.join(map(str, topics))}) THEN data END FROM messages WHERE id = ?"
+            f"({', '.join(map(str, topic_ids))}) THEN data END FROM messages WHERE id = ?"
         )
         lost, first_error, missing = 0, "", 0
-        with closing(self._connect()) as database:
-            for key in self._keys(database):
-                try:
-                    row = database.execute(query, (key,)).fetchone()
-                except sqlite3.Error as error:
-                    row, lost, first_error = None, lost + 1, first_error or f"row {key}: {error}"
-                missing = missing + 1 if row is None else 0
-                if missing > LONGEST_GAP:
-                    break
-                if row and row[0] in topics and isinstance(row[1], int) and isinstance(row[2], bytes):
-                    yield topics[row[0]], row[1], memoryview(row[2])
+        for key in self._keys(database):
+            try:
+                row: Any = database.execute(query, (key,)).fetchone()
+            except apsw.Error as error:
+                row, lost, first_error = None, lost + 1, first_error or f"row {key}: {error}"
+            missing = missing + 1 if row is None else 0
+            if row:
+                yield row
+            if missing > LONGEST_GAP:
+                break
         if lost and self._whole:
             self._lose(f"{lost} messages are not readable ({first_error})")
 
-    def _keys(self, database: sqlite3.Connection) -> Iterator[int]:
+    def _keys(self, database: apsw.Connection) -> Iterator[Any]:
         if not self._whole:
             return iter(itertools.count(1))
         return (key for (key,) in database.execute("SELECT id FROM messages ORDER BY timestamp, id"))
 
-    def _locate(self) -> str:
-        """SQLite URI of the file; with its write-ahead log if a recorder that died left one."""
+    def _locate(self) -> tuple[str, str | None]:
+        """SQLite URI and VFS; with the write-ahead log that a recorder that died may have left."""
         location = f"file:{quote(str(self.path.absolute()))}"
         log = self.path.with_name(self.path.name + "-wal")
         if log.exists() and log.stat().st_size:
             try:
-                with closing(sqlite3.connect(f"{location}?mode=ro", uri=True)) as database:
-                    database.execute("SELECT COUNT(*) FROM sqlite_master")
-                return f"{location}?mode=ro"
-            except sqlite3.Error as error:
+                with closing(apsw.Connection(f"{location}?mode=ro", READ_ONLY)) as database:
+                    database.execute("SELECT COUNT(*) FROM sqlite_master").fetchall()
+                return f"{location}?mode=ro", None
+            except apsw.Error as error:
                 self._lose(f"its write-ahead log {log.name} was not read ({error})")
-        return f"{location}?immutable=1"
+        return f"{location}?immutable=1", WHOLE_PAGES.name
 
-    def _connect(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self._location, uri=True, check_same_thread=False)
+    def _connect(self) -> apsw.Connection:
+        database = apsw.Connection(self._location, READ_ONLY, vfs=self._vfs)
         # Without this SQLite refuses a file that is shorter than its header says.
         database.execute("PRAGMA writable_schema=ON")
         return database
 
-    def _survey(self, database: sqlite3.Connection) -> tuple[bool, dict[int, int] | None]:
+    def _survey(self, database: apsw.Connection) -> tuple[bool, dict[int, int] | None]:
         """Whether the tables are whole, and if so the messages by topic id."""
         try:
             rows = "SELECT topic_id, COUNT(*) FROM messages GROUP BY topic_id"
-            counts = dict(database.execute(rows).fetchall())
-            times = "SELECT MIN(timestamp), MAX(timestamp) FROM messages"
-            self.start_ns, self.end_ns = database.execute(times).fetchone()
+            counts: dict[Any, Any] = {key: count for key, count in database.execute(rows)}
+            times: Any = database.execute("SELECT MIN(timestamp), MAX(timestamp) FROM messages").fetchone()
+            self.start_ns, self.end_ns = times
             self._whole = True
             indexed = sum(1 for _ in self._keys(database))
             if indexed == sum(counts.values()):
                 return True, counts
             reason = f"the index holds {indexed} of {sum(counts.values())} messages"
-        except sqlite3.DatabaseError as error:
-            if "malformed" not in str(error):
-                raise
+        except apsw.CorruptError as error:
             reason = str(error)
         self._lose(f"the database is damaged ({reason}); only the rows that are still there were read")
         return False, None
+
+    def _read_topics(self, database: apsw.Connection, counts: dict[int, int] | None) -> dict[int, BagTopic]:
+        """Topics by id; older files have fewer columns and no message definitions."""
+        definitions = {
+            row["topic_type"]: row["encoded_message_definition"]
+            for row in _rows(database, "message_definitions")
+        }
+        topics = {}
+        for row in _rows(database, "topics"):
+            encoding = row.get("serialization_format", "cdr")
+            sound = (
+                isinstance(row["id"], int) and isinstance(row["name"], str) and isinstance(row["type"], str)
+            )
+            if encoding != "cdr" or not sound:
+                self._lose(f"topic {row['name']} is encoded as {encoding}, expected cdr")
+                continue
+            topics[row["id"]] = BagTopic(
+                row["name"],
+                row["type"],
+                definition=definitions.get(row["type"]) or "",
+                type_hash=row.get("type_description_hash") or "",
+                qos=read_qos(row.get("offered_qos_profiles") or ""),
+                count=counts.get(row["id"], 0) if counts is not None else None,
+            )
+        return topics
 
     def _lose(self, what: str) -> None:
         loss = f"{self.path.name}: {what}"
@@ -113,30 +179,8 @@ class SqliteFile:
             self.losses.append(loss)
 
 
-def _read_topics(database: sqlite3.Connection, counts: dict[int, int] | None) -> dict[int, BagTopic]:
-    """Topics by id; older files have fewer columns and no message definitions."""
-    definitions = {
-        row["topic_type"]: row["encoded_message_definition"]
-        for row in _rows(database, "message_definitions")
-    }
-    return {
-        row["id"]: BagTopic(
-            row["name"],
-            row["type"],
-            definition=definitions.get(row["type"]) or "",
-            type_hash=row.get("type_description_hash") or "",
-            qos=read_qos(row.get("offered_qos_profiles") or ""),
-            count=counts.get(row["id"], 0) if counts is not None else None,
-        )
-        for row in _rows(database, "topics")
-        if row.get("serialization_format", "cdr") == "cdr"
-    }
-
-
-def _rows(database: sqlite3.Connection, table: str) -> list[dict[str, Any]]:
-    known = database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone()
-    if not known:
-        return []
-    cursor = database.execute(f"SELECT * FROM {table}")
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+def _rows(database: apsw.Connection, table: str) -> list[dict[str, Any]]:
+    """All rows of a table by column name; none where there is no such table."""
+    names = [column[1] for column in database.execute(f"PRAGMA table_info({table})")]
+    rows = database.execute(f"SELECT * FROM {table}") if names else ()
+    return [dict(zip(names, row, strict=True)) for row in rows]

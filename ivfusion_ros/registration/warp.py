@@ -63,7 +63,7 @@ def _fixed_point_maps(calibration: Calibration, thermal_size: Size, rgb_size: Si
         maps = _plane_maps(
             thermal_from_calibrated @ thermal_from_rgb @ np.linalg.inv(rgb_from_calibrated), rgb_size
         )
-    # Fixed-point maps (1/32 pixel) give the same bytes in every OpenCV version; float maps do not.
+    # Fixed-point maps (1/32 pixel) give the same bytes in OpenCV 4 and 5; float maps do not.
     return cv2.convertMaps(maps.map_x, maps.map_y, cv2.CV_16SC2)
 
 

@@ -87,7 +87,7 @@ class Camera:
         k1, k2 = self.distortion
         target = np.linalg.norm(slopes, axis=-1, keepdims=True)
         radius = target.copy()
-        for _ in range(12):  # Newton; each step doubles the digits
+        for _ in range(6):  # Newton; each step doubles the digits
             square = radius**2
             excess = radius * (1 + k1 * square + k2 * square**2) - target
             radius -= excess / np.maximum(1 + 3 * k1 * square + 5 * k2 * square**2, 0.05)

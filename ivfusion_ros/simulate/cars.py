@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ivfusion_ros.simulate.texture import Colour, Sketch, Texture, cloud_noise
+from ivfusion_ros.simulate.texture import Colour, Sketch, Texture, tint
 
 WIDTH_M, HEIGHT_M, LENGTH_M = 1.8, 1.46, 4.3
 _PAINTS: tuple[Colour, ...] = (
@@ -56,19 +56,21 @@ def build_car(rng: np.random.Generator, paint: Colour, warm: bool, lamps: bool) 
     roof = _draw_plate(paint, body - 4.0)
     glass = _draw_glass(paint, body)
     pieces = [
-        Piece(roof, (1.75, 0.22, 1.46), (1.75, 1.58, 1.46), (3.35, 0.22, 1.46)),
-        Piece(glass, (1.78, 1.58, 1.45), (1.78, 0.22, 1.45), (1.02, 1.72, 0.92)),
-        Piece(glass, (3.35, 0.22, 1.45), (3.35, 1.58, 1.45), (3.95, 0.08, 0.95)),
-        Piece(_draw_plate(paint, bonnet), (1.05, 1.76, 0.93), (1.05, 0.04, 0.93), (0.03, 1.76, 0.76)),
-        Piece(_draw_plate(paint, body), (3.92, 0.04, 0.96), (3.92, 1.76, 0.96), (4.28, 0.04, 0.93)),
+        Piece(roof, (1.75, 1.76, 1.46), (1.75, 0.04, 1.46), (3.35, 1.76, 1.46)),
+        Piece(glass, (1.78, 0.04, 1.45), (1.78, 1.76, 1.45), (1.02, 0.04, 0.92)),
+        Piece(glass, (3.35, 1.76, 1.45), (3.35, 0.04, 1.45), (3.95, 1.76, 0.95)),
+        Piece(_draw_plate(paint, bonnet), (0.03, 1.76, 0.76), (0.03, 0.04, 0.76), (1.05, 1.76, 0.93)),
+        Piece(_draw_plate(paint, body), (3.92, 1.76, 0.96), (3.92, 0.04, 0.96), (4.28, 1.76, 0.93)),
         Piece(right, (4.3, 0.0, 1.46), (0.0, 0.0, 1.46), (4.3, 0.0, 0.0)),
         Piece(left, (0.0, 1.8, 1.46), (4.3, 1.8, 1.46), (0.0, 1.8, 0.0)),
-        Piece(front, (0.0, 1.8, 0.8), (0.0, 0.0, 0.8), (0.0, 1.8, 0.0)),
-        Piece(rear, (4.3, 0.0, 0.98), (4.3, 1.8, 0.98), (4.3, 0.0, 0.0)),
+        Piece(front, (0.0, 0.0, 0.8), (0.0, 1.8, 0.8), (0.0, 0.0, 0.0)),
+        Piece(rear, (4.3, 1.8, 0.98), (4.3, 0.0, 0.98), (4.3, 1.8, 0.0)),
     ]
     if lamps:
-        pieces.append(Piece(front_light, (-0.01, 1.8, 0.8), (-0.01, 0.0, 0.8), (-0.01, 1.8, 0.0), lamp=True))
-        pieces.append(Piece(rear_light, (4.31, 0.0, 0.98), (4.31, 1.8, 0.98), (4.31, 0.0, 0.0), lamp=True))
+        pieces.append(
+            Piece(front_light, (-0.01, 0.0, 0.8), (-0.01, 1.8, 0.8), (-0.01, 0.0, 0.0), lamp=True)
+        )
+        pieces.append(Piece(rear_light, (4.31, 1.8, 0.98), (4.31, 0.0, 0.98), (4.31, 1.8, 0.0), lamp=True))
     return pieces
 
 
@@ -82,7 +84,7 @@ def _draw_side(
         (2.58, 0.03), (3.26, 0.5), (3.9, 0.58), (4.2, 0.68), (4.3, 0.86), (4.28, 1.22),
     ]  # fmt: skip
     sketch.polygon(outline, paint, body)
-    sketch.rectangle(0.05, 1.08, 4.26, 1.22, _dark(paint), body + 1.0)
+    sketch.rectangle(0.05, 1.08, 4.26, 1.22, tint(paint, 0.5), body + 1.0)
     if warm:  # the engine shines through its lid
         sketch.polygon([(3.3, 0.52), (3.9, 0.59), (4.15, 0.68), (4.15, 0.8), (3.3, 0.8)], paint, body + 6)
     for panes in (
@@ -91,9 +93,9 @@ def _draw_side(
     ):
         sketch.polygon(panes, _GLASS, body - 5.0)
     for x in (1.70, 2.78):
-        sketch.rectangle(x, 0.5, x + 0.02, 1.08, _dark(paint), body - 0.8)
+        sketch.rectangle(x, 0.5, x + 0.02, 1.08, tint(paint, 0.5), body - 0.8)
     for x in (1.5, 2.5):
-        sketch.rectangle(x, 0.6, x + 0.16, 0.64, _dark(paint), body - 0.5)
+        sketch.rectangle(x, 0.6, x + 0.16, 0.64, tint(paint, 0.5), body - 0.5)
     tyre = 13.0 if warm else 1.0
     for x in (0.82, 3.42):
         sketch.ellipse(x, 1.13, 0.38, 0.37, (18, 18, 20), body + 2)
@@ -102,13 +104,15 @@ def _draw_side(
         sketch.ellipse(x, 1.14, 0.07, 0.07, (70, 72, 74), tyre + (4 if warm else -1))
     if mirrored:
         sketch.canvas = np.ascontiguousarray(sketch.canvas[:, ::-1])
-    return sketch.texture(cloud_noise(rng, *sketch.canvas.shape[:2], (8, 60), (2.0, 6.0)))
+    return sketch.texture(rng, (4, 30), (2.0, 6.0))
 
 
 def _draw_front(paint: Colour, body: float, warm: bool) -> tuple[Texture, Texture]:
     sketch, light = Sketch(WIDTH_M, 0.8, _DENSITY), Sketch(WIDTH_M, 0.8, _DENSITY)
     _draw_underside(sketch, 0.8, warm)
-    sketch.polygon([(0.06, 0.0), (1.74, 0.0), (1.8, 0.16), (1.8, 0.6), (0.0, 0.6), (0.0, 0.16)], paint, body + 2)
+    sketch.polygon(
+        [(0.06, 0.0), (1.74, 0.0), (1.8, 0.16), (1.8, 0.6), (0.0, 0.6), (0.0, 0.16)], paint, body + 2
+    )
     sketch.rectangle(0.5, 0.12, 1.3, 0.3, (24, 24, 26), 16.0 if warm else 0.0)
     sketch.rectangle(0.35, 0.44, 1.45, 0.54, (26, 26, 28), 12.0 if warm else 0.0)
     sketch.rectangle(0.64, 0.34, 1.16, 0.43, (226, 226, 216), body)
@@ -121,8 +125,10 @@ def _draw_front(paint: Colour, body: float, warm: bool) -> tuple[Texture, Textur
 def _draw_rear(paint: Colour, body: float, warm: bool) -> tuple[Texture, Texture]:
     sketch, light = Sketch(WIDTH_M, 0.98, _DENSITY), Sketch(WIDTH_M, 0.98, _DENSITY)
     _draw_underside(sketch, 0.98, warm)
-    sketch.polygon([(0.05, 0.0), (1.75, 0.0), (1.8, 0.2), (1.8, 0.78), (0.0, 0.78), (0.0, 0.2)], paint, body)
-    sketch.rectangle(0.05, 0.58, 1.75, 0.64, _dark(paint), body + 0.5)
+    sketch.polygon(
+        [(0.05, 0.0), (1.75, 0.0), (1.8, 0.2), (1.8, 0.78), (0.0, 0.78), (0.0, 0.2)], paint, body
+    )
+    sketch.rectangle(0.05, 0.58, 1.75, 0.64, tint(paint, 0.5), body + 0.5)
     sketch.rectangle(0.64, 0.38, 1.16, 0.49, (226, 222, 200), body)
     for x in (0.03, 1.43):
         sketch.rectangle(x, 0.16, x + 0.34, 0.36, (140, 22, 22), body + 2)
@@ -153,7 +159,3 @@ def _draw_glass(paint: Colour, body: float) -> Texture:
     sketch.polygon([(0.5, 0.05), (0.75, 0.05), (0.35, 0.78), (0.1, 0.78)], (74, 84, 96), body - 6.0)
     return sketch.texture()
 
-
-def _dark(paint: Colour) -> Colour:
-    red, green, blue = (channel // 2 for channel in paint)
-    return red, green, blue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ivfusion_ros.simulate.texture import Colour, Sketch, Texture, cloud_noise
+from ivfusion_ros.simulate.texture import Colour, Sketch, Texture, tint
 
 _WALLS: tuple[Colour, ...] = (
     (168, 96, 76),
@@ -29,32 +29,32 @@ def draw_facade(
     colour = _WALLS[rng.integers(len(_WALLS))]
     warmth = float(rng.uniform(1.0, 3.0))
     wall.rectangle(-1, -1, width_m + 1, height_m + 1, colour, warmth)
-    _draw_bricks(rng, wall, colour, warmth)
+    if pixels_per_m > 30:  # finer than the image elsewhere
+        _draw_bricks(rng, wall, colour, warmth)
     storeys = max(1, int((height_m - _SHOP_M - 0.6) / _STOREY_M))
     for storey in range(storeys):
         foot = height_m - _SHOP_M - storey * _STOREY_M - 0.75
         _draw_storey(rng, (wall, lights), foot, warmth, lit_share, colour)
     _draw_shops(rng, (wall, lights), height_m, warmth, lit_share)
-    wall.rectangle(0, 0, width_m, 0.35, _shade(colour, 0.7), warmth - 2.0)
-    wall.rectangle(0, 0.35, width_m, 0.45, _shade(colour, 1.2), warmth - 1.0)
+    wall.rectangle(0, 0, width_m, 0.35, tint(colour, 0.7), warmth - 2.0)
+    wall.rectangle(0, 0.35, width_m, 0.45, tint(colour, 1.2), warmth - 1.0)
     for side in (0.0, width_m - 0.12):  # rain pipes between the houses
-        wall.rectangle(side, 0, side + 0.12, height_m, _shade(colour, 0.55), warmth - 1.2)
-    grain = cloud_noise(rng, *wall.canvas.shape[:2], (3, 12, 90), (5.0, 4.0, 7.0))
+        wall.rectangle(side, 0, side + 0.12, height_m, tint(colour, 0.55), warmth - 1.2)
     glass = lights.texture()
     lit = bool(glass.colour[:, :, 3].any())
-    return wall.texture(grain), Texture(glass.colour, None) if lit else None
+    return wall.texture(rng, (2, 6, 45), (3.0, 3.0, 6.0)), Texture(glass.colour, None) if lit else None
 
 
 def _draw_bricks(rng: np.random.Generator, wall: Sketch, colour: Colour, warmth: float) -> None:
     """Courses of 0.25 m as slightly different stripes; finer ones would not be seen."""
     height, width = np.array(wall.canvas.shape[:2]) / wall.scale
     for course, top in enumerate(np.arange(0, height, 0.25)):
-        wall.rectangle(0, top, width, top + 0.03, _shade(colour, 0.86), warmth - 0.25)
+        wall.rectangle(0, top, width, top + 0.03, tint(colour, 0.86), warmth - 0.25)
         for joint in np.arange((course % 2) * 0.35, width, 0.7):
-            wall.rectangle(joint, top, joint + 0.03, top + 0.25, _shade(colour, 0.88), warmth - 0.25)
+            wall.rectangle(joint, top, joint + 0.03, top + 0.25, tint(colour, 0.88), warmth - 0.25)
         for _ in range(2):
             left, tone = float(rng.uniform(0, width)), float(rng.uniform(0.8, 1.15))
-            wall.rectangle(left, top + 0.03, left + 0.67, top + 0.25, _shade(colour, tone), warmth)
+            wall.rectangle(left, top + 0.03, left + 0.67, top + 0.25, tint(colour, tone), warmth)
 
 
 def _draw_storey(
@@ -68,19 +68,19 @@ def _draw_storey(
     wall, lights = sketches
     house_width = wall.canvas.shape[1] / wall.scale
     count = max(1, int(house_width / 2.5))
-    frame = _shade(colour, 1.35) if sum(colour) < 420 else (236, 232, 224)
+    frame = tint(colour, 1.35) if sum(colour) < 420 else (236, 232, 224)
     for index in range(count):
         centre = (index + 0.5) * house_width / count
         left, right, top = centre - 0.55, centre + 0.55, foot - 1.6
         wall.rectangle(left - 0.13, top - 0.13, right + 0.13, foot + 0.05, frame, warmth + 0.6)
-        wall.rectangle(left - 0.22, foot, right + 0.22, foot + 0.12, _shade(frame, 0.8), warmth - 0.5)
+        wall.rectangle(left - 0.22, foot, right + 0.22, foot + 0.12, tint(frame, 0.8), warmth - 0.5)
         lit = rng.uniform() < lit_share
         heat = warmth + 3.5 if lit else warmth + float(rng.choice([-3.5, -2.5, 1.5]))
-        glass = _shade(_GLASS, float(rng.uniform(0.7, 1.4)))
+        glass = tint(_GLASS, float(rng.uniform(0.7, 1.4)))
         for x0, x1 in ((left, centre - 0.04), (centre + 0.04, right)):
             wall.rectangle(x0, top, x1, foot, glass, heat)
             if lit:
-                tone = _shade((255, 206, 138), float(rng.uniform(0.45, 0.85)))
+                tone = tint((255, 206, 138), float(rng.uniform(0.45, 0.85)))
                 lights.rectangle(x0, top + float(rng.choice([0, 0, 0.5])), x1, foot, tone, 0.0)
 
 
@@ -97,21 +97,24 @@ def _draw_shops(
     for index in range(count):
         left, right = (index + 0.08) * house_width / count, (index + 0.92) * house_width / count
         top, foot = height_m - _SHOP_M + 0.9, height_m - 0.45
-        sign = _shade((int(rng.integers(40, 200)), int(rng.integers(40, 160)), int(rng.integers(40, 160))), 1)
+        sign = tint(
+            (int(rng.integers(40, 200)), int(rng.integers(40, 160)), int(rng.integers(40, 160))), 1
+        )
         wall.rectangle(left, top - 0.75, right, top - 0.1, sign, warmth + 0.3)
-        wall.rectangle(left, top, right, height_m, _shade((70, 66, 62), 1), warmth + 0.4)
+        wall.rectangle(left, top, right, height_m, tint((70, 66, 62), 1), warmth + 0.4)
         door = left + 1.15
         lit = rng.uniform() < 1.2 * lit_share
         light = _SHOP_LIGHTS[rng.integers(len(_SHOP_LIGHTS))]
-        for x0, x1, bottom in ((left + 0.12, door - 0.12, height_m - 0.08), (door + 0.1, right - 0.12, foot)):
+        for x0, x1, bottom in (
+            (left + 0.12, door - 0.12, height_m - 0.08),
+            (door + 0.1, right - 0.12, foot),
+        ):
             wall.rectangle(x0, top + 0.1, x1, bottom, _GLASS, warmth + (4.5 if lit else -1.5))
             if lit:
-                lights.rectangle(x0, top + 0.1, x1, bottom, _shade(light, 0.62), 0.0)
+                lights.rectangle(x0, top + 0.1, x1, bottom, tint(light, 0.62), 0.0)
         for _ in range(5 if lit else 0):  # goods in the window
             x = float(rng.uniform(door + 0.2, max(door + 0.3, right - 0.9)))
-            lights.rectangle(x, foot - float(rng.uniform(0.4, 1.3)), x + 0.45, foot, _shade(light, 0.3), 0.0)
+            lights.rectangle(
+                x, foot - float(rng.uniform(0.4, 1.3)), x + 0.45, foot, tint(light, 0.3), 0.0
+            )
 
-
-def _shade(colour: Colour, factor: float) -> Colour:
-    red, green, blue = (int(np.clip(channel * factor, 0, 255)) for channel in colour)
-    return red, green, blue

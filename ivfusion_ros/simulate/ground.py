@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ivfusion_ros.simulate.texture import Sketch, Texture, cloud_noise
+from ivfusion_ros.simulate.texture import Sketch, Texture
 
 X_MIN, X_MAX = -17.0, 7.0
 """Extent of the drawn ground across the street, metres in the world."""
@@ -26,8 +26,9 @@ def draw_ground(rng: np.random.Generator, near_z: float, far_z: float, pixels_pe
     _draw_surfaces(strip, near_z)
     _draw_wear(rng, strip)
     _draw_markings(strip)
-    grain = cloud_noise(rng, *sketch.canvas.shape[:2], (2, 5, 40), (7.0, 4.0, 5.0))
-    return sketch.texture(grain)
+    grain_m = np.array([0.03, 0.12, 0.8])
+    cells = np.maximum(1, grain_m * pixels_per_m).astype(int).tolist()
+    return sketch.texture(rng, cells, (5.0, 3.0, 4.0))
 
 
 class _Strip:
@@ -37,7 +38,9 @@ class _Strip:
         self.sketch = sketch
         self.far_z = far_z
 
-    def box(self, x0: float, x1: float, z0: float, z1: float, grey: tuple[int, int, int], heat: float) -> None:
+    def box(
+        self, x0: float, x1: float, z0: float, z1: float, grey: tuple[int, int, int], heat: float
+    ) -> None:
         self.sketch.rectangle(x0 - X_MIN, self.far_z - z1, x1 - X_MIN, self.far_z - z0, grey, heat)
 
     def disc(self, x: float, z: float, radius: float, grey: tuple[int, int, int], heat: float) -> None:

@@ -59,12 +59,14 @@ class Illumination:
         light += np.array(self.hour.sun) * cosine
         for lamp in self.lamps if self.hour.lamps else ():
             offset = lamp - points
-            square = np.sum(offset**2, axis=1)
-            facing = 0.5 if normals is None else np.maximum(np.sum(offset * normals, axis=1), 0)
-            facing = facing / np.sqrt(square) if normals is not None else facing
+            square = np.einsum("ij,ij->i", offset, offset)
             # The lamp head throws its light downwards.
-            downward = np.maximum(-offset[:, 1], 0) ** 2 / square
-            light += (LAMP_POWER * facing * downward / square)[:, None] * LAMP_COLOUR
+            power = LAMP_POWER * np.maximum(-offset[:, 1], 0) ** 2 / square**2
+            if normals is None:
+                power *= 0.5
+            else:
+                power *= np.maximum(np.einsum("ij,ij->i", offset, normals), 0) / np.sqrt(square)
+            light += power[:, None] * LAMP_COLOUR
         return light
 
     def in_fog(self, codes: npt.NDArray[np.float32], depth_m: npt.ArrayLike) -> npt.NDArray[np.float32]:

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ivfusion_ros.simulate.texture import Colour, Sketch, Texture, cloud_noise
+from ivfusion_ros.simulate.texture import Colour, Sketch, Texture, tint
 
 PHASES = 32
 """Pictures per walking cycle (two steps)."""
@@ -69,8 +69,7 @@ def draw_person(looks: Looks, phase: int, aspect: str) -> Texture:
         figure.side()
     else:
         figure.frontal(face=aspect == "front")
-    grain = cloud_noise(np.random.default_rng(looks.seed), *sketch.canvas.shape[:2], (4, 24), (4.0, 7.0))
-    return sketch.texture(grain)
+    return sketch.texture(np.random.default_rng(looks.seed), (2, 12), (4.0, 6.0))
 
 
 class _Figure:
@@ -92,7 +91,7 @@ class _Figure:
         self._arm_side(swing, 0.78)
         self._leg_side(-swing, -self.lift, 0.80)
         self._leg_side(swing, self.lift, 1.0)
-        self._torso(0.085)
+        self._torso(0.078, 0.074)
         self._arm_side(-self.swing, 1.12)
         self._limb((0.0, 0.82), (0.012, 0.87), (0.036, 0.034), looks.skin, self.skin_heat - 0.5)
         self._ellipse(0.004, 0.93, 0.058, 0.068, looks.hair, self.skin_heat - 7)
@@ -104,18 +103,29 @@ class _Figure:
             self._leg_front(side, side * swing)
         for side in (-1, 1):
             self._arm_front(side, -side * swing)
-        self._torso(0.118)
+        self._torso(0.118, 0.092)
         self._limb((0.0, 0.83), (0.0, 0.88), (0.038, 0.036), looks.skin, self.skin_heat - 0.5)
         self._ellipse(0.0, 0.935, 0.055, 0.066, looks.hair, self.skin_heat - 7)
         if face:
             self._ellipse(0.0, 0.922, 0.045, 0.055, looks.skin, self.skin_heat)
 
-    def _torso(self, half_width: float) -> None:
-        wide = half_width * self.looks.build
+    def _torso(self, shoulder: float, hip: float) -> None:
+        """shoulder and hip: half widths."""
+        build = self.looks.build
         coat, heat = self.looks.coat, self.coat_heat
-        self._limb((0.0, 0.77), (0.0, 0.50), (wide, wide * 0.92), coat, heat)
-        self._limb((-wide * 0.2, 0.77), (-wide * 0.2, 0.58), (wide * 0.45, wide * 0.4), coat, heat + 1.5)
-        self._limb((0.0, 0.52), (0.0, 0.47), (wide * 0.95, wide * 0.95), coat, heat - 1.0)
+        round_, hem = 0.035, 0.47
+        for side in (-1, 1):
+            start = side * (shoulder * build - round_), 0.805 - round_
+            self._limb(start, (side * (hip * build - 0.02), 0.5), (round_, 0.02), coat, heat)
+        self._polygon(
+            [
+                (-0.03, 0.84), (0.03, 0.84), (shoulder * build - round_, 0.805),
+                (hip * build, hem), (-hip * build, hem), (round_ - shoulder * build, 0.805),
+            ],
+            coat,
+            heat,
+        )  # fmt: skip
+        self._limb((0.0, 0.74), (0.0, 0.62), (shoulder * 0.5, hip * 0.5), tint(coat, 1.08), heat + 2.0)
 
     def _leg_side(self, swing: float, lift: float, tone: float) -> None:
         thigh = 0.48 * swing
@@ -125,18 +135,22 @@ class _Figure:
         knee = hip[0] + 0.235 * math.sin(thigh), hip[1] - 0.235 * math.cos(thigh)
         ankle = knee[0] + 0.215 * math.sin(shin), max(knee[1] - 0.215 * math.cos(shin), 0.035)
         self._leg(hip, knee, ankle, tone)
-        self._limb(ankle, (ankle[0] + 0.075, ankle[1] - 0.02), (0.024, 0.018), (36, 32, 30), self.leg_heat - 3)
+        self._limb(
+            ankle, (ankle[0] + 0.075, ankle[1] - 0.02), (0.024, 0.018), (36, 32, 30), self.leg_heat - 3
+        )
 
     def _leg_front(self, side: int, swing: float) -> None:
         hip, knee = (side * 0.052, 0.49), (side * 0.058, 0.265 + 0.02 * swing)
         ankle = side * 0.054, 0.035 + 0.05 * max(0.0, swing)
         self._leg(hip, knee, ankle, 1.0)
-        self._limb(ankle, (ankle[0] * 1.15, ankle[1] - 0.016), (0.026, 0.024), (36, 32, 30), self.leg_heat - 3)
+        self._limb(
+            ankle, (ankle[0] * 1.15, ankle[1] - 0.016), (0.026, 0.024), (36, 32, 30), self.leg_heat - 3
+        )
 
     def _leg(
         self, hip: tuple[float, float], knee: tuple[float, float], ankle: tuple[float, float], tone: float
     ) -> None:
-        colour = _tint(self.looks.trousers, tone)
+        colour = tint(self.looks.trousers, tone)
         build = self.looks.build
         self._limb(hip, knee, (0.064 * build, 0.044 * build), colour, self.leg_heat)
         self._limb(knee, ankle, (0.044 * build, 0.030), colour, self.leg_heat - 1.5)
@@ -144,17 +158,23 @@ class _Figure:
     def _arm_side(self, swing: float, tone: float) -> None:
         upper, fore = 0.55 * swing, 0.55 * swing + 0.35
         elbow = 0.165 * math.sin(upper), 0.79 - 0.165 * math.cos(upper)
-        self._arm((0.0, 0.79), elbow, (elbow[0] + 0.14 * math.sin(fore), elbow[1] - 0.14 * math.cos(fore)), tone)
+        self._arm(
+            (0.0, 0.79), elbow, (elbow[0] + 0.14 * math.sin(fore), elbow[1] - 0.14 * math.cos(fore)), tone
+        )
 
     def _arm_front(self, side: int, swing: float) -> None:
         shoulder = side * 0.122 * self.looks.build, 0.785
         elbow = shoulder[0] + side * 0.025, 0.63 + 0.012 * swing
-        self._arm(shoulder, elbow, (elbow[0] - side * 0.004, 0.50 + 0.03 * swing), 0.9)
+        self._arm(shoulder, elbow, (elbow[0] - side * 0.004, 0.50 + 0.03 * swing), 0.8)
 
     def _arm(
-        self, shoulder: tuple[float, float], elbow: tuple[float, float], wrist: tuple[float, float], tone: float
+        self,
+        shoulder: tuple[float, float],
+        elbow: tuple[float, float],
+        wrist: tuple[float, float],
+        tone: float,
     ) -> None:
-        colour = _tint(self.looks.coat, tone)
+        colour = tint(self.looks.coat, tone)
         self._limb(shoulder, elbow, (0.042, 0.034), colour, self.coat_heat - 1.5)
         self._limb(elbow, wrist, (0.034, 0.026), colour, self.coat_heat - 2.5)
         self._ellipse(wrist[0], wrist[1] - 0.022, 0.021, 0.029, self.looks.skin, self.skin_heat - 3)
@@ -172,6 +192,9 @@ class _Figure:
             self._place(*start), self._place(*end), (radii[0] * height, radii[1] * height), colour, heat
         )
 
+    def _polygon(self, points: list[tuple[float, float]], colour: Colour, heat: float) -> None:
+        self.sketch.polygon([self._place(x, y) for x, y in points], colour, heat)
+
     def _ellipse(self, x: float, y: float, rx: float, ry: float, colour: Colour, heat: float) -> None:
         height = self.looks.height_m
         self.sketch.ellipse(*self._place(x, y), rx * height, ry * height, colour, heat)
@@ -181,7 +204,3 @@ class _Figure:
         height = self.looks.height_m
         return WIDTH_M / 2 + x * height, HEIGHT_M - (y + above_hip) * height
 
-
-def _tint(colour: Colour, tone: float) -> Colour:
-    red, green, blue = (int(np.clip(channel * tone, 0, 255)) for channel in colour)
-    return red, green, blue

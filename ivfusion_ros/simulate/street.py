@@ -11,7 +11,7 @@ from ivfusion_ros.simulate.facade import draw_facade
 from ivfusion_ros.simulate.ground import X_MAX, X_MIN, draw_ground
 from ivfusion_ros.simulate.light import Hour
 from ivfusion_ros.simulate.panel import Panel
-from ivfusion_ros.simulate.texture import Sketch, Texture, cloud_noise, glow_texture
+from ivfusion_ros.simulate.texture import Sketch, Texture, glow_texture, tint
 
 LEFT_WALL_X, RIGHT_WALL_X = -13.5, 3.6
 LAMP_HEIGHT_M = 6.2
@@ -47,7 +47,9 @@ def build_street(rng: np.random.Generator, hour: Hour, height_m: float) -> Stree
 
 def facing(texture: Texture, left: float, top: float, z: float, width: float, height: float) -> Panel:
     """An upright panel that faces the cameras."""
-    return Panel(texture, np.array([left, top, z]), np.array([width, 0.0, 0.0]), np.array([0.0, height, 0.0]))
+    return Panel(
+        texture, np.array([left, top, z]), np.array([width, 0.0, 0.0]), np.array([0.0, height, 0.0])
+    )
 
 
 def _sky(hour: Hour) -> Panel:
@@ -56,7 +58,7 @@ def _sky(hour: Hour) -> Panel:
     colour = np.ones((128, 4, 4), np.float32)
     colour[:, :, :3] = top + (low - top) * rows**2
     heat = np.ones((128, 4, 2), np.float32)
-    heat[:, :, :1] = -20 + 13 * rows**3
+    heat[:, :, :1] = -10 + 6 * rows**2
     panel = facing(Texture(colour, heat), -900, -500, 400, 1800, 505)
     return replace(panel, kind="lamp")
 
@@ -160,15 +162,15 @@ def _tree(rng: np.random.Generator, x: float, z: float, size: float, height_m: f
     for _ in range(7):
         tip = size * rng.uniform(0.3, 0.7), size * rng.uniform(0.1, 0.4)
         sketch.limb((size / 2, size * 0.62), tip, (0.07, 0.03), trunk, 0.8)
-    for _ in range(260):
+    for _ in range(700):
         angle, reach = rng.uniform(0, 2 * np.pi), np.sqrt(rng.uniform())
-        centre = size * (0.5 + 0.42 * reach * np.cos(angle)), size * (0.3 + 0.27 * reach * np.sin(angle))
-        shade = rng.uniform(0.65, 1.25)
-        colour = (int(leaves[0] * shade), int(leaves[1] * shade), int(leaves[2] * shade))
-        radius = size * rng.uniform(0.015, 0.04)
-        sketch.ellipse(*centre, radius, radius * 0.8, colour, 0.3 + 0.5 * shade)
-    grain = cloud_noise(rng, *sketch.canvas.shape[:2], (3, 24), (9, 8))
-    return facing(sketch.texture(grain), x - size / 2, height_m - size, z, size, size)
+        x_leaf, y_leaf = 0.42 * reach * np.cos(angle), 0.27 * reach * np.sin(angle)
+        # Lit from above, so the lower leaves are darker.
+        shade = rng.uniform(0.7, 1.1) - 0.9 * y_leaf
+        radius = size * rng.uniform(0.008, 0.024)
+        spot = size * (0.5 + x_leaf), size * (0.3 + y_leaf)
+        sketch.ellipse(*spot, radius, radius * 0.8, tint(leaves, shade), 0.3 + 0.5 * shade)
+    return facing(sketch.texture(rng, (2, 12), (9, 8)), x - size / 2, height_m - size, z, size, size)
 
 
 def _lamp_post(x: float, z: float, reach: float, height_m: float, lit: bool) -> list[Panel]:
@@ -184,8 +186,6 @@ def _lamp_post(x: float, z: float, reach: float, height_m: float, lit: bool) -> 
     if lit:
         lamp = Texture(lights.texture().colour, None)
         panels.append(replace(facing(lamp, x - middle, height_m - top, z - 0.02, width, top), kind="lamp"))
-        glow = facing(
-            glow_texture(), x + reach - 2.5, height_m - LAMP_HEIGHT_M - 2.5, z - 0.04, 5.0, 5.0
-        )
+        glow = facing(glow_texture(), x + reach - 2.5, height_m - LAMP_HEIGHT_M - 2.5, z - 0.04, 5.0, 5.0)
         panels.append(replace(glow, kind="glow", light=(0.75, 0.6, 0.38)))
     return panels

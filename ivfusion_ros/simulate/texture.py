@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +19,13 @@ _SHIFT = 4
 
 def heat_code(kelvin: float) -> int:
     """Temperature above ambient, -25 to +38 K, as a sketch's fourth channel; 0 is transparent."""
-    return int(np.clip(round(1 + (kelvin + HEAT_ZERO) / HEAT_STEP), 1, 255))
+    return min(max(round(1 + (kelvin + HEAT_ZERO) / HEAT_STEP), 1), 255)
+
+
+def tint(colour: Colour, factor: float) -> Colour:
+    """A brighter or darker shade of a colour."""
+    red, green, blue = (min(max(int(channel * factor), 0), 255) for channel in colour)
+    return red, green, blue
 
 
 class Texture:
@@ -46,7 +51,9 @@ class Texture:
         if (x, y) not in self._levels:
             width, height = self.size
             smaller = max(1, round(width / 2**x)), max(1, round(height / 2**y))
-            heat = None if self.heat is None else cv2.resize(self.heat, smaller, interpolation=cv2.INTER_AREA)
+            heat = (
+                None if self.heat is None else cv2.resize(self.heat, smaller, interpolation=cv2.INTER_AREA)
+            )
             colour = cv2.resize(self.colour, smaller, interpolation=cv2.INTER_AREA)
             self._levels[x, y] = Texture(colour, heat)
         return self._levels[x, y]
@@ -62,8 +69,8 @@ class Sketch:
 
     def polygon(self, points: Sequence[tuple[float, float]], colour: Colour, heat: float) -> None:
         """Fill a polygon; heat in kelvin above ambient."""
-        pixels = (np.array(points, float) * self.scale - 0.5) * 2**_SHIFT
-        cv2.fillPoly(self.canvas, [pixels.round().astype(np.int32)], self._paint(colour, heat), shift=_SHIFT)
+        pixels = ((np.array(points, float) * self.scale - 0.5) * 2**_SHIFT).round().astype(np.int32)
+        cv2.fillPoly(self.canvas, [pixels], (*colour, heat_code(heat)), shift=_SHIFT)
 
     def rectangle(self, x0: float, y0: float, x1: float, y1: float, colour: Colour, heat: float) -> None:
         """Fill a rectangle between two corners."""
@@ -90,29 +97,30 @@ class Sketch:
         hull = cv2.convexHull(dots.astype(np.float32))[:, 0]
         self.polygon([(float(x), float(y)) for x, y in hull], colour, heat)
 
-    def texture(self, grain: Floats32 | None = None, oversampling: int = 2) -> Texture:
-        """Finish: antialias by averaging oversampling texels.
+    def texture(
+        self,
+        rng: np.random.Generator | None = None,
+        cells: Sequence[int] = (),
+        gains: Sequence[float] = (),
+    ) -> Texture:
+        """Finish, at half the resolution to smooth the edges.
 
-        grain: (h, w), added to the colour in grey levels and, a fiftieth of it, in kelvin.
+        rng, cells, gains: of cloud_noise, which is added to the colour in grey levels and, a fiftieth
+        of it, in kelvin.
         """
         height, width = self.canvas.shape[:2]
-        alpha = (self.canvas[:, :, 3:] > 0).astype(np.float32)
-        picture = self.canvas.astype(np.float32)
-        kelvin = (picture[:, :, 3:] - 1) * HEAT_STEP - HEAT_ZERO
-        if grain is not None:
-            picture[:, :, :3] = np.clip(picture[:, :, :3] + grain[:, :, None], 0, 255)
-            kelvin += grain[:, :, None] / 50
-        smaller = max(1, width // oversampling), max(1, height // oversampling)
-        colour = np.concatenate([picture[:, :, :3] * alpha, alpha], axis=2)
-        heat = np.concatenate([kelvin * alpha, alpha], axis=2)
-        return Texture(
-            cv2.resize(colour, smaller, interpolation=cv2.INTER_AREA),
-            cv2.resize(heat, smaller, interpolation=cv2.INTER_AREA),
-        )
-
-    @staticmethod
-    def _paint(colour: Colour, heat: float) -> Any:
-        return (*(int(np.clip(channel, 0, 255)) for channel in colour), heat_code(heat))
+        half = max(1, width // 2), max(1, height // 2)
+        # Transparent pixels are 0 in all channels, so averages are weighted with alpha by themselves.
+        mean = np.asarray(cv2.resize(self.canvas, half, interpolation=cv2.INTER_AREA), np.float32)
+        opaque = np.where(self.canvas[:, :, 3] > 0, np.uint8(255), np.uint8(0))
+        alpha = np.asarray(cv2.resize(opaque, half, interpolation=cv2.INTER_AREA), np.float32) / 255
+        colour, heat = mean, np.stack([(mean[:, :, 3] - alpha) * HEAT_STEP - HEAT_ZERO * alpha, alpha], axis=2)
+        colour[:, :, 3] = alpha
+        if rng is not None:
+            grain = cloud_noise(rng, half[1], half[0], cells, gains) * alpha
+            colour[:, :, :3] = np.clip(colour[:, :, :3] + grain[:, :, None], 0, 255)
+            heat[:, :, 0] += grain / 50
+        return Texture(colour, heat)
 
 
 def cloud_noise(

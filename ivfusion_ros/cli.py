@@ -1,0 +1,76 @@
+"""The `ivfusion` command. Each subcommand is a file in commands/, imported only when it is used."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+
+from ivfusion_ros import __version__
+from ivfusion_ros.errors import IvfusionError
+
+COMMANDS = {
+    "demo": "simulate a bag, replay it, and leave pictures and a film of the result",
+    "replay": "fuse a recorded bag into a new bag",
+    "fuse": "fuse image files or folders",
+    "detect": "detect objects in image files or a folder",
+    "record": "make a bag of two folders or two videos",
+    "train": "train a fusion network on folders of registered pairs",
+    "export": "turn a trained checkpoint into an ONNX model",
+    "bench": "time networks and backends side by side",
+    "doctor": "show what is installed, which backends run and which models are intact",
+}
+"""Name (its module in commands/) and what it is for."""
+
+INTERRUPTED = 130
+
+
+def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
+    """The parser, with the options of the chosen command only (all others cost their imports)."""
+    parser = argparse.ArgumentParser(
+        prog="ivfusion", description="Thermal + RGB fusion and detection, from bags, folders and topics."
+    )
+    parser.add_argument("--version", action="version", version=f"ivfusion {__version__}")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say more about what happens")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, purpose in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=purpose, description=f"{purpose.capitalize()}.")
+        if name == chosen:
+            module = importlib.import_module(f"ivfusion_ros.commands.{name}")
+            module.add_arguments(subparser)
+            subparser.set_defaults(run=module.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit status. A user's mistake gives one message and no traceback."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    chosen = next((word for word in words if word in COMMANDS), None)
+    options = build_parser(chosen).parse_args(words)
+    logging.basicConfig(
+        level=logging.DEBUG if options.verbose else logging.INFO, format="%(message)s", force=True
+    )
+    try:
+        options.run(options)
+    except IvfusionError as error:
+        return _fail(options.command, str(error), error.exit_code)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            return 0
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "; free some space or write elsewhere" if full else ""
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(options.command, f"{where}{error.strerror or error}{advice}", 1)
+    except MemoryError:
+        return _fail(options.command, "out of memory; use smaller images or fewer threads", 1)
+    except KeyboardInterrupt:
+        return _fail(options.command, "interrupted", INTERRUPTED)
+    return 0
+
+
+def _fail(command: str, message: str, status: int) -> int:
+    print(f"ivfusion {command}: {message}", file=sys.stderr)
+    return status

@@ -1,0 +1,1 @@
+"""One file per subcommand of `ivfusion`: `add_arguments(parser)` and `run(options)`."""

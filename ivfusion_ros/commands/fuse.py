@@ -1,0 +1,65 @@
+"""`ivfusion fuse`: image files or folders in, fused images out."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config
+from ivfusion_ros.errors import DataError
+from ivfusion_ros.image_files import SUFFIXES, read_image, write_image
+from ivfusion_ros.pipeline import build_pipeline
+from ivfusion_ros.types import Frame, FramePair
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("thermal", type=Path, help="image, or folder of images")
+    parser.add_argument("rgb", type=Path, help="image, or folder with images of the same names")
+    parser.add_argument("output", type=Path, help="image to write, or folder for PNG images")
+    add_pipeline_options(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Fuse each pair on its own. Raises IvfusionError."""
+    config = pipeline_config(options)
+    config = dataclasses.replace(config, detection=dataclasses.replace(config.detection, model=""))
+    jobs = _jobs(options.thermal, options.rgb, options.output)
+    with build_pipeline(config) as pipeline:
+        for thermal, rgb, output in tqdm(jobs, unit="pair", disable=len(jobs) == 1):
+            pipeline.reset()
+            result = pipeline.process(FramePair(Frame(read_image(thermal), 0), Frame(read_image(rgb), 0)))
+            write_image(output, result.fused)
+    log.info("fused %d pairs: %s", len(jobs), options.output)
+
+
+def images_in(folder: Path) -> dict[str, Path]:
+    """Image files of a folder by stem, sorted. Raises DataError when there are none."""
+    found = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
+    if not found:
+        raise DataError(f"{folder} holds no images ({', '.join(SUFFIXES)})")
+    return found
+
+
+def _jobs(thermal: Path, rgb: Path, output: Path) -> list[tuple[Path, Path, Path]]:
+    if thermal.is_dir() != rgb.is_dir():
+        raise DataError(f"{thermal} and {rgb} must be two files or two folders")
+    if not thermal.is_dir():
+        return [(thermal, rgb, output / f"{thermal.stem}.png" if output.is_dir() else output)]
+    thermal_images, rgb_images = images_in(thermal), images_in(rgb)
+    stems = sorted(thermal_images.keys() & rgb_images.keys())
+    if not stems:
+        raise DataError(
+            f"no image of {thermal} has the name of one in {rgb}; expected equal names for a pair"
+        )
+    alone = len(thermal_images) + len(rgb_images) - 2 * len(stems)
+    if alone:
+        log.warning("%d images have no partner of the same name and are left out", alone)
+    output.mkdir(parents=True, exist_ok=True)
+    return [(thermal_images[stem], rgb_images[stem], output / f"{stem}.png") for stem in stems]

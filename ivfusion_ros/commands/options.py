@@ -1,0 +1,74 @@
+"""What several subcommands share: options of the pipeline, and the figures as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ivfusion_ros.backends import BACKENDS
+from ivfusion_ros.config import PipelineConfig, load_config
+from ivfusion_ros.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+
+def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
+    """Options that decide what the pipeline does."""
+    group = parser.add_argument_group("pipeline")
+    group.add_argument("--config", type=Path, metavar="FILE", help="YAML, plain or of ROS parameters")
+    group.add_argument("--model", help="fusion model: name in models.yaml or an ONNX file")
+    group.add_argument("--detector", help="detection model: name, ONNX file, or '' for fusion only")
+    group.add_argument("--backend", choices=("auto", *BACKENDS), help="what runs the networks")
+    group.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any parameter, for example pairing.max_skew_ms=10; `ivfusion doctor --parameters` lists them",
+    )
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """Where the printed figures go as JSON."""
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every printed figure here")
+
+
+def pipeline_config(options: argparse.Namespace) -> PipelineConfig:
+    """The configuration that file and options give. Raises ConfigError."""
+    overrides: dict[str, Any] = {}
+    for name, value in (
+        ("fusion.model", options.model),
+        ("fusion.backend", options.backend),
+        ("detection.model", options.detector),
+        ("detection.backend", options.backend),
+    ):
+        if value is not None:
+            overrides[name] = value
+    for assignment in options.set:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"--set is {assignment!r}, expected NAME=VALUE")
+        try:
+            overrides[name] = yaml.safe_load(text) if text else ""
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {name}: {text!r} is no YAML value: {error}") from error
+    return load_config(PipelineConfig, options.config, overrides)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file; it is there whole or not at all."""
+    temporary = path.with_name(f".{path.name}.partial")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def write_json(path: Path | None, figures: dict[str, Any]) -> None:
+    """Write figures as JSON where a path was asked for."""
+    if path is not None:
+        write_text(path, json.dumps(figures, indent=2) + "\n")
+        log.info("figures: %s", path)

@@ -1,0 +1,166 @@
+"""`ivfusion replay`: bag in, fused bag out."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from ivfusion_ros.bags import BagReader, BagWriter, Topics
+from ivfusion_ros.commands.options import (
+    add_json_option,
+    add_pipeline_options,
+    pipeline_config,
+    write_json,
+)
+from ivfusion_ros.config import PipelineConfig
+from ivfusion_ros.errors import BagError
+from ivfusion_ros.pairing import Pairer
+from ivfusion_ros.pictures import Pictures
+from ivfusion_ros.pipeline import Pipeline, build_pipeline
+from ivfusion_ros.replay import Replay
+
+log = logging.getLogger(__name__)
+
+USUAL_RATE_HZ = 30.0
+"""Of the film, where a bag does not tell."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a replay writes; None leaves a picture out."""
+
+    bag: Path
+    compressed: bool = False
+    originals: bool = False
+    overwrite: bool = False
+    video: Path | None = None
+    sheet: Path | None = None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("bags", nargs="+", type=Path, help="rosbag2 folders, .mcap or .db3 files")
+    parser.add_argument("output", type=Path, help="bag to write: NAME.mcap, or a rosbag2 folder")
+    parser.add_argument("--thermal-topic", help="thermal image topic; guessed when not given")
+    parser.add_argument("--rgb-topic", help="RGB image topic; guessed when not given")
+    parser.add_argument("--compressed", action="store_true", help="write fused images as JPEG")
+    parser.add_argument("--originals", action="store_true", help="copy the input's topics as well")
+    parser.add_argument("--force", action="store_true", help="replace an existing output")
+    parser.add_argument("--video", type=Path, metavar="MP4", help="film: thermal | RGB | fused with boxes")
+    parser.add_argument("--sheet", type=Path, metavar="PNG", help="contact sheet of the same")
+    add_json_option(parser)
+    add_pipeline_options(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Replay as the options say. Raises IvfusionError."""
+    outputs = Outputs(
+        options.output, options.compressed, options.originals, options.force, options.video, options.sheet
+    )
+    topics = (options.thermal_topic, options.rgb_topic)
+    write_json(options.json, replay_bags(options.bags, outputs, pipeline_config(options), topics))
+
+
+def replay_bags(
+    bags: list[Path],
+    outputs: Outputs,
+    config: PipelineConfig,
+    topics: tuple[str | None, str | None] = (None, None),
+) -> dict[str, Any]:
+    """Fuse bags into one; topics are (thermal, RGB), None to guess. Prints and returns the figures.
+
+    Raises BagError for unreadable bags, missing topics and when there is no pair at all, ConfigError,
+    ModelError and BackendError as build_pipeline does.
+    """
+    with BagReader(bags) as reader, build_pipeline(config) as pipeline:
+        chosen = reader.choose_topics(*topics)
+        log.info(
+            "thermal: %s, RGB: %s%s", chosen.thermal, chosen.rgb, f" ({chosen.note})" if chosen.note else ""
+        )
+        replay = Replay(Pairer(config.pairing), pipeline)
+        _write_outputs(reader, chosen, replay, outputs)
+        figures = {
+            "input": [str(bag) for bag in bags],
+            "output": str(outputs.bag),
+            "topics": {"thermal": chosen.thermal, "rgb": chosen.rgb},
+            "models": _models(config, pipeline),
+            **replay.report(),
+            "skipped_messages": dict(reader.skipped),
+            "losses": reader.losses,
+        }
+        for topic, count in reader.skipped.items():
+            log.warning("skipped %d messages of %s: %s", count, topic, reader.skip_reasons[topic])
+    _print(figures)
+    return figures
+
+
+def _write_outputs(reader: BagReader, chosen: Topics, replay: Replay, outputs: Outputs) -> None:
+    expected = _expected_pairs(reader, chosen)
+    with ExitStack() as stack:
+        writer = stack.enter_context(
+            BagWriter(outputs.bag, compressed=outputs.compressed, overwrite=outputs.overwrite)
+        )
+        pictures = stack.enter_context(Pictures(outputs.video, outputs.sheet, _rate_hz(reader, expected)))
+        progress = stack.enter_context(tqdm(total=expected, unit="pair"))
+        frames = reader.frames(chosen, writer.write_raw if outputs.originals else None)
+        for result in replay.results(frames):
+            writer.write_result(result, log_time_ns=reader.log_time_ns)
+            pictures.add(result)
+            progress.update()
+        if not progress.n:
+            raise BagError(_no_pairs(replay.report(), reader.losses))
+    if writer.left_out:
+        log.warning(
+            "not copied, since the output has topics of these names: %s", ", ".join(sorted(writer.left_out))
+        )
+
+
+def _expected_pairs(reader: BagReader, chosen: Topics) -> int | None:
+    counts = reader.message_counts
+    return min(counts[chosen.thermal], counts[chosen.rgb]) if counts else None
+
+
+def _rate_hz(reader: BagReader, pairs: int | None) -> float:
+    if not pairs or reader.start_ns is None or reader.end_ns is None or reader.end_ns <= reader.start_ns:
+        return USUAL_RATE_HZ
+    return min(120.0, max(1.0, pairs / ((reader.end_ns - reader.start_ns) / 1e9)))
+
+
+def _models(config: PipelineConfig, pipeline: Pipeline) -> dict[str, str]:
+    models = {"fusion": f"{config.fusion.model} by {pipeline.fuser.backend.description}"}
+    if pipeline.detector is not None:
+        models["detection"] = f"{config.detection.model} by {pipeline.detector.description}"
+    return models
+
+
+def _no_pairs(report: dict[str, Any], losses: list[str]) -> str:
+    if report["failed_pairs"]:
+        return f"none of the pairs could be fused: {next(iter(report['failed_pairs']))}"
+    frames = report["frames"]
+    return (
+        f"no thermal frame met an RGB frame: {frames.get('thermal', 0)} thermal and {frames.get('rgb', 0)} "
+        f"RGB frames, dropped {report['drops']}; raise pairing.max_skew_ms, or set "
+        "pairing.thermal_time_offset_ms if the cameras' clocks differ"
+        + "".join(f"; {loss}" for loss in losses)
+    )
+
+
+def _print(figures: dict[str, Any]) -> None:
+    for loss in figures["losses"]:
+        log.warning("lost: %s", loss)
+    stages = ", ".join(f"{name} {times['median']:.1f}" for name, times in figures["stages_ms"].items())
+    drops = ", ".join(f"{reason} {count}" for reason, count in figures["drops"].items()) or "none"
+    log.info(
+        "%d pairs in %.1f s: %.1f a second; median ms: %s; skew median %.1f, max %.1f ms; drops: %s",
+        figures["pairs"], figures["seconds"], figures["pairs_per_second"], stages,
+        figures["skew_ms"]["median"], figures["skew_ms"]["max"], drops,
+    )  # fmt: skip
+    if figures["detections"]:
+        log.info("detected: %s", ", ".join(f"{name} {n}" for name, n in figures["detections"].items()))
+    log.info("written: %s", figures["output"])

@@ -1,0 +1,95 @@
+"""Frames in, results out, with everything counted: the loop that replay, demo and bench share."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
+
+import numpy as np
+
+from ivfusion_ros.errors import ImageError
+from ivfusion_ros.pairing import Pairer
+from ivfusion_ros.pipeline import Pipeline
+from ivfusion_ros.types import Frame, FramePair, FusionResult
+
+log = logging.getLogger(__name__)
+
+
+class Replay:
+    """Pairs frames and runs the pipeline over them; what happened is in `report()`."""
+
+    def __init__(self, pairer: Pairer, pipeline: Pipeline) -> None:
+        self.pairer = pairer
+        self.pipeline = pipeline
+        self.failures: Counter[str] = Counter()
+        """pairs that could not be fused, by error"""
+        self._frames: Counter[str] = Counter()
+        self._timings_ms: dict[str, list[float]] = {}
+        self._skews_ms: list[float] = []
+        self._detections: Counter[str] = Counter()
+        self._seconds = 0.0
+
+    def results(self, frames: Iterable[tuple[Literal["thermal", "rgb"], Frame]]) -> Iterator[FusionResult]:
+        """A result per pair, in order of RGB stamps; a pair that cannot be fused is counted and skipped."""
+        start = time.perf_counter()
+        for pair in self._pairs(frames):
+            try:
+                result = self.pipeline.process(pair)
+            except ImageError as error:
+                if str(error) not in self.failures:
+                    log.warning("pair at %d ns: %s", pair.rgb.stamp_ns, error)
+                self.failures[str(error)] += 1
+                continue
+            self._count(result)
+            yield result
+            self._seconds = time.perf_counter() - start
+
+    def _pairs(self, frames: Iterable[tuple[Literal["thermal", "rgb"], Frame]]) -> Iterator[FramePair]:
+        for camera, frame in frames:
+            self._frames[camera] += 1
+            add = self.pairer.add_thermal if camera == "thermal" else self.pairer.add_rgb
+            yield from add(frame)
+        yield from self.pairer.flush()
+
+    def _count(self, result: FusionResult) -> None:
+        self._skews_ms.append(result.skew_ns / 1e6)
+        for stage, milliseconds in result.timings_ms.items():
+            self._timings_ms.setdefault(stage, []).append(milliseconds)
+        if result.detections is not None:
+            names = result.detections.class_names
+            self._detections.update(names[class_id] for class_id in result.detections.class_ids)
+
+    def report(self) -> dict[str, Any]:
+        """Frames, pairs, drops by reason, rate, stage times and skew: JSON-ready, times in ms."""
+        pairs = len(self._skews_ms)
+        total = [sum(stages) for stages in zip(*self._timings_ms.values(), strict=True)]
+        skews = np.abs(self._skews_ms) if pairs else np.zeros(1)
+        return {
+            "frames": dict(self._frames),
+            "pairs": pairs,
+            "drops": dict(sorted(self.pairer.drops.items())),
+            "failed_pairs": dict(self.failures),
+            "seconds": round(self._seconds, 3),
+            "pairs_per_second": round(pairs / self._seconds, 2) if self._seconds else 0.0,
+            "skew_ms": {"median": _rounded(np.median(skews)), "max": _rounded(skews.max())},
+            "stages_ms": {name: summary(times) for name, times in self._timings_ms.items()},
+            "pipeline_ms": summary(total),
+            "detections": dict(self._detections.most_common()),
+        }
+
+
+def summary(milliseconds: list[float]) -> dict[str, float]:
+    """Median and 95th percentile of times in ms; empty without any."""
+    if not milliseconds:
+        return {}
+    return {
+        "median": _rounded(np.median(milliseconds)),
+        "p95": _rounded(np.percentile(milliseconds, 95)),
+    }
+
+
+def _rounded(value: Any) -> float:
+    return round(float(value), 3)

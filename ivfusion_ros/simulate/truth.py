@@ -1,0 +1,106 @@
+"""What is really where: boxes, visibility and depth of the moving objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ivfusion_ros.simulate.panel import Panel, View
+from ivfusion_ros.simulate.texture import Floats32
+from ivfusion_ros.simulate.traffic import Body
+
+
+@dataclass(frozen=True)
+class TrueObject:
+    """A person or car in a camera's image.
+
+    identity: the same in both cameras and at all times.
+    box_xyxy: tight around its part within the image, hidden parts included; pixels as in detections
+    (the first pixel spans 0 to 1), lens distortion included.
+    depth_m: of its nearest point, along the optical axis.
+    visible_fraction: share of its pixels in the image that nothing nearer hides.
+    """
+
+    identity: int
+    class_name: str
+    box_xyxy: tuple[float, float, float, float]
+    depth_m: float
+    visible_fraction: float
+
+
+def find_objects(view: View, background_m: Floats32, bodies: list[Body]) -> list[TrueObject]:
+    """The bodies within the image, nearest first; bodies: farthest first; background_m: (H, W) depth."""
+    owners: npt.NDArray[np.int32] = np.zeros(background_m.shape, np.int32)
+    alone: dict[int, npt.NDArray[np.bool_]] = {}
+    for body in bodies:
+        silhouette = np.zeros(background_m.shape, np.bool_)
+        for panel in body.panels:
+            _mark(view, panel, background_m, silhouette, owners, body.identity)
+        alone[body.identity] = silhouette
+    found = []
+    for body in reversed(bodies):
+        silhouette = alone[body.identity]
+        if silhouette.any():
+            visible = np.count_nonzero(owners == body.identity) / np.count_nonzero(silhouette)
+            contour = np.vstack([_contour(panel) for panel in body.panels if panel.kind == "surface"])
+            depth = float(np.maximum(view.camera.depth(contour), 0).min())
+            box = _box(silhouette, view.camera.project(contour) + 0.5)
+            found.append(TrueObject(body.identity, body.class_name, box, depth, float(visible)))
+    return found
+
+
+def paint_depth(view: View, background_m: Floats32, bodies: list[Body]) -> Floats32:
+    """background_m (H, W) with the bodies in front of it; bodies: farthest first."""
+    depth = background_m.copy()
+    for body in bodies:
+        for panel in body.panels:
+            patch = view.patch(panel)
+            if patch is not None:
+                seen = patch.sample(panel.texture, heat=False)[:, :, 3] > 0.5
+                seen &= patch.in_front(background_m)
+                depth[patch.region][seen] = patch.depth_m[seen]
+    return depth
+
+
+def _mark(
+    view: View,
+    panel: Panel,
+    background_m: Floats32,
+    silhouette: npt.NDArray[np.bool_],
+    owners: npt.NDArray[np.int32],
+    identity: int,
+) -> None:
+    patch = view.patch(panel)
+    if patch is not None:
+        covered = patch.sample(panel.texture, heat=False)[:, :, 3] > 0.5
+        silhouette[patch.region] |= covered
+        owners[patch.region][covered & (patch.in_front(background_m))] = identity
+
+
+def _contour(panel: Panel) -> npt.NDArray[np.float64]:
+    """World points (N, 3) around the opaque part of a panel."""
+    alpha = panel.texture.colour[:, :, 3]
+    height, width = alpha.shape
+    opaque = np.pad((alpha > 0.5).astype(np.uint8), 1)
+    contours, _ = cv2.findContours(opaque, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    texels = np.vstack([contour[:, 0] for contour in contours]).astype(float) - 1
+    # Contours run through pixel centres; the edge is half a texel further out.
+    middle = np.array([width - 1, height - 1]) / 2
+    texels += 0.5 * np.sign(texels - middle) + 0.5
+    return panel.points(texels[:, 0] / width, texels[:, 1] / height)
+
+
+def _box(
+    silhouette: npt.NDArray[np.bool_], pixels: npt.NDArray[np.float64]
+) -> tuple[float, float, float, float]:
+    """Exact from the projected contour, except for an object that the image border cuts."""
+    height, width = silhouette.shape
+    left, top = pixels.min(axis=0)
+    right, bottom = pixels.max(axis=0)
+    if left < 0 or top < 0 or right > width or bottom > height:
+        rows, columns = np.flatnonzero(silhouette.any(axis=1)), np.flatnonzero(silhouette.any(axis=0))
+        left, top, right, bottom = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    return float(left), float(top), float(right), float(bottom)
