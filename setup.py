@@ -51,5 +51,10 @@ setup(
             "scikit-image>=0.22",
         ],
     },
-    entry_points={"console_scripts": ["ivfusion = ivfusion_ros.cli:main"]},
+    entry_points={
+        "console_scripts": [
+            "ivfusion = ivfusion_ros.cli:main",
+            "fusion_node = ivfusion_ros.ros.node:main",
+        ]
+    },
 )

@@ -6,6 +6,7 @@ import argparse
 import errno
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -47,6 +48,9 @@ def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit status. A user's mistake gives one message and no traceback."""
+    if not sys.stderr.isatty():
+        # tqdm reads this when it is imported; a log file needs no ten lines a second.
+        os.environ.setdefault("TQDM_MININTERVAL", "10")
     words = list(sys.argv[1:] if arguments is None else arguments)
     chosen = next((word for word in words if word in COMMANDS), None)
     options = build_parser(chosen).parse_args(words)

@@ -26,7 +26,7 @@ class Detector:
 
     def __init__(self, backend: Backend, config: DetectionConfig) -> None:
         """Check the model by running it once on grey. Raises ModelError, ConfigError."""
-        self._backend = backend
+        self.backend = backend
         self._stride = 64 if backend.metadata.get("stride") == "64" else 32
         self._input, self._dtype, self._fixed_size = _input_of(backend)
         names = names_from_yaml(config.class_names) if config.class_names else None
@@ -60,7 +60,7 @@ class Detector:
         found = decode(output, head, config.confidence)
         found = found.select(self._reported[found.class_ids])
         boxes = letterbox.to_image(found.boxes_xyxy)
-        # What lies in the padding has no area left.
+        # What lies in the padding, and what was empty, has no area left.
         inside = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
         boxes, found = boxes[inside], found.select(inside)
         keep = suppress(boxes, found.scores, found.class_ids, config.iou, config.max_detections)
@@ -68,14 +68,14 @@ class Detector:
 
     def close(self) -> None:
         """Free the model."""
-        self._backend.close()
+        self.backend.close()
 
     def _probe(self) -> Head:
         width, height = self._fixed_size or (_DYNAMIC_SIDE, _DYNAMIC_SIDE)
         return self._run(np.full((height, width, 3), 114, np.uint8))[1]
 
     def _run(self, canvas: Image) -> tuple[npt.NDArray[np.float32], Head]:
-        output = next(iter(self._backend.run({self._input: self._tensor(canvas)}).values()))
+        output = next(iter(self.backend.run({self._input: self._tensor(canvas)}).values()))
         size = (canvas.shape[1], canvas.shape[0])
         return output, identify_head(output.shape, size, len(self.class_names) or None)
 

@@ -19,7 +19,8 @@ class Fuser:
         if set(backend.inputs) != {"thermal", "rgb"} or set(backend.outputs) != {"fused"}:
             raise ModelError(
                 f"the fusion model has inputs {sorted(backend.inputs)} and outputs "
-                f"{sorted(backend.outputs)}, expected thermal and rgb -> fused; make one with `ivfusion export`"
+                f"{sorted(backend.outputs)}, expected thermal and rgb -> fused; "
+                "make one with `ivfusion export`"
             )
         self.backend = backend
 

@@ -247,7 +247,5 @@ def _is_nearest(camera: _Camera, skew_ns: int, ended: bool) -> bool | None:
         return True
     if len(camera.settled) < 2:
         return True if ended else None
-    following = camera.settled[1]
-    if following.era != first.era:
-        return True
-    return abs(following.stamp_ns - first.stamp_ns - skew_ns) >= skew_ns
+    # One of the next era lies further back than the first, so it is not nearer.
+    return abs(camera.settled[1].stamp_ns - first.stamp_ns - skew_ns) >= skew_ns

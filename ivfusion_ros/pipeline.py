@@ -147,7 +147,6 @@ def build_pipeline(config: PipelineConfig) -> Pipeline:
         precision=config.fusion.precision,
         threads=config.fusion.threads,
     )
-    log.info("fusion: %s by %s", config.fusion.model, fusion.description)
     return Pipeline(
         ThermalScaler(config.thermal), Warp(calibration), Fuser(fusion), build_detector(config.detection)
     )
@@ -166,5 +165,4 @@ def build_detector(config: DetectionConfig) -> Detector | None:
     backend = load_backend(
         resolve_model(name), config.backend, precision=config.precision, threads=config.threads
     )
-    log.info("detection: %s by %s", name, backend.description)
     return Detector(backend, config)

@@ -65,7 +65,7 @@ def identify_head(shape: tuple[int, ...], size: tuple[int, int], class_count: in
 def decode(output: npt.NDArray[Any], head: Head, confidence: float) -> Candidates:
     """Boxes of a (1, ..., ...) output with a score of at least confidence, each with its best class.
 
-    Non-finite and empty boxes are dropped.
+    What is not finite is dropped; boxes may be empty or lie outside the network's input.
     """
     raw = output[0].astype(np.float32, copy=False)
     # A broken network may give inf or nan: they end in nan scores, which no threshold lets through.
@@ -74,7 +74,6 @@ def decode(output: npt.NDArray[Any], head: Head, confidence: float) -> Candidate
         class_ids = class_scores.argmax(axis=1)
         scores = np.take_along_axis(class_scores, class_ids[:, None], axis=1)[:, 0]
         keep = (scores >= confidence) & np.isfinite(scores) & np.isfinite(rows).all(axis=1)
-        keep &= (rows[:, 2:] > 0).all(axis=1)
         centre, half = rows[keep, :2], rows[keep, 2:] / 2
         boxes = np.concatenate([centre - half, centre + half], axis=1)
     return Candidates(boxes, np.minimum(scores[keep], 1), class_ids[keep].astype(np.int64))

@@ -93,13 +93,21 @@ def many_strings(count: int, size: int = 400) -> list[Message]:
     random = np.random.default_rng(count)
     text = random.bytes(size).hex()
     return [
-        (f"/topic{i % 3}", STRING, START_NS + i, cdr(STRING, data=f"{i} {text[: random.integers(2 * size)]}"))
+        (
+            f"/topic{i % 3}",
+            STRING,
+            START_NS + i,
+            cdr(STRING, data=f"{i} {text[: random.integers(2 * size)]}"),
+        )
         for i in range(count)
     ]
 
 
 def write_rosbag2(
-    folder: Path, messages: Iterable[Message], storage: StoragePlugin = StoragePlugin.MCAP, **compression: Any
+    folder: Path,
+    messages: Iterable[Message],
+    storage: StoragePlugin = StoragePlugin.MCAP,
+    **compression: Any,
 ) -> Path:
     """A rosbag2 folder, by rosbags."""
     writer = Writer(folder, version=8, storage_plugin=storage)

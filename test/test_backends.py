@@ -134,6 +134,14 @@ def test_any_size_in_any_order(model: Path, backend_name: str) -> None:
         assert difference(backend.run(images)["fused"], expected_fused(**images)).max() <= 1
 
 
+def test_compiled_shapes_do_not_pile_up(model: Path) -> None:
+    openvino_ = pytest.importorskip("ivfusion_ros.backends.openvino_")
+    backend = load_backend(model, "openvino", threads=1)
+    for width in range(8, 8 + 3 * openvino_._MAX_SHAPES):
+        backend.run(make_images(8, width))
+    assert len(backend._requests) == openvino_._MAX_SHAPES
+
+
 def test_fixed_size_model(tmp_path: Path, backend_name: str) -> None:
     path = write_fusion_model(tmp_path / "fixed.onnx", 16, 24)
     backend = load_backend(path, backend_name, precision="f32", threads=1)

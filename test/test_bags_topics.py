@@ -7,9 +7,7 @@ import pytest
 from ivfusion_ros.bags import BagTopic, choose_topics
 from ivfusion_ros.errors import BagError
 
-IMAGE, COMPRESSED, INFO = (
-    f"sensor_msgs/msg/{name}" for name in ("Image", "CompressedImage", "CameraInfo")
-)
+IMAGE, COMPRESSED, INFO = (f"sensor_msgs/msg/{name}" for name in ("Image", "CompressedImage", "CameraInfo"))
 
 
 def topics(*items: str) -> list[BagTopic]:
@@ -68,7 +66,11 @@ GUESSES = [
     (["/thermal/i mono16", "/rgb/i rgb8", "/thermal/i/compressedDepth"], "/thermal/i", "/rgb/i"),
     # "ir" must be a word of its own
     (["/first_floor/image rgb8", "/tau_ir/image mono16"], "/tau_ir/image", "/first_floor/image"),
-    (["/stereo/left/image rgb8", "/stereo/right/image rgb8", "/lepton/i"], "/lepton/i", "/stereo/left/image"),
+    (
+        ["/stereo/left/image rgb8", "/stereo/right/image rgb8", "/lepton/i"],
+        "/lepton/i",
+        "/stereo/left/image",
+    ),
 ]
 
 
@@ -85,8 +87,14 @@ def test_guess(names: list[str], thermal: str, rgb: str) -> None:
     ("names", "complaint"),
     [
         (["/cam0/image mono8", "/cam1/image mono8"], r"thermal.*/cam0/image.*/cam1/image.*--thermal-topic"),
-        (["/ir1/image mono16", "/ir2/image mono16", "/rgb/image"], r"/ir1/image.*/ir2/image.*--thermal-topic"),
-        (["/t/thermal", "/a/rgb", "/b/rgb"], r"2 topics may be the rgb camera.*/a/rgb.*/b/rgb.*--rgb-topic"),
+        (
+            ["/ir1/image mono16", "/ir2/image mono16", "/rgb/image"],
+            r"/ir1/image.*/ir2/image.*--thermal-topic",
+        ),
+        (
+            ["/t/thermal", "/a/rgb", "/b/rgb"],
+            r"2 topics may be the rgb camera.*/a/rgb.*/b/rgb.*--rgb-topic",
+        ),
         (["/thermal/image_raw mono16"], r"no topic looks like the rgb camera.*/thermal/image_raw"),
         (["/rgb/image_raw rgb8"], r"no topic looks like the thermal camera.*/rgb/image_raw"),
         (["/rgb/camera_info"], r"no messages on an image topic.*/rgb/camera_info"),

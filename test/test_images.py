@@ -54,7 +54,7 @@ def test_mono16_of_any_padding_and_byte_order(width, height, padding, extra, big
     rows = [struct.pack(f"{'>' if big else '<'}{width}H", *row) + b"\xee" * padding for row in counts]
     data = b"".join(rows) + b"\xaa" * extra
     image = decode(data, "mono16", width, height, 2 * width + padding, big)
-    assert image.dtype == np.uint16 and image.dtype.isnative
+    assert image.dtype == np.uint16 and image.dtype.isnative and image.flags.aligned
     np.testing.assert_array_equal(image, counts)
 
 

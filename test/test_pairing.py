@@ -290,23 +290,29 @@ def test_queue_is_bounded_and_drops_the_oldest():
 
 
 def test_a_looped_bag_pairs_in_every_loop():
-    thermals, rgbs = regular(25, 4), regular(30, 4, phase_ms=3)
+    thermals, rgbs = regular(25, 2), regular(30, 2, phase_ms=3)
     once = in_time_order(thermals, rgbs)
-    pairer, pairs = run(once * 3)
+    pairer, pairs = run(once * 12, PairingConfig(queue_size=6))
     first_loop = stamps_ms(run(once)[1])
-    assert len(first_loop) > 80
-    assert pairer.restarts == 4
+    assert len(first_loop) > 40
+    assert pairer.restarts == 22
     found = stamps_ms(pairs)
-    for loop in range(3):
-        for expected in first_loop[2:-2]:
-            assert found.count(expected) == 3, (loop, expected)
+    assert [found.count(expected) for expected in first_loop[2:-2]] == [12] * (len(first_loop) - 4)
+    assert not pairer.drops["thermal_overflow"] and not pairer.drops["rgb_overflow"]
+
+
+def test_a_frame_held_at_the_end_of_a_loop_is_not_lost():
+    stamps = [*range(0, 720, 40), 800]
+    pairer, pairs = run(in_time_order(frames(*stamps), frames(*stamps)) * 2)
+    assert stamps_ms(pairs) == [(stamp, stamp) for stamp in stamps] * 2
+    assert not pairer.drops
 
 
 def test_a_loop_over_cameras_that_end_at_different_times():
     once = in_time_order(regular(25, 2), regular(25, 6))
-    pairer, pairs = run(once * 2)
-    assert len(pairs) == 2 * 50
-    assert pairer.restarts == 2
+    pairer, pairs = run(once * 4)
+    assert len(pairs) == 4 * 50
+    assert pairer.restarts == 6
 
 
 def test_frames_from_before_a_restart_are_counted():

@@ -77,8 +77,8 @@ def load_backend(
     name = resolve_backend(backend, precision)
     backend_class = getattr(_import_backend(name), BACKENDS[name].split(":")[1])
     loaded: Backend = backend_class(Path(model_path), precision=precision, threads=threads)
-    how = "auto took" if backend == "auto" else "running on"
-    logger.info("%s: %s %s", model_path, how, loaded.description)
+    how = ", by auto" if backend == "auto" else ""
+    logger.info("%s runs in %s%s", Path(model_path).name, loaded.description, how)
     return loaded
 
 

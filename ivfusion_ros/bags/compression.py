@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -50,10 +49,13 @@ def unpack_message(data: memoryview) -> memoryview:
 
 def unpack_file(packed: Path, target: Path) -> str:
     """Unpack a zstd file as far as it goes; what was lost, or ''. Raises OSError."""
-    with packed.open("rb") as raw, target.open("wb") as output:
+    unpacker, reason = zstd.ZstdDecompressor(), "cut off"
+    with packed.open("rb") as source, target.open("wb") as output:
         try:
-            with zstd.open(raw, "rb") as source:
-                shutil.copyfileobj(source, output, 2**20)
-        except (zstd.ZstdError, EOFError) as error:
-            return f"{packed.name}: damaged or cut off ({error}); {output.tell()} bytes were unpacked"
-    return ""
+            while not unpacker.eof and (block := source.read(2**20)):
+                output.write(unpacker.decompress(block))
+        except zstd.ZstdError as error:
+            reason = f"damaged ({error})"
+        if unpacker.eof:
+            return ""
+        return f"{packed.name}: {reason}; only the first {output.tell()} bytes could be unpacked"

@@ -55,9 +55,12 @@ def open_file(path: Path, scratch: Path) -> BagFile:
             return STORAGES[path.suffix](path)
         unpacked = scratch / path.stem
         loss = unpack_file(path, unpacked)
-        file = STORAGES[unpacked.suffix](unpacked)
     except OSError as error:
         raise BagError(f"cannot read {path}: {error.strerror or error}") from error
+    try:
+        file = STORAGES[unpacked.suffix](unpacked)
+    except BagError as error:
+        raise BagError(f"{path} cannot be read: {loss or error}") from error
     file.losses[:0] = [loss] if loss else []
     return file
 

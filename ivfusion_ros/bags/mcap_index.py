@@ -170,7 +170,7 @@ class _Scan:
         self._finish_chunk(trust_counts=ended)
 
     def _take(self, opcode: int, position: int, length: int) -> None:
-        body_length = length - RECORD_HEAD.size
+        body_length = max(0, length - RECORD_HEAD.size)
         if opcode == MESSAGE_INDEX:
             body = Fields(memoryview(self.file.read(min(6, body_length))))
             channel_id, entries_bytes = body.numbers("HI")
@@ -211,11 +211,15 @@ class _Scan:
                 return
         self.file.seek(chunk.offset + RECORD_HEAD.size)
         body = memoryview(self.file.read(chunk.length - RECORD_HEAD.size))
+        times: list[int] = []
         try:
             for opcode, record in walk_chunk(body):
                 self.index.learn(opcode, record)
                 if opcode == MESSAGE and chunk.channels is None:
-                    self.index.counts[read_message_head(record)[0]] += 1
+                    channel_id, log_time_ns = read_message_head(record)
+                    self.index.counts[channel_id] += 1
+                    times.append(log_time_ns)
         except DamageError:
-            # Reading the chunk's messages meets the same damage and reports it.
-            return
+            # Reading the chunk's messages meets the same damage and reports it; its header tells of
+            # messages that are lost.
+            chunk.start_ns, chunk.end_ns = min(times, default=0), max(times, default=0)

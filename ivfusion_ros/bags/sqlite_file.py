@@ -18,6 +18,9 @@ from ivfusion_ros.bags.mcap_file import RawMessage, read_qos
 from ivfusion_ros.bags.topics import BagTopic
 from ivfusion_ros.errors import BagError
 
+UNREADABLE = (apsw.Error, UnicodeDecodeError)
+"""What apsw raises for damaged tables and for text that is no UTF-8."""
+
 READ_ONLY = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
 LONGEST_GAP = 10_000
 """After this many missing rows in a row a damaged file is taken to have no more."""
@@ -71,7 +74,7 @@ class SqliteFile:
             with closing(self._connect()) as database:
                 self._whole, counts = self._survey(database)
                 self._topics = self._read_topics(database, counts)
-        except (apsw.Error, KeyError) as error:
+        except (*UNREADABLE, KeyError) as error:
             raise BagError(f"{path} is no readable rosbag2 database: {error}") from error
         self.topics = list(self._topics.values())
 
@@ -83,7 +86,7 @@ class SqliteFile:
                 for topic_id, log_time_ns, data in self._fetch(database, topics):
                     if topic_id in topics and isinstance(log_time_ns, int) and isinstance(data, bytes):
                         yield topics[topic_id], log_time_ns, memoryview(data)
-        except apsw.Error as error:
+        except UNREADABLE as error:
             self._lose(f"reading stopped early: {error}")
 
     def _fetch(self, database: apsw.Connection, topic_ids: Iterable[int]) -> Iterator[tuple[Any, ...]]:
@@ -97,7 +100,7 @@ class SqliteFile:
         for key in self._keys(database):
             try:
                 row: Any = database.execute(query, (key,)).fetchone()
-            except apsw.Error as error:
+            except UNREADABLE as error:
                 row, lost, first_error = None, lost + 1, first_error or f"row {key}: {error}"
             missing = missing + 1 if row is None else 0
             if row:

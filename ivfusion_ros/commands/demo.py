@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
+import platform
 import time
 from pathlib import Path
 
@@ -13,22 +15,76 @@ from tqdm import tqdm
 from ivfusion_ros.bags import BagWriter
 from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config, write_json
 from ivfusion_ros.commands.replay import Outputs, replay_bags
-from ivfusion_ros.config import PipelineConfig, RegistrationConfig
-from ivfusion_ros.simulate import RigConfig, SceneConfig, Simulator
+from ivfusion_ros.config import RegistrationConfig
+from ivfusion_ros.registration.calibration import Calibration, Remap, write_calibration
+from ivfusion_ros.simulate import SceneConfig, Simulator
 
 log = logging.getLogger(__name__)
 
 MAIN_DEPTH_M = 15.0
-"""Distance of the plane at which the demo's static calibration is exact."""
+"""Distance at which the demo's static registration is exact."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="folder to write")
-    parser.add_argument("--seconds", type=float, default=10.0, help="length of the scene")
+    parser.add_argument("--seconds", type=float, default=10.0, help="length of the scene (default 10)")
     parser.add_argument("--seed", type=int, default=0, help="of the scene")
     add_pipeline_options(parser)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Make everything. Raises IvfusionError."""
+    """Simulate, replay, and leave bags, pictures and figures. Raises IvfusionError."""
+    config = pipeline_config(options)
+    folder: Path = options.out
+    folder.mkdir(parents=True, exist_ok=True)
+    simulator = Simulator(SceneConfig(seed=options.seed, duration_s=options.seconds))
+    seconds = _record(simulator, folder / "cameras.mcap")
+    calibration = folder / "calibration.yaml"
+    write_calibration(calibration, _calibration(simulator))
+    pairing = dataclasses.replace(
+        config.pairing, thermal_time_offset_ms=-simulator.rig.thermal.clock_offset_ms
+    )
+    config = dataclasses.replace(
+        config, pairing=pairing, registration=RegistrationConfig(calibration=str(calibration))
+    )
+    outputs = Outputs(
+        folder / "fused.mcap",
+        overwrite=True,
+        video=folder / "fused.mp4",
+        sheet=folder / "contact_sheet.png",
+    )
+    log.info("replay: ivfusion replay %s %s", folder / "cameras.mcap", folder / "fused.mcap")
+    figures = replay_bags([folder / "cameras.mcap"], outputs, config)
+    write_json(
+        folder / "summary.json",
+        {"machine": platform.platform(), "simulation_seconds": round(seconds, 2), **figures},
+    )
+    log.info("look at %s and %s", outputs.sheet, outputs.video)
+
+
+def _record(simulator: Simulator, path: Path) -> float:
+    """Write the scene as a bag; returns the seconds it took."""
+    start = time.perf_counter()
+    scene, rig = simulator.scene, simulator.rig
+    log.info(
+        "simulating %g s of a street at %s: thermal %dx%d mono16 at %g Hz, RGB %dx%d at %g Hz -> %s",
+        scene.duration_s, scene.illumination, rig.thermal.width, rig.thermal.height, rig.thermal.rate_hz,
+        rig.rgb.width, rig.rgb.height, rig.rgb.rate_hz, path,
+    )  # fmt: skip
+    total = round(scene.duration_s * (rig.thermal.rate_hz + rig.rgb.rate_hz))
+    with BagWriter(path, overwrite=True) as writer:
+        for camera, frame in tqdm(simulator.frames(), total=total, unit="frame"):
+            writer.write_frame(camera, frame)
+    return time.perf_counter() - start
+
+
+def _calibration(simulator: Simulator) -> Calibration:
+    """The rig's true registration for a plane at MAIN_DEPTH_M."""
+    thermal, rgb = simulator.rig.thermal, simulator.rig.rgb
+    map_x, map_y = simulator.static_map(MAIN_DEPTH_M)
+    outside = ~(np.isfinite(map_x) & np.isfinite(map_y))
+    remap = Remap(
+        np.where(outside, -1, map_x).astype(np.float32), np.where(outside, -1, map_y).astype(np.float32)
+    )
+    return Calibration((thermal.width, thermal.height), (rgb.width, rgb.height), remap=remap)

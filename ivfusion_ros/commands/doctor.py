@@ -20,7 +20,9 @@ PACKAGES = ("numpy", "opencv-python-headless", "opencv-python", "rosbags", "mcap
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--parameters", action="store_true", help="print the table of all parameters instead")
+    parser.add_argument(
+        "--parameters", action="store_true", help="print the table of all parameters instead"
+    )
     add_json_option(parser)
 
 

@@ -24,7 +24,9 @@ def run(options: argparse.Namespace) -> None:
         from ivfusion_ros.export import build_graph, export_fusion
         from ivfusion_ros.training.train import load_checkpoint
     except ImportError as error:
-        raise BackendError(f"export needs torch ({error}); run: pip install 'ivfusion_ros[train]'") from error
+        raise BackendError(
+            f"export needs torch ({error}); run: pip install 'ivfusion_ros[train]'"
+        ) from error
     if options.output.suffix != ".onnx":
         raise ModelError(f"output is {options.output}, expected a name ending in .onnx")
     network = load_checkpoint(options.checkpoint)["network"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 from pathlib import Path
+from typing import Any
 
 from ivfusion_ros.config import iter_parameters, load_config
 from ivfusion_ros.errors import BackendError, ConfigError
@@ -15,7 +16,7 @@ log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options; one for each field of TrainConfig."""
-    TrainConfig = _training().TrainConfig
+    training = _training()
     parser.add_argument("config", help="YAML file, or name of one in config/train, for example refinefuse")
     parser.add_argument(
         "--data", nargs="+", type=Path, required=True, metavar="DIR",
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder; default runs/CONFIG")
     parser.add_argument("--resume", action="store_true", help="go on from the run folder's last checkpoint")
     parser.add_argument("--init", type=Path, metavar="FILE", help="start from this checkpoint's weights")
-    for item in iter_parameters(TrainConfig):
+    for item in iter_parameters(training.TrainConfig):
         option = f"--{item.name.replace('_', '-')}"
         parser.add_argument(option, type=item.type, help=f"{item.description} (default {item.default})")
 
@@ -53,9 +54,12 @@ def _config_path(name: str) -> Path:
     raise ConfigError(f"unknown training config {name!r}, expected a YAML file or one of {names}")
 
 
-def _training():  # type: ignore[no-untyped-def]  # a module, imported only where torch is there
+def _training() -> Any:
+    """The module that needs torch."""
     try:
         from ivfusion_ros.training import train
     except ImportError as error:
-        raise BackendError(f"training needs torch ({error}); run: pip install 'ivfusion_ros[train]'") from error
+        raise BackendError(
+            f"training needs torch ({error}); run: pip install 'ivfusion_ros[train]'"
+        ) from error
     return train

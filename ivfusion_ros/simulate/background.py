@@ -34,10 +34,7 @@ def paint_rgb(view: View, panels: list[Panel], illumination: Illumination) -> Ba
     fine = View(view.camera, _OVERSAMPLING)
     painted: Floats32 = np.zeros((*fine.rays.shape[:2], 3), np.float32)
     shining = np.zeros_like(painted)
-    for panel in panels:
-        patch = fine.patch(panel)
-        if patch is None:
-            continue
+    for panel, patch in fine.find(panels):
         colour = patch.sample(panel.texture, heat=False)
         codes = colour[:, :, :3] * np.array(panel.light, np.float32)
         below, above = (painted, shining) if panel.kind == "surface" else (shining, painted)
@@ -56,11 +53,9 @@ def paint_thermal(view: View, panels: list[Panel]) -> Background:
     """The street as temperature; panels: far ones first."""
     fine = View(view.camera, _OVERSAMPLING)
     kelvin: Floats32 = np.zeros(fine.rays.shape[:2], np.float32)
-    for panel in panels:
-        patch = fine.patch(panel) if panel.texture.heat is not None else None
-        if patch is not None:
-            heat = patch.sample(panel.texture, heat=True)
-            kelvin[patch.region] = kelvin[patch.region] * (1 - heat[:, :, 1]) + heat[:, :, 0]
+    for panel, patch in fine.find([panel for panel in panels if panel.texture.heat is not None]):
+        heat = patch.sample(panel.texture, heat=True)
+        kelvin[patch.region] = kelvin[patch.region] * (1 - heat[:, :, 1]) + heat[:, :, 0]
     return Background(_shrink(kelvin, view.camera), _surfaces(view, panels)[0])
 
 
@@ -73,12 +68,10 @@ def _surfaces(view: View, panels: list[Panel]) -> tuple[Floats32, Floats32]:
     """Depth (H, W) and normal (H, W, 3) of what each pixel sees."""
     depth: Floats32 = np.full(view.rays.shape[:2], FARTHEST_M, np.float32)
     normals: Floats32 = np.zeros((*depth.shape, 3), np.float32)
-    for panel in panels:
-        patch = view.patch(panel) if panel.kind != "glow" else None
-        if patch is not None:
-            seen = patch.sample(panel.texture, heat=False)[:, :, 3] > 0.5
-            depth[patch.region][seen] = patch.depth_m[seen]
-            normals[patch.region][seen] = panel.normal
+    for panel, patch in view.find([panel for panel in panels if panel.kind != "glow"]):
+        seen = patch.sample(panel.texture, heat=False)[:, :, 3] > 0.5
+        depth[patch.region][seen] = patch.depth_m[seen]
+        normals[patch.region][seen] = panel.normal
     return depth, normals
 
 

@@ -75,13 +75,13 @@ def _draw_storey(
         wall.rectangle(left - 0.13, top - 0.13, right + 0.13, foot + 0.05, frame, warmth + 0.6)
         wall.rectangle(left - 0.22, foot, right + 0.22, foot + 0.12, tint(frame, 0.8), warmth - 0.5)
         lit = rng.uniform() < lit_share
-        heat = warmth + 3.5 if lit else warmth + float(rng.choice([-3.5, -2.5, 1.5]))
+        heat = warmth + float(rng.choice([-3.5, -2.5, 1.5]))
         glass = tint(_GLASS, float(rng.uniform(0.7, 1.4)))
+        lamp, blind = tint((255, 206, 138), float(rng.uniform(0.45, 0.85))), float(rng.choice([0, 0, 0.5]))
         for x0, x1 in ((left, centre - 0.04), (centre + 0.04, right)):
-            wall.rectangle(x0, top, x1, foot, glass, heat)
+            wall.rectangle(x0, top, x1, foot, glass, warmth + 3.5 if lit else heat)
             if lit:
-                tone = tint((255, 206, 138), float(rng.uniform(0.45, 0.85)))
-                lights.rectangle(x0, top + float(rng.choice([0, 0, 0.5])), x1, foot, tone, 0.0)
+                lights.rectangle(x0, top + blind, x1, foot, lamp, 0.0)
 
 
 def _draw_shops(
@@ -97,24 +97,34 @@ def _draw_shops(
     for index in range(count):
         left, right = (index + 0.08) * house_width / count, (index + 0.92) * house_width / count
         top, foot = height_m - _SHOP_M + 0.9, height_m - 0.45
-        sign = tint(
-            (int(rng.integers(40, 200)), int(rng.integers(40, 160)), int(rng.integers(40, 160))), 1
-        )
+        sign = int(rng.integers(40, 200)), int(rng.integers(40, 160)), int(rng.integers(40, 160))
         wall.rectangle(left, top - 0.75, right, top - 0.1, sign, warmth + 0.3)
-        wall.rectangle(left, top, right, height_m, tint((70, 66, 62), 1), warmth + 0.4)
+        _draw_letters(rng, wall, (left + right) / 2, top - 0.2, warmth)
+        wall.rectangle(left, top, right, height_m, (70, 66, 62), warmth + 0.4)
         door = left + 1.15
         lit = rng.uniform() < 1.2 * lit_share
         light = _SHOP_LIGHTS[rng.integers(len(_SHOP_LIGHTS))]
+        goods = [(x, rng.uniform(0.4, 1.3)) for x in rng.uniform(door + 0.2, max(door + 0.3, right - 0.9), 5)]
         for x0, x1, bottom in (
             (left + 0.12, door - 0.12, height_m - 0.08),
             (door + 0.1, right - 0.12, foot),
         ):
             wall.rectangle(x0, top + 0.1, x1, bottom, _GLASS, warmth + (4.5 if lit else -1.5))
+            for start in np.arange(x0 + 0.3, x1 - 0.9, 1.3):  # reflections
+                streak = [(start + 0.5, top + 0.1), (start + 0.9, top + 0.1), (start + 0.4, bottom), (start, bottom)]
+                wall.polygon(streak, tint(_GLASS, 1.25), warmth + (4.3 if lit else -1.9))
             if lit:
                 lights.rectangle(x0, top + 0.1, x1, bottom, tint(light, 0.62), 0.0)
-        for _ in range(5 if lit else 0):  # goods in the window
-            x = float(rng.uniform(door + 0.2, max(door + 0.3, right - 0.9)))
-            lights.rectangle(
-                x, foot - float(rng.uniform(0.4, 1.3)), x + 0.45, foot, tint(light, 0.3), 0.0
-            )
+        for x, size in goods if lit else ():
+            lights.rectangle(x, foot - size, x + 0.45, foot, tint(light, 0.3), 0.0)
 
+
+def _draw_letters(rng: np.random.Generator, wall: Sketch, centre: float, foot: float, warmth: float) -> None:
+    widths = rng.uniform(0.12, 0.3, int(rng.integers(5, 9)))
+    ink: Colour = (232, 228, 214)
+    start = centre - (widths.sum() + 0.1 * len(widths)) / 2
+    for width in widths:
+        wall.rectangle(start, foot - 0.4, start + 0.06, foot, ink, warmth - 0.4)
+        level = foot - float(rng.choice([0.4, 0.22, 0.06]))
+        wall.rectangle(start, level, start + width, level + 0.06, ink, warmth - 0.4)
+        start += width + 0.1

@@ -6,7 +6,7 @@ import numpy as np
 
 from ivfusion_ros.simulate.texture import Sketch, Texture
 
-X_MIN, X_MAX = -17.0, 7.0
+X_MIN, X_MAX = -15.0, 5.0
 """Extent of the drawn ground across the street, metres in the world."""
 ROAD_LEFT_X, ROAD_RIGHT_X = -10.2, -1.4
 PARKING_X = -8.2

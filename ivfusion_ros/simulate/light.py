@@ -11,7 +11,7 @@ from ivfusion_ros.simulate.camera import Floats
 from ivfusion_ros.simulate.texture import Colour
 
 LAMP_COLOUR = np.array([1.0, 0.80, 0.52])
-LAMP_POWER = 9.0
+LAMP_POWER = 8.0
 """Radiance that a lamp gives a white surface facing it at one metre; 1 is full daylight."""
 
 
@@ -35,7 +35,7 @@ class Hour:
 HOURS = {
     "day": Hour((0.52, 0.55, 0.60), (0.85, 0.80, 0.68), (104, 150, 205), (214, 224, 232), 0.0, False, 19.0),
     "dusk": Hour((0.085, 0.095, 0.135), (0.0, 0.0, 0.0), (44, 58, 100), (188, 128, 104), 0.4, True, 14.0),
-    "night": Hour((0.011, 0.013, 0.022), (0.0, 0.0, 0.0), (8, 10, 20), (34, 32, 38), 0.3, True, 10.0),
+    "night": Hour((0.0045, 0.0055, 0.010), (0.0, 0.0, 0.0), (8, 10, 20), (34, 32, 38), 0.3, True, 10.0),
 }
 SUN_DIRECTION = np.array([0.55, -0.75, -0.36])
 """From the scene to the sun."""

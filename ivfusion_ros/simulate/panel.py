@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -99,32 +100,36 @@ class View:
         self.oversampling = oversampling
         self.rays = camera.rays(oversampling)
 
-    def patch(self, panel: Panel) -> Patch | None:
-        """Where the panel appears; None outside the image. Nothing is said about occlusion."""
-        region = self._region(panel)
-        if region is None:
-            return None
+    def find(self, panels: Sequence[Panel]) -> Iterator[tuple[Panel, Patch]]:
+        """The panels within the image, in their order; nothing is said about occlusion."""
+        if not panels:
+            return
+        rims = np.concatenate([panel.points(_RIM_U, _RIM_V) for panel in panels])
+        pixels = (self.camera.project(rims) * self.oversampling).reshape(len(panels), -1, 2)
+        low = np.floor(pixels.min(axis=1)).astype(int) - 1
+        high = np.ceil(pixels.max(axis=1)).astype(int) + 1 + self.oversampling
+        corners = np.hstack([np.maximum(low, 0), np.minimum(high, self.rays.shape[1::-1])])
+        for panel, (left, top, right, bottom) in zip(panels, corners.tolist(), strict=True):
+            if left < right and top < bottom:
+                patch = self._patch(panel, (slice(top, bottom), slice(left, right)))
+                if patch is not None:
+                    yield panel, patch
+
+    def _patch(self, panel: Panel, region: Region) -> Patch | None:
         frame = np.stack([panel.across, panel.down, panel.origin - self.camera.position], axis=1)
         if abs(np.linalg.det(frame)) < 1e-9:
             return None  # seen edge-on
         inverse = np.linalg.inv(frame)
         rays = np.ascontiguousarray(self.rays[region])
-        scale = rays @ inverse[2, :2].astype(np.float32) + np.float32(inverse[2, 2])
         # Homogeneous scale: positive in front of the camera, and one over the depth.
-        depth = np.where(scale > 1e-9, 1 / np.maximum(scale, 1e-9), -1).astype(np.float32)
+        x, y, one = inverse[2].astype(np.float32)
+        scale = rays[:, :, 0] * x + rays[:, :, 1] * y + one
         texels = np.asarray(cv2.perspectiveTransform(rays, inverse), np.float32)
-        texels[depth < 0] = -9
-        return Patch(region, texels, depth, _levels(texels, panel.texture.size))
-
-    def _region(self, panel: Panel) -> Region | None:
-        pixels = self.camera.project(panel.points(_RIM_U, _RIM_V)) * self.oversampling
-        low = np.floor(pixels.min(axis=0)).astype(int) - 1
-        high = np.ceil(pixels.max(axis=0)).astype(int) + 1 + self.oversampling
-        left, top = np.maximum(low, 0)
-        right, bottom = np.minimum(high, self.rays.shape[1::-1])
-        if left >= right or top >= bottom:
-            return None
-        return slice(top, bottom), slice(left, right)
+        ahead = scale > 1e-9
+        if not ahead.all():
+            texels[~ahead] = -9
+            scale = np.where(ahead, scale, np.float32(-1))
+        return Patch(region, texels, 1 / scale, _levels(texels, panel.texture.size))
 
 
 def _levels(texels: Floats32, size: tuple[int, int]) -> tuple[int, int]:

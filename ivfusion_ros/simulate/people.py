@@ -163,8 +163,8 @@ class _Figure:
         )
 
     def _arm_front(self, side: int, swing: float) -> None:
-        shoulder = side * 0.122 * self.looks.build, 0.785
-        elbow = shoulder[0] + side * 0.025, 0.63 + 0.012 * swing
+        shoulder = side * 0.098 * self.looks.build, 0.77
+        elbow = shoulder[0] + side * 0.035, 0.62 + 0.012 * swing
         self._arm(shoulder, elbow, (elbow[0] - side * 0.004, 0.50 + 0.03 * swing), 0.8)
 
     def _arm(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -13,7 +14,7 @@ from ivfusion_ros.simulate.background import Background, paint_rgb, paint_therma
 from ivfusion_ros.simulate.camera import Camera, Floats, make_cameras
 from ivfusion_ros.simulate.config import RigConfig, SceneConfig
 from ivfusion_ros.simulate.light import HOURS, Illumination
-from ivfusion_ros.simulate.panel import Panel, View
+from ivfusion_ros.simulate.panel import Panel, Patch, View
 from ivfusion_ros.simulate.sensor import RgbSensor, ThermalSensor, stamp_ns
 from ivfusion_ros.simulate.street import build_street
 from ivfusion_ros.simulate.texture import Floats32
@@ -61,21 +62,33 @@ class Simulator:
         taken = self._thermal.exposure_time(time_s)
         eye = self._eyes["thermal"]
         kelvin = eye.background.picture.copy()
-        for body in self._bodies(taken):
-            for panel in self._visible_panels(body.panels, eye.view.camera):
-                _paint_heat(kelvin, eye, panel)
+        panels = [
+            panel
+            for body in self._bodies(taken)
+            for panel in self._turned_to(eye.view.camera, body.panels)
+            if panel.texture.heat is not None
+        ]
+        for panel, patch in eye.view.find(panels):
+            seen = patch.in_front(eye.background.depth_m)
+            if seen.any():
+                heat = patch.sample(panel.texture, heat=True) * seen[:, :, None]
+                kelvin[patch.region] += heat[:, :, 0] - heat[:, :, 1] * kelvin[patch.region]
         return self._thermal.expose(kelvin, taken)
 
     def rgb_at(self, time_s: float) -> npt.NDArray[np.uint8]:
         """The RGB image taken at a time, (H, W, 3)."""
         eye = self._eyes["rgb"]
         picture = eye.background.picture.copy()
+        panels: list[Panel] = []
         for body in self._bodies(time_s):
-            panels = [panel for panel in body.extras if panel.kind == "surface"]
-            panels += self._lit(body, self._visible_panels(body.panels, eye.view.camera))
+            panels += [panel for panel in body.extras if panel.kind == "surface"]
+            panels += self._lit(body, self._turned_to(eye.view.camera, body.panels))
             panels += [panel for panel in body.extras if panel.kind == "glow"]
-            for panel in panels:
-                self._paint_colour(picture, eye, panel)
+        for panel, patch in eye.view.find(panels):
+            seen = patch.in_front(eye.background.depth_m)
+            if seen.any():
+                colour = patch.sample(panel.texture, heat=False) * seen[:, :, None]
+                self._blend(picture[patch.region], colour, panel, patch)
         return self._rgb.expose(picture, time_s)
 
     def frames(self) -> Iterator[tuple[CameraName, Frame]]:
@@ -151,7 +164,7 @@ class Simulator:
         return sorted(bodies, key=lambda body: -body.reach_m)
 
     @staticmethod
-    def _visible_panels(panels: list[Panel], camera: Camera) -> list[Panel]:
+    def _turned_to(camera: Camera, panels: list[Panel]) -> list[Panel]:
         """Without those that turn their back to the camera (a person has no back)."""
         if len(panels) == 1:
             return panels
@@ -165,31 +178,16 @@ class Simulator:
         light = self._illumination.at(np.array([panel.centre for panel in panels]), normals)
         return [panel.lit(radiance) for panel, radiance in zip(panels, light, strict=True)]
 
-    def _paint_colour(self, picture: Floats32, eye: _Eye, panel: Panel) -> None:
-        patch = eye.view.patch(panel)
-        if patch is None:
-            return
-        region = patch.region
-        colour = patch.sample(panel.texture, heat=False)
-        colour *= patch.in_front(eye.background.depth_m)[:, :, None]
+    def _blend(self, picture: Floats32, colour: Floats32, panel: Panel, patch: Patch) -> None:
         codes, alpha = colour[:, :, :3] * np.array(panel.light, np.float32), colour[:, :, 3:]
         if panel.kind == "glow":
-            picture[region] = np.hypot(picture[region], codes)
+            picture[:] = cv2.magnitude(picture, codes)
             return
         if self.scene.fog_per_m:
             solid = codes / np.maximum(alpha, 1e-3)
             codes = alpha * self._illumination.in_fog(solid, patch.depth_m[:, :, None])
-        picture[region] += codes - alpha * picture[region]
-
-
-def _paint_heat(kelvin: Floats32, eye: _Eye, panel: Panel) -> None:
-    if panel.texture.heat is None:
-        return
-    patch = eye.view.patch(panel)
-    if patch is not None:
-        heat = patch.sample(panel.texture, heat=True)
-        heat *= patch.in_front(eye.background.depth_m)[:, :, None]
-        kelvin[patch.region] += heat[:, :, 0] - heat[:, :, 1] * kelvin[patch.region]
+        picture *= 1 - alpha
+        picture += codes
 
 
 def _points(view: View, world_z: Floats32) -> Floats:

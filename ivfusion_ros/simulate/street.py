@@ -17,8 +17,8 @@ LEFT_WALL_X, RIGHT_WALL_X = -13.5, 3.6
 LAMP_HEIGHT_M = 6.2
 _FOCAL = 700.0
 """Sharpness of the textures: that of a camera with this focal length in pixels."""
-_LAMP_SPOTS = [(-1.0, z, -1.5) for z in (1.0, 16.0, 31.0, 62.0, 78.0)] + [
-    (-10.7, z, 1.5) for z in (9.0, 24.0, 39.0, 58.0, 72.0)
+_LAMP_SPOTS = [(-1.0, z, -1.5) for z in (16.0, 31.0, 62.0, 78.0)] + [
+    (-10.7, z, 1.5) for z in (8.0, 24.0, 39.0, 58.0, 72.0)
 ]
 """x and z of the posts, and the reach of the arm towards the road, metres."""
 _TREE_SPOTS = ((-0.7, 23.0, 6.5), (-10.9, 31.5, 7.0), (-0.7, 38.0, 6.0), (-11.0, 64.0, 7.5))
@@ -35,8 +35,8 @@ class Street:
 def build_street(rng: np.random.Generator, hour: Hour, height_m: float) -> Street:
     """Lay out sky, buildings, road, trees and lamps around cameras at height_m above the road."""
     panels = [_sky(hour), _far_ground(height_m), *_skyline(rng, hour, height_m)]
-    panels += _buildings(rng, hour, height_m)
     panels += _ground(rng, height_m)
+    panels += _buildings(rng, hour, height_m)
     furniture = [_tree(rng, x, z, size, height_m) for x, z, size in _TREE_SPOTS]
     for x, z, reach in _LAMP_SPOTS:
         furniture += _lamp_post(x, z, reach, height_m, hour.lamps)
@@ -116,7 +116,7 @@ def _house(
     width, height = size_m
     wall, lights = draw_facade(rng, width, height, sharpness, hour.lit_windows)
     origin = corner + np.array([0, height_m - height, 0])
-    panel = Panel(wall, origin, width * direction, np.array([0, height + 0.1, 0]))
+    panel = Panel(wall, origin, width * direction, np.array([0, height + 0.03, 0]))
     parts = 4 if direction[2] else 1
     cuts = np.linspace(0, 1, parts + 1)
     panels = slice_across(panel, cuts)
@@ -127,17 +127,18 @@ def _house(
 
 def slice_across(panel: Panel, cuts: Floats) -> list[Panel]:
     """Cut a panel at these fractions of its width, so that each part gets its own sharpness."""
-    width = panel.texture.size[0]
+    texture = panel.texture
+    width = texture.size[0]
     columns = np.unique(np.round(cuts * width).astype(int))
     parts = []
     for start, end in zip(columns[:-1], columns[1:], strict=True):
-        heat = panel.texture.heat
-        texture = Texture(
-            panel.texture.colour[:, start:end], None if heat is None else heat[:, start:end].copy()
-        )
+        # The rim of a panel fades out, so neighbours must overlap.
+        start, end = max(start - 8, 0), min(end + 8, width)
+        heat = None if texture.heat is None else texture.heat[:, start:end].copy()
+        part = Texture(texture.colour[:, start:end].copy(), heat)
         origin = panel.origin + panel.across * (start / width)
         parts.append(
-            replace(panel, texture=texture, origin=origin, across=panel.across * ((end - start) / width))
+            replace(panel, texture=part, origin=origin, across=panel.across * ((end - start) / width))
         )
     return parts
 
@@ -147,7 +148,9 @@ def _ground(rng: np.random.Generator, height_m: float) -> list[Panel]:
     edges = [140.0, 95.0, 65.0, 45.0, 31.0, 22.0, 16.0, 11.5, 8.0, 5.5, 4.0, 2.8]
     seed = int(rng.integers(2**32))
     for far, near in zip(edges[:-1], edges[1:], strict=True):
-        texture = draw_ground(np.random.default_rng(seed), near, far, float(np.clip(_FOCAL / near, 16, 80)))
+        far *= 1.02  # the rim fades out, so strips must overlap
+        sharpness = float(np.clip(_FOCAL / near, 16, 80))
+        texture = draw_ground(np.random.default_rng(seed), near, far, sharpness)
         origin = np.array([X_MIN, height_m, far])
         panels.append(
             Panel(texture, origin, np.array([X_MAX - X_MIN, 0.0, 0.0]), np.array([0.0, 0.0, near - far]))

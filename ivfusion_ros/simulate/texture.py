@@ -139,8 +139,8 @@ def glow_texture(size: int = 96, core: float = 0.12) -> Texture:
     axis = np.linspace(-1, 1, size, dtype=np.float32)
     x, y = np.meshgrid(axis, axis)
     radius = np.hypot(x, y)
-    halo = (core / (core + radius)) ** 2 * np.clip(1 - radius, 0, 1)
-    streak = 0.35 * np.exp(-np.abs(y) / 0.025) * np.clip(1 - np.abs(x), 0, 1) ** 2
+    halo = (core / (core + radius)) ** 1.3 * np.clip(1 - radius, 0, 1)
+    streak = 0.4 * np.exp(-np.abs(y) / 0.03) * np.clip(1 - np.abs(x), 0, 1) ** 1.5
     colour = np.zeros((size, size, 4), np.float32)
     colour[:, :, :3] = 255 * (halo + streak)[:, :, None]
     return Texture(colour, None)

@@ -81,7 +81,8 @@ class Walker:
         top = np.array([0, height_m - HEIGHT_M, 0])
         figure = Panel(draw_person(self.looks, phase, aspect), left + top, right, HEIGHT_M * _DOWN)
         shade = _on_ground(_FAINT_SHADE, np.array([x, z]), np.array([0.0, 1.0]), (0.7, 0.5), height_m)
-        return Body(self.identity, "person", [figure], [shade], float(np.hypot(x, z)))
+        reach = float(np.hypot(x, z))
+        return Body(self.identity, "person", [figure], [shade] if reach < 18 else [], reach)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +126,7 @@ class Car:
             if toward <= 0.3 or lamp[2] < 1.0:
                 continue
             # Glare is made in the lens: its size on the image does not depend on the distance.
-            size = 0.20 * lamp[2] * np.sqrt(self.glare) * np.clip(24 / distance, 0.45, 1.15)
+            size = 0.26 * lamp[2] * np.sqrt(self.glare) * np.clip(24 / distance, 0.45, 1.15)
             origin = lamp - np.array([size / 2, size / 2, 0])
             halo = Panel(_HALO, origin, np.array([size, 0, 0]), size * _DOWN)
             panels.append(_glow(halo, 0.95 * toward**4 * float(np.clip(self.glare, 0.3, 1.0))))

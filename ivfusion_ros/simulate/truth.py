@@ -37,8 +37,10 @@ def find_objects(view: View, background_m: Floats32, bodies: list[Body]) -> list
     alone: dict[int, npt.NDArray[np.bool_]] = {}
     for body in bodies:
         silhouette = np.zeros(background_m.shape, np.bool_)
-        for panel in body.panels:
-            _mark(view, panel, background_m, silhouette, owners, body.identity)
+        for panel, patch in view.find(body.panels):
+            covered = patch.sample(panel.texture, heat=False)[:, :, 3] > 0.5
+            silhouette[patch.region] |= covered
+            owners[patch.region][covered & patch.in_front(background_m)] = body.identity
         alone[body.identity] = silhouette
     found = []
     for body in reversed(bodies):
@@ -56,28 +58,11 @@ def paint_depth(view: View, background_m: Floats32, bodies: list[Body]) -> Float
     """background_m (H, W) with the bodies in front of it; bodies: farthest first."""
     depth = background_m.copy()
     for body in bodies:
-        for panel in body.panels:
-            patch = view.patch(panel)
-            if patch is not None:
-                seen = patch.sample(panel.texture, heat=False)[:, :, 3] > 0.5
-                seen &= patch.in_front(background_m)
-                depth[patch.region][seen] = patch.depth_m[seen]
+        for panel, patch in view.find(body.panels):
+            seen = patch.sample(panel.texture, heat=False)[:, :, 3] > 0.5
+            seen &= patch.in_front(background_m)
+            depth[patch.region][seen] = patch.depth_m[seen]
     return depth
-
-
-def _mark(
-    view: View,
-    panel: Panel,
-    background_m: Floats32,
-    silhouette: npt.NDArray[np.bool_],
-    owners: npt.NDArray[np.int32],
-    identity: int,
-) -> None:
-    patch = view.patch(panel)
-    if patch is not None:
-        covered = patch.sample(panel.texture, heat=False)[:, :, 3] > 0.5
-        silhouette[patch.region] |= covered
-        owners[patch.region][covered & (patch.in_front(background_m))] = identity
 
 
 def _contour(panel: Panel) -> npt.NDArray[np.float64]:
