@@ -33,8 +33,11 @@ setup(
         "opencv-python-headless>=4.8",
         "pyyaml>=6",
         "onnxruntime>=1.17",
-        "rosbags>=0.10.5",
-        "mcap>=1.2",
+        # The readers of damaged bags use what rosbags itself depends on.
+        "rosbags>=0.11.9",
+        "apsw",
+        "lz4",
+        "backports.zstd; python_version<'3.14'",
         "tqdm>=4.60",
         "av>=12",
     ],
@@ -49,6 +52,9 @@ setup(
             "types-PyYAML",
             "types-tqdm",
             "scikit-image>=0.22",
+            "mcap>=1.2",
+            "mcap-ros2-support>=0.5",
+            "onnx>=1.16",
         ],
     },
     entry_points={

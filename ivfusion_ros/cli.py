@@ -48,6 +48,8 @@ def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit status. A user's mistake gives one message and no traceback."""
+    # Damaged images are reported by our own errors.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     if not sys.stderr.isatty():
         # tqdm reads this when it is imported; a log file needs no ten lines a second.
         os.environ.setdefault("TQDM_MININTERVAL", "10")
@@ -78,3 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fail(command: str, message: str, status: int) -> int:
     print(f"ivfusion {command}: {message}", file=sys.stderr)
     return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

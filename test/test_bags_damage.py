@@ -249,3 +249,19 @@ def test_any_damage_gives_frames_or_a_bag_error(
             assert all(isinstance(loss, str) and loss for loss in reader.losses)
     except BagError as error:
         assert str(error)
+
+
+def test_index_that_points_outside_of_the_file_is_rebuilt(tmp_path: Path) -> None:
+    written = many_strings(100)
+    options = {"chunk_size": 5000, "enable_crcs": False}
+    content = write_mcap(tmp_path / "whole.mcap", written, **options).read_bytes()
+    (summary_start,) = struct.unpack_from("<Q", content, len(content) - 28)
+    first_index = content.index(b"\x08" + struct.pack("<Q", 98), summary_start)  # three channels
+    for field in (25, 33):  # chunk offset, chunk length
+        for value in (len(content), 2**40, 2**64 - 1):
+            damaged = bytearray(content)
+            struct.pack_into("<Q", damaged, first_index + field, value)
+            got, losses = read_bytes(bytes(damaged), tmp_path / "damaged.mcap")
+            assert got == written
+            assert len(losses) == 1
+            assert "the index is missing or damaged" in losses[0]

@@ -37,6 +37,8 @@ def read_all(*paths: Path) -> list[Message]:
         messages = [(topic.name, topic.type, time, bytes(data)) for topic, time, data in reader.messages()]
         assert reader.losses == []
         counts = reader.message_counts
+        times = [time for _, _, time, _ in messages]
+        assert (reader.start_ns, reader.end_ns) == (min(times), max(times))
     assert counts is not None
     assert sum(counts.values()) == len(messages)
     return messages
@@ -82,7 +84,9 @@ def test_unindexed_and_unchunked_mcap(tmp_path: Path) -> None:
         {"use_statistics": False, "chunk_size": 10_000},
         {"enable_crcs": False, "chunk_size": 10_000},
     ]
+    shuffled = [written[i] for i in np.random.default_rng(0).permutation(len(written))]
     for number, options in enumerate(variants):
+        assert read_all(write_mcap(tmp_path / f"shuffled{number}.mcap", shuffled, **options)) == written
         assert read_all(write_mcap(tmp_path / f"{number}.mcap", written, **options)) == written, options
 
 

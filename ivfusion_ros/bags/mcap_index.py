@@ -15,6 +15,7 @@ from ivfusion_ros.bags.mcap_records import (
     DATA_END,
     FOOTER,
     MAGIC,
+    MAX_RECORD_BYTES,
     MESSAGE,
     MESSAGE_HEAD,
     MESSAGE_INDEX,
@@ -97,6 +98,8 @@ def _read_summary(file: BinaryIO, size: int) -> McapIndex | None:
         raise DamageError("the footer is invalid")
     if start == 0:
         return None
+    if size - start > MAX_RECORD_BYTES:
+        raise DamageError("the summary is too large")
     file.seek(start)
     summary = file.read(size - FOOTER_BYTES - start)
     if checksum and zlib.crc32(summary + tail[: footer.position - 4]) != checksum:
@@ -105,7 +108,7 @@ def _read_summary(file: BinaryIO, size: int) -> McapIndex | None:
     for opcode, body in walk_records(memoryview(summary)):
         index.learn(opcode, body)
         if opcode == CHUNK_INDEX:
-            index.blocks.append(_indexed_block(body))
+            index.blocks.append(_indexed_block(body, size))
         elif opcode == STATISTICS:
             statistics = _read_statistics(body)
     if statistics is None:
@@ -126,9 +129,11 @@ def _read_statistics(body: memoryview) -> tuple[int, int, int, Counter[int]]:
     return messages, channels, chunks, counts
 
 
-def _indexed_block(body: memoryview) -> Block:
+def _indexed_block(body: memoryview, file_size: int) -> Block:
     fields = Fields(body)
     start_ns, end_ns, offset, length = fields.numbers("QQQQ")
+    if offset + length > file_size or length > MAX_RECORD_BYTES:
+        raise DamageError("it points outside of the file")
     rows, channels = Fields(fields.block()), set()
     while rows.position < len(rows.body):
         channel_id, _ = rows.numbers("HQ")
@@ -170,16 +175,17 @@ class _Scan:
         self._finish_chunk(trust_counts=ended)
 
     def _take(self, opcode: int, position: int, length: int) -> None:
-        body_length = max(0, length - RECORD_HEAD.size)
+        body_length = min(max(0, length - RECORD_HEAD.size), MAX_RECORD_BYTES)
         if opcode == MESSAGE_INDEX:
             body = Fields(memoryview(self.file.read(min(6, body_length))))
             channel_id, entries_bytes = body.numbers("HI")
             self.chunk_counts[channel_id] += entries_bytes // 16
             return
         self._finish_chunk(trust_counts=True)
+        self.file.seek(position + RECORD_HEAD.size)
         if opcode == CHUNK:
             start_ns, end_ns = Fields(memoryview(self.file.read(min(16, body_length)))).numbers("QQ")
-            self.chunk = Block(position, length, start_ns, end_ns, None)
+            self.chunk = Block(position, min(length, MAX_RECORD_BYTES), start_ns, end_ns, None)
             self.index.blocks.append(self.chunk)
         elif opcode == MESSAGE:
             head = memoryview(self.file.read(min(MESSAGE_HEAD.size, body_length)))
@@ -220,6 +226,7 @@ class _Scan:
                     self.index.counts[channel_id] += 1
                     times.append(log_time_ns)
         except DamageError:
-            # Reading the chunk's messages meets the same damage and reports it; its header tells of
-            # messages that are lost.
-            chunk.start_ns, chunk.end_ns = min(times, default=0), max(times, default=0)
+            # Reading the chunk's messages meets the same damage and reports it.
+            if chunk.channels is None:
+                # Its header tells of messages that are lost.
+                chunk.start_ns, chunk.end_ns = min(times, default=0), max(times, default=0)

@@ -19,8 +19,8 @@ STATISTICS, DATA_END = 0x0B, 0x0F
 
 RECORD_HEAD = struct.Struct("<BQ")
 MESSAGE_HEAD = struct.Struct("<HIQQ")
-MAX_CHUNK_BYTES = 2**30
-"""A chunk that claims to unpack to more than this is taken as damaged."""
+MAX_RECORD_BYTES = 2**29
+"""A record that claims to be larger, packed or unpacked, is taken as damaged."""
 
 
 class Fields:
@@ -125,7 +125,7 @@ def walk_chunk(body: memoryview) -> Iterator[tuple[int, memoryview]]:
     (packed_size,) = fields.numbers("Q")
     packed = body[fields.position : fields.position + packed_size]
     whole = len(packed) == packed_size
-    if size > MAX_CHUNK_BYTES:
+    if size > MAX_RECORD_BYTES:
         raise DamageError(f"claims to unpack to {size} bytes")
     data = unpack_chunk(packed, compression, size)
     if whole and len(data) != size:

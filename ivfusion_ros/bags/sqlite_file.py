@@ -160,10 +160,10 @@ class SqliteFile:
         topics = {}
         for row in _rows(database, "topics"):
             encoding = row.get("serialization_format", "cdr")
-            sound = (
-                isinstance(row["id"], int) and isinstance(row["name"], str) and isinstance(row["type"], str)
-            )
-            if encoding != "cdr" or not sound:
+            if [type(row[name]) for name in ("id", "name", "type")] != [int, str, str]:
+                self._lose(f"the entry of topic {row['name']} is damaged")
+                continue
+            if encoding != "cdr":
                 self._lose(f"topic {row['name']} is encoded as {encoding}, expected cdr")
                 continue
             topics[row["id"]] = BagTopic(

@@ -15,7 +15,7 @@ from ivfusion_ros.config import PipelineConfig, iter_parameters
 from ivfusion_ros.errors import IvfusionError, ModelError
 from ivfusion_ros.models import read_models
 
-PACKAGES = ("numpy", "opencv-python-headless", "opencv-python", "rosbags", "mcap", "av", "ultralytics")
+PACKAGES = ("numpy", "opencv-python-headless", "opencv-python", "rosbags", "av", "ultralytics")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

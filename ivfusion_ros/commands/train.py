@@ -5,18 +5,17 @@ from __future__ import annotations
 import argparse
 import logging
 from pathlib import Path
-from typing import Any
 
 from ivfusion_ros.config import iter_parameters, load_config
 from ivfusion_ros.errors import BackendError, ConfigError
 from ivfusion_ros.models import share_folder
+from ivfusion_ros.training.config import TrainConfig
 
 log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options; one for each field of TrainConfig."""
-    training = _training()
     parser.add_argument("config", help="YAML file, or name of one in config/train, for example refinefuse")
     parser.add_argument(
         "--data", nargs="+", type=Path, required=True, metavar="DIR",
@@ -25,19 +24,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder; default runs/CONFIG")
     parser.add_argument("--resume", action="store_true", help="go on from the run folder's last checkpoint")
     parser.add_argument("--init", type=Path, metavar="FILE", help="start from this checkpoint's weights")
-    for item in iter_parameters(training.TrainConfig):
+    for item in iter_parameters(TrainConfig):
         option = f"--{item.name.replace('_', '-')}"
         parser.add_argument(option, type=item.type, help=f"{item.description} (default {item.default})")
 
 
 def run(options: argparse.Namespace) -> None:
     """Train. Raises IvfusionError."""
-    training = _training()
-    given = {item.name: getattr(options, item.name) for item in iter_parameters(training.TrainConfig)}
+    try:
+        from ivfusion_ros.training.train import Trainer
+    except ImportError as error:
+        raise BackendError(
+            f"training needs torch ({error}); run: pip install 'ivfusion_ros[train]'"
+        ) from error
+    given = {item.name: getattr(options, item.name) for item in iter_parameters(TrainConfig)}
     overrides = {name: value for name, value in given.items() if value is not None}
     path = _config_path(options.config)
-    config = load_config(training.TrainConfig, path, overrides)
-    trainer = training.Trainer(config, options.data, options.out or Path("runs") / path.stem, options.init)
+    config = load_config(TrainConfig, path, overrides)
+    trainer = Trainer(config, options.data, options.out or Path("runs") / path.stem, options.init)
     if options.resume:
         trainer.resume()
     trainer.fit()
@@ -52,14 +56,3 @@ def _config_path(name: str) -> Path:
         return folder / f"{name}.yaml"
     names = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
     raise ConfigError(f"unknown training config {name!r}, expected a YAML file or one of {names}")
-
-
-def _training() -> Any:
-    """The module that needs torch."""
-    try:
-        from ivfusion_ros.training import train
-    except ImportError as error:
-        raise BackendError(
-            f"training needs torch ({error}); run: pip install 'ivfusion_ros[train]'"
-        ) from error
-    return train

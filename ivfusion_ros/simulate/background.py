@@ -80,4 +80,4 @@ def _light(
 ) -> npt.NDArray[np.float64]:
     points = np.concatenate([view.rays * depth[:, :, None], depth[:, :, None]], axis=2)
     points = points.reshape(-1, 3) + view.camera.position
-    return illumination.at(points, normals.reshape(-1, 3)).reshape(*depth.shape, 3)
+    return illumination.at(points, normals.reshape(-1, 3).astype(np.float64)).reshape(*depth.shape, 3)

@@ -59,16 +59,17 @@ class Camera:
         slopes = slopes * np.minimum(1.0, self._largest_slope / np.maximum(radius, 1e-9))
         square = np.sum(slopes**2, axis=1, keepdims=True)
         k1, k2 = self.distortion
-        return slopes * (1 + k1 * square + k2 * square**2) @ self.matrix[:2, :2].T + self.matrix[:2, 2]
+        distorted = slopes * (1 + k1 * square + k2 * square**2)
+        return np.asarray(distorted @ self.matrix[:2, :2].T + self.matrix[:2, 2], np.float64)
 
     def depth(self, points: Floats) -> Floats:
         """Distance of world points (N, 3) along the optical axis, (N,) metres."""
-        return (points - self.position) @ self.rotation[2]
+        return np.asarray((points - self.position) @ self.rotation[2], np.float64)
 
     def contains(self, pixels: Floats) -> npt.NDArray[np.bool_]:
         """Whether pixels (..., 2) lie in the image."""
         limit = np.array([self.width, self.height]) - 0.5
-        return np.all((pixels >= -0.5) & (pixels <= limit), axis=-1)
+        return np.asarray(np.all((pixels >= -0.5) & (pixels <= limit), axis=-1), np.bool_)
 
     def rays(self, oversampling: int = 1) -> npt.NDArray[np.float32]:
         """World directions seen by the pixels: dx/dz and dy/dz, (H, W, 2) float32.
@@ -84,28 +85,34 @@ class Camera:
         return (directions[..., :2] / directions[..., 2:]).astype(np.float32)
 
     def _undistort(self, slopes: Floats) -> Floats:
+        undistorted, distorted = self._radii
+        radius = np.linalg.norm(slopes, axis=-1)
+        ratio = np.interp(radius, distorted, undistorted) / np.maximum(radius, 1e-12)
+        return np.asarray(slopes * ratio[..., None], np.float64)
+
+    @cached_property
+    def _radii(self) -> tuple[Floats, Floats]:
+        """Distances from the axis without and with distortion, up to where the image folds back."""
         k1, k2 = self.distortion
-        target = np.linalg.norm(slopes, axis=-1, keepdims=True)
-        radius = target.copy()
-        for _ in range(6):  # Newton; each step doubles the digits
-            square = radius**2
-            excess = radius * (1 + k1 * square + k2 * square**2) - target
-            radius -= excess / np.maximum(1 + 3 * k1 * square + 5 * k2 * square**2, 0.05)
-        return slopes * (radius / np.maximum(target, 1e-12))
+        radii = np.linspace(0, 4, 1 << 15)
+        distorted = radii * (1 + k1 * radii**2 + k2 * radii**4)
+        falling = np.flatnonzero(np.diff(distorted) <= 1e-5)
+        end = int(falling[0]) + 1 if falling.size else len(radii)
+        return radii[:end], distorted[:end]
 
     @cached_property
     def _largest_slope(self) -> float:
+        """Tangent of the largest angle that is projected as it is: a little outside the corners."""
         corners = np.array([(x, y) for x in (-1, self.width) for y in (-1, self.height)], float)
-        slopes = self._undistort((corners - self.matrix[:2, 2]) @ np.linalg.inv(self.matrix[:2, :2]).T)
-        largest = 1.1 * float(np.linalg.norm(slopes, axis=1).max())
-        radii = np.linspace(0, largest, 50)
-        k1, k2 = self.distortion
-        if np.any(1 + 3 * k1 * radii**2 + 5 * k2 * radii**4 < 0.1):
+        slopes = (corners - self.matrix[:2, 2]) @ np.linalg.inv(self.matrix[:2, :2]).T
+        needed = 1.05 * float(np.linalg.norm(slopes, axis=1).max())
+        undistorted, distorted = self._radii
+        if needed > distorted[-1]:
             raise ConfigError(
                 f"distortion {self.distortion} folds the image back within the field of view; "
                 "expected smaller coefficients or a narrower hfov_deg"
             )
-        return largest
+        return float(np.interp(needed, distorted, undistorted))
 
 
 def make_cameras(rig: RigConfig) -> dict[str, Camera]:

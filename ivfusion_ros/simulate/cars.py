@@ -158,4 +158,3 @@ def _draw_glass(paint: Colour, body: float) -> Texture:
     sketch.polygon([(0.1, 0.05), (1.4, 0.05), (1.44, 0.78), (0.06, 0.78)], _GLASS, body - 5.5)
     sketch.polygon([(0.5, 0.05), (0.75, 0.05), (0.35, 0.78), (0.1, 0.78)], (74, 84, 96), body - 6.0)
     return sketch.texture()
-

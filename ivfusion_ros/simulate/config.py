@@ -106,6 +106,11 @@ class ThermalCameraConfig:
         for name in ("noise_counts", "pattern_counts", "shutter_length_s"):
             _check_range(self, name, 0.0, 1000.0)
         _check_range(self, "drift_counts_per_s", -500.0, 500.0)
+        if max(map(abs, self.rotation_deg)) > 20 or max(map(abs, self.position_m)) > 2:
+            raise ConfigError(
+                f"the thermal camera is at {self.position_m} m, turned by {self.rotation_deg} degrees; "
+                "expected at most 2 m and 20 degrees on each axis"
+            )
         if self.shutter_interval_s and self.shutter_interval_s < 2 * self.shutter_length_s:
             raise ConfigError(
                 f"shutter_interval_s is {self.shutter_interval_s}, expected 0 or at least twice "
@@ -120,6 +125,9 @@ class RigConfig:
     rgb: RgbConfig = field(default_factory=RgbConfig)
     thermal: ThermalCameraConfig = field(default_factory=ThermalCameraConfig)
     camera_height_m: float = 1.6
+
+    def __post_init__(self) -> None:
+        _check_range(self, "camera_height_m", 0.3, 5.0)
 
 
 def _check_camera(config: RgbConfig | ThermalCameraConfig) -> None:

@@ -104,22 +104,31 @@ def _draw_shops(
         door = left + 1.15
         lit = rng.uniform() < 1.2 * lit_share
         light = _SHOP_LIGHTS[rng.integers(len(_SHOP_LIGHTS))]
-        goods = [(x, rng.uniform(0.4, 1.3)) for x in rng.uniform(door + 0.2, max(door + 0.3, right - 0.9), 5)]
-        for x0, x1, bottom in (
-            (left + 0.12, door - 0.12, height_m - 0.08),
-            (door + 0.1, right - 0.12, foot),
-        ):
-            wall.rectangle(x0, top + 0.1, x1, bottom, _GLASS, warmth + (4.5 if lit else -1.5))
-            for start in np.arange(x0 + 0.3, x1 - 0.9, 1.3):  # reflections
-                streak = [(start + 0.5, top + 0.1), (start + 0.9, top + 0.1), (start + 0.4, bottom), (start, bottom)]
-                wall.polygon(streak, tint(_GLASS, 1.25), warmth + (4.3 if lit else -1.9))
+        goods = [
+            (x, rng.uniform(0.4, 1.3)) for x in rng.uniform(door + 0.2, max(door + 0.3, right - 0.9), 5)
+        ]
+        pane_heat = warmth + (4.5 if lit else -1.5)
+        panes = (left + 0.12, door - 0.12, height_m - 0.08), (door + 0.1, right - 0.12, foot)
+        for x0, x1, bottom in panes:
+            _draw_pane(wall, (x0, x1), (top + 0.1, bottom), pane_heat)
             if lit:
-                lights.rectangle(x0, top + 0.1, x1, bottom, tint(light, 0.62), 0.0)
+                lights.rectangle(x0, top + 0.1, x1, bottom, tint(light, 0.52), 0.0)
         for x, size in goods if lit else ():
             lights.rectangle(x, foot - size, x + 0.45, foot, tint(light, 0.3), 0.0)
 
 
-def _draw_letters(rng: np.random.Generator, wall: Sketch, centre: float, foot: float, warmth: float) -> None:
+def _draw_pane(wall: Sketch, sides: tuple[float, float], ends: tuple[float, float], heat: float) -> None:
+    """Glass with slanted reflections."""
+    (left, right), (top, foot) = sides, ends
+    wall.rectangle(left, top, right, foot, _GLASS, heat)
+    for start in np.arange(left + 0.3, right - 0.9, 1.3):
+        streak = [(start + 0.5, top), (start + 0.9, top), (start + 0.4, foot), (start, foot)]
+        wall.polygon(streak, tint(_GLASS, 1.25), heat - 0.3)
+
+
+def _draw_letters(
+    rng: np.random.Generator, wall: Sketch, centre: float, foot: float, warmth: float
+) -> None:
     widths = rng.uniform(0.12, 0.3, int(rng.integers(5, 9)))
     ink: Colour = (232, 228, 214)
     start = centre - (widths.sum() + 0.1 * len(widths)) / 2

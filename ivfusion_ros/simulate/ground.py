@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from ivfusion_ros.simulate.texture import Sketch, Texture
@@ -22,8 +24,8 @@ def draw_ground(rng: np.random.Generator, near_z: float, far_z: float, pixels_pe
     The same generator state gives the same street, whichever strip of it is asked for.
     """
     sketch = Sketch(X_MAX - X_MIN, far_z - near_z, 2 * pixels_per_m)
-    strip = _Strip(sketch, far_z)
-    _draw_surfaces(strip, near_z)
+    strip = _Strip(sketch, near_z, far_z)
+    _draw_surfaces(strip)
     _draw_wear(rng, strip)
     _draw_markings(strip)
     grain_m = np.array([0.03, 0.12, 0.8])
@@ -34,9 +36,9 @@ def draw_ground(rng: np.random.Generator, near_z: float, far_z: float, pixels_pe
 class _Strip:
     """Draws by world x and z."""
 
-    def __init__(self, sketch: Sketch, far_z: float) -> None:
+    def __init__(self, sketch: Sketch, near_z: float, far_z: float) -> None:
         self.sketch = sketch
-        self.far_z = far_z
+        self.near_z, self.far_z = near_z, far_z
 
     def box(
         self, x0: float, x1: float, z0: float, z1: float, grey: tuple[int, int, int], heat: float
@@ -47,23 +49,25 @@ class _Strip:
         self.sketch.ellipse(x - X_MIN, self.far_z - z, radius, radius, grey, heat)
 
     def line(self, points: list[tuple[float, float]], radius: float, grey: int, heat: float) -> None:
+        if not any(self.near_z - 1 < z < self.far_z + 1 for _, z in points):
+            return
         dots = [(x - X_MIN, self.far_z - z) for x, z in points]
-        for start, end in zip(dots[:-1], dots[1:], strict=True):
+        for start, end in pairwise(dots):
             self.sketch.limb(start, end, (radius, radius), (grey, grey, grey), heat)
 
 
-def _draw_surfaces(strip: _Strip, near_z: float) -> None:
-    strip.box(X_MIN, X_MAX, near_z - 1, strip.far_z + 1, (138, 132, 126), 0.6)
+def _draw_surfaces(strip: _Strip) -> None:
+    strip.box(X_MIN, X_MAX, strip.near_z - 1, strip.far_z + 1, (138, 132, 126), 0.6)
     for x0, x1 in ((X_MIN, ROAD_LEFT_X), (ROAD_RIGHT_X, X_MAX)):
-        for z in np.arange(np.floor(near_z / 0.9) * 0.9, strip.far_z, 0.9):
+        for z in np.arange(np.floor(strip.near_z / 0.9) * 0.9, strip.far_z, 0.9):
             strip.box(x0, x1, z, z + 0.05, (98, 94, 90), 1.2)
         for x in np.arange(x0, x1, 0.9):
-            strip.box(x, x + 0.05, near_z, strip.far_z, (98, 94, 90), 1.2)
-    strip.box(ROAD_LEFT_X, ROAD_RIGHT_X, near_z - 1, strip.far_z + 1, (88, 88, 92), 3.0)
-    strip.box(ROAD_LEFT_X, PARKING_X, near_z - 1, strip.far_z + 1, (100, 98, 98), 2.3)
+            strip.box(x, x + 0.05, strip.near_z, strip.far_z, (98, 94, 90), 1.2)
+    strip.box(ROAD_LEFT_X, ROAD_RIGHT_X, strip.near_z - 1, strip.far_z + 1, (88, 88, 92), 3.0)
+    strip.box(ROAD_LEFT_X, PARKING_X, strip.near_z - 1, strip.far_z + 1, (100, 98, 98), 2.3)
     for x in (ROAD_LEFT_X - 0.25, ROAD_RIGHT_X):
-        strip.box(x, x + 0.25, near_z - 1, strip.far_z + 1, (166, 162, 156), 1.4)
-        for z in np.arange(np.floor(near_z), strip.far_z):
+        strip.box(x, x + 0.25, strip.near_z - 1, strip.far_z + 1, (166, 162, 156), 1.4)
+        for z in np.arange(np.floor(strip.near_z), strip.far_z):
             strip.box(x, x + 0.25, z, z + 0.03, (110, 106, 102), 1.8)
     strip.box(X_MIN, X_MAX, *CROSS_STREET_Z, (90, 90, 94), 2.8)
 

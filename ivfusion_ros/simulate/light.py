@@ -73,6 +73,7 @@ class Illumination:
         """Gamma-coded colours (..., 3), seen through depth_m of fog; depth broadcasts to codes."""
         if self.fog_per_m == 0:
             return codes
-        clear = np.exp(-self.fog_per_m * np.asarray(depth_m, np.float32))
+        # Rays that miss a panel have a negative depth.
+        clear = np.exp(-self.fog_per_m * np.maximum(np.asarray(depth_m, np.float32), 0))
         veil = np.array([255 * np.sqrt(0.6 * value + 0.01) for value in self.hour.ambient], np.float32)
-        return np.sqrt(codes**2 * clear + veil**2 * (1 - clear)).astype(np.float32)
+        return np.asarray(np.sqrt(codes**2 * clear + veil**2 * (1 - clear)), np.float32)

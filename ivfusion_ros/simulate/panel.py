@@ -84,8 +84,9 @@ class Patch:
         width, height = smaller.size
         source = smaller.heat if heat else smaller.colour
         assert source is not None, "a texture without heat has no thermal patch"
-        grid = self.texels * np.array([width, height], np.float32) - np.float32(0.5)
-        return np.asarray(cv2.remap(source, grid, None, cv2.INTER_LINEAR), np.float32)
+        x = self.texels[:, :, 0] * np.float32(width) - np.float32(0.5)
+        y = self.texels[:, :, 1] * np.float32(height) - np.float32(0.5)
+        return np.asarray(cv2.remap(source, x, y, cv2.INTER_LINEAR), np.float32)
 
     def in_front(self, background_m: Floats32) -> npt.NDArray[np.bool_]:
         """Where (h, w) the panel is nearer than an image's background; standing on the ground counts."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from ivfusion_ros.simulate.texture import Colour, Sketch, Texture, tint
 
-PHASES = 32
+PHASES = 24
 """Pictures per walking cycle (two steps)."""
 WIDTH_M, HEIGHT_M = 1.16, 1.92
 """Of the picture; the figure stands on its lower edge."""
@@ -57,13 +57,13 @@ def random_looks(rng: np.random.Generator, air_celsius: float) -> Looks:
     )
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=320)
 def draw_person(looks: Looks, phase: int, aspect: str) -> Texture:
     """The figure at one of PHASES, WIDTH_M by HEIGHT_M.
 
     aspect: "side" (walking to the right), "front" or "back".
     """
-    sketch = Sketch(WIDTH_M, HEIGHT_M, 280)
+    sketch = Sketch(WIDTH_M, HEIGHT_M, 200)
     figure = _Figure(sketch, looks, 2 * math.pi * phase / PHASES)
     if aspect == "side":
         figure.side()
@@ -136,7 +136,7 @@ class _Figure:
         ankle = knee[0] + 0.215 * math.sin(shin), max(knee[1] - 0.215 * math.cos(shin), 0.035)
         self._leg(hip, knee, ankle, tone)
         self._limb(
-            ankle, (ankle[0] + 0.075, ankle[1] - 0.02), (0.024, 0.018), (36, 32, 30), self.leg_heat - 3
+            ankle, (ankle[0] + 0.075, ankle[1] - 0.02), (0.024, 0.018), (36, 32, 30), self.leg_heat - 2
         )
 
     def _leg_front(self, side: int, swing: float) -> None:
@@ -144,7 +144,7 @@ class _Figure:
         ankle = side * 0.054, 0.035 + 0.05 * max(0.0, swing)
         self._leg(hip, knee, ankle, 1.0)
         self._limb(
-            ankle, (ankle[0] * 1.15, ankle[1] - 0.016), (0.026, 0.024), (36, 32, 30), self.leg_heat - 3
+            ankle, (ankle[0] * 1.15, ankle[1] - 0.016), (0.026, 0.024), (36, 32, 30), self.leg_heat - 2
         )
 
     def _leg(
@@ -203,4 +203,3 @@ class _Figure:
         above_hip = self.bob if y > 0.3 else 0.0
         height = self.looks.height_m
         return WIDTH_M / 2 + x * height, HEIGHT_M - (y + above_hip) * height
-

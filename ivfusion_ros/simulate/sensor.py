@@ -54,7 +54,7 @@ class ThermalSensor:
         noise = _noise(self._bank, rng, counts.shape)
         counts += np.float32(config.noise_counts) * noise
         counts += np.float32(offset + 0.5)
-        return np.clip(counts, 0, 65535).astype(np.uint16)
+        return np.asarray(np.clip(counts, 0, 65535).astype(np.uint16))
 
     def _drift(self, time_s: float) -> float:
         start = self._last_shutter(time_s)
@@ -92,7 +92,7 @@ class RgbSensor:
 def stamp_ns(
     start_ns: int, time_s: float, offset_ms: float, jitter_ms: float, seed: int, camera: str
 ) -> int:
-    """Stamp of the image sent at time_s, by a clock with an offset and normal jitter (three sigma at most)."""
+    """Stamp of the image sent at time_s by a clock with an offset; the jitter ends at three sigma."""
     rng = _frame_rng(seed, 10 + (_THERMAL if camera == "thermal" else _RGB), time_s)
     jitter = jitter_ms * float(np.clip(rng.standard_normal(), -3, 3))
     return start_ns + round(time_s * 1e9) + round((offset_ms + jitter) * 1e6)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.simulate.background import Background, paint_rgb, paint_thermal
+from ivfusion_ros.simulate.bodies import Body
 from ivfusion_ros.simulate.camera import Camera, Floats, make_cameras
 from ivfusion_ros.simulate.config import RigConfig, SceneConfig
 from ivfusion_ros.simulate.light import HOURS, Illumination
@@ -18,7 +19,7 @@ from ivfusion_ros.simulate.panel import Panel, Patch, View
 from ivfusion_ros.simulate.sensor import RgbSensor, ThermalSensor, stamp_ns
 from ivfusion_ros.simulate.street import build_street
 from ivfusion_ros.simulate.texture import Floats32
-from ivfusion_ros.simulate.traffic import Body, make_traffic
+from ivfusion_ros.simulate.traffic import make_traffic
 from ivfusion_ros.simulate.truth import TrueObject, find_objects, paint_depth
 from ivfusion_ros.types import Frame
 
@@ -44,7 +45,8 @@ class Simulator:
         self.rig = rig or RigConfig()
         self.cameras: dict[str, Camera] = make_cameras(self.rig)
         hour, seed = HOURS[self.scene.illumination], self.scene.seed
-        street = build_street(np.random.default_rng([seed, 100]), hour, self.rig.camera_height_m)
+        focal = 1.1 * max(float(camera.matrix[0, 0]) for camera in self.cameras.values())
+        street = build_street(np.random.default_rng([seed, 100]), hour, self.rig.camera_height_m, focal)
         self._illumination = Illumination(hour, street.lamps, self.scene.fog_per_m)
         views = {name: View(camera) for name, camera in self.cameras.items()}
         self._eyes = {
@@ -65,7 +67,7 @@ class Simulator:
         panels = [
             panel
             for body in self._bodies(taken)
-            for panel in self._turned_to(eye.view.camera, body.panels)
+            for panel in body.turned_to(eye.view.camera)
             if panel.texture.heat is not None
         ]
         for panel, patch in eye.view.find(panels):
@@ -82,7 +84,7 @@ class Simulator:
         panels: list[Panel] = []
         for body in self._bodies(time_s):
             panels += [panel for panel in body.extras if panel.kind == "surface"]
-            panels += self._lit(body, self._turned_to(eye.view.camera, body.panels))
+            panels += self._lit(body, body.turned_to(eye.view.camera))
             panels += [panel for panel in body.extras if panel.kind == "glow"]
         for panel, patch in eye.view.find(panels):
             seen = patch.in_front(eye.background.depth_m)
@@ -94,10 +96,11 @@ class Simulator:
     def frames(self) -> Iterator[tuple[CameraName, Frame]]:
         """All frames of the scene in the order of their true times, with stamps of their clocks."""
         thermal, rgb = self.rig.thermal, self.rig.rgb
+        rates: tuple[tuple[CameraName, float], ...] = (("rgb", rgb.rate_hz), ("thermal", thermal.rate_hz))
         events: list[tuple[float, CameraName]] = []
-        for name, rate in (("rgb", rgb.rate_hz), ("thermal", thermal.rate_hz)):
+        for name, rate in rates:
             count = int(np.ceil(self.scene.duration_s * rate - 1e-9))
-            events += [(index / rate, name) for index in range(count)]  # type: ignore[misc]
+            events += [(index / rate, name) for index in range(count)]
         for time_s, name in sorted(events):
             yield name, self.frame(time_s, name)
 
@@ -163,13 +166,6 @@ class Simulator:
         bodies = [actor.body(time_s, self.rig.camera_height_m) for actor in self._actors]
         return sorted(bodies, key=lambda body: -body.reach_m)
 
-    @staticmethod
-    def _turned_to(camera: Camera, panels: list[Panel]) -> list[Panel]:
-        """Without those that turn their back to the camera (a person has no back)."""
-        if len(panels) == 1:
-            return panels
-        return [panel for panel in panels if (camera.position - panel.centre) @ panel.normal > 0]
-
     def _lit(self, body: Body, panels: list[Panel]) -> list[Panel]:
         if not panels:
             return []
@@ -179,13 +175,16 @@ class Simulator:
         return [panel.lit(radiance) for panel, radiance in zip(panels, light, strict=True)]
 
     def _blend(self, picture: Floats32, colour: Floats32, panel: Panel, patch: Patch) -> None:
-        codes, alpha = colour[:, :, :3] * np.array(panel.light, np.float32), colour[:, :, 3:]
+        alpha = colour[:, :, 3:]
+        codes = np.asarray(colour[:, :, :3] * np.array(panel.light, np.float32), np.float32)
         if panel.kind == "glow":
             picture[:] = cv2.magnitude(picture, codes)
             return
         if self.scene.fog_per_m:
-            solid = codes / np.maximum(alpha, 1e-3)
-            codes = alpha * self._illumination.in_fog(solid, patch.depth_m[:, :, None])
+            solid = np.asarray(codes / np.maximum(alpha, 1e-3), np.float32)
+            codes = np.asarray(
+                self._illumination.in_fog(solid, patch.depth_m[:, :, None]) * alpha, np.float32
+            )
         picture *= 1 - alpha
         picture += codes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,8 +16,6 @@ from ivfusion_ros.simulate.texture import Sketch, Texture, glow_texture, tint
 
 LEFT_WALL_X, RIGHT_WALL_X = -13.5, 3.6
 LAMP_HEIGHT_M = 6.2
-_FOCAL = 700.0
-"""Sharpness of the textures: that of a camera with this focal length in pixels."""
 _LAMP_SPOTS = [(-1.0, z, -1.5) for z in (16.0, 31.0, 62.0, 78.0)] + [
     (-10.7, z, 1.5) for z in (8.0, 24.0, 39.0, 58.0, 72.0)
 ]
@@ -32,11 +31,14 @@ class Street:
     lamps: Floats
 
 
-def build_street(rng: np.random.Generator, hour: Hour, height_m: float) -> Street:
-    """Lay out sky, buildings, road, trees and lamps around cameras at height_m above the road."""
+def build_street(rng: np.random.Generator, hour: Hour, height_m: float, focal_px: float) -> Street:
+    """Lay out sky, buildings, road, trees and lamps around cameras at height_m above the road.
+
+    focal_px: textures are as sharp as cameras of this focal length see them.
+    """
     panels = [_sky(hour), _far_ground(height_m), *_skyline(rng, hour, height_m)]
-    panels += _ground(rng, height_m)
-    panels += _buildings(rng, hour, height_m)
+    panels += _ground(rng, height_m, focal_px)
+    panels += _buildings(rng, hour, height_m, focal_px)
     furniture = [_tree(rng, x, z, size, height_m) for x, z, size in _TREE_SPOTS]
     for x, z, reach in _LAMP_SPOTS:
         furniture += _lamp_post(x, z, reach, height_m, hour.lamps)
@@ -67,7 +69,7 @@ def _far_ground(height_m: float) -> Panel:
     sketch = Sketch(4, 4, 4)
     sketch.rectangle(-1, -1, 5, 5, (92, 92, 95), 2.5)
     origin = np.array([-300.0, height_m + 0.02, 410.0])
-    return Panel(sketch.texture(), origin, np.array([600.0, 0, 0]), np.array([0, 0, -409.5]))
+    return Panel(sketch.texture(), origin, np.array([600.0, 0, 0]), np.array([0, 0, -409.9]))
 
 
 def _skyline(rng: np.random.Generator, hour: Hour, height_m: float) -> list[Panel]:
@@ -78,7 +80,7 @@ def _skyline(rng: np.random.Generator, hour: Hour, height_m: float) -> list[Pane
     return panels
 
 
-def _buildings(rng: np.random.Generator, hour: Hour, height_m: float) -> list[Panel]:
+def _buildings(rng: np.random.Generator, hour: Hour, height_m: float, focal_px: float) -> list[Panel]:
     """Both sides of the street, with a gap for the cross street, whose walls face the cameras."""
     panels = []
     for start, end in ((54.0, 136.0), (2.0, 44.0)):
@@ -87,10 +89,10 @@ def _buildings(rng: np.random.Generator, hour: Hour, height_m: float) -> list[Pa
                 corner = np.array([wall - 28.0 if direction > 0 else wall, 0, start])
                 panels += _house(rng, hour, (28.0, 10.0), 14.0, corner, np.array([1.0, 0, 0]), height_m)
             edges = _edges(rng, start, end)
-            for near, far in reversed(list(zip(edges[:-1], edges[1:], strict=True))):
+            for near, far in reversed(list(pairwise(edges))):
                 size = far - near, float(rng.uniform(8.5, 14.0))
                 origin = np.array([wall, 0, near if direction > 0 else far])
-                sharpness = float(np.clip(_FOCAL / np.hypot(wall, near), 10, 70))
+                sharpness = float(np.clip(focal_px / np.hypot(wall, near), 8, 70))
                 across = np.array([0, 0, direction])
                 panels += _house(rng, hour, size, sharpness, origin, across, height_m)
     return panels
@@ -131,7 +133,7 @@ def slice_across(panel: Panel, cuts: Floats) -> list[Panel]:
     width = texture.size[0]
     columns = np.unique(np.round(cuts * width).astype(int))
     parts = []
-    for start, end in zip(columns[:-1], columns[1:], strict=True):
+    for start, end in pairwise(columns.tolist()):
         # The rim of a panel fades out, so neighbours must overlap.
         start, end = max(start - 8, 0), min(end + 8, width)
         heat = None if texture.heat is None else texture.heat[:, start:end].copy()
@@ -143,13 +145,13 @@ def slice_across(panel: Panel, cuts: Floats) -> list[Panel]:
     return parts
 
 
-def _ground(rng: np.random.Generator, height_m: float) -> list[Panel]:
+def _ground(rng: np.random.Generator, height_m: float, focal_px: float) -> list[Panel]:
     panels = []
-    edges = [140.0, 95.0, 65.0, 45.0, 31.0, 22.0, 16.0, 11.5, 8.0, 5.5, 4.0, 2.8]
+    edges = [140.0, 95.0, 65.0, 45.0, 31.0, 22.0, 16.0, 11.5, 8.0, 5.5, 4.0, 2.8, 1.9, 1.2]
     seed = int(rng.integers(2**32))
-    for far, near in zip(edges[:-1], edges[1:], strict=True):
+    for far, near in pairwise(edges):
         far *= 1.02  # the rim fades out, so strips must overlap
-        sharpness = float(np.clip(_FOCAL / near, 16, 80))
+        sharpness = float(np.clip(focal_px / near, 8, 80))
         texture = draw_ground(np.random.default_rng(seed), near, far, sharpness)
         origin = np.array([X_MIN, height_m, far])
         panels.append(

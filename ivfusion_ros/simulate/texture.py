@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -46,16 +48,24 @@ class Texture:
         """(width, height) in texels."""
         return int(self.colour.shape[1]), int(self.colour.shape[0])
 
+    @cached_property
+    def outline(self) -> npt.NDArray[np.float64]:
+        """Points (N, 2) around the opaque part, as shares of width and height."""
+        width, height = self.size
+        opaque = np.pad((self.colour[:, :, 3] > 0.5).astype(np.uint8), 1)
+        contours, _ = cv2.findContours(opaque, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        texels = np.vstack([contour[:, 0] for contour in contours]).astype(np.float64) - 1
+        # Contours run through texel centres; the edge is half a texel further out.
+        texels += 0.5 + 0.5 * np.sign(texels - np.array([width - 1, height - 1]) / 2)
+        return texels / np.array([width, height], np.float64)
+
     def level(self, x: int, y: int) -> Texture:
         """This texture, averaged over 2^x by 2^y texels; computed once."""
         if (x, y) not in self._levels:
             width, height = self.size
             smaller = max(1, round(width / 2**x)), max(1, round(height / 2**y))
-            heat = (
-                None if self.heat is None else cv2.resize(self.heat, smaller, interpolation=cv2.INTER_AREA)
-            )
-            colour = cv2.resize(self.colour, smaller, interpolation=cv2.INTER_AREA)
-            self._levels[x, y] = Texture(colour, heat)
+            heat = None if self.heat is None else _average(self.heat, smaller)
+            self._levels[x, y] = Texture(_average(self.colour, smaller), heat)
         return self._levels[x, y]
 
 
@@ -111,16 +121,21 @@ class Sketch:
         height, width = self.canvas.shape[:2]
         half = max(1, width // 2), max(1, height // 2)
         # Transparent pixels are 0 in all channels, so averages are weighted with alpha by themselves.
-        mean = np.asarray(cv2.resize(self.canvas, half, interpolation=cv2.INTER_AREA), np.float32)
+        mean = _average(self.canvas, half)
         opaque = np.where(self.canvas[:, :, 3] > 0, np.uint8(255), np.uint8(0))
-        alpha = np.asarray(cv2.resize(opaque, half, interpolation=cv2.INTER_AREA), np.float32) / 255
-        colour, heat = mean, np.stack([(mean[:, :, 3] - alpha) * HEAT_STEP - HEAT_ZERO * alpha, alpha], axis=2)
+        alpha = _average(opaque, half) / np.float32(255)
+        kelvin = (mean[:, :, 3] - alpha) * HEAT_STEP - HEAT_ZERO * alpha
+        colour, heat = mean, np.asarray(np.stack([kelvin, alpha], axis=2), np.float32)
         colour[:, :, 3] = alpha
         if rng is not None:
             grain = cloud_noise(rng, half[1], half[0], cells, gains) * alpha
             colour[:, :, :3] = np.clip(colour[:, :, :3] + grain[:, :, None], 0, 255)
             heat[:, :, 0] += grain / 50
         return Texture(colour, heat)
+
+
+def _average(picture: npt.NDArray[Any], size: tuple[int, int]) -> Floats32:
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def cloud_noise(

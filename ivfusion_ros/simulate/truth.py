@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.simulate.panel import Panel, View
+from ivfusion_ros.simulate.bodies import Body
+from ivfusion_ros.simulate.panel import View
 from ivfusion_ros.simulate.texture import Floats32
-from ivfusion_ros.simulate.traffic import Body
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ def find_objects(view: View, background_m: Floats32, bodies: list[Body]) -> list
     alone: dict[int, npt.NDArray[np.bool_]] = {}
     for body in bodies:
         silhouette = np.zeros(background_m.shape, np.bool_)
-        for panel, patch in view.find(body.panels):
+        for panel, patch in view.find(body.turned_to(view.camera)):
             covered = patch.sample(panel.texture, heat=False)[:, :, 3] > 0.5
             silhouette[patch.region] |= covered
             owners[patch.region][covered & patch.in_front(background_m)] = body.identity
@@ -47,7 +46,8 @@ def find_objects(view: View, background_m: Floats32, bodies: list[Body]) -> list
         silhouette = alone[body.identity]
         if silhouette.any():
             visible = np.count_nonzero(owners == body.identity) / np.count_nonzero(silhouette)
-            contour = np.vstack([_contour(panel) for panel in body.panels if panel.kind == "surface"])
+            surfaces = [panel for panel in body.turned_to(view.camera) if panel.kind == "surface"]
+            contour = np.vstack([panel.points(*panel.texture.outline.T) for panel in surfaces])
             depth = float(np.maximum(view.camera.depth(contour), 0).min())
             box = _box(silhouette, view.camera.project(contour) + 0.5)
             found.append(TrueObject(body.identity, body.class_name, box, depth, float(visible)))
@@ -58,24 +58,11 @@ def paint_depth(view: View, background_m: Floats32, bodies: list[Body]) -> Float
     """background_m (H, W) with the bodies in front of it; bodies: farthest first."""
     depth = background_m.copy()
     for body in bodies:
-        for panel, patch in view.find(body.panels):
+        for panel, patch in view.find(body.turned_to(view.camera)):
             seen = patch.sample(panel.texture, heat=False)[:, :, 3] > 0.5
             seen &= patch.in_front(background_m)
             depth[patch.region][seen] = patch.depth_m[seen]
     return depth
-
-
-def _contour(panel: Panel) -> npt.NDArray[np.float64]:
-    """World points (N, 3) around the opaque part of a panel."""
-    alpha = panel.texture.colour[:, :, 3]
-    height, width = alpha.shape
-    opaque = np.pad((alpha > 0.5).astype(np.uint8), 1)
-    contours, _ = cv2.findContours(opaque, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    texels = np.vstack([contour[:, 0] for contour in contours]).astype(float) - 1
-    # Contours run through pixel centres; the edge is half a texel further out.
-    middle = np.array([width - 1, height - 1]) / 2
-    texels += 0.5 * np.sign(texels - middle) + 0.5
-    return panel.points(texels[:, 0] / width, texels[:, 1] / height)
 
 
 def _box(

@@ -1,1 +1,1 @@
-"""Training of the fusion networks; needs torch (`pip install ivfusion_ros[train]`)."""
+"""Training of the fusion networks; all but its config needs torch."""

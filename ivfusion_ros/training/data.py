@@ -107,7 +107,8 @@ def _read(path: Path, flags: int) -> npt.NDArray[np.uint8]:
 def read_luminance(pair: PairPaths) -> npt.NDArray[np.uint8]:
     """(3, H, W) uint8: thermal, visible luminance, class ids (255 where there are no labels)."""
     thermal = _read(pair.thermal, cv2.IMREAD_GRAYSCALE)
-    visible = _read(pair.rgb, cv2.IMREAD_GRAYSCALE)
+    # Decoding straight to grey truncates in some formats and is not BT.601 in all.
+    visible = cv2.cvtColor(_read(pair.rgb, cv2.IMREAD_COLOR), cv2.COLOR_BGR2GRAY)
     labels = np.full(thermal.shape, 255, np.uint8)
     if pair.labels is not None:
         labels = _read(pair.labels, cv2.IMREAD_GRAYSCALE)

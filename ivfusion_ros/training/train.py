@@ -11,7 +11,6 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,34 +22,13 @@ import yaml
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ivfusion_ros.config import parameter
 from ivfusion_ros.errors import ConfigError, DataError, ModelError
 from ivfusion_ros.networks import make_network
+from ivfusion_ros.training.config import TrainConfig
 from ivfusion_ros.training.data import Crops, PairPaths, Patches, centre_crops, find_pairs, hold_out
 from ivfusion_ros.training.losses import LOSSES, Batch
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Settings of one training run."""
-
-    network: str = parameter("refinefuse", "name of the network")
-    loss: str = parameter("refinefuse", "name of the loss")
-    iterations: int = parameter(40000, "optimiser steps", minimum=1)
-    batch: int = parameter(8, "crops per step", minimum=1)
-    crop: int = parameter(256, "side of a crop, pixels; a multiple of the network's stride", minimum=32)
-    learning_rate: float = parameter(1e-3, "peak of the one-cycle schedule (AdamW)", minimum=1e-8)
-    weight_decay: float = parameter(1e-4, "of AdamW", minimum=0.0)
-    gradient_limit: float = parameter(1.0, "largest gradient norm, longer ones are cut", minimum=1e-6)
-    precision: str = parameter("bf16", "of the forward pass", choices=("bf16", "f32"))
-    validation_fraction: float = parameter(
-        0.08, "share of each folder held out, in whole runs of frame numbers", minimum=0.0, maximum=0.5
-    )
-    validate_every: int = parameter(500, "steps between validations and checkpoints", minimum=1)
-    seed: int = parameter(0, "of weights, crops and held-out runs", minimum=0)
-    device: str = parameter("auto", "auto, cpu or cuda", choices=("auto", "cpu", "cuda"))
 
 
 class Trainer:

@@ -1,0 +1,126 @@
+"""Which frames become one output: pairs, or one camera's frames while the other one is silent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from ivfusion_ros.config import PairingConfig
+from ivfusion_ros.pairing import Pairer
+from ivfusion_ros.ros.config import NodeConfig
+from ivfusion_ros.types import CameraInfo, Frame
+
+Camera = Literal["thermal", "rgb"]
+
+CAMERAS: tuple[Camera, Camera] = ("thermal", "rgb")
+_OTHER: dict[Camera, Camera] = {"thermal": "rgb", "rgb": "thermal"}
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """The frames of one output; None for a silent camera.
+
+    rgb_size: (width, height) that a lone thermal frame is brought to.
+    """
+
+    thermal: Frame | None
+    rgb: Frame | None
+    skew_ns: int = 0
+    rgb_size: tuple[int, int] = (0, 0)
+
+    def __str__(self) -> str:
+        cameras = {"thermal": self.thermal, "rgb": self.rgb}
+        return " and ".join(f"{name} at {frame.stamp_ns} ns" for name, frame in cameras.items() if frame)
+
+
+class SilenceWatch:
+    """Tells which camera is silent by the stamps of the other one.
+
+    No clock is asked, so slow, fast and paused playback, simulated time and clocks that differ between
+    cameras all work. One step counts at most half the limit: a pause of both cameras is no silence of
+    the one that resumes last, and neither is a jump of the clock.
+    """
+
+    def __init__(self) -> None:
+        self._stamp_ns: dict[Camera, int] = {}
+        self._missed_ns: dict[Camera, int] = {"thermal": 0, "rgb": 0}
+
+    def arrived(self, camera: Camera, stamp_ns: int, limit_ns: int) -> Camera | None:
+        """Take note of a frame; returns the camera that is silent now, if any."""
+        step_ns = stamp_ns - self._stamp_ns.get(camera, stamp_ns)
+        self._stamp_ns[camera] = stamp_ns
+        other = _OTHER[camera]
+        self._missed_ns[camera] = 0
+        self._missed_ns[other] += min(max(0, step_ns), limit_ns // 2)
+        return other if self._missed_ns[other] > limit_ns else None
+
+
+@dataclass(frozen=True)
+class _View:
+    """What the RGB camera's images look like, for when it is silent."""
+
+    size: tuple[int, int]
+    frame_id: str
+    camera_info: CameraInfo | None
+
+
+class Streams:
+    """Takes both cameras' frames and hands jobs to `submit`; not thread-safe.
+
+    silent: the camera that is. on_change: called with the same when it changes.
+    """
+
+    def __init__(
+        self,
+        pairing: PairingConfig,
+        node: NodeConfig,
+        submit: Callable[[Job], None],
+        on_change: Callable[[Camera | None], None],
+    ) -> None:
+        self.pairer = Pairer(pairing)
+        self.silent: Camera | None = None
+        self._config = node
+        self._submit = submit
+        self._on_change = on_change
+        self._watch = SilenceWatch()
+        self._rgb_view: _View | None = None
+
+    def set_config(self, pairing: PairingConfig, node: NodeConfig) -> None:
+        """Take over other parameters, for waiting frames too."""
+        self.pairer.set_config(pairing)
+        self._config = node
+
+    def restart(self) -> None:
+        """Forget what waits and who was silent; counters stay."""
+        self.pairer.reset()
+        self.silent = None
+        self._watch = SilenceWatch()
+
+    def add(self, camera: Camera, frame: Frame) -> None:
+        """Take a frame; submits no, one or several jobs."""
+        if camera == "rgb":
+            self._rgb_view = _View(frame.size, frame.frame_id, frame.camera_info)
+        silent = self._watch.arrived(camera, frame.stamp_ns, round(self._config.silent_after_s * 1e9))
+        if silent != self.silent:
+            self.silent = silent
+            self._on_change(silent)
+        if silent is None:
+            self._pair(camera, frame)
+        elif self._config.when_silent == "fallback":
+            self._submit(self._single(camera, frame))
+
+    def _pair(self, camera: Camera, frame: Frame) -> None:
+        add = self.pairer.add_thermal if camera == "thermal" else self.pairer.add_rgb
+        for pair in add(frame):
+            self._submit(Job(pair.thermal, pair.rgb, pair.skew_ns))
+
+    def _single(self, camera: Camera, frame: Frame) -> Job:
+        if camera == "rgb":
+            return Job(None, frame)
+        view = self._rgb_view
+        if view is None:
+            return Job(frame, None, rgb_size=frame.size)
+        # The output has the RGB view's geometry, so it has its frame and intrinsics as well.
+        seen = replace(frame, frame_id=view.frame_id, camera_info=view.camera_info)
+        return Job(seen, None, rgb_size=view.size)

@@ -1,0 +1,141 @@
+"""The thread that owns the pipeline: it takes the newest job and leaves out older ones."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Protocol
+
+from ivfusion_ros.config import PipelineConfig
+from ivfusion_ros.errors import IvfusionError
+from ivfusion_ros.pipeline import Pipeline, build_pipeline
+from ivfusion_ros.ros.complaints import Complaints
+from ivfusion_ros.ros.streams import Job
+from ivfusion_ros.types import FramePair, FusionResult
+
+_POLL_S = 0.1
+
+
+class Log(Protocol):
+    """The part of a ROS logger that is used here."""
+
+    def error(self, message: str) -> object:
+        """Log an error."""
+
+
+class Worker:
+    """Builds, runs and closes a pipeline in a thread of its own.
+
+    on_result: called in that thread. done: results. superseded: jobs replaced by a newer one before
+    their turn. failed: jobs that raised, logged with their stamps.
+    """
+
+    def __init__(self, config: PipelineConfig, on_result: Callable[[FusionResult], None], log: Log) -> None:
+        self.done = 0
+        self.superseded = 0
+        self._failures = Complaints(log.error)
+        self._config = config
+        self._on_result = on_result
+        self._changed = threading.Condition()
+        self._job: Job | None = None
+        self._stopping = False
+        self._pipeline_lock = threading.Lock()
+        self._pipeline: Pipeline | None = None
+        self._load_error: BaseException | None = None
+        self._loaded = threading.Event()
+        self._last_pair: FramePair | None = None
+        self._thread = threading.Thread(target=self._run, name="fusion", daemon=True)
+
+    @property
+    def failed(self) -> int:
+        """How many jobs raised."""
+        return self._failures.total
+
+    def load(self, keep_waiting: Callable[[], bool]) -> Pipeline:
+        """Start the thread and wait for the pipeline. Raises what build_pipeline raises.
+
+        keep_waiting: asked ten times a second; when it says no, InterruptedError is raised.
+        """
+        self._thread.start()
+        while not self._loaded.wait(_POLL_S):
+            if not keep_waiting():
+                raise InterruptedError("interrupted while the models were loading")
+        if self._load_error is not None:
+            raise self._load_error
+        assert self._pipeline is not None
+        return self._pipeline
+
+    def submit(self, job: Job) -> None:
+        """Make this the next job, in the place of one that waits."""
+        with self._changed:
+            self.superseded += self._job is not None
+            self._job = job
+            self._changed.notify()
+
+    def restart(self) -> None:
+        """Drop what waits and forget what was smoothed over time."""
+        with self._changed:
+            self._job = None
+        with self._pipeline_lock:
+            if self._pipeline is not None:
+                self._pipeline.reset()
+            self._last_pair = None
+
+    def set_config(self, config: PipelineConfig) -> None:
+        """Change live parameters, after the job in work. Raises ConfigError, changing nothing."""
+        with self._pipeline_lock:
+            if self._pipeline is not None:
+                self._pipeline.set_config(config)
+
+    def stop(self, timeout_s: float) -> bool:
+        """End after the job in work and release the pipeline; False if it is not done in time."""
+        with self._changed:
+            self._stopping = True
+            self._job = None
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            self._pipeline = build_pipeline(self._config)
+        except BaseException as error:
+            self._load_error = error
+            return
+        finally:
+            self._loaded.set()
+        with self._pipeline as pipeline:
+            while (job := self._next_job()) is not None:
+                self._do(job, pipeline)
+
+    def _next_job(self) -> Job | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping or self._job is not None)
+            job, self._job = self._job, None
+            return job
+
+    def _do(self, job: Job, pipeline: Pipeline) -> None:
+        try:
+            with self._pipeline_lock:
+                result = self._process(job, pipeline)
+            self._on_result(result)
+        except IvfusionError as error:
+            self._failures(str(error), f"{job}: {error}")
+        except Exception as error:
+            self._failures(repr(error), f"{job}: defect of this package: {traceback.format_exc()}")
+        else:
+            self.done += 1
+
+    def _process(self, job: Job, pipeline: Pipeline) -> FusionResult:
+        if job.thermal is None:
+            assert job.rgb is not None
+            return pipeline.process_rgb(job.rgb)
+        if job.rgb is None:
+            return pipeline.process_thermal(job.thermal, job.rgb_size)
+        pair, last = FramePair(job.thermal, job.rgb, job.skew_ns), self._last_pair
+        if last and pair.rgb.stamp_ns < last.rgb.stamp_ns and pair.thermal.stamp_ns < last.thermal.stamp_ns:
+            pipeline.reset()
+        self._last_pair = pair
+        return pipeline.process(pair)

@@ -1,0 +1,107 @@
+"""Shared fixtures: small models with outputs that can be computed by hand, and a small bag."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from ivfusion_ros.bags import BagWriter
+from ivfusion_ros.types import Frame
+
+settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.load_profile("fixed")
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real data, for tests that need it."""
+    if not SHARED.is_dir():
+        pytest.skip("needs the folder ../shared with real data")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def blend_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fusion graph whose output is (rgb + thermal) // 2 per channel."""
+    onnx = pytest.importorskip("onnx")
+    helper, types = onnx.helper, onnx.TensorProto
+    axes = onnx.numpy_helper.from_array(np.array([3]), "axes")
+    two = onnx.numpy_helper.from_array(np.array(2, np.int32), "two")
+    nodes = [
+        helper.make_node("Unsqueeze", ["thermal", "axes"], ["thermal4"]),
+        helper.make_node("Cast", ["thermal4"], ["a"], to=types.INT32),
+        helper.make_node("Cast", ["rgb"], ["b"], to=types.INT32),
+        helper.make_node("Add", ["a", "b"], ["sum"]),
+        helper.make_node("Div", ["sum", "two"], ["half"]),
+        helper.make_node("Cast", ["half"], ["fused"], to=types.UINT8),
+    ]
+    colour = [1, "h", "w", 3]
+    graph = helper.make_graph(
+        nodes,
+        "blend",
+        [
+            helper.make_tensor_value_info("thermal", types.UINT8, [1, "h", "w"]),
+            helper.make_tensor_value_info("rgb", types.UINT8, colour),
+        ],
+        [helper.make_tensor_value_info("fused", types.UINT8, colour)],
+        [axes, two],
+    )
+    return _save(helper, onnx, graph, tmp_path_factory.mktemp("blend") / "blend.onnx")
+
+
+@pytest.fixture(scope="session")
+def box_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A detector (u head, input 64x96) that always finds one person at (10, 20)-(30, 60), score 0.9."""
+    onnx = pytest.importorskip("onnx")
+    helper, types = onnx.helper, onnx.TensorProto
+    output = np.zeros((1, 6, 126), np.float32)
+    output[0, :, 0] = [20, 40, 20, 40, 0.9, 0.0]
+    constant = onnx.numpy_helper.from_array(output, "constant")
+    zero = onnx.numpy_helper.from_array(np.zeros(1, np.float32), "zero")
+    nodes = [
+        helper.make_node("ReduceMean", ["images"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["mean", "zero"], ["nothing"]),
+        helper.make_node("Add", ["constant", "nothing"], ["output0"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "box",
+        [helper.make_tensor_value_info("images", types.FLOAT, [1, 3, 64, 96])],
+        [helper.make_tensor_value_info("output0", types.FLOAT, [1, 6, 126])],
+        [constant, zero],
+    )
+    path = tmp_path_factory.mktemp("box") / "box.onnx"
+    return _save(helper, onnx, graph, path, names="{0: 'person', 1: 'car'}")
+
+
+def _save(helper, onnx, graph, path: Path, **metadata: str) -> Path:
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    helper.set_model_props(model, metadata)
+    onnx.save(model, path)
+    return path
+
+
+def make_frames(count: int = 10, size: tuple[int, int] = (96, 64)) -> Iterator[tuple[str, Frame]]:
+    """Alternating frames of both cameras at 10 Hz; thermal is 16 bit and 4 ms later than RGB."""
+    width, height = size
+    random = np.random.default_rng(1)
+    for index in range(count):
+        stamp_ns = 1_000_000_000 + index * 100_000_000
+        rgb = random.integers(0, 256, (height, width, 3), np.uint8)
+        yield "rgb", Frame(rgb, stamp_ns, "rgb_optical_frame")
+        thermal = random.integers(29000, 31000, (height, width), np.uint16)
+        yield "thermal", Frame(thermal, stamp_ns + 4_000_000, "thermal_optical_frame")
+
+
+@pytest.fixture(scope="session")
+def small_bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten pairs of 96x64 as a single MCAP file."""
+    path = tmp_path_factory.mktemp("bag") / "small.mcap"
+    with BagWriter(path) as writer:
+        for camera, frame in make_frames():
+            writer.write_frame(camera, frame)
+    return path

@@ -1,0 +1,244 @@
+"""The command line: main jobs end to end, and one clear message for whatever is wrong with the input."""
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from ivfusion_ros.bags import BagReader
+from ivfusion_ros.bags.messages import to_frame
+from ivfusion_ros.cli import COMMANDS, main
+from ivfusion_ros.image_files import read_image, write_image
+from ivfusion_ros.types import Frame
+
+OUTPUTS = {"a.mcap", "b.mcap", "c.mcap", "d.mcap", "e.png", "f.mcap"}
+FUSION_ONLY = ["--detector", "", "--backend", "onnxruntime"]
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command in this process: (status, what it wrote to standard error)."""
+
+    def call(*words: object) -> tuple[int, str]:
+        status = main([str(word) for word in words])
+        return status, capsys.readouterr().err
+
+    return call
+
+
+def read_messages(path: Path) -> list[tuple[str, int, bytes]]:
+    with BagReader(path) as reader:
+        return [(topic.name, log_time, bytes(data)) for topic, log_time, data in reader.messages()]
+
+
+def test_help_lists_every_command() -> None:
+    text = subprocess.run(
+        [sys.executable, "-m", "ivfusion_ros.cli", "--help"], capture_output=True, text=True
+    )
+    assert text.returncode == 0
+    for command in COMMANDS:
+        assert command in text.stdout
+        with pytest.raises(SystemExit) as stop:
+            main([command, "--help"])
+        assert stop.value.code == 0
+
+
+def test_replay_end_to_end(run, small_bag, blend_model, box_model, tmp_path) -> None:
+    out, figures = tmp_path / "out.mcap", tmp_path / "figures.json"
+    pictures = ["--sheet", tmp_path / "sheet.png", "--video", tmp_path / "film.mp4"]
+    models = ["--model", blend_model, "--detector", box_model, "--backend", "onnxruntime"]
+    status, _ = run("replay", small_bag, out, *models, *pictures, "--originals", "--json", figures)
+    assert status == 0
+    report = json.loads(figures.read_text())
+    assert report["pairs"] == 10
+    assert report["drops"] == {}
+    names = [name for name, _, _ in read_messages(out)]
+    for topic in ("/fused/image_raw", "/detections", "/rgb/image_raw", "/thermal/image_raw"):
+        assert names.count(topic) == 10, topic
+    assert (tmp_path / "sheet.png").exists() and (tmp_path / "film.mp4").exists()
+    fused = [frame.image for frame in frames_of(out, "/fused/image_raw")]
+    rgb = [frame.image for frame in frames_of(small_bag, "/rgb/image_raw")]
+    # The blend is (rgb + thermal) // 2, so that twice the fused image less RGB is grey, give or take one.
+    twice = 2 * fused[0].astype(int) - rgb[0]
+    assert np.ptp(twice, axis=2).max() <= 1
+
+
+def frames_of(bag: Path, topic: str) -> list[Frame]:
+    with BagReader(bag) as reader:
+        return [to_frame(data, kind.type, None) for kind, _, data in reader.messages({topic})]
+
+
+@pytest.mark.parametrize("layout", ["file", "folder", "compressed"])
+def test_the_same_bag_twice_gives_identical_messages(run, small_bag, blend_model, tmp_path, layout) -> None:
+    more = ["--compressed"] if layout == "compressed" else []
+    written = []
+    for name in ("a", "b"):
+        out = tmp_path / (name if layout == "folder" else f"{name}.mcap")
+        assert run("replay", small_bag, out, "--model", blend_model, *FUSION_ONLY, *more)[0] == 0
+        written.append(read_messages(out))
+    assert len(written[0]) == 10
+    assert written[0] == written[1]
+
+
+def test_an_existing_output_is_kept_without_force(run, small_bag, blend_model, tmp_path) -> None:
+    out = tmp_path / "out.mcap"
+    out.write_bytes(b"precious")
+    words = ["replay", small_bag, out, "--model", blend_model, *FUSION_ONLY]
+    status, error = run(*words)
+    assert status == 4 and "exists already" in error
+    assert out.read_bytes() == b"precious"
+    assert run(*words, "--force")[0] == 0
+    assert out.read_bytes() != b"precious"
+
+
+def test_no_pairs_leaves_no_output(run, small_bag, blend_model, tmp_path) -> None:
+    out = tmp_path / "out.mcap"
+    words = ["replay", small_bag, out, "--model", blend_model, *FUSION_ONLY]
+    status, error = run(*words, "--set", "pairing.thermal_time_offset_ms=5000")
+    assert status == 4
+    assert "no thermal frame met an RGB frame: 10 thermal and 10 RGB frames" in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_record_then_replay_folders(run, blend_model, tmp_path) -> None:
+    for camera, shape in (("thermal", (64, 96)), ("rgb", (64, 96, 3))):
+        (tmp_path / camera).mkdir()
+        for index in range(4):
+            write_image(tmp_path / camera / f"{index:03d}.png", np.full(shape, 40 * index, np.uint8))
+    bag = tmp_path / "bag.mcap"
+    folders = [tmp_path / "thermal", tmp_path / "rgb", bag]
+    status, error = run("record", *folders)
+    assert status == 7 and "--rate" in error
+    assert run("record", *folders, "--rate", "20")[0] == 0
+    frames = frames_of(bag, "/rgb/image_raw")
+    assert [frame.stamp_ns for frame in frames] == [1_000_000_000 + 50_000_000 * i for i in range(4)]
+    out = tmp_path / "out.mcap"
+    assert run("replay", bag, out, "--model", blend_model, *FUSION_ONLY)[0] == 0
+    assert [int(frame.image.max()) for frame in frames_of(out, "/fused/image_raw")] == [0, 40, 80, 120]
+
+
+def test_fuse_and_detect_folders(run, blend_model, box_model, tmp_path) -> None:
+    for camera in ("thermal", "rgb"):
+        (tmp_path / camera).mkdir()
+        for name in ("a", "b", f"only_{camera}"):
+            shape = (64, 96) if camera == "thermal" else (64, 96, 3)
+            write_image(tmp_path / camera / f"{name}.png", np.full(shape, 100, np.uint8))
+    out = tmp_path / "fused"
+    options = ["--model", blend_model, "--backend", "onnxruntime"]
+    assert run("fuse", tmp_path / "thermal", tmp_path / "rgb", out, *options)[0] == 0
+    assert sorted(path.name for path in out.iterdir()) == ["a.png", "b.png"]
+    assert (read_image(out / "a.png") == 100).all()
+    found = tmp_path / "found"
+    assert run("detect", out, found, "--detector", box_model)[0] == 0
+    rows = json.loads((found / "detections.json").read_text())
+    assert rows["a.png"] == [{"class": "person", "score": 0.9, "box_xyxy": [10.0, 20.0, 30.0, 60.0]}]
+    status, error = run("detect", out, found, "--detector", "")
+    assert status == 5 and "--detector" in error
+
+
+def test_bench_reports_ratios(run, blend_model, tmp_path) -> None:
+    figures = tmp_path / "bench.json"
+    words = ["--model", blend_model, "--backend", "onnxruntime", "--size", "64x48", "--rounds", "2"]
+    assert run("bench", *words, "--json", figures)[0] == 0
+    report = json.loads(figures.read_text())
+    (network,) = report["networks"].values()
+    assert network["speed_up"] == 1.0
+    assert set(report["steps"]) >= {"decode mono16", "thermal scaling", "warp", "serialise fused image"}
+    assert report["steps_total_ms"] == pytest.approx(
+        sum(row["median"] for row in report["steps"].values()), abs=0.01
+    )
+
+
+def test_doctor_names_what_runs(run, capsys, tmp_path) -> None:
+    figures = tmp_path / "doctor.json"
+    assert main(["doctor", "--json", str(figures)]) == 0
+    report = json.loads(figures.read_text())
+    assert report["backends"]["onnxruntime"].startswith("runs")
+    assert report["models"]["refinefuse"].startswith("intact")
+    capsys.readouterr()
+    assert main(["doctor", "--parameters"]) == 0
+    assert "| `pairing.max_skew_ms` | `25.0` | 0 to 1000 | yes |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["replay", "absent.mcap", "out.mcap"], 4, "absent.mcap"),
+        (["replay", "{bag}", "out.mcap", "--set", "pairing.max_skew_ms"], 2, "NAME=VALUE"),
+        (["replay", "{bag}", "out.mcap", "--set", "pairing.max=1"], 2, "unknown parameter"),
+        (["replay", "{bag}", "out.mcap", "--set", "detection.confidence=high"], 2, "expected float"),
+        (["replay", "{bag}", "out.mcap", "--config", "absent.yaml"], 2, "cannot read absent.yaml"),
+        (["replay", "{bag}", "out.mcap", "--model", "nonsense"], 5, "unknown model 'nonsense'"),
+        (["replay", "{bag}", "out.mcap", "--model", "absent.onnx"], 5, "no model file"),
+        (["replay", "{bag}", "out.mcap", "--detector", "absent.onnx"], 5, "no model file"),
+        (["replay", "{bag}", "out.mcap", "--thermal-topic", "/ir"], 4, "/thermal/image_raw"),
+        (["replay", "{bag}", "{bag}/out.mcap"], 4, "cannot write"),
+        (["fuse", "absent.png", "absent.png", "out.png"], 3, "cannot read absent.png"),
+        (["fuse", "{bag}", "{bag}", "out.png"], 3, "cannot be decoded"),
+        (["record", "{bag}", "{bag}", "out.mcap"], 3, "cannot read video"),
+        (["bench", "--size", "640"], 2, "expected WIDTHxHEIGHT"),
+        (["export", "absent.pt", "out.onnx"], 5, "absent.pt"),
+        (["train", "nonsense", "--data", "absent"], 2, "unknown training config"),
+        (["train", "refinefuse", "--data", "absent"], 7, "none with equal names"),
+    ],
+)
+def test_one_clear_message(
+    run, small_bag, blend_model, tmp_path, monkeypatch, words, status, message
+) -> None:
+    if words[0] in ("export", "train"):
+        pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    words = [word.replace("{bag}", str(small_bag)) for word in words]
+    if words[0] == "replay":
+        words += ["--backend", "onnxruntime"]
+        words += [] if "--model" in words else ["--model", str(blend_model)]
+    found, error = run(*words)
+    assert (found, message in error) == (status, True), error
+    assert error.strip().splitlines()[-1].startswith(f"ivfusion {words[0]}: ")
+    assert [path.name for path in tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_fuzz_broken_files_never_give_a_traceback(
+    run, small_bag, blend_model, box_model, tmp_path, monkeypatch, seed
+) -> None:
+    """Flip, cut or replace bytes of a bag, models, image and config: a status, no traceback, no debris."""
+    monkeypatch.chdir(tmp_path)
+    dice = random.Random(seed)
+    image = tmp_path / "image.png"
+    cv2.imwrite(str(image), np.zeros((64, 96, 3), np.uint8))
+    config = tmp_path / "config.yaml"
+    config.write_text("pairing: {max_skew_ms: 20.0}\ndetection: {confidence: 0.3, classes: [person]}\n")
+    broken = {}
+    for name, source in (("bag.mcap", small_bag), ("f.onnx", blend_model), ("d.onnx", box_model),
+                         ("image.png", image), ("config.yaml", config)):  # fmt: skip
+        data = bytearray(source.read_bytes())
+        damage = dice.choice(("flip", "cut", "noise", "empty"))
+        if damage == "flip":
+            for _ in range(20):
+                data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+        data = {"cut": data[: dice.randrange(len(data))], "noise": dice.randbytes(500), "empty": b""}.get(
+            damage, data
+        )
+        broken[name] = tmp_path / f"broken_{name}"
+        broken[name].write_bytes(bytes(data))
+    backend = ["--backend", "onnxruntime"]
+    good = ["--model", blend_model, "--detector", box_model, *backend]
+    for words in (
+        ["replay", broken["bag.mcap"], "a.mcap", *good],
+        ["replay", small_bag, "b.mcap", "--model", broken["f.onnx"], "--detector", "", *backend],
+        ["replay", small_bag, "c.mcap", "--model", blend_model, "--detector", broken["d.onnx"], *backend],
+        ["replay", small_bag, "d.mcap", "--config", broken["config.yaml"], *good],
+        ["fuse", broken["image.png"], image, "e.png", "--model", blend_model, *backend],
+        ["record", broken["bag.mcap"], broken["image.png"], "f.mcap"],
+    ):
+        status, error = run(*words)
+        assert status in (0, 2, 3, 4, 5), error
+        assert "Traceback" not in error
+        if status:
+            assert not OUTPUTS & {path.name for path in tmp_path.iterdir() if path.name in map(str, words)}

@@ -1,0 +1,94 @@
+"""Configuration: every default is in range, errors name the parameter, files and ROS files are equal."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ivfusion_ros.config import PipelineConfig, iter_parameters, load_config, make_config
+from ivfusion_ros.errors import ConfigError
+
+PARAMETERS = {item.name: item for item in iter_parameters()}
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_default_is_accepted_and_described(name: str) -> None:
+    item = PARAMETERS[name]
+    assert make_config(PipelineConfig, {name: item.default}) == PipelineConfig()
+    assert len(item.description) > 10
+
+
+@given(st.sampled_from(sorted(PARAMETERS)), st.one_of(st.none(), st.dictionaries(st.text(), st.none())))
+def test_a_wrong_type_is_refused_by_name(name: str, value: object) -> None:
+    if value == {}:
+        return  # an empty section is no value at all
+    with pytest.raises(ConfigError, match=r"options?|config"):
+        make_config(PipelineConfig, {name: value})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"pairing.max_skw_ms": 1.0}, "did you mean pairing.max_skew_ms"),
+        ({"nonsense": 1}, "unknown parameter nonsense"),
+        ({"pairing.max_skew_ms": -1}, "must be at least 0"),
+        ({"pairing.max_skew_ms": float("nan")}, "must be at least"),
+        ({"pairing.queue_size": True}, r"True \(bool\), expected int"),
+        ({"pairing.queue_size": 2.5}, "expected int"),
+        ({"fusion.threads": 1000}, "must be at most 256"),
+        ({"thermal.scaling": "auto"}, "expected one of percentile, fixed, radiometric"),
+        ({"detection.classes": ["car", 3]}, "list of strings"),
+        ({"thermal.range_min": 10.0, "thermal.range_max": 10.0}, "range_max is 10.0, must be above"),
+    ],
+)
+def test_errors_say_what_was_found(values: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_config(PipelineConfig, values)
+
+
+def test_integers_become_floats_and_empty_names_vanish() -> None:
+    config = make_config(PipelineConfig, {"pairing": {"max_skew_ms": 7}, "detection.classes": ["", "car"]})
+    assert config.pairing.max_skew_ms == 7.0
+    assert isinstance(config.pairing.max_skew_ms, float)
+    assert config.detection.classes == ("car",)
+
+
+def test_plain_and_ros_files_give_the_same(tmp_path) -> None:
+    plain, ros = tmp_path / "plain.yaml", tmp_path / "ros.yaml"
+    plain.write_text("pairing: {max_skew_ms: 9}\ndetection.confidence: 0.5\n")
+    ros.write_text(
+        "/**:\n  ros__parameters:\n    use_sim_time: true\n    node: {autostart: true}\n"
+        "    pairing: {max_skew_ms: 9}\n    detection: {confidence: 0.5}\n"
+    )
+    config = load_config(PipelineConfig, plain)
+    assert config == load_config(PipelineConfig, ros)
+    assert (config.pairing.max_skew_ms, config.detection.confidence) == (9.0, 0.5)
+    assert load_config(PipelineConfig, plain, {"detection.confidence": 0.1}).detection.confidence == 0.1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- 1\n- 2\n", "holds a list"),
+        ("a: [1\n", "not valid YAML"),
+        ("\x00", "not valid YAML"),
+        ("/a:\n  ros__parameters: {}\n/b:\n  ros__parameters: {}\n", "parameters of 2 nodes"),
+        ("/**:\n  ros__parameters:\n", "ros__parameters is empty"),
+    ],
+)
+def test_bad_files(tmp_path, text: str, message: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_config(PipelineConfig, path)
+    with pytest.raises(ConfigError, match="cannot read"):
+        load_config(PipelineConfig, tmp_path / "absent.yaml")
+
+
+def test_the_file_that_ships_is_valid() -> None:
+    from ivfusion_ros.models import share_folder
+
+    config = load_config(PipelineConfig, share_folder("config") / "fusion.yaml")
+    assert config.fusion.model == "refinefuse"
+    assert dataclasses.is_dataclass(config)

@@ -1,0 +1,138 @@
+"""Pipeline: the stages meet as computed by hand; live parameters; one camera alone."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from ivfusion_ros.config import (
+    DetectionConfig,
+    FusionConfig,
+    PipelineConfig,
+    RegistrationConfig,
+    ThermalConfig,
+    make_config,
+)
+from ivfusion_ros.errors import ConfigError, ModelError
+from ivfusion_ros.pipeline import build_pipeline
+from ivfusion_ros.registration.calibration import Calibration, write_calibration
+from ivfusion_ros.types import CameraInfo, Frame, FramePair
+
+INFO = CameraInfo(96, 64)
+
+
+def configure(blend_model, detector="", **sections) -> PipelineConfig:
+    return PipelineConfig(
+        fusion=FusionConfig(model=str(blend_model), backend="onnxruntime"),
+        detection=DetectionConfig(model=str(detector), backend="onnxruntime"),
+        **sections,
+    )
+
+
+def make_pair(seed: int = 0, thermal_size: tuple[int, int] = (96, 64)) -> FramePair:
+    random = np.random.default_rng(seed)
+    thermal = random.integers(0, 256, (thermal_size[1], thermal_size[0]), np.uint8)
+    rgb = random.integers(0, 256, (64, 96, 3), np.uint8)
+    return FramePair(Frame(thermal, 1004, "t"), Frame(rgb, 1000, "rgb_frame", INFO), 4)
+
+
+def test_result_is_the_blend_under_the_rgb_header(blend_model) -> None:
+    pair = make_pair()
+    with build_pipeline(configure(blend_model)) as pipeline:
+        result = pipeline.process(pair)
+    expected = (pair.rgb.image.astype(int) + pair.thermal.image[..., None]) // 2
+    np.testing.assert_array_equal(result.fused, expected)
+    np.testing.assert_array_equal(result.thermal, pair.thermal.image)
+    assert (result.stamp_ns, result.frame_id, result.camera_info) == (1000, "rgb_frame", INFO)
+    assert (result.skew_ns, result.mode, result.detections) == (4, "fused", None)
+    assert list(result.timings_ms) == ["scale", "register", "fuse"]
+
+
+def test_calibration_moves_the_thermal_image(blend_model, tmp_path) -> None:
+    shift = np.array([[1.0, 0, 5], [0, 1, 3], [0, 0, 1]])
+    path = tmp_path / "shift.yaml"
+    write_calibration(path, Calibration((96, 64), (96, 64), rgb_from_thermal=shift))
+    pair = make_pair()
+    config = configure(blend_model, registration=RegistrationConfig(str(path)))
+    with build_pipeline(config) as pipeline:
+        result = pipeline.process(pair)
+    np.testing.assert_array_equal(result.thermal[3:, 5:], pair.thermal.image[:-3, :-5])
+    assert not result.thermal[:3].any()
+
+
+def test_thermal_of_another_size_is_scaled(blend_model) -> None:
+    with build_pipeline(configure(blend_model)) as pipeline:
+        assert pipeline.process(make_pair(thermal_size=(160, 128))).thermal.shape == (64, 96)
+
+
+def test_detections_and_live_thresholds(blend_model, box_model) -> None:
+    config = configure(blend_model, box_model)
+    with build_pipeline(config) as pipeline:
+        found = pipeline.process(make_pair()).detections
+        np.testing.assert_allclose(found.boxes_xyxy, [[10, 20, 30, 60]], atol=1e-4)
+        assert found.class_names[found.class_ids[0]] == "person"
+        strict = dataclasses.replace(
+            config, detection=dataclasses.replace(config.detection, confidence=0.95)
+        )
+        pipeline.set_config(strict)
+        assert len(pipeline.process(make_pair()).detections) == 0
+        unknown = dataclasses.replace(config.detection, classes=("persn",))
+        with pytest.raises(ConfigError, match="person"):
+            pipeline.set_config(dataclasses.replace(config, detection=unknown))
+
+
+def test_live_thermal_scaling(blend_model) -> None:
+    config = configure(blend_model)
+    pair = make_pair()
+    with build_pipeline(config) as pipeline:
+        pipeline.set_config(dataclasses.replace(config, thermal=ThermalConfig(polarity="black_hot")))
+        np.testing.assert_array_equal(pipeline.process(pair).thermal, 255 - pair.thermal.image)
+
+
+def test_one_camera_alone(blend_model, box_model) -> None:
+    pair = make_pair()
+    with build_pipeline(configure(blend_model, box_model)) as pipeline:
+        rgb_only = pipeline.process_rgb(pair.rgb)
+        thermal_only = pipeline.process_thermal(pair.thermal, (48, 32))
+    np.testing.assert_array_equal(rgb_only.fused, pair.rgb.image)
+    assert (rgb_only.mode, rgb_only.stamp_ns, len(rgb_only.detections)) == ("rgb_only", 1000, 1)
+    assert not rgb_only.thermal.any()
+    assert thermal_only.fused.shape == (32, 48, 3)
+    assert (thermal_only.fused[..., 0] == thermal_only.thermal).all()
+    assert (thermal_only.mode, thermal_only.stamp_ns, thermal_only.frame_id) == ("thermal_only", 1004, "t")
+
+
+def test_same_pairs_same_bytes_for_16_bit(blend_model) -> None:
+    def run() -> bytes:
+        with build_pipeline(configure(blend_model)) as pipeline:
+            random = np.random.default_rng(3)
+            fused = []
+            for index in range(5):
+                thermal = random.integers(29000, 30000 + 300 * index, (64, 96), np.uint16)
+                frame = Frame(thermal, index * 40_000_000)
+                fused.append(pipeline.process(FramePair(frame, make_pair(index).rgb)).fused.tobytes())
+            return b"".join(fused)
+
+    assert run() == run()
+
+
+def test_a_missing_detector_means_fusion_only_and_says_so(blend_model, caplog, monkeypatch) -> None:
+    monkeypatch.setattr("ivfusion_ros.pipeline.read_models", dict)
+    config = make_config(PipelineConfig, {"fusion.model": str(blend_model), "detection.model": "auto"})
+    with build_pipeline(config) as pipeline:
+        assert pipeline.process(make_pair()).detections is None
+    assert "fusion only" in caplog.text
+
+
+def test_a_detector_is_no_fusion_model(box_model) -> None:
+    with pytest.raises(ModelError, match="expected thermal and rgb -> fused"):
+        build_pipeline(configure(box_model))
+
+
+def test_images_too_small_to_pad(blend_model) -> None:
+    tiny = FramePair(Frame(np.zeros((4, 4), np.uint8), 0), Frame(np.zeros((4, 4, 3), np.uint8), 0))
+    with (
+        build_pipeline(configure(blend_model)) as pipeline,
+        pytest.raises(ModelError, match="at least 8 x 8"),
+    ):
+        pipeline.process(tiny)
