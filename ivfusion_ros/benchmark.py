@@ -10,7 +10,7 @@ import numpy as np
 from ivfusion_ros.backends import load_backend
 from ivfusion_ros.bags.messages import header, image_message, serialize
 from ivfusion_ros.config import DetectionConfig, ThermalConfig
-from ivfusion_ros.detect import Detector
+from ivfusion_ros.detection import Detector
 from ivfusion_ros.fuse import Fuser
 from ivfusion_ros.images import decode_image
 from ivfusion_ros.models import resolve_model

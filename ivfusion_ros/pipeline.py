@@ -10,7 +10,7 @@ import numpy as np
 
 from ivfusion_ros.backends import load_backend
 from ivfusion_ros.config import DetectionConfig, PipelineConfig
-from ivfusion_ros.detect import Detector
+from ivfusion_ros.detection import Detector
 from ivfusion_ros.fuse import Fuser
 from ivfusion_ros.images import to_rgb
 from ivfusion_ros.models import read_models, resolve_model

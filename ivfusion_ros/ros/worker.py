@@ -44,7 +44,7 @@ class Worker:
         self._pipeline: Pipeline | None = None
         self._load_error: BaseException | None = None
         self._loaded = threading.Event()
-        self._last_pair: FramePair | None = None
+        self._last_stamps_ns: tuple[int, int] | None = None
         self._thread = threading.Thread(target=self._run, name="fusion", daemon=True)
 
     @property
@@ -80,7 +80,7 @@ class Worker:
         with self._pipeline_lock:
             if self._pipeline is not None:
                 self._pipeline.reset()
-            self._last_pair = None
+            self._last_stamps_ns = None
 
     def set_config(self, config: PipelineConfig) -> None:
         """Change live parameters, after the job in work. Raises ConfigError, changing nothing."""
@@ -134,8 +134,9 @@ class Worker:
             return pipeline.process_rgb(job.rgb)
         if job.rgb is None:
             return pipeline.process_thermal(job.thermal, job.rgb_size)
-        pair, last = FramePair(job.thermal, job.rgb, job.skew_ns), self._last_pair
-        if last and pair.rgb.stamp_ns < last.rgb.stamp_ns and pair.thermal.stamp_ns < last.thermal.stamp_ns:
+        last, stamps_ns = self._last_stamps_ns, (job.thermal.stamp_ns, job.rgb.stamp_ns)
+        self._last_stamps_ns = stamps_ns
+        # Where both cameras jumped back, as the thermal scaler decides by itself in a replay.
+        if last is not None and stamps_ns[0] < last[0] and stamps_ns[1] < last[1]:
             pipeline.reset()
-        self._last_pair = pair
-        return pipeline.process(pair)
+        return pipeline.process(FramePair(job.thermal, job.rgb, job.skew_ns))

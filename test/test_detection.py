@@ -17,12 +17,12 @@ from onnx import TensorProto, helper, numpy_helper
 from ivfusion_ros.backends import load_backend
 from ivfusion_ros.backends.tensors import TensorInfo
 from ivfusion_ros.config import DetectionConfig
-from ivfusion_ros.detect import Detector
+from ivfusion_ros.detection import Detector
+from ivfusion_ros.detection.letterbox import Letterbox
+from ivfusion_ros.detection.nms import suppress
+from ivfusion_ros.detection.yolo import identify_head
 from ivfusion_ros.errors import ConfigError, ImageError, ModelError
-from ivfusion_ros.letterbox import Letterbox
-from ivfusion_ros.nms import suppress
 from ivfusion_ros.types import Detections
-from ivfusion_ros.yolo import identify_head
 
 SHARED = Path(__file__).parents[2] / "shared"
 REFERENCE = SHARED / "reference" / "yolov5n_coco_480x640.onnx"

@@ -7,13 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.backends import Backend
-from ivfusion_ros.class_names import class_mask, names_from_metadata, names_from_yaml
 from ivfusion_ros.config import DetectionConfig
+from ivfusion_ros.detection.class_names import class_mask, names_from_metadata, names_from_yaml
+from ivfusion_ros.detection.letterbox import Letterbox
+from ivfusion_ros.detection.nms import suppress
+from ivfusion_ros.detection.yolo import Head, decode, identify_head
 from ivfusion_ros.errors import ConfigError, ImageError, ModelError
-from ivfusion_ros.letterbox import Letterbox
-from ivfusion_ros.nms import suppress
 from ivfusion_ros.types import Detections, Image
-from ivfusion_ros.yolo import Head, decode, identify_head
 
 _DYNAMIC_SIDE = 640
 """Long side, in pixels, that a model of free input size is given."""

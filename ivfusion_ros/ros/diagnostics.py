@@ -1,0 +1,123 @@
+"""/diagnostics: rates, drops by reason, backends and clock, once a second."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_updater import Updater
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.lifecycle import LifecycleNode
+
+from ivfusion_ros.ros.session import FusionSession
+from ivfusion_ros.ros.streams import CAMERAS
+
+WINDOW_S = 5.0
+
+
+class Rates:
+    """Events per second over the last seconds, from counters that may start anew."""
+
+    def __init__(self) -> None:
+        self._history: deque[tuple[float, dict[str, int]]] = deque()
+
+    def update(self, now_s: float, counts: dict[str, int]) -> dict[str, float]:
+        """Rate of each counter, Hz; 0 on the first call."""
+        if self._history and any(counts[key] < self._history[-1][1].get(key, 0) for key in counts):
+            self._history.clear()
+        self._history.append((now_s, counts))
+        while len(self._history) > 2 and now_s - self._history[1][0] >= WINDOW_S:
+            self._history.popleft()
+        then_s, before = self._history[0]
+        elapsed_s = max(now_s - then_s, 1e-9)
+        return {key: (count - before.get(key, 0)) / elapsed_s for key, count in counts.items()}
+
+
+class Diagnostics:
+    """Publishes the state of a node; get_session gives None while it is not configured."""
+
+    def __init__(self, node: LifecycleNode, get_session: Callable[[], FusionSession | None]) -> None:
+        self._node = node
+        self._get_session = get_session
+        self._camera_rates, self._fusion_rates = Rates(), Rates()
+        self._updater = Updater(node)
+        self._updater.setHardwareID(node.get_fully_qualified_name())
+        self._updater.add("cameras", self._cameras)
+        self._updater.add("fusion", self._fusion)
+        # Its own timer runs on simulated time, and would be still just when /clock is missing.
+        self._updater.timer.cancel()
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        node.create_timer(self._updater.period, self._updater.update, clock=steady)
+
+    def _cameras(self, stat: Any) -> Any:
+        session = self._get_session()
+        if session is None or not session.inputs:
+            stat.summary(DiagnosticStatus.OK, "not active")
+            return stat
+        pairer = session.streams.pairer
+        counts: dict[str, int] = {camera: session.inputs[camera].frames for camera in CAMERAS}
+        rates = self._camera_rates.update(time.monotonic(), counts | {"pairs": pairer.pairs})
+        stat.summary(*_camera_summary(session, rates))
+        for name, rate in rates.items():
+            stat.add(f"{name} rate", f"{rate:.1f} Hz")
+        for camera in CAMERAS:
+            stat.add(f"{camera} topic", session.inputs[camera].topic)
+            stat.add(f"dropped: {camera}_unreadable", str(session.inputs[camera].unreadable))
+        for reason, count in sorted(pairer.drops.items()):
+            stat.add(f"dropped: {reason}", str(count))
+        stat.add("restarts of time", str(pairer.restarts))
+        return stat
+
+    def _fusion(self, stat: Any) -> Any:
+        session = self._get_session()
+        clock = self._clock()
+        if session is None:
+            stat.summary(DiagnosticStatus.OK, "not configured")
+        else:
+            worker, last = session.worker, session.last
+            counts = {"output": worker.done, "failed": worker.failed, "superseded": worker.superseded}
+            rates = self._fusion_rates.update(time.monotonic(), counts)
+            stat.summary(*_fusion_summary(rates, last.mode if last else "no output yet", clock))
+            stat.add("output rate", f"{rates['output']:.1f} Hz")
+            stat.add("dropped: superseded", str(worker.superseded))
+            stat.add("dropped: failed", str(worker.failed))
+            stat.add("fusion model", session.config.fusion.model)
+            for network, backend in session.backends.items():
+                stat.add(f"{network} backend", backend)
+            for stage, elapsed_ms in (last.timings_ms if last else {}).items():
+                stat.add(f"{stage} latency", f"{elapsed_ms:.2f} ms")
+        stat.add("clock", clock)
+        return stat
+
+    def _clock(self) -> str:
+        if not self._node.get_parameter("use_sim_time").value:
+            return "system"
+        now = self._node.get_clock().now().nanoseconds
+        return f"simulated, {now / 1e9:.3f} s" if now else "simulated, but nothing comes on /clock"
+
+
+def _camera_summary(session: FusionSession, rates: dict[str, float]) -> tuple[bytes, str]:
+    quiet = [session.inputs[camera] for camera in CAMERAS if not rates[camera]]
+    if quiet:
+        found = " and ".join(f"{item.topic} ({item.publishers} publishers)" for item in quiet)
+        return DiagnosticStatus.WARN, f"no images on {found}"
+    if session.streams.silent:
+        return DiagnosticStatus.WARN, f"the {session.streams.silent} camera is silent"
+    if not rates["pairs"]:
+        return DiagnosticStatus.WARN, (
+            "both cameras send, but nothing pairs: check that their clocks agree, "
+            "pairing.max_skew_ms and pairing.thermal_time_offset_ms"
+        )
+    return DiagnosticStatus.OK, "both cameras send"
+
+
+def _fusion_summary(rates: dict[str, float], mode: str, clock: str) -> tuple[bytes, str]:
+    if rates["failed"]:
+        return DiagnosticStatus.ERROR, f"pairs fail ({rates['failed']:.1f} Hz): see the log"
+    if "nothing" in clock:
+        return DiagnosticStatus.WARN, f"use_sim_time is set, {clock}"
+    return DiagnosticStatus.OK if mode != "no output yet" else DiagnosticStatus.WARN, mode

@@ -1,0 +1,176 @@
+"""fusion_node: the lifecycle node around the pipeline."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import rclpy
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.utilities import remove_ros_args
+
+from ivfusion_ros.errors import ConfigError, IvfusionError
+from ivfusion_ros.ros.diagnostics import Diagnostics
+from ivfusion_ros.ros.logs import forward_logs
+from ivfusion_ros.ros.parameters import NodeParameters
+from ivfusion_ros.ros.session import FusionSession
+
+EXIT_PATIENCE_S = 1.0
+"""How long the end of the process waits for the image in work."""
+
+
+class FusionNode(LifecycleNode):
+    """Pairs, fuses and detects; see the README for topics and parameters.
+
+    Options are those of rclpy's Node. Several may share a process and an executor. Raises ConfigError
+    where a parameter override is wrong.
+    """
+
+    def __init__(self, name: str = "fusion_node", **options: Any) -> None:
+        super().__init__(name, **options)
+        self._session: FusionSession | None = None
+        self._config_parameters = NodeParameters(self)
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+        self._diagnostics = Diagnostics(self, lambda: self._session)
+        if self._config_parameters.config().node.autostart:
+            steady = Clock(clock_type=ClockType.STEADY_TIME)
+            self._autostart_timer = self.create_timer(0.0, self._autostart, clock=steady)
+        else:
+            self.get_logger().info(
+                f"waiting for: ros2 lifecycle set {self.get_fully_qualified_name()} configure"
+            )
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load models and calibration, advertise the outputs."""
+        return self._try("configure", self._configure)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Enable the outputs, open the subscriptions."""
+        super().on_activate(state)
+        outcome = self._try("activate", self._activate)
+        if outcome != TransitionCallbackReturn.SUCCESS:
+            self.on_deactivate(state)
+        return outcome
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Close the subscriptions."""
+        if self._session is not None:
+            self._session.deactivate()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release the models."""
+        return self._try("clean up", self._close)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release the models."""
+        return self._try("shut down", self._close)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release the models, so that the node can be configured again."""
+        return self._try("recover", self._close)
+
+    def end(self) -> bool:
+        """Stop for good, as the process ends; False if a backend is still at work."""
+        ended = self._session is None or self._session.close(EXIT_PATIENCE_S)
+        self._session = None
+        self.destroy_node()
+        return ended
+
+    def _configure(self) -> None:
+        self._session = FusionSession(self, self._config_parameters.config())
+
+    def _activate(self) -> None:
+        assert self._session is not None
+        self._session.activate()
+        topics = " and ".join(camera_input.topic for camera_input in self._session.inputs.values())
+        self.get_logger().info(f"active, listening to {topics}")
+
+    def _close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None and not session.close():
+            self.get_logger().warning("an image is still in work; the models are released when it is done")
+
+    def _try(self, what: str, action: Callable[[], None]) -> TransitionCallbackReturn:
+        """rclpy would turn an exception into an error transition without a word."""
+        try:
+            action()
+        except (IvfusionError, InterruptedError) as error:
+            self.get_logger().error(f"cannot {what}: {error}")
+        except Exception:
+            self.get_logger().error(f"cannot {what}, defect of this package: {traceback.format_exc()}")
+        else:
+            return TransitionCallbackReturn.SUCCESS
+        return TransitionCallbackReturn.FAILURE
+
+    def _autostart(self) -> None:
+        self.destroy_timer(self._autostart_timer)
+        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+
+    def _on_set_parameters(self, changes: list[Any]) -> SetParametersResult:
+        fixed = self._config_parameters.fixed(changes)
+        if fixed and self._session is not None:
+            return SetParametersResult(
+                successful=False,
+                reason=f"{', '.join(fixed)} takes effect at the next configure: deactivate and clean up "
+                "first (ros2 lifecycle set), then set it, configure and activate",
+            )
+        try:
+            config = self._config_parameters.config(changes)
+            if self._session is not None:
+                self._session.set_config(config)
+        except ConfigError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one node, or one in each namespace that is named; returns the exit status."""
+    words = list(sys.argv if arguments is None else arguments)
+    parser = argparse.ArgumentParser(prog="fusion_node", description="Thermal + RGB fusion and detection.")
+    parser.add_argument(
+        "namespaces", nargs="*", metavar="NAMESPACE", help="one node in each, all in this process"
+    )
+    options = parser.parse_args(remove_ros_args(words)[1:])
+    # rclpy's handler ends the context and calls this one, instead of a KeyboardInterrupt anywhere.
+    signal.signal(signal.SIGINT, lambda number, frame: None)
+    rclpy.init(args=words)
+    forward_logs(rclpy.logging.get_logger("ivfusion_ros"))
+    try:
+        nodes = [FusionNode(namespace=namespace) for namespace in options.namespaces or [""]]
+    except ConfigError as error:
+        rclpy.logging.get_logger("fusion_node").fatal(str(error))
+        rclpy.try_shutdown()
+        return error.exit_code
+    _spin(nodes)
+    if not all([node.end() for node in nodes]):
+        # A thread inside a backend would crash the interpreter's own end.
+        os._exit(0)
+    rclpy.try_shutdown()
+    return 0
+
+
+def _spin(nodes: Sequence[FusionNode]) -> None:
+    executor = SingleThreadedExecutor()
+    for node in nodes:
+        executor.add_node(node)
+    try:
+        executor.spin()
+    except ExternalShutdownException:
+        pass
+    finally:
+        executor.shutdown()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

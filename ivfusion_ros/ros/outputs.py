@@ -1,0 +1,100 @@
+"""Publishers of the fused image, the detections and the status; costly ones work only while subscribed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.lifecycle import LifecycleNode
+from sensor_msgs import msg as sensor_msgs
+from vision_msgs import msg as vision_msgs
+
+from ivfusion_ros.draw import annotate
+from ivfusion_ros.ros import messages, qos
+from ivfusion_ros.types import Detections, FusionResult
+
+
+class Outputs:
+    """All outputs of a node; they are silent while it is not active.
+
+    class_names: of the detector; None where there is none, and then there are no detection topics.
+    """
+
+    def __init__(self, node: LifecycleNode, class_names: tuple[str, ...] | None) -> None:
+        self._node = node
+        self._class_names = class_names
+        self._publishers: list[Any] = []
+        self._image = self._advertise(sensor_msgs.Image, "fused/image_raw")
+        self._info = self._advertise(sensor_msgs.CameraInfo, "fused/camera_info")
+        self._compressed = self._advertise(sensor_msgs.CompressedImage, "fused/image_raw/compressed")
+        self._annotated = self._advertise(sensor_msgs.Image, "fused/image_annotated")
+        self._status = self._advertise(DiagnosticStatus, "~/status")
+        if class_names is not None:
+            self._detections = self._advertise(vision_msgs.Detection2DArray, "detections")
+            self._labels = self._advertise(vision_msgs.LabelInfo, "detections/label_info", qos.latched)
+
+    def announce(self, stamp_ns: int) -> None:
+        """Publish the names of the classes, for present and later subscribers."""
+        if self._class_names is not None:
+            message = vision_msgs.LabelInfo()
+            messages.fill_header(message, stamp_ns, "")
+            messages.fill_label_info(message, self._class_names, vision_msgs)
+            self._labels.publish(message)
+
+    def publish(self, result: FusionResult) -> None:
+        """Publish everything that comes of one result; safe in any thread."""
+        if _wanted(self._image):
+            self._send(self._image, result, lambda message: messages.fill_image(message, result.fused))
+        if result.camera_info is not None:
+            info = result.camera_info
+            self._send(self._info, result, lambda message: messages.fill_camera_info(message, info))
+        found = result.detections
+        if found is not None:
+            self._send(
+                self._detections,
+                result,
+                lambda message: messages.fill_detections(message, found, vision_msgs),
+            )
+        if _wanted(self._compressed):
+            self._send(
+                self._compressed, result, lambda message: messages.fill_compressed(message, result.fused)
+            )
+        if _wanted(self._annotated):
+            picture = result.fused if found is None else annotate(result.fused, found)
+            self._send(self._annotated, result, lambda message: messages.fill_image(message, picture))
+
+    def publish_status(self, make_status: Callable[[], DiagnosticStatus]) -> None:
+        """Publish on ~/status what make_status gives, if anybody listens."""
+        if _wanted(self._status):
+            self._status.publish(make_status())
+
+    def close(self) -> None:
+        """Remove all topics."""
+        for publisher in self._publishers:
+            self._node.destroy_lifecycle_publisher(publisher)
+
+    def _advertise(self, kind: Any, topic: str, profile: Callable[[], Any] = qos.output) -> Any:
+        publisher = self._node.create_lifecycle_publisher(
+            kind,
+            topic,
+            profile(),
+            event_callbacks=qos.output_events(self._node, topic),
+            qos_overriding_options=qos.overriding(),
+        )
+        self._publishers.append(publisher)
+        return publisher
+
+    def _send(self, publisher: Any, result: FusionResult, fill: Callable[[Any], None]) -> None:
+        message = publisher.msg_type()
+        messages.fill_header(message, result.stamp_ns, result.frame_id)
+        fill(message)
+        publisher.publish(message)
+
+
+def _fill_detections(message: Any, detections: Detections) -> None:
+    messages.fill_detections(message, detections, vision_msgs)
+
+
+def _wanted(publisher: Any) -> bool:
+    return bool(publisher.is_activated and publisher.get_subscription_count())

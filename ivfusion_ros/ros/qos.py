@@ -1,0 +1,82 @@
+"""QoS of inputs and outputs, and what to do where two ends do not match."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+from rclpy.node import Node
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_policy_name_from_kind,
+)
+from rclpy.qos_overriding_options import QoSOverridingOptions
+
+INPUT_DEPTH = 5
+OUTPUT_DEPTH = 2
+
+
+def sensor_data() -> QoSProfile:
+    """Best effort, as rmw's SensorDataQoS: it hears reliable and best-effort cameras alike."""
+    return _profile(INPUT_DEPTH, ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE)
+
+
+def output() -> QoSProfile:
+    """Reliable, so that RViz, recorders and best-effort listeners all match; shallow: newest first."""
+    return _profile(OUTPUT_DEPTH, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
+
+
+def latched() -> QoSProfile:
+    """Late subscribers get the last message as well."""
+    return _profile(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+def overriding() -> QoSOverridingOptions:
+    """Parameters qos_overrides./TOPIC.subscription.reliability and so on."""
+    return QoSOverridingOptions.with_default_policies()
+
+
+def input_events(node: Node, topic: str) -> SubscriptionEventCallbacks:
+    """Log a publisher that cannot be heard, with the mend."""
+
+    def incompatible(event: Any) -> None:
+        policy, name = _policy(event), node.resolve_topic_name(topic)
+        node.get_logger().error(
+            f"{name}: a publisher offers less {policy} than this node asks for, so none of its messages "
+            f"arrive. Set the parameter qos_overrides.{name}.subscription.{policy} of this node to "
+            f"{_WEAKEST.get(policy, 'what the publisher has')}, or make the publisher offer more "
+            f"(`ros2 topic info --verbose {name}` shows both ends)"
+        )
+
+    return SubscriptionEventCallbacks(incompatible_qos=incompatible)
+
+
+def output_events(node: Node, topic: str) -> PublisherEventCallbacks:
+    """Log a subscriber that cannot hear, with the mend."""
+
+    def incompatible(event: Any) -> None:
+        policy, name = _policy(event), node.resolve_topic_name(topic)
+        node.get_logger().error(
+            f"{name}: a subscriber asks for more {policy} than this node offers, so it gets nothing. "
+            f"Let it ask for {_WEAKEST.get(policy, 'less')} {policy} "
+            f"(`ros2 topic info --verbose {name}` shows both ends)"
+        )
+
+    return PublisherEventCallbacks(incompatible_qos=incompatible)
+
+
+_WEAKEST = {"reliability": "best_effort", "durability": "volatile"}
+
+
+def _policy(event: Any) -> str:
+    return str(qos_policy_name_from_kind(event.last_policy_kind)).lower().removesuffix("_qos_policy")
+
+
+def _profile(depth: int, reliability: ReliabilityPolicy, durability: DurabilityPolicy) -> QoSProfile:
+    # A new one each time: rclpy writes overrides into the profile that it is given.
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=reliability, durability=durability
+    )

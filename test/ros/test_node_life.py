@@ -1,0 +1,217 @@
+"""Lifecycle, parameters, signals: a node from start to end, in a process of its own."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import harness
+import numpy as np
+import pytest
+
+SLEEPING = {"program": "sleeping_node.py", "fusion__backend": "sleeping"}
+END_S = 2.0
+SLACK_S = 2.0
+"""What a busy machine may add to the 2 s; a process that hangs needs far longer."""
+
+
+def pair(red: int = 50, size: tuple[int, int] = (64, 96)) -> tuple[Any, Any]:
+    rgb = np.full((*size, 3), red, np.uint8)
+    return harness.image(rgb, "rgb8"), harness.image(np.full(size, 150, np.uint8), "mono8")
+
+
+def first_value(message: Any) -> int:
+    return int(message.data[0])
+
+
+def test_failure_to_configure_says_why_and_another_model_works_in_the_same_process(
+    probe: Any, blend_model: Path, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "damaged.onnx"
+    damaged.write_bytes(b"no model")
+    node = probe.start(fusion__model=str(tmp_path / "none.onnx"))
+    assert not probe.change_state("configure")
+    assert "cannot configure: there is no model file at" in node.log()
+    assert probe.state() == "unconfigured"
+    assert probe.set(fusion__model=str(damaged)) == ""
+    assert not probe.change_state("configure")
+    assert "cannot load" in node.log() or "damaged" in node.log()
+    assert probe.set(fusion__model=str(blend_model)) == ""
+    assert probe.change_state("configure") and probe.change_state("activate")
+    assert first_value(harness.Cameras(probe).send(*pair())) == 100
+    assert "Traceback" not in node.log()
+    assert node.stop()[0] == 0
+
+
+def test_reconfigure_while_images_come(probe: Any, blend_model: Path) -> None:
+    node = probe.start_active(
+        fusion__model=str(blend_model), **{**SLEEPING, "fusion__backend": "onnxruntime"}
+    )
+    cameras = harness.Cameras(probe)
+    assert first_value(cameras.send(*pair())) == 100
+    refusal = probe.set(fusion__backend="sleeping")
+    assert "fusion.backend takes effect at the next configure" in refusal and "clean up" in refusal
+    with stream(cameras):
+        assert probe.change_state("deactivate") and probe.change_state("cleanup")
+        assert probe.set(fusion__backend="sleeping") == ""
+        assert probe.change_state("configure") and probe.change_state("activate")
+        count = len(cameras.fused.messages)
+        cameras.fused.wait(count + 3)
+        assert first_value(cameras.fused.messages[-1]) == 50
+    assert "Traceback" not in node.log()
+    assert node.stop()[0] == 0
+
+
+class stream:
+    """Both cameras at 30 Hz in the background."""
+
+    def __init__(self, cameras: Any, rate_hz: float = 30.0) -> None:
+        self._cameras = cameras
+        self._period_s = 1 / rate_hz
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        rgb, thermal = pair()
+        while not self._end.wait(self._period_s):
+            stamp_ns = time.time_ns()
+            self._cameras.rgb.publish(harness.set_stamp(rgb, stamp_ns))
+            self._cameras.thermal.publish(harness.set_stamp(thermal, stamp_ns))
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: Any) -> None:
+        self._end.set()
+        self._thread.join()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("state", ["unconfigured", "configuring", "active", "under load", "slow image"])
+def test_signals_end_it_within_2_s(probe: Any, blend_model: Path, number: Any, state: str) -> None:
+    seconds = {"configuring": ("60", "0"), "slow image": ("0", "60")}.get(state, ("0", "0.06"))
+    env = dict(zip(("LOAD_S", "SLEEP_S"), seconds, strict=True))
+    options = {"fusion__model": str(blend_model), "env": env, **SLEEPING}
+    if state == "unconfigured":
+        node = probe.start(**options)
+        node.wait_for_log("waiting for: ros2 lifecycle set /fusion_node configure")
+    elif state == "configuring":
+        node = probe.start(node__autostart=True, **options)
+        harness.wait_until(lambda: probe.node.count_publishers("/diagnostics"), "the node")
+        time.sleep(1)
+    else:
+        node = probe.start_active(**options)
+    if state in ("under load", "slow image"):
+        cameras = harness.Cameras(probe)
+        with stream(cameras):
+            if state == "under load":
+                cameras.fused.wait(10)
+            else:
+                time.sleep(1)
+            status, elapsed_s = node.stop(number)
+    else:
+        status, elapsed_s = node.stop(number)
+    assert status == 0, node.log()
+    assert elapsed_s < END_S + SLACK_S
+    assert "Traceback" not in node.log()
+
+
+def test_an_exception_in_processing_is_logged_with_stamps_and_survived(
+    probe: Any, blend_model: Path
+) -> None:
+    node = probe.start_active(fusion__model=str(blend_model), **SLEEPING)
+    cameras, diagnostics = harness.Cameras(probe), harness.Diagnostics(probe)
+    cameras.send(*pair())
+    cameras.now_ns += 100 * harness.MS
+    poisoned, thermal = pair(red=13)
+    cameras.rgb.publish(harness.set_stamp(poisoned, cameras.now_ns))
+    cameras.thermal.publish(harness.set_stamp(thermal, cameras.now_ns))
+    node.wait_for_log(f"thermal at {cameras.now_ns} ns and rgb at {cameras.now_ns} ns")
+    node.wait_for_log("RuntimeError: poisoned image")
+    diagnostics.wait("fusion", lambda values: values.get("dropped: failed") == "1")
+    assert first_value(cameras.send(*pair())) == 50
+    assert probe.state() == "active"
+
+
+def test_live_parameters_change_what_comes_out(probe: Any, blend_model: Path, box_model: Path) -> None:
+    probe.start_active(
+        fusion__model=str(blend_model), detection__model=str(box_model), detection__backend="onnxruntime"
+    )
+    cameras = harness.Cameras(probe)
+    found = probe.listen(harness.Detection2DArray, "/detections")
+
+    def newest() -> int:
+        stamp_ns = harness.stamp_of(cameras.send(*pair()))
+        message = found.wait_for(lambda item: harness.stamp_of(item) >= stamp_ns, "detections")
+        return len(message.detections)
+
+    harness.wait_until(lambda: cameras.send(*pair()) and found.messages, "detections")
+    assert newest() == 1
+    assert probe.set(detection__confidence=0.95) == ""
+    assert newest() == 0
+    # An integer and an empty list are what they look like, whatever ROS makes of them.
+    assert probe.set(detection__confidence=0, detection__classes=["car"]) == ""
+    assert newest() == 0
+    assert probe.set(detection__classes=[]) == ""
+    assert newest() == 1
+    assert "expected one of" not in probe.set(detection__classes=["person"])
+    refusal = probe.set(detection__classes=["dragon"])
+    assert "dragon" in refusal
+    assert probe.get("detection.classes") == ["person"]
+    assert newest() == 1
+    assert "must be at most" in probe.set(detection__iou=2) or "out of range" in probe.set(
+        detection__iou=2.0
+    )
+    assert "expected float" in probe.set(detection__iou="much")
+    assert "read-only" in probe.set(node__autostart=False)
+    assert probe.set(thermal__polarity="black_hot") == ""
+    assert first_value(cameras.send(*pair())) == (50 + 255 - 150) // 2
+    assert "white_hot, black_hot" in probe.set(thermal__polarity="blue_hot")
+
+
+def test_parameters_are_described_with_type_range_and_meaning(probe: Any, blend_model: Path) -> None:
+    probe.start(pairing__max_skew_ms=5, fusion__model=str(blend_model))
+    skew, queue, classes, policy = probe.describe(
+        ["pairing.max_skew_ms", "pairing.queue_size", "detection.classes", "node.when_silent"]
+    )
+    assert (skew.type, queue.type, classes.type, policy.type) == (3, 2, 9, 4)
+    limits = skew.floating_point_range[0]
+    assert (limits.from_value, limits.to_value) == (0.0, 1000.0)
+    assert (queue.integer_range[0].from_value, queue.integer_range[0].to_value) == (1, 1000)
+    assert "ms" in skew.description and "can change while active" in skew.additional_constraints
+    assert "next configure" in queue.additional_constraints
+    assert "fallback, silence" in policy.additional_constraints
+    assert probe.get("pairing.max_skew_ms") == 5.0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "complaint"),
+    [
+        ({"pairing__queue_size": "many"}, "pairing.queue_size is 'many' (str), expected int"),
+        ({"pairing__max_skew": 5}, "did you mean pairing.max_skew_ms?"),
+        ({"thermal__percentile_low": 80.0}, "thermal.percentile_low is 80.0, must be at most 49.0"),
+        ({"node__when_silent": "sing"}, "node.when_silent is 'sing', expected one of fallback, silence"),
+    ],
+)
+def test_wrong_overrides_end_the_process_with_one_line(
+    probe: Any, overrides: dict[str, Any], complaint: str
+) -> None:
+    node = probe.start(**overrides)
+    assert node.process.wait(harness.PATIENCE_S) == 2
+    assert complaint in node.log() and "Traceback" not in node.log()
+
+
+def test_several_nodes_in_one_process(probe: Any, blend_model: Path) -> None:
+    node = probe.start("front", "rear", node__autostart=True, fusion__model=str(blend_model))
+    harness.wait_until(lambda: node.log().count("active, listening") == 2, "both nodes")
+    front, rear = harness.Cameras(probe, "/front"), harness.Cameras(probe, "/rear")
+    assert first_value(front.send(*pair(red=50))) == 100
+    assert first_value(rear.send(*pair(red=60))) == 105
+    assert len(rear.fused.messages) == 1
+    assert probe.change_state("deactivate", "/front/fusion_node")
+    assert probe.state("/front/fusion_node") == "inactive"
+    assert first_value(rear.send(*pair(red=70))) == 110
+    assert node.stop()[0] == 0

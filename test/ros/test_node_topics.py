@@ -1,0 +1,249 @@
+"""What goes into and comes out of a running node, message by message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import harness
+import numpy as np
+import pytest
+
+WIDTH, HEIGHT = 96, 64
+
+
+@pytest.fixture(scope="module")
+def node(module_probe: Any, blend_model: Path, box_model: Path) -> Iterator[Any]:
+    """A process whose fused image is (rgb + thermal) // 2, and which finds one person."""
+    process = module_probe.start_active(
+        fusion__model=str(blend_model),
+        detection__model=str(box_model),
+        detection__backend="onnxruntime",
+        pairing__max_skew_ms=5,
+    )
+    yield process
+    status, _ = process.stop()
+    assert status == 0, process.log()
+    assert "Traceback" not in process.log()
+
+
+@pytest.fixture(scope="module")
+def cameras(module_probe: Any, node: Any) -> Any:
+    return harness.Cameras(module_probe)
+
+
+def noise(seed: int = 1, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def grey(value: int = 100, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    return np.full((height, width), value, np.uint8)
+
+
+def pixels(message: Any) -> np.ndarray:
+    assert (message.encoding, message.is_bigendian, message.step) == ("rgb8", 0, 3 * message.width)
+    return np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, 3)
+
+
+def blend(rgb: np.ndarray, thermal: np.ndarray) -> np.ndarray:
+    return ((rgb.astype(int) + thermal[..., None]) // 2).astype(np.uint8)
+
+
+def send(cameras: Any, rgb: np.ndarray | None = None, thermal: np.ndarray | None = None) -> Any:
+    rgb = noise() if rgb is None else rgb
+    thermal = grey() if thermal is None else thermal
+    return cameras.send(
+        harness.image(rgb, "rgb8", frame_id="rgb_optical_frame"),
+        harness.image(thermal, "mono8", frame_id="thermal_optical_frame"),
+        3 * harness.MS,
+    )
+
+
+def send_until(cameras: Any, listener: Any) -> Any:
+    """The first message that the listener gets while pairs are sent."""
+    for _ in range(100):
+        send(cameras)
+        if listener.messages:
+            return listener.messages[0]
+    raise AssertionError("nothing came")
+
+
+def test_fused_image_has_the_rgb_header_to_the_nanosecond(cameras: Any) -> None:
+    rgb, thermal = noise(7), noise(8)[..., 0]
+    send(cameras)
+    fused = send(cameras, rgb, thermal)
+    assert (fused.header.stamp.sec, fused.header.stamp.nanosec) == divmod(cameras.now_ns, 10**9)
+    assert fused.header.frame_id == "rgb_optical_frame"
+    assert np.array_equal(pixels(fused), blend(rgb, thermal))
+
+
+def test_camera_info_is_that_of_the_rgb_camera(module_probe: Any, cameras: Any) -> None:
+    infos = module_probe.listen(harness.CameraInfo, "/fused/camera_info")
+    info = harness.CameraInfo(width=WIDTH, height=HEIGHT, distortion_model="plumb_bob")
+    info.k = [float(value) for value in range(9)]
+    info.p = [float(value) for value in range(12)]
+    info.d = [0.1, -0.2, 0.0, 0.0, 0.5]
+    module_probe.publisher(harness.CameraInfo, "/rgb/camera_info").publish(info)
+    found = send_until(cameras, infos)
+    assert harness.stamp_of(found) <= cameras.now_ns and found.header.frame_id == "rgb_optical_frame"
+    assert (list(found.k), list(found.p), list(found.d)) == (list(info.k), list(info.p), list(info.d))
+
+
+def test_detections_name_the_class_and_labels_are_latched(module_probe: Any, cameras: Any) -> None:
+    detections = module_probe.listen(harness.Detection2DArray, "/detections")
+    latched = harness.profile(1, latched=True)
+    labels = module_probe.listen(harness.LabelInfo, "/detections/label_info", latched)
+    classes = [(item.class_id, item.class_name) for item in labels.wait(1)[0].class_map]
+    assert classes == [(0, "person"), (1, "car")]
+    message = send_until(cameras, detections)
+    (found,) = message.detections
+    assert found.header == message.header and message.header.frame_id == "rgb_optical_frame"
+    box = found.bbox
+    assert (box.center.position.x, box.center.position.y, box.size_x, box.size_y) == (20, 40, 20, 40)
+    assert found.results[0].hypothesis.class_id == "person"
+    assert found.results[0].hypothesis.score == pytest.approx(0.9)
+
+
+def test_status_tells_of_each_pair(module_probe: Any, cameras: Any) -> None:
+    statuses = module_probe.listen(harness.DiagnosticStatus, "/fusion_node/status")
+    values = harness.status_values(send_until(cameras, statuses))
+    assert (values["level"], values["mode"], values["skew_ms"]) == ("OK", "fused", "3.000")
+    assert values["stamp"] == "{}.{:09d}".format(*divmod(cameras.now_ns, 10**9))
+    stages = [float(values[f"{stage}_ms"]) for stage in ("scale", "register", "fuse", "detect")]
+    assert float(values["pipeline_ms"]) == pytest.approx(sum(stages), abs=0.01)
+
+
+def encoded(encoding: str) -> tuple[np.ndarray, np.ndarray]:
+    """(array as sent, RGB image that it means) of flat colour, so that Bayer and YUV are exact enough."""
+    red, green, blue = 200, 120, 40
+    rgb = np.empty((HEIGHT, WIDTH, 3), np.uint8)
+    rgb[:] = red, green, blue
+    alpha = np.full((HEIGHT, WIDTH, 1), 9, np.uint8)
+    if encoding in ("rgb8", "rgba8"):
+        return (rgb if encoding == "rgb8" else np.concatenate([rgb, alpha], 2)), rgb
+    if encoding in ("bgr8", "8UC3", "bgra8"):
+        bgr = rgb[..., ::-1].copy()
+        return (np.concatenate([bgr, alpha], 2) if encoding == "bgra8" else bgr), rgb
+    if encoding in ("mono8", "8UC1"):
+        return rgb[..., 1].copy(), np.repeat(rgb[..., 1:2], 3, 2)
+    if encoding.startswith("bayer_"):
+        return bayer(rgb, encoding), rgb
+    return yuv(rgb, encoding), rgb
+
+
+def bayer(rgb: np.ndarray, encoding: str) -> np.ndarray:
+    mosaic = np.empty(rgb.shape[:2], np.uint8)
+    for index, letter in enumerate(encoding.removeprefix("bayer_")[:4]):
+        row, column = divmod(index, 2)
+        mosaic[row::2, column::2] = rgb[row::2, column::2, "rgb".index(letter)]
+    return mosaic
+
+
+def yuv(rgb: np.ndarray, encoding: str) -> np.ndarray:
+    # Limited range (BT.601), which is what cameras send and OpenCV's 4:2:2 conversions expect.
+    r, g, b = rgb[0, 0].astype(float)
+    y = 16 + 0.257 * r + 0.504 * g + 0.098 * b
+    u = 128 - 0.148 * r - 0.291 * g + 0.439 * b
+    v = 128 + 0.439 * r - 0.368 * g - 0.071 * b
+    order = (u, y, v, y) if encoding in ("yuv422", "uyvy") else (y, u, y, v)
+    row = np.tile(np.round(order).astype(np.uint8), WIDTH // 2)
+    return np.tile(row, (HEIGHT, 1)).reshape(HEIGHT, WIDTH, 2)
+
+
+COLOUR = ("rgb8", "bgr8", "8UC3", "rgba8", "bgra8", "mono8", "8UC1")
+BAYER = ("bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8")
+YUV = ("yuv422", "uyvy", "yuv422_yuy2", "yuyv")
+
+
+@pytest.mark.parametrize("encoding", [*COLOUR, *BAYER, *YUV])
+def test_rgb_encodings(cameras: Any, encoding: str) -> None:
+    raw, rgb = encoded(encoding)
+    fused = cameras.send(harness.image(raw, encoding), harness.image(grey(100), "mono8"))
+    difference = np.abs(pixels(fused).astype(int) - blend(rgb, grey(100)))
+    assert difference[2:-2, 2:-2].max() <= (2 if encoding in YUV else 0)
+
+
+@pytest.mark.parametrize("encoding", ["mono16", "16UC1"])
+@pytest.mark.parametrize("big_endian", [False, True])
+def test_16_bit_thermal(cameras: Any, encoding: str, big_endian: bool) -> None:
+    counts = np.full((HEIGHT, WIDTH), 29000, np.uint16)
+    counts[:, WIDTH // 2 :] = 31000
+    raw = counts.astype(">u2" if big_endian else "<u2")
+    black = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    thermal = harness.image(raw, encoding, is_bigendian=int(big_endian))
+    fused = pixels(cameras.send(harness.image(black, "rgb8"), thermal))
+    assert (fused[0, 0].tolist(), fused[0, -1].tolist()) == ([0, 0, 0], [127, 127, 127])
+
+
+def test_false_colour_thermal_and_padded_rows(cameras: Any) -> None:
+    padded = np.zeros((HEIGHT, 3 * WIDTH + 20), np.uint8)
+    rgb = noise(3)
+    padded[:, : 3 * WIDTH] = rgb.reshape(HEIGHT, -1)
+    thermal = np.full((HEIGHT, WIDTH, 3), 80, np.uint8)
+    fused = cameras.send(harness.image(padded, "rgb8", width=WIDTH), harness.image(thermal, "bgr8"))
+    assert np.array_equal(pixels(fused), blend(rgb, grey(80)))
+
+
+def test_sizes_may_change_in_mid_stream(cameras: Any) -> None:
+    for height, width in ((48, 64), (64, 96), (120, 160), (64, 96)):
+        rgb = noise(height, height, width)
+        fused = send(cameras, rgb, grey(100, height // 2, width // 2))
+        assert np.array_equal(pixels(fused), blend(rgb, grey(100, height, width)))
+
+
+BAD_IMAGES: dict[str, dict[str, Any]] = {
+    "no pixels": {"data": b""},
+    "truncated": {"data": bytes(WIDTH * HEIGHT)},
+    "unknown encoding": {"encoding": "32FC1"},
+    "no encoding": {"encoding": ""},
+    "zero size": {"width": 0, "height": 0},
+    "short step": {"step": 7},
+    "16 bit for rgb": {"encoding": "mono16", "step": 2 * WIDTH},
+    "tiny": {"width": 2, "height": 2},
+}
+
+
+@pytest.mark.parametrize("case", list(BAD_IMAGES))
+def test_bad_images_are_named_and_survived(cameras: Any, node: Any, case: str) -> None:
+    before = len(node.log())
+    # The pairer may hold the first one back, as a good frame could still come in between.
+    for _ in range(3):
+        cameras.now_ns += 100 * harness.MS
+        bad = harness.image(noise(), "rgb8", cameras.now_ns)
+        for name, value in BAD_IMAGES[case].items():
+            setattr(bad, name, value)
+        cameras.rgb.publish(bad)
+        cameras.thermal.publish(harness.image(grey(), "mono8", cameras.now_ns))
+    harness.wait_until(lambda: "[ERROR]" in node.log()[before:], f"a complaint about {case}")
+    count = len(cameras.fused.messages)
+    sent_ns = cameras.now_ns
+    assert harness.stamp_of(send(cameras)) > sent_ns
+    assert all(harness.stamp_of(message) > sent_ns for message in cameras.fused.messages[count:])
+
+
+def test_diagnostics_count_what_was_unreadable(module_probe: Any, cameras: Any, node: Any) -> None:
+    diagnostics = harness.Diagnostics(module_probe)
+    first = diagnostics.wait("cameras", lambda values: "dropped: rgb_unreadable" in values)
+    cameras.rgb.publish(harness.image(noise(), "what8"))
+    expected = str(int(first["dropped: rgb_unreadable"]) + 1)
+    diagnostics.wait("cameras", lambda values: values["dropped: rgb_unreadable"] == expected)
+    values = diagnostics.wait("fusion", lambda values: "fusion backend" in values)
+    assert "ONNX Runtime" in values["fusion backend"] and "ONNX Runtime" in values["detection backend"]
+    assert values["clock"] == "system"
+
+
+def test_costly_outputs_come_while_subscribed(module_probe: Any, cameras: Any) -> None:
+    rgb = cv2.GaussianBlur(noise(5), (0, 0), 5)
+    jpegs = module_probe.listen(harness.CompressedImage, "/fused/image_raw/compressed")
+    drawn = module_probe.listen(harness.Image, "/fused/image_annotated")
+    for _ in range(100):
+        plain = pixels(send(cameras, rgb))
+        if jpegs.messages and drawn.messages:
+            break
+    decoded = cv2.imdecode(np.frombuffer(jpegs.wait(1)[-1].data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    assert np.abs(decoded.astype(int) - plain).mean() < 3
+    boxed = pixels(drawn.wait(1)[-1])
+    assert not np.array_equal(boxed[20:60, 10:30], plain[20:60, 10:30])
+    assert np.array_equal(boxed[62:], plain[62:])
