@@ -6,6 +6,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
+import cv2
+import numpy as np
+
 from ivfusion_ros.draw import contact_sheet, triptych
 from ivfusion_ros.image_files import write_image
 from ivfusion_ros.types import FusionResult, Image
@@ -49,6 +52,7 @@ class Pictures:
         self._count = 0
         self._first_stamp_ns = 0
         self._seconds: dict[int, float] = {}
+        self._size: tuple[int, int] | None = None
         self._stack = ExitStack()
         self._video = self._stack.enter_context(VideoWriter(video, rate_hz)) if video else None
 
@@ -70,10 +74,16 @@ class Pictures:
             self._first_stamp_ns = result.stamp_ns
         wanted = self._sheet is not None and self._sample.wants(self._count)
         if self._video is not None or wanted:
-            picture = triptych(result)
+            picture = self._scaled(triptych(result))
             if self._video is not None:
                 self._video.write(picture)
             if wanted:
                 self._seconds[self._count] = (result.stamp_ns - self._first_stamp_ns) / 1e9
                 self._sample.add(self._count, picture)
         self._count += 1
+
+    def _scaled(self, picture: Image) -> Image:
+        """A camera may change its resolution on the way; a film has one size."""
+        size = (picture.shape[1], picture.shape[0])
+        self._size = self._size or size
+        return picture if size == self._size else np.asarray(cv2.resize(picture, self._size), np.uint8)

@@ -1,13 +1,13 @@
 """Configuration: every default is in range, errors name the parameter, files and ROS files are equal."""
 
-import dataclasses
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ivfusion_ros.config import PipelineConfig, iter_parameters, load_config, make_config
 from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.models import share_folder
+from ivfusion_ros.training.config import TrainConfig
 
 PARAMETERS = {item.name: item for item in iter_parameters()}
 
@@ -86,9 +86,15 @@ def test_bad_files(tmp_path, text: str, message: str) -> None:
         load_config(PipelineConfig, tmp_path / "absent.yaml")
 
 
-def test_the_file_that_ships_is_valid() -> None:
-    from ivfusion_ros.models import share_folder
-
+def test_the_node_parameters_that_ship_are_valid() -> None:
     config = load_config(PipelineConfig, share_folder("config") / "fusion.yaml")
     assert config.fusion.model == "refinefuse"
-    assert dataclasses.is_dataclass(config)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((share_folder("config") / "train").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_the_training_configs_that_ship_are_valid(path) -> None:
+    config = load_config(TrainConfig, path)
+    assert path.stem.startswith(config.network)
+    assert config.crop % 32 == 0

@@ -92,6 +92,17 @@ def test_pictures_show_what_was_fused(pipeline, tmp_path) -> None:
     assert stamps[1] == pytest.approx(0.1, abs=1e-3)
 
 
+def test_a_film_survives_a_change_of_size(pipeline, tmp_path) -> None:
+    frames = list(make_frames(2)) + [
+        (camera, Frame(frame.image, frame.stamp_ns + 10**9)) for camera, frame in make_frames(2, (48, 32))
+    ]
+    with Pictures(tmp_path / "film.mp4", None, 10.0) as pictures:
+        for result in Replay(Pairer(PairingConfig()), pipeline).results(iter(frames)):
+            pictures.add(result)
+    with VideoReader(tmp_path / "film.mp4") as film:
+        assert [image.shape for _, image in film] == [(64, 288, 3)] * 4
+
+
 def test_pictures_of_a_failed_replay_are_not_left(tmp_path) -> None:
     with pytest.raises(RuntimeError), Pictures(tmp_path / "film.mp4", tmp_path / "sheet.png", 10.0):
         raise RuntimeError

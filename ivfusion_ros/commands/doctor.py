@@ -11,9 +11,10 @@ from typing import Any
 from ivfusion_ros import __version__
 from ivfusion_ros.backends import available_backends, load_backend
 from ivfusion_ros.commands.options import add_json_option, write_json
-from ivfusion_ros.config import PipelineConfig, iter_parameters
+from ivfusion_ros.config import iter_parameters
 from ivfusion_ros.errors import IvfusionError, ModelError
 from ivfusion_ros.models import read_models
+from ivfusion_ros.ros.config import FusionNodeConfig
 
 PACKAGES = ("numpy", "opencv-python-headless", "opencv-python", "rosbags", "av", "ultralytics")
 
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Print the findings. Raises ModelError when a model is damaged or none can run."""
     if options.parameters:
-        print(parameter_table(PipelineConfig))
+        print(parameter_table(FusionNodeConfig))
         return
     findings = examine()
     for title, rows in findings.items():

@@ -23,6 +23,7 @@ from ivfusion_ros.ros.diagnostics import Diagnostics
 from ivfusion_ros.ros.logs import forward_logs
 from ivfusion_ros.ros.parameters import NodeParameters
 from ivfusion_ros.ros.session import FusionSession
+from ivfusion_ros.ros.worker import any_at_work
 
 EXIT_PATIENCE_S = 1.0
 """How long the end of the process waits for the image in work."""
@@ -79,12 +80,12 @@ class FusionNode(LifecycleNode):
         """Release the models, so that the node can be configured again."""
         return self._try("recover", self._close)
 
-    def end(self) -> bool:
-        """Stop for good, as the process ends; False if a backend is still at work."""
-        ended = self._session is None or self._session.close(EXIT_PATIENCE_S)
+    def end(self) -> None:
+        """Stop for good, as the process ends."""
+        if self._session is not None:
+            self._session.close(EXIT_PATIENCE_S)
         self._session = None
         self.destroy_node()
-        return ended
 
     def _configure(self) -> None:
         self._session = FusionSession(self, self._config_parameters.config())
@@ -104,7 +105,10 @@ class FusionNode(LifecycleNode):
         """rclpy would turn an exception into an error transition without a word."""
         try:
             action()
-        except (IvfusionError, InterruptedError) as error:
+        except InterruptedError:
+            # The process ends, and so does its log.
+            pass
+        except IvfusionError as error:
             self.get_logger().error(f"cannot {what}: {error}")
         except Exception:
             self.get_logger().error(f"cannot {what}, defect of this package: {traceback.format_exc()}")
@@ -153,10 +157,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rclpy.try_shutdown()
         return error.exit_code
     _spin(nodes)
-    if not all([node.end() for node in nodes]):
+    for node in nodes:
+        node.end()
+    rclpy.try_shutdown()
+    if any_at_work():
         # A thread inside a backend would crash the interpreter's own end.
         os._exit(0)
-    rclpy.try_shutdown()
     return 0
 
 
@@ -168,6 +174,10 @@ def _spin(nodes: Sequence[FusionNode]) -> None:
         executor.spin()
     except ExternalShutdownException:
         pass
+    except Exception:
+        # What a signal interrupted cannot publish its end any more.
+        if rclpy.ok():
+            raise
     finally:
         executor.shutdown()
 

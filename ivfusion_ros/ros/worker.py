@@ -15,6 +15,12 @@ from ivfusion_ros.ros.streams import Job
 from ivfusion_ros.types import FramePair, FusionResult
 
 _POLL_S = 0.1
+_THREAD_NAME = "fusion"
+
+
+def any_at_work() -> bool:
+    """Whether a worker of this process still runs, maybe deep inside a backend."""
+    return any(thread.name == _THREAD_NAME for thread in threading.enumerate())
 
 
 class Log(Protocol):
@@ -45,7 +51,7 @@ class Worker:
         self._load_error: BaseException | None = None
         self._loaded = threading.Event()
         self._last_stamps_ns: tuple[int, int] | None = None
-        self._thread = threading.Thread(target=self._run, name="fusion", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=_THREAD_NAME, daemon=True)
 
     @property
     def failed(self) -> int:

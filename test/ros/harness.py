@@ -26,6 +26,7 @@ try:
     from rclpy.node import Node
     from rclpy.parameter import parameter_value_to_python
     from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+    from rosgraph_msgs.msg import Clock  # noqa: F401
     from sensor_msgs.msg import CameraInfo, CompressedImage, Image  # noqa: F401
     from vision_msgs.msg import Detection2DArray, LabelInfo  # noqa: F401
 except ImportError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +61,10 @@ def send(cameras: Any, rgb: np.ndarray | None = None, thermal: np.ndarray | None
     )
 
 
-def send_until(cameras: Any, listener: Any) -> Any:
+def send_until(cameras: Any, listener: Any, before_each: Callable[[], None] = lambda: None) -> Any:
     """The first message that the listener gets while pairs are sent."""
     for _ in range(100):
+        before_each()
         send(cameras)
         if listener.messages:
             return listener.messages[0]
@@ -85,8 +86,8 @@ def test_camera_info_is_that_of_the_rgb_camera(module_probe: Any, cameras: Any) 
     info.k = [float(value) for value in range(9)]
     info.p = [float(value) for value in range(12)]
     info.d = [0.1, -0.2, 0.0, 0.0, 0.5]
-    module_probe.publisher(harness.CameraInfo, "/rgb/camera_info").publish(info)
-    found = send_until(cameras, infos)
+    publisher = module_probe.publisher(harness.CameraInfo, "/rgb/camera_info")
+    found = send_until(cameras, infos, lambda: publisher.publish(info))
     assert harness.stamp_of(found) <= cameras.now_ns and found.header.frame_id == "rgb_optical_frame"
     assert (list(found.k), list(found.p), list(found.d)) == (list(info.k), list(info.p), list(info.d))
 

@@ -1,0 +1,73 @@
+"""fusion_node on the topics of two cameras: ros2 launch ivfusion_ros live.launch.py --show-args."""
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode
+
+# An empty value leaves the parameter to the config file, or to the node's own default.
+PARAMETERS = {
+    "model": ("fusion.model", "fusion model: a name in models.yaml or an ONNX file"),
+    "backend": ("fusion.backend", "what runs the fusion model: auto, onnxruntime, openvino ..."),
+    "detector": ("detection.model", "detection model likewise"),
+    "detector_backend": ("detection.backend", "what runs the detection model"),
+    "calibration": ("registration.calibration", "calibration file (YAML)"),
+    "rgb_transport": ("node.rgb_transport", "raw or compressed"),
+    "thermal_transport": ("node.thermal_transport", "raw or compressed"),
+}
+OTHERS = {
+    "namespace": ("", "namespace of the node and of its relative topics"),
+    "rgb_topic": ("rgb/image_raw", "RGB image topic; camera_info is expected beside it"),
+    "thermal_topic": ("thermal/image_raw", "thermal image topic; camera_info is expected beside it"),
+    "config": ("", "ROS parameter file; empty: the one that is installed with the package"),
+    "autostart": ("true", "configure and activate the node at once"),
+    "use_sim_time": ("false", "take the time from /clock"),
+}
+
+
+def remappings(camera, topic):
+    folder = topic.rpartition("/")[0]
+    return [
+        (f"{camera}/image_raw", topic),
+        (f"{camera}/image_raw/compressed", f"{topic}/compressed"),
+        (f"{camera}/camera_info", f"{folder}/camera_info" if folder else "camera_info"),
+    ]
+
+
+def start_node(context):
+    given = {name: LaunchConfiguration(name).perform(context) for name in (*PARAMETERS, *OTHERS)}
+    share = Path(get_package_share_directory("ivfusion_ros"))
+    overrides = {PARAMETERS[name][0]: given[name] for name in PARAMETERS if given[name]}
+    overrides["node.autostart"] = given["autostart"].lower() == "true"
+    overrides["use_sim_time"] = given["use_sim_time"].lower() == "true"
+    # Nodes of one name in several namespaces would be one in /diagnostics.
+    overrides["diagnostic_updater.use_fqn"] = True
+    return [
+        LifecycleNode(
+            package="ivfusion_ros",
+            executable="fusion_node",
+            name="fusion_node",
+            namespace=given["namespace"],
+            parameters=[given["config"] or str(share / "config" / "fusion.yaml"), overrides],
+            remappings=[
+                *remappings("rgb", given["rgb_topic"]),
+                *remappings("thermal", given["thermal_topic"]),
+            ],
+            output="screen",
+        )
+    ]
+
+
+def generate_launch_description():
+    arguments = [
+        DeclareLaunchArgument(name, default_value="", description=f"{text} (parameter {parameter})")
+        for name, (parameter, text) in PARAMETERS.items()
+    ]
+    arguments += [
+        DeclareLaunchArgument(name, default_value=default, description=text)
+        for name, (default, text) in OTHERS.items()
+    ]
+    return LaunchDescription([*arguments, OpaqueFunction(function=start_node)])

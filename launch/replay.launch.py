@@ -1,0 +1,79 @@
+"""A bag through the live node, maybe recorded: ros2 launch ivfusion_ros replay.launch.py bag:=FOLDER.
+
+It takes the arguments of live.launch.py as well. For a bag on a desk, `ivfusion replay` needs no ROS
+and drops nothing.
+"""
+
+from pathlib import Path
+
+from launch import LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    ExecuteProcess,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    RegisterEventHandler,
+    TimerAction,
+)
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+from launch_ros.event_handlers import OnStateTransition
+
+RECORDED = ("fused/image_raw", "fused/camera_info", "detections", "detections/label_info")
+ARGUMENTS = {
+    "output": ("", "bag folder to record the results in; empty: none"),
+    "loop": ("false", "play the bag again and again"),
+    "rate": ("1.0", "speed of playing"),
+    "use_sim_time": ("true", "let the node live in the bag's time"),
+}
+LAST_IMAGES_S = 2.0
+DISCOVERY_S = 1.0
+
+
+def shutdown(reason):
+    return EmitEvent(event=Shutdown(reason=reason))
+
+
+def player(given):
+    command = ["ros2", "bag", "play", given["bag"], "--clock", "100", "--rate", given["rate"]]
+    command += ["--delay", str(DISCOVERY_S), "--disable-keyboard-controls"]
+    return ExecuteProcess(cmd=command + ["--loop"] * (given["loop"].lower() == "true"), output="screen")
+
+
+def recorder(given, namespace):
+    prefix = f"/{namespace.strip('/')}/" if namespace.strip("/") else "/"
+    command = ["ros2", "bag", "record", "--storage", "mcap", "--output", given["output"]]
+    return ExecuteProcess(cmd=[*command, *(prefix + topic for topic in RECORDED)], output="screen")
+
+
+def start(context):
+    given = {name: LaunchConfiguration(name).perform(context) for name in ("bag", *ARGUMENTS)}
+    play = player(given)
+    finish = TimerAction(period=LAST_IMAGES_S, actions=[shutdown("the bag has been played")])
+    failed = shutdown("the node cannot be configured: see its log")
+    handlers = [
+        OnStateTransition(goal_state="active", entities=[play]),
+        OnStateTransition(start_state="configuring", goal_state="unconfigured", entities=[failed]),
+        OnProcessExit(target_action=play, on_exit=[finish]),
+    ]
+    # Included first, as it declares the namespace.
+    live = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(Path(__file__).with_name("live.launch.py"))),
+        launch_arguments={"use_sim_time": given["use_sim_time"]}.items(),
+    )
+    record = (
+        [recorder(given, context.launch_configurations.get("namespace", ""))] if given["output"] else []
+    )
+    return [*(RegisterEventHandler(handler) for handler in handlers), *record, live]
+
+
+def generate_launch_description():
+    arguments = [
+        DeclareLaunchArgument(name, default_value=default, description=text)
+        for name, (default, text) in ARGUMENTS.items()
+    ]
+    bag = DeclareLaunchArgument("bag", description="rosbag2 folder or file")
+    return LaunchDescription([bag, *arguments, OpaqueFunction(function=start)])

@@ -1,0 +1,27 @@
+"""The documents say what the code does."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ivfusion_ros.cli import COMMANDS
+from ivfusion_ros.commands.doctor import parameter_table
+from ivfusion_ros.ros.config import FusionNodeConfig
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="docs/ is not beside the tests")
+def test_parameter_table_is_up_to_date() -> None:
+    text = (ROOT / "docs" / "parameters.md").read_text(encoding="utf-8")
+    assert parameter_table(FusionNodeConfig) in text, (
+        "docs/parameters.md is old; paste what `ivfusion doctor --parameters` prints"
+    )
+
+
+def test_readme_names_only_commands_and_files_that_exist() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"ivfusion (\w+)", text)) - {"COMMAND"} <= set(COMMANDS)
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (ROOT / target).exists(), target
