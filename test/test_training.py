@@ -68,6 +68,8 @@ def test_hold_out_takes_whole_runs(folder) -> None:
     assert len(numbers) == 1
     assert {pair.stem for pair in training}.isdisjoint(pair.stem for pair in validation)
     assert hold_out(find_pairs(folder), 0.0, seed=0)[1] == []
+    single_run = find_pairs(folder)[:6]
+    assert hold_out(single_run, 0.1, seed=0) == (single_run, [])
 
 
 def test_luminance_and_labels(folder) -> None:

@@ -86,12 +86,16 @@ def split_runs(stems: Sequence[str]) -> list[list[int]]:
 def hold_out(
     pairs: Sequence[PairPaths], fraction: float, seed: int
 ) -> tuple[list[PairPaths], list[PairPaths]]:
-    """Split into (training, validation) along whole runs, drawn by seed until `fraction` is reached."""
+    """Split into (training, validation) along whole runs, drawn by seed until `fraction` is reached.
+
+    A run that would more than double the share is left to training, so that a folder with a single
+    recording is not held out whole.
+    """
     runs = split_runs([pair.stem for pair in pairs])
     wanted = fraction * len(pairs)
     held: set[int] = set()
     for number in np.random.default_rng(seed).permutation(len(runs)):
-        if len(held) < wanted:
+        if len(held) < wanted and len(held) + len(runs[number]) <= 2 * wanted:
             held.update(runs[number])
     training = [pair for index, pair in enumerate(pairs) if index not in held]
     return training, [pairs[index] for index in sorted(held)]
