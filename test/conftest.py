@@ -1,14 +1,13 @@
 """Shared fixtures: small models with outputs that can be computed by hand, and a small bag."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
+from sample_frames import make_frames
 
 from ivfusion_ros.bags import BagWriter
-from ivfusion_ros.types import Frame
 
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")
@@ -83,18 +82,6 @@ def _save(helper, onnx, graph, path: Path, **metadata: str) -> Path:
     helper.set_model_props(model, metadata)
     onnx.save(model, path)
     return path
-
-
-def make_frames(count: int = 10, size: tuple[int, int] = (96, 64)) -> Iterator[tuple[str, Frame]]:
-    """Alternating frames of both cameras at 10 Hz; thermal is 16 bit and 4 ms later than RGB."""
-    width, height = size
-    random = np.random.default_rng(1)
-    for index in range(count):
-        stamp_ns = 1_000_000_000 + index * 100_000_000
-        rgb = random.integers(0, 256, (height, width, 3), np.uint8)
-        yield "rgb", Frame(rgb, stamp_ns, "rgb_optical_frame")
-        thermal = random.integers(29000, 31000, (height, width), np.uint16)
-        yield "thermal", Frame(thermal, stamp_ns + 4_000_000, "thermal_optical_frame")
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import make_frames
+from sample_frames import make_frames
 
 from ivfusion_ros.config import DetectionConfig, FusionConfig, PairingConfig, PipelineConfig
 from ivfusion_ros.draw import triptych
