@@ -35,7 +35,8 @@ $(VENV)/.runtime: setup.py constraints.txt | $(BIN)/python
 	$(PIP) --editable '.[openvino]'
 	touch $@
 
-# The torch wheel of an index may bring CUDA; constraints.txt names the version that is tested on CPUs.
+# ultralytics and torchvision ask for a torch of their own, which may bring CUDA; hence no dependencies.
 $(VENV)/.test: $(VENV)/.runtime
 	$(PIP) --editable '.[openvino,train,test]'
+	$(PIP) --no-deps ultralytics==8.4.190 ultralytics-thop==2.2.3 torchvision==0.28.0
 	touch $@

@@ -52,6 +52,12 @@ setup(
             "types-PyYAML",
             "types-tqdm",
             "scikit-image>=0.22",
+            "sewar>=0.4.6",
+            # What ultralytics needs besides torch; see the Makefile.
+            "matplotlib",
+            "polars",
+            "psutil",
+            "requests",
             "mcap>=1.2",
             "mcap-ros2-support>=0.5",
             "onnx>=1.16",

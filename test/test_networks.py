@@ -133,7 +133,7 @@ def test_export_that_does_not_match_leaves_no_file(tmp_path, monkeypatch) -> Non
 
     monkeypatch.setattr("ivfusion_ros.export._check_parity", refuse)
     with pytest.raises(ModelError):
-        export_fusion(FusionGraph(MeanNetwork()), "mean", tmp_path / "mean.onnx")
+        export_fusion(FusionGraph(MeanNetwork()).eval(), "mean", tmp_path / "mean.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
