@@ -53,10 +53,14 @@ setup(
             "types-tqdm",
             "scikit-image>=0.22",
             "sewar>=0.4.6",
+            # What ROS 2's Python packages take from the system, which a virtual environment does not see.
+            "lark",
+            "packaging",
+            "psutil",
+            "typing_extensions",
             # What ultralytics needs besides torch; see the Makefile.
             "matplotlib",
             "polars",
-            "psutil",
             "requests",
             "mcap>=1.2",
             "mcap-ros2-support>=0.5",
