@@ -262,6 +262,10 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return content
 
 
+NODE_ONLY = ("node", "use_sim_time", "qos_overrides", "diagnostic_updater")
+"""Parameters of a robot's file that mean nothing at a desk."""
+
+
 def _strip_ros_envelope(content: dict[str, Any], source: str) -> dict[str, Any]:
     nodes = [node for node in content.values() if isinstance(node, dict) and "ros__parameters" in node]
     if not nodes:
@@ -274,8 +278,7 @@ def _strip_ros_envelope(content: dict[str, Any], source: str) -> dict[str, Any]:
     parameters = nodes[0]["ros__parameters"]
     if not isinstance(parameters, dict):
         raise ConfigError(f"{source}: ros__parameters is empty or no mapping")
-    # Node-only parameters (topics, timeouts) mean nothing at a desk.
-    return {name: value for name, value in parameters.items() if name not in ("node", "use_sim_time")}
+    return {name: value for name, value in parameters.items() if name not in NODE_ONLY}
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -70,15 +70,16 @@ class Pipeline:
         clock.stage("scale")
         return self._result(rgb, np.zeros(rgb.shape[:2], np.uint8), rgb, frame, clock, mode="rgb_only")
 
-    def process_thermal(self, frame: Frame, rgb_size: tuple[int, int]) -> FusionResult:
+    def process_thermal(self, frame: Frame, rgb_size: tuple[int, int] | None) -> FusionResult:
         """A thermal frame while the RGB camera is silent: in the RGB view, with the thermal stamp.
 
-        rgb_size: (width, height) of the RGB camera. Raises ImageError, ModelError or ConfigError.
+        rgb_size: (width, height) of the RGB camera, None where it was never seen. Raises ImageError,
+        ModelError or ConfigError.
         """
         clock = StageClock()
         grey = self.scaler(frame.image, frame.stamp_ns)
         clock.stage("scale")
-        thermal = self.warp(grey, rgb_size)
+        thermal = self.warp(grey, rgb_size or self.warp.usual_rgb_size(frame.size))
         clock.stage("register")
         black = np.zeros((*thermal.shape, 3), np.uint8)
         return self._result(to_rgb(thermal), thermal, black, frame, clock, mode="thermal_only")

@@ -6,12 +6,12 @@ and drops nothing.
 
 from pathlib import Path
 
-from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
     ExecuteProcess,
     IncludeLaunchDescription,
+    LogInfo,
     OpaqueFunction,
     RegisterEventHandler,
     TimerAction,
@@ -21,6 +21,8 @@ from launch.events import Shutdown
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.event_handlers import OnStateTransition
+
+from launch import LaunchDescription
 
 RECORDED = ("fused/image_raw", "fused/camera_info", "detections", "detections/label_info")
 ARGUMENTS = {
@@ -34,7 +36,14 @@ DISCOVERY_S = 1.0
 
 
 def shutdown(reason):
-    return EmitEvent(event=Shutdown(reason=reason))
+    return [LogInfo(msg=reason), EmitEvent(event=Shutdown(reason=reason))]
+
+
+def finish(event, context):
+    """When the player is at the end of the bag, or any process has failed."""
+    if context.is_shutdown:
+        return None
+    return TimerAction(period=LAST_IMAGES_S, actions=shutdown("the replay has ended"))
 
 
 def player(given):
@@ -52,14 +61,12 @@ def recorder(given, namespace):
 def start(context):
     given = {name: LaunchConfiguration(name).perform(context) for name in ("bag", *ARGUMENTS)}
     play = player(given)
-    finish = TimerAction(period=LAST_IMAGES_S, actions=[shutdown("the bag has been played")])
     failed = shutdown("the node cannot be configured: see its log")
     handlers = [
         OnStateTransition(goal_state="active", entities=[play]),
-        OnStateTransition(start_state="configuring", goal_state="unconfigured", entities=[failed]),
-        OnProcessExit(target_action=play, on_exit=[finish]),
+        OnStateTransition(start_state="configuring", goal_state="unconfigured", entities=failed),
+        OnProcessExit(on_exit=finish),
     ]
-    # Included first, as it declares the namespace.
     live = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(Path(__file__).with_name("live.launch.py"))),
         launch_arguments={"use_sim_time": given["use_sim_time"]}.items(),

@@ -59,6 +59,7 @@ def test_plain_and_ros_files_give_the_same(tmp_path) -> None:
     plain.write_text("pairing: {max_skew_ms: 9}\ndetection.confidence: 0.5\n")
     ros.write_text(
         "/**:\n  ros__parameters:\n    use_sim_time: true\n    node: {autostart: true}\n"
+        "    qos_overrides: {a: 1}\n"
         "    pairing: {max_skew_ms: 9}\n    detection: {confidence: 0.5}\n"
     )
     config = load_config(PipelineConfig, plain)

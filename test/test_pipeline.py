@@ -94,6 +94,7 @@ def test_one_camera_alone(blend_model, box_model) -> None:
     with build_pipeline(configure(blend_model, box_model)) as pipeline:
         rgb_only = pipeline.process_rgb(pair.rgb)
         thermal_only = pipeline.process_thermal(pair.thermal, (48, 32))
+        assert pipeline.process_thermal(pair.thermal, None).fused.shape == (64, 96, 3)
     np.testing.assert_array_equal(rgb_only.fused, pair.rgb.image)
     assert (rgb_only.mode, rgb_only.stamp_ns, len(rgb_only.detections)) == ("rgb_only", 1000, 1)
     assert not rgb_only.thermal.any()

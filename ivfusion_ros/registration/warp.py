@@ -33,6 +33,10 @@ class Warp:
         self._calibration = calibration
         self._maps: dict[tuple[Size, Size], FixedMaps] = {}
 
+    def usual_rgb_size(self, thermal_size: Size) -> Size:
+        """The RGB size to assume while none was seen: the calibration's, else the thermal image's."""
+        return thermal_size if self._calibration is None else self._calibration.rgb_size
+
     def __call__(self, thermal: Image, rgb_size: Size) -> Image:
         """(H, W) uint8 thermal -> (H, W) uint8 of rgb_size; black where thermal sees nothing.
 

@@ -81,7 +81,7 @@ class Diagnostics:
             worker, last = session.worker, session.last
             counts = {"output": worker.done, "failed": worker.failed, "superseded": worker.superseded}
             rates = self._fusion_rates.update(time.monotonic(), counts)
-            stat.summary(*_fusion_summary(rates, last.mode if last else "no output yet", clock))
+            stat.summary(*_fusion_summary(session, rates, clock))
             stat.add("output rate", f"{rates['output']:.1f} Hz")
             stat.add("dropped: superseded", str(worker.superseded))
             stat.add("dropped: failed", str(worker.failed))
@@ -115,9 +115,14 @@ def _camera_summary(session: FusionSession, rates: dict[str, float]) -> tuple[by
     return DiagnosticStatus.OK, "both cameras send"
 
 
-def _fusion_summary(rates: dict[str, float], mode: str, clock: str) -> tuple[bytes, str]:
+def _fusion_summary(session: FusionSession, rates: dict[str, float], clock: str) -> tuple[bytes, str]:
+    if not session.inputs:
+        return DiagnosticStatus.OK, "not active"
     if rates["failed"]:
         return DiagnosticStatus.ERROR, f"pairs fail ({rates['failed']:.1f} Hz): see the log"
     if "nothing" in clock:
         return DiagnosticStatus.WARN, f"use_sim_time is set, {clock}"
-    return DiagnosticStatus.OK if mode != "no output yet" else DiagnosticStatus.WARN, mode
+    if session.last is None or not rates["output"]:
+        return DiagnosticStatus.WARN, "no output"
+    mode = session.last.mode
+    return DiagnosticStatus.OK if mode == "fused" else DiagnosticStatus.WARN, mode

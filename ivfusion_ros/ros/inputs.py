@@ -9,7 +9,7 @@ from typing import Any
 from rclpy.node import Node
 from sensor_msgs import msg as sensor_msgs
 
-from ivfusion_ros.errors import ImageError
+from ivfusion_ros.errors import ConfigError, ImageError
 from ivfusion_ros.ros import messages, qos
 from ivfusion_ros.ros.complaints import Complaints
 from ivfusion_ros.ros.streams import Camera
@@ -19,7 +19,8 @@ from ivfusion_ros.types import CameraInfo, Frame
 class CameraInput:
     """One camera's subscriptions; its callbacks only convert and hand over.
 
-    topic: the resolved name of the image topic. frames: how many were handed over.
+    topic: the resolved name of the image topic. frames: how many were handed over. Raises ConfigError
+    for QoS overrides that cannot be.
     """
 
     def __init__(
@@ -36,10 +37,13 @@ class CameraInput:
         kind = sensor_msgs.CompressedImage if compressed else sensor_msgs.Image
         image_topic = f"{camera}/image_raw" + ("/compressed" if compressed else "")
         self.topic: str = node.resolve_topic_name(image_topic)
-        self._subscriptions = [
-            self._subscribe(kind, image_topic, self._on_image),
-            self._subscribe(sensor_msgs.CameraInfo, f"{camera}/camera_info", self._on_info),
-        ]
+        self._subscriptions: list[Any] = []
+        try:
+            self._subscribe(kind, image_topic, self._on_image)
+            self._subscribe(sensor_msgs.CameraInfo, f"{camera}/camera_info", self._on_info)
+        except ConfigError:
+            self.close()
+            raise
 
     @property
     def unreadable(self) -> int:
@@ -56,28 +60,39 @@ class CameraInput:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
 
-    def _subscribe(self, kind: Any, topic: str, callback: Callable[[Any], None]) -> Any:
-        return self._node.create_subscription(
-            kind,
-            topic,
-            callback,
-            qos.sensor_data(),
-            event_callbacks=qos.input_events(self._node, topic),
-            qos_overriding_options=qos.overriding(),
-        )
+    def _subscribe(self, kind: Any, topic: str, callback: Callable[[Any], None]) -> None:
+        with qos.as_config_error(self._node.resolve_topic_name(topic)):
+            subscription = self._node.create_subscription(
+                kind,
+                topic,
+                callback,
+                qos.sensor_data(),
+                event_callbacks=qos.input_events(self._node, topic),
+                qos_overriding_options=qos.overriding(),
+            )
+        self._subscriptions.append(subscription)
 
     def _on_image(self, message: Any) -> None:
+        self._try(self._take_image, message)
+
+    def _on_info(self, message: Any) -> None:
+        self._try(self._take_info, message)
+
+    def _try(self, take: Callable[[Any], None], message: Any) -> None:
         # An exception that leaves a callback ends the process.
         try:
-            frame = self._to_frame(message, self._info)
-            self.frames += 1
-            self._on_frame(self._camera, frame)
+            take(message)
         except ImageError as error:
             self._complain(str(error), message)
         except Exception:
             self._complain(f"defect of this package: {traceback.format_exc()}", message)
 
-    def _on_info(self, message: Any) -> None:
+    def _take_image(self, message: Any) -> None:
+        frame = self._to_frame(message, self._info)
+        self.frames += 1
+        self._on_frame(self._camera, frame)
+
+    def _take_info(self, message: Any) -> None:
         info = messages.camera_info(message)
         # The same object for the same values, so that what is derived from it can be kept.
         if info != self._info:

@@ -15,6 +15,7 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.utilities import remove_ros_args
 
@@ -64,9 +65,8 @@ class FusionNode(LifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Close the subscriptions."""
-        if self._session is not None:
-            self._session.deactivate()
-        return super().on_deactivate(state)
+        super().on_deactivate(state)
+        return self._try("deactivate", self._deactivate)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Release the models."""
@@ -95,6 +95,10 @@ class FusionNode(LifecycleNode):
         self._session.activate()
         topics = " and ".join(camera_input.topic for camera_input in self._session.inputs.values())
         self.get_logger().info(f"active, listening to {topics}")
+
+    def _deactivate(self) -> None:
+        if self._session is not None:
+            self._session.deactivate()
 
     def _close(self) -> None:
         session, self._session = self._session, None
@@ -145,10 +149,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "namespaces", nargs="*", metavar="NAMESPACE", help="one node in each, all in this process"
     )
-    options = parser.parse_args(remove_ros_args(words)[1:])
     # rclpy's handler ends the context and calls this one, instead of a KeyboardInterrupt anywhere.
     signal.signal(signal.SIGINT, lambda number, frame: None)
-    rclpy.init(args=words)
+    try:
+        options = parser.parse_args(remove_ros_args(words)[1:])
+        rclpy.init(args=words)
+    except rclpy_implementation.RCLInvalidROSArgsError as error:
+        print(f"fusion_node: {error}", file=sys.stderr)
+        return ConfigError.exit_code
     forward_logs(rclpy.logging.get_logger("ivfusion_ros"))
     try:
         nodes = [FusionNode(namespace=namespace) for namespace in options.namespaces or [""]]

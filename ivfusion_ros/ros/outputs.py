@@ -11,28 +11,27 @@ from sensor_msgs import msg as sensor_msgs
 from vision_msgs import msg as vision_msgs
 
 from ivfusion_ros.draw import annotate
+from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.ros import messages, qos
-from ivfusion_ros.types import Detections, FusionResult
+from ivfusion_ros.types import FusionResult
 
 
 class Outputs:
     """All outputs of a node; they are silent while it is not active.
 
     class_names: of the detector; None where there is none, and then there are no detection topics.
+    Raises ConfigError for QoS overrides that cannot be.
     """
 
     def __init__(self, node: LifecycleNode, class_names: tuple[str, ...] | None) -> None:
         self._node = node
         self._class_names = class_names
         self._publishers: list[Any] = []
-        self._image = self._advertise(sensor_msgs.Image, "fused/image_raw")
-        self._info = self._advertise(sensor_msgs.CameraInfo, "fused/camera_info")
-        self._compressed = self._advertise(sensor_msgs.CompressedImage, "fused/image_raw/compressed")
-        self._annotated = self._advertise(sensor_msgs.Image, "fused/image_annotated")
-        self._status = self._advertise(DiagnosticStatus, "~/status")
-        if class_names is not None:
-            self._detections = self._advertise(vision_msgs.Detection2DArray, "detections")
-            self._labels = self._advertise(vision_msgs.LabelInfo, "detections/label_info", qos.latched)
+        try:
+            self._advertise_all()
+        except ConfigError:
+            self.close()
+            raise
 
     def announce(self, stamp_ns: int) -> None:
         """Publish the names of the classes, for present and later subscribers."""
@@ -74,14 +73,25 @@ class Outputs:
         for publisher in self._publishers:
             self._node.destroy_lifecycle_publisher(publisher)
 
+    def _advertise_all(self) -> None:
+        self._image = self._advertise(sensor_msgs.Image, "fused/image_raw")
+        self._info = self._advertise(sensor_msgs.CameraInfo, "fused/camera_info")
+        self._compressed = self._advertise(sensor_msgs.CompressedImage, "fused/image_raw/compressed")
+        self._annotated = self._advertise(sensor_msgs.Image, "fused/image_annotated")
+        self._status = self._advertise(DiagnosticStatus, "~/status")
+        if self._class_names is not None:
+            self._detections = self._advertise(vision_msgs.Detection2DArray, "detections")
+            self._labels = self._advertise(vision_msgs.LabelInfo, "detections/label_info", qos.latched)
+
     def _advertise(self, kind: Any, topic: str, profile: Callable[[], Any] = qos.output) -> Any:
-        publisher = self._node.create_lifecycle_publisher(
-            kind,
-            topic,
-            profile(),
-            event_callbacks=qos.output_events(self._node, topic),
-            qos_overriding_options=qos.overriding(),
-        )
+        with qos.as_config_error(self._node.resolve_topic_name(topic)):
+            publisher = self._node.create_lifecycle_publisher(
+                kind,
+                topic,
+                profile(),
+                event_callbacks=qos.output_events(self._node, topic),
+                qos_overriding_options=qos.overriding(),
+            )
         self._publishers.append(publisher)
         return publisher
 
@@ -90,10 +100,6 @@ class Outputs:
         messages.fill_header(message, result.stamp_ns, result.frame_id)
         fill(message)
         publisher.publish(message)
-
-
-def _fill_detections(message: Any, detections: Detections) -> None:
-    messages.fill_detections(message, detections, vision_msgs)
 
 
 def _wanted(publisher: Any) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.qos import (
     DurabilityPolicy,
@@ -13,7 +15,15 @@ from rclpy.qos import (
     ReliabilityPolicy,
     qos_policy_name_from_kind,
 )
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.qos_overriding_options import InvalidQosOverridesError, QoSOverridingOptions
+
+from ivfusion_ros.errors import ConfigError
+
+try:
+    from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+except ImportError:
+    # ROS 2 Humble has them elsewhere.
+    from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
 INPUT_DEPTH = 5
 OUTPUT_DEPTH = 2
@@ -37,6 +47,17 @@ def latched() -> QoSProfile:
 def overriding() -> QoSOverridingOptions:
     """Parameters qos_overrides./TOPIC.subscription.reliability and so on."""
     return QoSOverridingOptions.with_default_policies()
+
+
+@contextmanager
+def as_config_error(topic: str) -> Iterator[None]:
+    """Turn what rclpy says of a wrong qos_overrides parameter into a ConfigError."""
+    try:
+        yield
+    except (InvalidQosOverridesError, ParameterException, RuntimeError) as error:
+        raise ConfigError(
+            f"qos_overrides of {topic}: {error}; correct it and start the node anew"
+        ) from error
 
 
 def input_events(node: Node, topic: str) -> SubscriptionEventCallbacks:
@@ -65,7 +86,8 @@ def output_events(node: Node, topic: str) -> PublisherEventCallbacks:
             f"(`ros2 topic info --verbose {name}` shows both ends)"
         )
 
-    return PublisherEventCallbacks(incompatible_qos=incompatible)
+    # rclpy looks at every event at every wake-up; its own ones would double their number.
+    return PublisherEventCallbacks(incompatible_qos=incompatible, use_default_callbacks=False)
 
 
 _WEAKEST = {"reliability": "best_effort", "durability": "volatile"}

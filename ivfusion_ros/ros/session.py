@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode
 
+from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.ros.config import FusionNodeConfig
 from ivfusion_ros.ros.inputs import CameraInput
 from ivfusion_ros.ros.outputs import Outputs
 from ivfusion_ros.ros.status import change_status, result_status
-from ivfusion_ros.ros.streams import CAMERAS, Camera, Streams
+from ivfusion_ros.ros.streams import CAMERAS, Camera, Job, Streams
 from ivfusion_ros.ros.worker import Worker
 from ivfusion_ros.types import FusionResult
 
@@ -18,7 +21,7 @@ PATIENCE_S = 10.0
 
 
 class FusionSession:
-    """Loads the models on construction; raises what build_pipeline raises.
+    """Loads the models on construction; raises what build_pipeline raises, and InterruptedError.
 
     inputs: empty while the node is not active. backends: what runs the networks, for people.
     last: the newest result.
@@ -28,6 +31,7 @@ class FusionSession:
         self.config = config
         self.inputs: dict[Camera, CameraInput] = {}
         self.last: FusionResult | None = None
+        self._closed = False
         self._node = node
         self.worker = Worker(config, self._on_result, node.get_logger())
         pipeline = self.worker.load(node.context.ok)
@@ -35,7 +39,11 @@ class FusionSession:
         self.backends = {"fusion": pipeline.fuser.backend.description}
         if detector is not None:
             self.backends["detection"] = detector.backend.description
-        self._outputs = Outputs(node, None if detector is None else detector.class_names)
+        try:
+            self._outputs = Outputs(node, None if detector is None else detector.class_names)
+        except ConfigError:
+            self.worker.stop(PATIENCE_S)
+            raise
         self.streams = Streams(config.pairing, config.node, self.worker.submit, self._on_silence)
 
     def activate(self) -> None:
@@ -61,19 +69,27 @@ class FusionSession:
 
     def close(self, patience_s: float = PATIENCE_S) -> bool:
         """Remove all topics and release the models; False if an image in work takes too long."""
+        self._closed = True
         self.deactivate()
         ended = self.worker.stop(patience_s)
         self._outputs.close()
         return ended
 
-    def _on_result(self, result: FusionResult) -> None:
-        # After SIGTERM the topics are gone while the last image may still be in work.
-        if not self._node.context.ok():
-            return
+    def _on_result(self, result: FusionResult, job: Job) -> None:
+        try:
+            self._publish(result, job)
+        except Exception:
+            # After SIGTERM the topics may be gone while the last image is in work.
+            if self._node.context.ok() and not self._closed:
+                raise
+
+    def _publish(self, result: FusionResult, job: Job) -> None:
         self._outputs.publish(result)
         self.last = result
-        name, now_ns = self._node.get_fully_qualified_name(), self._node.get_clock().now().nanoseconds
-        self._outputs.publish_status(lambda: result_status(name, result, now_ns))
+        node_ms = (time.perf_counter() - job.complete_s) * 1e3
+        age_ms = (self._node.get_clock().now().nanoseconds - result.stamp_ns) / 1e6
+        name = self._node.get_fully_qualified_name()
+        self._outputs.publish_status(lambda: result_status(name, result, node_ms, age_ms))
 
     def _on_silence(self, silent: Camera | None) -> None:
         text = change_status(silent, self.config.node)

@@ -12,17 +12,19 @@ _NS_PER_S = 1_000_000_000
 _SUBSTITUTE = {"thermal": "rgb_only", "rgb": "thermal_only"}
 
 
-def result_status(name: str, result: FusionResult, now_ns: int) -> DiagnosticStatus:
+def result_status(name: str, result: FusionResult, node_ms: float, age_ms: float) -> DiagnosticStatus:
     """Mode, stamp, skew, age and stage latencies of one output; a warning while a camera is silent.
 
-    now_ns: the node's clock, for the age of the image when it was published.
+    node_ms: from the last image that it needs to its publication. age_ms: the node's clock at that
+    moment less the stamp.
     """
     fused = result.mode == "fused"
     values = {
         "mode": result.mode,
         "stamp": "{}.{:09d}".format(*divmod(result.stamp_ns, _NS_PER_S)),
         "skew_ms": f"{result.skew_ns / 1e6:.3f}",
-        "age_ms": f"{(now_ns - result.stamp_ns) / 1e6:.3f}",
+        "age_ms": f"{age_ms:.3f}",
+        "node_ms": f"{node_ms:.3f}",
         "pipeline_ms": f"{sum(result.timings_ms.values()):.3f}",
         **{f"{stage}_ms": f"{elapsed:.3f}" for stage, elapsed in result.timings_ms.items()},
     }

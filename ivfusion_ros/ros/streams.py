@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ivfusion_ros.config import PairingConfig
@@ -21,13 +22,15 @@ _OTHER: dict[Camera, Camera] = {"thermal": "rgb", "rgb": "thermal"}
 class Job:
     """The frames of one output; None for a silent camera.
 
-    rgb_size: (width, height) that a lone thermal frame is brought to.
+    rgb_size: (width, height) that a lone thermal frame is brought to. complete_s: when all was there,
+    by time.perf_counter.
     """
 
     thermal: Frame | None
     rgb: Frame | None
     skew_ns: int = 0
-    rgb_size: tuple[int, int] = (0, 0)
+    rgb_size: tuple[int, int] | None = None
+    complete_s: float = field(default_factory=time.perf_counter)
 
     def __str__(self) -> str:
         cameras = {"thermal": self.thermal, "rgb": self.rgb}
@@ -120,7 +123,7 @@ class Streams:
             return Job(None, frame)
         view = self._rgb_view
         if view is None:
-            return Job(frame, None, rgb_size=frame.size)
+            return Job(frame, None)
         # The output has the RGB view's geometry, so it has its frame and intrinsics as well.
         seen = replace(frame, frame_id=view.frame_id, camera_info=view.camera_info)
         return Job(seen, None, rgb_size=view.size)

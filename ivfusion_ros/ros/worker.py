@@ -37,7 +37,9 @@ class Worker:
     their turn. failed: jobs that raised, logged with their stamps.
     """
 
-    def __init__(self, config: PipelineConfig, on_result: Callable[[FusionResult], None], log: Log) -> None:
+    def __init__(
+        self, config: PipelineConfig, on_result: Callable[[FusionResult, Job], None], log: Log
+    ) -> None:
         self.done = 0
         self.superseded = 0
         self._failures = Complaints(log.error)
@@ -45,6 +47,7 @@ class Worker:
         self._on_result = on_result
         self._changed = threading.Condition()
         self._job: Job | None = None
+        self._afresh = False
         self._stopping = False
         self._pipeline_lock = threading.Lock()
         self._pipeline: Pipeline | None = None
@@ -80,13 +83,10 @@ class Worker:
             self._changed.notify()
 
     def restart(self) -> None:
-        """Drop what waits and forget what was smoothed over time."""
+        """Drop what waits, and forget what was smoothed over time before the next job."""
         with self._changed:
             self._job = None
-        with self._pipeline_lock:
-            if self._pipeline is not None:
-                self._pipeline.reset()
-            self._last_stamps_ns = None
+            self._afresh = True
 
     def set_config(self, config: PipelineConfig) -> None:
         """Change live parameters, after the job in work. Raises ConfigError, changing nothing."""
@@ -126,7 +126,7 @@ class Worker:
         try:
             with self._pipeline_lock:
                 result = self._process(job, pipeline)
-            self._on_result(result)
+            self._on_result(result, job)
         except IvfusionError as error:
             self._failures(str(error), f"{job}: {error}")
         except Exception as error:
@@ -140,9 +140,13 @@ class Worker:
             return pipeline.process_rgb(job.rgb)
         if job.rgb is None:
             return pipeline.process_thermal(job.thermal, job.rgb_size)
-        last, stamps_ns = self._last_stamps_ns, (job.thermal.stamp_ns, job.rgb.stamp_ns)
-        self._last_stamps_ns = stamps_ns
-        # Where both cameras jumped back, as the thermal scaler decides by itself in a replay.
-        if last is not None and stamps_ns[0] < last[0] and stamps_ns[1] < last[1]:
-            pipeline.reset()
+        self._notice_restart((job.thermal.stamp_ns, job.rgb.stamp_ns), pipeline)
         return pipeline.process(FramePair(job.thermal, job.rgb, job.skew_ns))
+
+    def _notice_restart(self, stamps_ns: tuple[int, int], pipeline: Pipeline) -> None:
+        with self._changed:
+            afresh, self._afresh = self._afresh, False
+        last, self._last_stamps_ns = self._last_stamps_ns, stamps_ns
+        # Where both cameras jumped back, as the thermal scaler decides by itself in a replay.
+        if afresh or (last is not None and stamps_ns[0] < last[0] and stamps_ns[1] < last[1]):
+            pipeline.reset()

@@ -1,11 +1,15 @@
 """Everything here needs a sourced ROS 2; without one each test is skipped, and counted as such."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+# For `harness`; this folder is a package so that its conftest is not the one of the folder above.
+sys.path.insert(0, str(Path(__file__).parent))
 
 # Read when message classes are first imported.
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"

@@ -24,6 +24,7 @@ from ivfusion_ros.config import PipelineConfig, make_config
 from ivfusion_ros.types import CameraInfo, Frame
 
 ATTEMPTS = 3
+REPLAY = ("ros2", "launch", "ivfusion_ros", "replay.launch.py")
 
 
 @pytest.fixture
@@ -134,15 +135,16 @@ def outputs(path: Path) -> dict[str, dict[int, Any]]:
 
 def replay_live(probe: Any, prefix: Path, bag: Path, output: Path, parameters: dict[str, Any]) -> Any:
     """The launched process, when it has ended by itself."""
-    lossless = {"reliability": "reliable", "depth": 100}
-    overrides = {f"/{camera}/image_raw": {"subscription": lossless} for camera in ("rgb", "thermal")}
+    overrides = {
+        f"/{camera}/image_raw": {"subscription": {"reliability": "reliable", "depth": 100}}
+        for camera in ("rgb", "thermal")
+    }
     config = output.with_suffix(".yaml")
     config.write_text(
         yaml.safe_dump({"/**": {"ros__parameters": {**parameters, "qos_overrides": overrides}}})
     )
     launched = probe.run(
-        ["ros2", "launch", "ivfusion_ros", "replay.launch.py"]
-        + [f"bag:={bag}", f"output:={output}", f"config:={config}"],
+        [*REPLAY, f"bag:={bag}", f"output:={output}", f"config:={config}"],
         AMENT_PREFIX_PATH=ament_path(prefix),
     )
     launched.process.wait(2 * harness.PATIENCE_S)
@@ -164,7 +166,7 @@ def test_replay_launch_gives_what_ivfusion_replay_gives(
     for attempt in range(ATTEMPTS):
         recorded = tmp_path / f"live_{attempt}"
         launched = replay_live(probe, prefix, bag, recorded, parameters)
-        assert "the bag has been played" in launched.log(), launched.log()
+        assert "the replay has ended" in launched.log(), launched.log()
         live = outputs(recorded)
         # Smoothing carries a lost frame on, and the last pair may wait for a frame that never comes.
         if list(live["/fused/image_raw"])[:38] == list(desk["/fused/image_raw"])[:38]:
@@ -196,8 +198,14 @@ def test_looped_bag_through_the_player(probe: Any, prefix: Path, blend_model: Pa
     bag = tmp_path / "input"
     write_bag(bag, 15)
     launched = probe.run(
-        ["ros2", "launch", "ivfusion_ros", "replay.launch.py"]
-        + [f"bag:={bag}", f"model:={blend_model}", "backend:=onnxruntime", "loop:=true", "rate:=2.0"],
+        [
+            *REPLAY,
+            f"bag:={bag}",
+            f"model:={blend_model}",
+            "backend:=onnxruntime",
+            "loop:=true",
+            "rate:=2.0",
+        ],
         AMENT_PREFIX_PATH=ament_path(prefix),
     )
     fused = probe.listen(harness.Image, "/fused/image_raw")
@@ -215,7 +223,7 @@ def test_looped_bag_through_the_player(probe: Any, prefix: Path, blend_model: Pa
 
 def test_a_node_that_cannot_be_configured_ends_the_replay(probe: Any, prefix: Path, tmp_path: Path) -> None:
     launched = probe.run(
-        ["ros2", "launch", "ivfusion_ros", "replay.launch.py", f"bag:={tmp_path}", "model:=/none.onnx"],
+        [*REPLAY, f"bag:={tmp_path}", "model:=/none.onnx"],
         AMENT_PREFIX_PATH=ament_path(prefix),
     )
     launched.process.wait(harness.PATIENCE_S)
@@ -227,10 +235,9 @@ def test_colcon_build_gives_a_node_that_runs(probe: Any, tmp_path: Path) -> None
     if shutil.which("colcon") is None:
         pytest.skip("needs colcon")
     install = tmp_path / "install"
-    built = probe.run(
-        ["colcon", "--log-base", str(tmp_path / "log"), "build", "--base-paths", str(harness.REPOSITORY)]
-        + ["--build-base", str(tmp_path / "build"), "--install-base", str(install)]
-    )
+    places = ["--base-paths", str(harness.REPOSITORY), "--build-base", str(tmp_path / "build")]
+    log = ["--log-base", str(tmp_path / "log")]
+    built = probe.run(["colcon", *log, "build", *places, "--install-base", str(install)])
     assert built.process.wait(3 * harness.PATIENCE_S) == 0, built.log()
     site = ":".join(path for path in sys.path if path.endswith("site-packages"))
     run = f". {install}/setup.sh && PYTHONPATH=$PYTHONPATH:{site} exec ros2 run ivfusion_ros fusion_node"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -202,6 +203,16 @@ def test_wrong_overrides_end_the_process_with_one_line(
     node = probe.start(**overrides)
     assert node.process.wait(harness.PATIENCE_S) == 2
     assert complaint in node.log() and "Traceback" not in node.log()
+
+
+def test_a_parameter_file_that_is_no_yaml_ends_the_process_with_one_line(
+    probe: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.yaml").write_text("/**: [")
+    words = ["-m", "ivfusion_ros.ros.node", "--ros-args", "--params-file", str(tmp_path / "bad.yaml")]
+    node = probe.run([sys.executable, *words])
+    assert node.process.wait(harness.PATIENCE_S) == 2
+    assert "bad.yaml" in node.log() and "Traceback" not in node.log()
 
 
 def test_several_nodes_in_one_process(probe: Any, blend_model: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,23 +49,26 @@ def send(cameras: Any, camera: str, stamp_ns: int, pause_s: float = 0.02) -> Non
     time.sleep(pause_s)
 
 
-def expected_stamps(arrivals: list[tuple[str, int]]) -> list[int]:
-    """RGB stamps of the pairs that the core makes of these arrivals."""
-    pairer, stamps = Pairer(PairingConfig()), []
+def expected_pairs(arrivals: list[tuple[str, int]]) -> list[list[int]]:
+    """RGB stamps of the pairs that the core makes at each arrival that completes any."""
+    pairer, found = Pairer(PairingConfig()), []
     for camera, stamp_ns in arrivals:
         frame = Frame(np.zeros(SIZE, np.uint8), stamp_ns)
         pairs = pairer.add_rgb(frame) if camera == "rgb" else pairer.add_thermal(frame)
-        stamps += [pair.rgb.stamp_ns for pair in pairs]
-    return stamps
+        found.append([pair.rgb.stamp_ns for pair in pairs])
+    return [stamps for stamps in found if stamps]
 
 
-def test_jittered_late_and_missing_frames_pair_as_in_a_replay(cameras: Any) -> None:
+@pytest.mark.parametrize("delays_ms", [{"rgb": 5, "thermal": 60}, {"rgb": 80, "thermal": 0}])
+def test_jittered_late_and_missing_frames_pair_as_in_a_replay(
+    cameras: Any, delays_ms: dict[str, int]
+) -> None:
     random = np.random.default_rng(3)
     start_ns = cameras.now_ns + 10**9
     arrivals: list[tuple[int, str, int]] = []
     for index in range(60):
         moment = start_ns + index * PERIOD_NS
-        for camera, delay in (("rgb", 5), ("thermal", 60)):
+        for camera, delay in delays_ms.items():
             if random.random() < 0.08:
                 continue
             stamp = moment + int(random.normal(0, 2e6))
@@ -73,13 +77,18 @@ def test_jittered_late_and_missing_frames_pair_as_in_a_replay(cameras: Any) -> N
     sequence = [(camera, stamp) for _, camera, stamp in arrivals]
     # The period that the pairer knows from priming is another one, so the first pairs may differ.
     before = [("rgb", cameras.now_ns), ("thermal", cameras.now_ns)]
-    wanted = expected_stamps(before + sequence)[-30:]
+    bursts = expected_pairs(before + sequence)[15:]
     for camera, stamp in sequence:
         send(cameras, camera, stamp)
-    harness.wait_until(
-        lambda: [harness.stamp_of(item) for item in cameras.fused.messages][-30:] == wanted,
-        f"the pairs {wanted}",
-    )
+    wanted = {burst[-1] for burst in bursts}
+    harness.wait_until(lambda: harness.stamp_of(cameras.fused.messages[-1]) == max(wanted), "the last pair")
+    stamps = [harness.stamp_of(item) for item in cameras.fused.messages]
+    assert stamps == sorted(set(stamps))
+    assert {stamp for stamp in stamps if stamp >= min(wanted)} <= {
+        stamp for burst in bursts for stamp in burst
+    }
+    # Of pairs that are completed at once the newest counts; a busy machine may miss others.
+    assert len(wanted) > 25 and len(wanted - {*stamps}) <= 3
 
 
 def test_a_looped_bag_goes_on_pairing(cameras: Any, probe: Any) -> None:
@@ -111,6 +120,10 @@ def test_a_silent_camera_is_announced_and_replaced_until_it_returns(
     statuses.wait_for(lambda item: f"{stopped} camera is silent" in item.message, "the announcement")
     node.wait_for_log(f"the {stopped} camera is silent for more than 1 s: mode {mode}")
     diagnostics.wait("cameras", lambda values: values["level"] == "WARN")
+    values = diagnostics.wait(
+        "fusion", lambda values: mode in values["message"] or "no" in values["message"]
+    )
+    assert values["level"] == "WARN"
     last = cameras.fused.messages[-1]
     assert last.header.frame_id == "rgb_optical_frame" and last.data[0] == (50 if goes_on == "rgb" else 150)
     for _ in range(20):
@@ -142,24 +155,29 @@ def test_simulated_time(probe: Any, blend_model: Path) -> None:
     cameras = harness.Cameras(probe)
     clock = probe.publisher(harness.Clock, "/clock")
     statuses = probe.listen(harness.DiagnosticStatus, "/fusion_node/status")
+
+    def set_clock(now_ns: int) -> None:
+        clock.publish(harness.Clock(clock=harness.Time(sec=now_ns // 10**9, nanosec=now_ns % 10**9)))
+
+    def hears_the_clock(values: dict[str, str]) -> bool:
+        set_clock(999 * 10**9)
+        return values["clock"].startswith("simulated, 999")
+
+    def is_young_and_of(start_s: int, status: Any) -> bool:
+        values = harness.status_values(status)
+        return values.get("stamp", "").startswith(str(start_s)) and 0 < float(values["age_ms"]) < 340
+
+    diagnostics.wait("fusion", hears_the_clock)
     for start_s in (1000, 1003, 500):
         for index in range(10):
             cameras.now_ns = start_s * 10**9 + index * 100 * harness.MS
-            now_ns = cameras.now_ns + 140 * harness.MS
-            clock.publish(harness.Clock(clock=harness.Time(sec=now_ns // 10**9, nanosec=now_ns % 10**9)))
+            set_clock(cameras.now_ns + 140 * harness.MS)
             time.sleep(0.02)
             cameras.rgb.publish(rgb(cameras.now_ns))
             cameras.thermal.publish(thermal(cameras.now_ns))
             time.sleep(0.02)
-        newest = statuses.wait_for(
-            lambda item, start_s=start_s: str(start_s) in harness.status_values(item).get("stamp", ""),
-            f"a pair after {start_s} s",
-        )
-        assert abs(float(harness.status_values(newest)["age_ms"]) - 140) <= 200
-    assert (
-        "simulated, 501"
-        in diagnostics.wait("fusion", lambda values: values["clock"].startswith("simulated, 501"))["clock"]
-    )
+        statuses.wait_for(partial(is_young_and_of, start_s), f"a pair of {start_s} s")
+    diagnostics.wait("fusion", lambda values: values["clock"].startswith("simulated, 501"))
     assert node.stop()[0] == 0
 
 
@@ -190,6 +208,19 @@ def test_a_slow_network_gets_the_newest_pair_and_the_rest_is_counted(probe: Any,
     assert values["message"] == "fused"
 
 
+@pytest.mark.parametrize("end", ["/rgb/image_raw.subscription", "/fused/image_raw.publisher"])
+def test_a_qos_override_that_cannot_be_is_named(probe: Any, blend_model: Path, end: str) -> None:
+    node = probe.start(
+        fusion__model=str(blend_model),
+        node__autostart=True,
+        **{f"qos_overrides.{end}.reliability": "besteffort"},
+    )
+    node.wait_for_log(f"qos_overrides of {end.partition('.')[0]}")
+    assert "besteffort" in node.log() and "Traceback" not in node.log()
+    assert probe.state() == ("inactive" if "subscription" in end else "unconfigured")
+    assert node.stop()[0] == 0
+
+
 def test_unmatched_qos_is_logged_with_its_mend(probe: Any, blend_model: Path) -> None:
     node = probe.start(
         fusion__model=str(blend_model),
@@ -217,3 +248,17 @@ def test_diagnostics_tell_why_nothing_pairs(probe: Any, node: Any, cameras: Any)
     values = diagnostics.wait("cameras", apart)
     assert values["level"] == "WARN" and int(values["dropped: rgb_no_partner"]) > 0
     diagnostics.wait("cameras", lambda values: "/rgb/image_raw (1 publishers)" in values["message"])
+
+
+def test_rates_are_taken_over_the_last_seconds_and_survive_new_counters() -> None:
+    from ivfusion_ros.ros.diagnostics import Rates
+
+    rates = Rates()
+    assert rates.update(0.0, {"rgb": 100}) == {"rgb": 0.0}
+    assert rates.update(1.0, {"rgb": 130}) == {"rgb": 30.0}
+    found = [
+        rates.update(float(second), {"rgb": 130 + 10 * (second - 1)})["rgb"] for second in range(2, 20)
+    ]
+    assert found[-1] == pytest.approx(10.0) and found == sorted(found, reverse=True)
+    assert rates.update(20.0, {"rgb": 3}) == {"rgb": 0.0}
+    assert rates.update(21.0, {"rgb": 8}) == {"rgb": 5.0}

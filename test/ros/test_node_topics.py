@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import cv2
 import harness
 import numpy as np
 import pytest
+import yaml
 
 WIDTH, HEIGHT = 96, 64
 
@@ -114,6 +117,7 @@ def test_status_tells_of_each_pair(module_probe: Any, cameras: Any) -> None:
     assert values["stamp"] == "{}.{:09d}".format(*divmod(cameras.now_ns, 10**9))
     stages = [float(values[f"{stage}_ms"]) for stage in ("scale", "register", "fuse", "detect")]
     assert float(values["pipeline_ms"]) == pytest.approx(sum(stages), abs=0.01)
+    assert float(values["pipeline_ms"]) < float(values["node_ms"]) < 10_000
 
 
 def encoded(encoding: str) -> tuple[np.ndarray, np.ndarray]:
@@ -248,3 +252,42 @@ def test_costly_outputs_come_while_subscribed(module_probe: Any, cameras: Any) -
     boxed = pixels(drawn.wait(1)[-1])
     assert not np.array_equal(boxed[20:60, 10:30], plain[20:60, 10:30])
     assert np.array_equal(boxed[62:], plain[62:])
+
+
+def test_rviz_and_foxglove_show_topics_that_exist(module_probe: Any, cameras: Any) -> None:
+    existing = {name for name, _ in module_probe.node.get_topic_names_and_types()}
+    rviz = yaml.safe_load((harness.REPOSITORY / "config/fusion.rviz").read_text())
+    shown = {display["Topic"]["Value"] for display in rviz["Visualization Manager"]["Displays"]}
+    panels = json.loads((harness.REPOSITORY / "config/foxglove.json").read_text())["configById"].values()
+    for panel in panels:
+        shown |= {*panel.get("imageMode", {}).values()}
+        shown |= {panel[key] for key in ("topicPath", "topicToRender") if key in panel}
+    assert len(shown) == 8 and shown <= existing
+
+
+def test_compressed_inputs(probe: Any, blend_model: Path) -> None:
+    node = probe.start_active(
+        fusion__model=str(blend_model),
+        node__rgb_transport="compressed",
+        node__thermal_transport="compressed",
+    )
+    rgb = probe.publisher(harness.CompressedImage, "/rgb/image_raw/compressed")
+    thermal = probe.publisher(harness.CompressedImage, "/thermal/image_raw/compressed")
+    fused = probe.listen(harness.Image, "/fused/image_raw")
+    colour = noise()
+    png = cv2.imencode(".png", colour[..., ::-1])[1].tobytes()
+    counts = np.full((HEIGHT, WIDTH), 29000, np.uint16)
+    counts[:, WIDTH // 2 :] = 31000
+    png16 = cv2.imencode(".png", counts)[1].tobytes()
+    for index in range(100):
+        stamp_ns = 10**9 + index * 100 * harness.MS
+        rgb.publish(harness.compressed(png, "rgb8; png compressed bgr8", stamp_ns))
+        thermal.publish(harness.compressed(png16, "mono16; png compressed ", stamp_ns))
+        if fused.messages:
+            break
+        time.sleep(0.1)
+    grey_thermal = np.where(counts == 29000, 0, 255)
+    assert np.array_equal(pixels(fused.wait(1)[0]), blend(colour, grey_thermal))
+    rgb.publish(harness.compressed(png[:100], "rgb8; png compressed bgr8", stamp_ns))
+    node.wait_for_log("cannot be decoded")
+    assert "Traceback" not in node.log()

@@ -1,0 +1,179 @@
+"""Figures of the node on this machine: python test/ros/measure_node.py (with a sourced ROS 2).
+
+Two processes, the node and this one, 640x480 rgb8 and mono16, and a backend that only copies or sleeps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import domain_coordinator
+import harness
+import numpy as np
+
+WIDTH, HEIGHT = 640, 480
+SETTLE_S = 3.0
+
+
+class Run:
+    """A node with the sleeping backend, or another program, and what came out of it."""
+
+    def __init__(
+        self, probe: harness.Probe, sleep_s: float = 0.0, program: str = "sleeping_node.py"
+    ) -> None:
+        model = Path(tempfile.gettempdir()) / "measure_node.onnx"
+        model.touch()
+        self.node = probe.start_active(
+            fusion__model=str(model),
+            program=program,
+            fusion__backend="sleeping",
+            env={"SLEEP_S": str(sleep_s), "ROS_PYTHON_CHECK_FIELDS": "0"},
+        )
+        best_effort = harness.profile(5, reliable=False)
+        self._rgb = probe.publisher(harness.Image, "/rgb/image_raw", best_effort)
+        self._thermal = probe.publisher(harness.Image, "/thermal/image_raw", best_effort)
+        self._outputs: dict[int, float] = {}
+        probe.node.create_subscription(
+            harness.Image, "/fused/image_raw", self._on_fused, harness.profile(5)
+        )
+        self._statuses: list[Any] = []
+        probe.node.create_subscription(
+            harness.DiagnosticStatus, "/fusion_node/status", self._statuses.append, harness.profile(100)
+        )
+        random = np.random.default_rng(0)
+        rgb = random.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+        counts = random.integers(29000, 31000, (HEIGHT, WIDTH), np.uint16)
+        self._messages = harness.image(rgb, "rgb8"), harness.image(counts, "mono16")
+        self.sent_s: dict[int, float] = {}
+
+    def _on_fused(self, message: Any) -> None:
+        self._outputs[harness.stamp_of(message)] = time.monotonic()
+
+    def play(self, rate_hz: float, count: int) -> None:
+        """Publish pairs at a rate; the moment of sending is that of the second image of a pair."""
+        rgb, thermal = self._messages
+        begin_s, begin_ns = time.monotonic(), time.time_ns()
+        for index in range(count):
+            due_s = begin_s + index / rate_hz
+            time.sleep(max(0.0, due_s - time.monotonic()))
+            stamp_ns = begin_ns + round(index * 1e9 / rate_hz)
+            self._rgb.publish(harness.set_stamp(rgb, stamp_ns))
+            self.sent_s[stamp_ns] = time.monotonic()
+            self._thermal.publish(harness.set_stamp(thermal, stamp_ns))
+
+    def ages_ms(self) -> list[tuple[float, float]]:
+        """(seconds since the first pair, output's age) of each output that arrived."""
+        sent = dict(self.sent_s)
+        first_s = min(sent.values())
+        found = [(stamp, at_s) for stamp, at_s in dict(self._outputs).items() if stamp in sent]
+        return [(sent[stamp] - first_s, (at_s - sent[stamp]) * 1e3) for stamp, at_s in found]
+
+    def overheads_ms(self) -> dict[str, list[float]]:
+        """Time beyond Pipeline.process of each output: in the node, and with the transport both ways."""
+        found: dict[str, list[float]] = {"in_node": [], "with_transport": []}
+        for status in list(self._statuses):
+            values = harness.status_values(status)
+            stamp = int(values.get("stamp", "0").replace(".", ""))
+            if stamp in self._outputs and stamp in self.sent_s:
+                age_ms = (self._outputs[stamp] - self.sent_s[stamp]) * 1e3
+                found["with_transport"].append(age_ms - float(values["pipeline_ms"]))
+                found["in_node"].append(float(values["node_ms"]) - float(values["pipeline_ms"]))
+        return found
+
+    def cpu_s(self) -> float:
+        fields = Path(f"/proc/{self.node.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def rss_mb(self) -> float:
+        status = Path(f"/proc/{self.node.process.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+def percentiles(values: list[float]) -> dict[str, float]:
+    found = {"median": np.median(values), "p95": np.percentile(values, 95), "max": max(values)}
+    return {name: round(float(value), 2) for name, value in found.items()}
+
+
+def overhead(probe: harness.Probe, seconds: float) -> dict[str, Any]:
+    """What the node adds to the pipeline at 30 Hz, and its share of one core."""
+    run = Run(probe)
+    run.play(30, round(30 * SETTLE_S))
+    run.sent_s.clear()
+    cpu_s, start_s = run.cpu_s(), time.monotonic()
+    run.play(30, round(30 * seconds))
+    cpu = (run.cpu_s() - cpu_s) / (time.monotonic() - start_s)
+    time.sleep(1)
+    overhead_ms = {where: percentiles(values) for where, values in run.overheads_ms().items()}
+    age_ms = percentiles([age for _, age in run.ages_ms()])
+    counts = {"sent": len(run.sent_s), "outputs": len(run.ages_ms())}
+    return {**counts, "overhead_ms": overhead_ms, "age_ms": age_ms, "cpu_of_one_core": round(cpu, 3)}
+
+
+def relay(probe: harness.Probe, seconds: float) -> dict[str, Any]:
+    """The same as `overhead` of a node that only passes the RGB image on: the cost of the transport."""
+    run = Run(probe, program="relay_node.py")
+    run.play(30, round(30 * seconds))
+    time.sleep(1)
+    return {"sent": len(run.sent_s), "age_ms": percentiles([age for _, age in run.ages_ms()])}
+
+
+def age(probe: harness.Probe, seconds: float) -> dict[str, Any]:
+    """How old outputs are with a backend of 60 ms at 30 Hz, and minute by minute."""
+    run = Run(probe, 0.06)
+    run.play(30, round(30 * seconds))
+    time.sleep(1)
+    ages = run.ages_ms()
+    minutes: dict[int, list[float]] = {}
+    for at_s, age_ms in ages:
+        minutes.setdefault(int(at_s // 60), []).append(age_ms)
+    by_minute = [percentiles(values) for _, values in sorted(minutes.items())]
+    all_ages = percentiles([age_ms for _, age_ms in ages])
+    return {"sent": len(run.sent_s), "outputs": len(ages), "age_ms": all_ages, "by_minute": by_minute}
+
+
+def memory(probe: harness.Probe, pairs: float) -> dict[str, Any]:
+    """Resident memory of the node after each tenth of the pairs."""
+    run = Run(probe)
+    sizes, share = [], round(pairs / 10)
+    for _ in range(10):
+        run.play(60, share)
+        sizes.append(round(run.rss_mb(), 1))
+    time.sleep(1)
+    return {"sent": len(run.sent_s), "outputs": len(run.ages_ms()), "rss_mb": sizes}
+
+
+MEASUREMENTS = {
+    "overhead": (overhead, 60.0),
+    "relay": (relay, 30.0),
+    "age": (age, 300.0),
+    "memory": (memory, 10000.0),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "names", nargs="*", default=list(MEASUREMENTS), help=f"of {', '.join(MEASUREMENTS)}"
+    )
+    parser.add_argument("--amount", type=float, help="seconds, or pairs for memory; less for a quick look")
+    options = parser.parse_args()
+    for name in options.names:
+        measure, usual = MEASUREMENTS[name]
+        with domain_coordinator.domain_id() as domain_id, tempfile.TemporaryDirectory() as folder:
+            probe = harness.Probe(domain_id, Path(folder))
+            try:
+                load = os.getloadavg()[0]
+                figures = measure(probe, options.amount or usual)
+                print(json.dumps({name: figures, "load_average_before": round(load, 2)}), flush=True)
+            finally:
+                probe.close()
+
+
+if __name__ == "__main__":
+    main()
