@@ -8,15 +8,21 @@ from __future__ import annotations
 import array
 from typing import Any
 
+from ivfusion_ros.errors import ImageError
 from ivfusion_ros.image_files import decode_compressed, encode_compressed
-from ivfusion_ros.images import decode_image, encode_image
+from ivfusion_ros.images import ENCODINGS, decode_image, encode_image
 from ivfusion_ros.types import CameraInfo, Detections, Frame, Image
 
 NS_PER_S = 1_000_000_000
 
 
 def image_frame(message: Any, info: CameraInfo | None = None) -> Frame:
-    """Decode a sensor_msgs/Image; the frame may alias the message's data. Raises ImageError."""
+    """Decode a sensor_msgs/Image; the frame may alias the message's data. Raises ImageError.
+
+    Encodings that the package does not know, such as rgb16, go through cv_bridge where it is installed.
+    """
+    if message.encoding not in ENCODINGS:
+        return _frame(_by_cv_bridge(message), message, info)
     image = decode_image(
         message.data,
         encoding=message.encoding,
@@ -98,6 +104,18 @@ def fill_label_info(message: Any, class_names: tuple[str, ...], types: Any) -> N
     message.class_map = [
         types.VisionClass(class_id=index, class_name=name) for index, name in enumerate(class_names)
     ]
+
+
+def _by_cv_bridge(message: Any) -> Any:
+    known = f"image encoding is {message.encoding!r}, supported are {', '.join(ENCODINGS)}"
+    try:
+        from cv_bridge import CvBridge, CvBridgeError
+    except ImportError as error:
+        raise ImageError(f"{known}, and more where cv_bridge is installed") from error
+    try:
+        return CvBridge().imgmsg_to_cv2(message, "rgb8")
+    except CvBridgeError as error:
+        raise ImageError(f"{known}; cv_bridge says: {error}") from error
 
 
 def _frame(image: Any, message: Any, info: CameraInfo | None) -> Frame:
