@@ -1,6 +1,7 @@
 """Everything here needs a sourced ROS 2; without one each test is skipped, and counted as such."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 # Read when message classes are first imported.
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
+
+# A job in the background of a script, as CI may run, ignores SIGINT and hands that on to its children.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 try:
     import rclpy  # noqa: F401
