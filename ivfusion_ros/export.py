@@ -83,6 +83,8 @@ def export_fusion(graph: FusionGraph, network_name: str, path: Path) -> None:
     )
     assert program is not None
     model = program.model_proto
+    _strip_traces(model)
+    _keep_all_weights(graph, model)
     for entry, value in ((NETWORK_KEY, network_name),):
         model.metadata_props.add(key=entry, value=value)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
@@ -91,6 +93,21 @@ def export_fusion(graph: FusionGraph, network_name: str, path: Path) -> None:
         onnx.checker.check_model(temporary, full_check=True)
         _check_parity(graph, temporary)
         temporary.replace(path)
+
+
+def _strip_traces(model: onnx.ModelProto) -> None:
+    """Remove the exporter's stack traces: they name folders of this machine."""
+    for item in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+        del item.metadata_props[:]
+    del model.graph.metadata_props[:]
+
+
+def _keep_all_weights(graph: FusionGraph, model: onnx.ModelProto) -> None:
+    """Add the weights that the exporter reshaped or merged: the torch backend finds each by its name."""
+    present = {item.name for item in model.graph.initializer}
+    for name, weight in graph.state_dict().items():
+        if name not in present:
+            model.graph.initializer.append(onnx.numpy_helper.from_array(weight.numpy(), name))
 
 
 def _check_parity(graph: FusionGraph, path: Path) -> None:

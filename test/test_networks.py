@@ -45,7 +45,7 @@ def test_refinefuse_costs_what_the_paper_states_within_15_percent() -> None:
 def test_every_network_keeps_size_range_and_gradients(name: str) -> None:
     network = make_network(name)
     side = 2 * network.stride
-    thermal, visible = torch.rand(2, 1, side, 2 * side), torch.rand(2, 1, side, 2 * side)
+    thermal, visible = (torch.rand(2, 1, side, 2 * side, requires_grad=True) for _ in range(2))
     fused = network(thermal, visible)
     assert fused.shape == thermal.shape
     assert fused.min() >= 0 and fused.max() <= 1

@@ -10,15 +10,19 @@ import pytest
 torch = pytest.importorskip("torch", reason="training dependencies are not installed")
 
 from ivfusion_ros.errors import ConfigError, DataError, ModelError
+from ivfusion_ros.metrics import visual_information_fidelity as metric_vif
 from ivfusion_ros.training.config import TrainConfig
 from ivfusion_ros.training.data import Crops, find_pairs, hold_out, read_luminance, split_runs
-from ivfusion_ros.training.losses import (
-    LOSSES,
-    Batch,
-    RefineFuseLoss,
+from ivfusion_ros.training.losses import make_loss
+from ivfusion_ros.training.losses.base import Batch, Outputs
+from ivfusion_ros.training.losses.image_terms import (
+    expand,
+    laplacian_pyramid,
     sobel,
     structural_similarity,
+    visual_information_fidelity,
 )
+from ivfusion_ros.training.losses.multiscale import MultiScaleLoss
 from ivfusion_ros.training.train import Trainer
 
 
@@ -47,7 +51,7 @@ def config(**changes) -> TrainConfig:
 
 def make_batch(seed: int = 0, thermal_value: float | None = None) -> Batch:
     generator = torch.Generator().manual_seed(seed)
-    thermal, visible = torch.rand(2, 2, 1, 32, 32, generator=generator)
+    thermal, visible = torch.rand(2, 2, 1, 64, 64, generator=generator)
     if thermal_value is not None:
         thermal = torch.full_like(thermal, thermal_value)
     labels = torch.full(thermal.shape, 255, dtype=torch.uint8)
@@ -121,35 +125,70 @@ def test_structural_similarity_agrees_with_skimage() -> None:
     np.testing.assert_allclose(own[4:-4, 4:-4], other[4:-4, 4:-4], atol=1e-4)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", ["multiscale", "refinefuse_paper"])
 def test_losses_prefer_their_target_to_others(name: str) -> None:
-    batch = make_batch()
+    loss, batch = make_loss(config(loss=name)), make_batch()
     good = torch.maximum(batch.thermal, batch.visible)
     bad = torch.zeros_like(good)
-    totals = [sum(term.item() for term in LOSSES[name](batch, fused).values()) for fused in (good, bad)]
+    totals = [
+        sum(term.item() for term in loss.terms(batch, Outputs(fused)).values()) for fused in (good, bad)
+    ]
     assert totals[0] < totals[1]
 
 
-def test_texture_loss_is_zero_for_equal_images() -> None:
+def test_fidelity_agrees_with_the_metric() -> None:
+    batch = make_batch()
+    own = visual_information_fidelity(batch.thermal, (batch.thermal + batch.visible) / 2)
+    for index in range(2):
+        thermal, visible = (255 * image[index, 0].numpy() for image in (batch.thermal, batch.visible))
+        # The metric adds up both sources; against the fused image itself the second is 1.
+        fused = (thermal + visible) / 2
+        assert own[index].item() == pytest.approx(metric_vif(thermal, fused, fused) - 1, rel=0.01)
+
+
+def test_pyramid_adds_up_to_its_image() -> None:
+    image = make_batch().thermal
+    *details, total = laplacian_pyramid(image, 4)
+    assert [detail.shape[-1] for detail in details] == [64, 32, 16, 8]
+    for detail in reversed(details):
+        total = expand(total) + detail
+    torch.testing.assert_close(total, image)
+
+
+def test_image_of_equal_sources_is_its_own_target() -> None:
     batch = make_batch()
     same = Batch(batch.visible, batch.visible, batch.labels, batch.visible_mean, batch.visible_mean)
-    terms = RefineFuseLoss()(same, batch.visible)
-    assert terms["texture"].item() == pytest.approx(0, abs=1e-6)
-    assert terms["structure"].item() == pytest.approx(0, abs=1e-6)
+    loss = MultiScaleLoss(thermal_gain=0.0, shared_detail=0.0, detail_gain=1.0)
+    torch.testing.assert_close(loss.target(same), batch.visible)
+    terms = loss(same, batch.visible)
+    assert all(term.item() == pytest.approx(0, abs=1e-3) for term in terms.values())
+
+
+def test_details_come_from_the_source_that_has_them() -> None:
+    flat, busy = torch.full((1, 1, 64, 64), 0.5), 0.5 + 0.2 * torch.rand(1, 1, 64, 64)
+    labels = torch.full(flat.shape, 255, dtype=torch.uint8)
+    for thermal, visible in ((flat, busy), (busy, flat)):
+        means = thermal.mean((1, 2, 3), keepdim=True), visible.mean((1, 2, 3), keepdim=True)
+        target = MultiScaleLoss(detail_gain=1.0).target(Batch(thermal, visible, labels, *means))
+        own = laplacian_pyramid(target, 2)[0]
+        torch.testing.assert_close(own, laplacian_pyramid(busy, 2)[0], atol=0.02, rtol=0)
 
 
 def test_target_keeps_black_black_and_lifts_people() -> None:
-    night = torch.full((1, 1, 32, 32), 0.02)
-    thermal = torch.full((1, 1, 32, 32), 0.2)
-    thermal[..., 10:20, 10:20] = 0.9
+    night = torch.full((1, 1, 64, 64), 0.02)
+    thermal = torch.full((1, 1, 64, 64), 0.2)
+    thermal[..., 20:40, 20:40] = 0.9
     labels = torch.full(thermal.shape, 255, dtype=torch.uint8)
     means = thermal.mean((1, 2, 3), keepdim=True), night.mean((1, 2, 3), keepdim=True)
-    target = RefineFuseLoss().target(Batch(thermal, night, labels, *means))
-    assert target[..., 15, 15].item() == pytest.approx(0.9, abs=1e-3)
+    target = MultiScaleLoss().target(Batch(thermal, night, labels, *means))
+    assert target[..., 30, 30].item() >= 0.9 - 1e-3
     assert target[..., 0, 0].item() < 0.02
     glare = night.clone()
-    glare[..., :5, :5] = 1.0
-    assert RefineFuseLoss().target(Batch(thermal, glare, labels, *means))[..., 2, 2].item() < 0.6
+    glare[..., :10, :10] = 1.0
+    dimmed = MultiScaleLoss().target(Batch(thermal, glare, labels, *means))
+    labels[..., :10, :10] = 1
+    on_a_car = MultiScaleLoss().target(Batch(thermal, glare, labels, *means))
+    assert on_a_car[..., 4, 4].item() < dimmed[..., 4, 4].item() < 0.8
 
 
 def test_a_stopped_run_resumes_exactly(folder, tmp_path) -> None:

@@ -10,6 +10,7 @@ from ivfusion_ros.config import iter_parameters, load_config
 from ivfusion_ros.errors import BackendError, ConfigError
 from ivfusion_ros.models import share_folder
 from ivfusion_ros.training.config import TrainConfig
+from ivfusion_ros.training.data import PAIR_FOLDERS
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", nargs="+", type=Path, required=True, metavar="DIR",
         help="folders with thermal/ and rgb/ and, where there are any, labels/",
+    )  # fmt: skip
+    parser.add_argument(
+        "--folders", nargs=2, default=PAIR_FOLDERS, metavar="NAME",
+        help="what thermal/ and rgb/ are called in there, for example MRI PET",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder; default runs/CONFIG")
     parser.add_argument("--resume", action="store_true", help="go on from the run folder's last checkpoint")
@@ -41,7 +46,8 @@ def run(options: argparse.Namespace) -> None:
     overrides = {name: value for name, value in given.items() if value is not None}
     path = _config_path(options.config)
     config = load_config(TrainConfig, path, overrides)
-    trainer = Trainer(config, options.data, options.out or Path("runs") / path.stem, options.init)
+    run_folder = options.out or Path("runs") / path.stem
+    trainer = Trainer(config, options.data, run_folder, options.init, tuple(options.folders))
     if options.resume:
         trainer.resume()
     trainer.fit()

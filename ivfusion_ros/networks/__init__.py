@@ -6,12 +6,18 @@ A network is a torch module with an integer `stride` and
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from torch import Tensor, nn
 
 from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.networks.mda import MDA
+from ivfusion_ros.networks.mst import MST
 from ivfusion_ros.networks.refinefuse import RefineFuse
+from ivfusion_ros.networks.refinefuse_ablation import REFINEFUSE_ABLATION
+from ivfusion_ros.networks.transfusion import TransFusion
 
 
 class FusionNetwork(Protocol):
@@ -23,8 +29,13 @@ class FusionNetwork(Protocol):
         """(B, 1, H, W) in [0, 1] each -> (B, 1, H, W) in [0, 1]."""
 
 
-NETWORKS: dict[str, type[nn.Module]] = {
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "refinefuse": RefineFuse,
+    "mda": MDA,
+    "mst": MST,
+    "transfusion": TransFusion,
+    "transfusion_slim": partial(TransFusion, width=3 / 16),
+    **REFINEFUSE_ABLATION,
 }
 
 

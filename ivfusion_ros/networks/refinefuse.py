@@ -13,13 +13,20 @@ missing from the text, so these are our choices:
 - FIM multiplies both channel weights (equation 5 is missing): out = F * w_deep * w_shallow + up(deep).
 - The last Tanh is mapped from [-1, 1] to [0, 1].
 - Height and width must be multiples of 32; the exported graph pads to that.
+
+The rows of the paper's ablations are other `blocks` and another `join`, see refinefuse_ablation.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+Block = Callable[[int], nn.Module]
+"""Channels -> a module that fuses two (B, C, H, W) features to one."""
 
 
 def _conv(
@@ -33,13 +40,13 @@ def _upsample(x: Tensor, factor: int) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """One modality (B, 1, H, W) -> features at 1, 1/2, 1/4 and 1/8 of the resolution."""
+    """One modality (B, 1, H, W) -> features at 1, 1/2, 1/4, ... of the resolution."""
 
-    def __init__(self, channels: tuple[int, int, int, int]) -> None:
+    def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
         widths = (1, *channels)
         self.levels = nn.ModuleList(
-            _conv(widths[i], widths[i + 1], stride=1 if i == 0 else 2) for i in range(4)
+            _conv(widths[i], widths[i + 1], stride=1 if i == 0 else 2) for i in range(len(channels))
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -81,7 +88,7 @@ class PSIM(nn.Module):
     thermal, visible: (B, C, H, W) each, H and W multiples of `pool` -> (B, C, H, W).
     """
 
-    def __init__(self, channels: int, key_channels: int, pool: int) -> None:
+    def __init__(self, channels: int, key_channels: int = 32, pool: int = 4) -> None:
         super().__init__()
         self.pool = pool
         self.scale = key_channels**-0.5
@@ -113,8 +120,11 @@ class PSIM(nn.Module):
 class FIM(nn.Module):
     """Feature interaction of a deep (B, C, H/2, W/2) with a shallow (B, C, H, W) feature.
 
-    The deep feature comes upsampled, so both are (B, C, H, W).
+    The deep feature comes upsampled, so both are (B, C, H, W). There are no weights, whatever `channels`.
     """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
 
     def forward(self, deep: Tensor, shallow: Tensor) -> Tensor:
         deep_weight = torch.sigmoid(deep.mean((2, 3), keepdim=True))
@@ -138,41 +148,54 @@ class Decoder(nn.Module):
 class RefineFuse(nn.Module):
     """Fuse thermal and visible luminance, (B, 1, H, W) in [0, 1] each -> (B, 1, H, W) in [0, 1].
 
-    H and W must be multiples of `stride`.
+    H and W must be multiples of `stride`. blocks: what fuses the modalities at each level, from full
+    resolution down, with `channels` features; join: what brings a deeper level into the next one.
     """
 
-    stride = 32
-
     def __init__(
-        self, channels: tuple[int, int, int, int] = (64, 64, 128, 128), key_channels: int = 32
+        self,
+        channels: Sequence[int] = (64, 64, 128, 128),
+        blocks: Sequence[Block] = (SFIM, SFIM, PSIM, PSIM),
+        join: Block = FIM,
     ) -> None:
         super().__init__()
-        c1, c2, c3, c4 = channels
+        levels = range(1, len(blocks) + 1)
         self.thermal_encoder = Encoder(channels)
         self.visible_encoder = Encoder(channels)
-        self.sfim1 = SFIM(c1)
-        self.sfim2 = SFIM(c2)
-        self.psim3 = PSIM(c3, key_channels, pool=4)
-        self.psim4 = PSIM(c4, key_channels, pool=4)
-        self.fim = FIM()
-        self.decoder4 = Decoder(c4, c3)
-        self.decoder3 = Decoder(c3, c2)
-        self.decoder2 = Decoder(c2, c1)
-        self.decoder1 = nn.Sequential(
-            _conv(c1, c1),
-            nn.ReLU(),
-            _conv(c1, c1),
-            nn.ReLU(),
-            _conv(c1, c1 // 2),
-            nn.ReLU(),
-            _conv(c1 // 2, 1),
-        )
+        # Weights are named by kind and level, sfim1 to psim4, as in the files that ship.
+        self._blocks = [
+            self._add(level, block(width))
+            for level, block, width in zip(levels, blocks, channels, strict=True)
+        ]
+        self._joins = [self._add(level, join(channels[level - 1])) for level in levels[:-1]]
+        self._decoders = [
+            self._add(level, Decoder(channels[level - 1], channels[level - 2]))
+            for level in reversed(levels[1:])
+        ]
+        self.decoder1 = _last_decoder(channels[0])
+        self.stride = max(2**level * getattr(block, "pool", 1) for level, block in enumerate(self._blocks))
+
+    def _add(self, level: int, module: nn.Module) -> nn.Module:
+        name = f"{type(module).__name__.lower()}{level}"
+        self.add_module(name, module)
+        return module
 
     def forward(self, thermal: Tensor, visible: Tensor) -> Tensor:
-        t1, t2, t3, t4 = self.thermal_encoder(thermal)
-        v1, v2, v3, v4 = self.visible_encoder(visible)
-        deep = self.decoder4(self.psim4(t4, v4))
-        deep = self.decoder3(self.fim(deep, self.psim3(t3, v3)))
-        deep = self.decoder2(self.fim(deep, self.sfim2(t2, v2)))
-        fused = self.decoder1(self.fim(deep, self.sfim1(t1, v1)))
-        return torch.tanh(fused) / 2 + 0.5
+        pairs = list(zip(self.thermal_encoder(thermal), self.visible_encoder(visible), strict=True))
+        fused = [block(*pair) for block, pair in zip(self._blocks, pairs, strict=True)]
+        deep = fused.pop()
+        for decoder, join in zip(self._decoders, reversed(self._joins), strict=True):
+            deep = join(decoder(deep), fused.pop())
+        return torch.tanh(self.decoder1(deep)) / 2 + 0.5
+
+
+def _last_decoder(channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        _conv(channels, channels),
+        nn.ReLU(),
+        _conv(channels, channels),
+        nn.ReLU(),
+        _conv(channels, channels // 2),
+        nn.ReLU(),
+        _conv(channels // 2, 1),
+    )

@@ -12,7 +12,7 @@ class TrainConfig:
     """Settings of one training run."""
 
     network: str = parameter("refinefuse", "name of the network")
-    loss: str = parameter("refinefuse", "name of the loss")
+    loss: str = parameter("multiscale", "name of the loss")
     iterations: int = parameter(40000, "optimiser steps", minimum=1)
     batch: int = parameter(8, "crops per step", minimum=1)
     crop: int = parameter(256, "side of a crop, pixels; a multiple of the network's stride", minimum=32)
@@ -25,4 +25,10 @@ class TrainConfig:
     )
     validate_every: int = parameter(500, "steps between validations and checkpoints", minimum=1)
     seed: int = parameter(0, "of weights, crops and held-out runs", minimum=0)
+    vgg: str = parameter(
+        "imagenet",
+        "features of losses and start of encoders that build on VGG: imagenet (weights by torchvision, "
+        "downloaded once) or none (what the loss or network does without)",
+        choices=("imagenet", "none"),
+    )
     device: str = parameter("auto", "auto, cpu or cuda", choices=("auto", "cpu", "cuda"))

@@ -1,8 +1,8 @@
 """Pairs of images on disk, split by recording runs, as random crops for training.
 
-A data folder has `thermal/` and `rgb/` (or `visible/`) with equal stems, and optionally `labels/` with
-class ids per pixel. Images are decoded once and kept in memory as uint8 luminance: about 0.6 MB for a
-640x480 pair, 0.9 MB with labels.
+A data folder has `thermal/` and `rgb/` (or `visible/`, or two names of the user's, such as MRI and PET)
+with equal stems, and optionally `labels/` with class ids per pixel. Images are decoded once and kept in
+memory as uint8 luminance: about 0.6 MB for a 640x480 pair, 0.9 MB with labels.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import numpy.typing as npt
 from ivfusion_ros.errors import DataError
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+PAIR_FOLDERS = ("thermal", "rgb")
+"""What the folders of a pair's images are called unless the user says otherwise."""
 RUN_GAP = 5
 """Consecutive frame numbers further apart than this belong to different recordings."""
 LONGEST_RUN = 40
@@ -45,16 +47,21 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES}
 
 
-def find_pairs(folder: Path) -> list[PairPaths]:
-    """All pairs of a data folder, sorted by stem. Raises DataError when there are none."""
-    thermal = _by_stem(folder / "thermal")
-    rgb = _by_stem(folder / "rgb") or _by_stem(folder / "visible")
+def find_pairs(folder: Path, names: tuple[str, str] = PAIR_FOLDERS) -> list[PairPaths]:
+    """All pairs of a data folder, sorted by stem. Raises DataError when there are none.
+
+    names: of the folders in it that hold the thermal and the rgb images.
+    """
+    thermal, rgb = (_by_stem(folder / name) for name in names)
+    if names == PAIR_FOLDERS:
+        rgb = rgb or _by_stem(folder / "visible")
     labels = _by_stem(folder / "labels")
     stems = sorted(thermal.keys() & rgb.keys())
     if not stems:
         raise DataError(
-            f"{folder} has {len(thermal)} images in thermal/ and {len(rgb)} in rgb/, "
-            "none with equal names; expected pairs such as thermal/0001.png and rgb/0001.png"
+            f"{folder} has {len(thermal)} images in {names[0]}/ and {len(rgb)} in {names[1]}/, none with "
+            f"equal names; expected pairs such as {names[0]}/0001.png and {names[1]}/0001.png, or other "
+            "folder names in --folders"
         )
     return [PairPaths(thermal[stem], rgb[stem], labels.get(stem)) for stem in stems]
 
@@ -118,8 +125,8 @@ def read_luminance(pair: PairPaths) -> npt.NDArray[np.uint8]:
         labels = _read(pair.labels, cv2.IMREAD_GRAYSCALE)
     if not thermal.shape == visible.shape == labels.shape:
         raise DataError(
-            f"pair {pair.stem}: thermal is {thermal.shape}, rgb {visible.shape}, labels {labels.shape}; "
-            "expected one size: register the images first"
+            f"pair {pair.stem}: {pair.thermal.parent.name} is {thermal.shape}, {pair.rgb.parent.name} "
+            f"{visible.shape}, labels {labels.shape}; expected one size: register the images first"
         )
     return np.stack((thermal, visible, labels))
 

@@ -10,7 +10,6 @@ import csv
 import dataclasses
 import logging
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,17 @@ from tqdm import tqdm
 from ivfusion_ros.errors import ConfigError, DataError, ModelError
 from ivfusion_ros.networks import make_network
 from ivfusion_ros.training.config import TrainConfig
-from ivfusion_ros.training.data import Crops, PairPaths, Patches, centre_crops, find_pairs, hold_out
-from ivfusion_ros.training.losses import LOSSES, Batch
+from ivfusion_ros.training.data import (
+    PAIR_FOLDERS,
+    Crops,
+    PairPaths,
+    Patches,
+    centre_crops,
+    find_pairs,
+    hold_out,
+)
+from ivfusion_ros.training.losses import make_loss
+from ivfusion_ros.training.losses.base import Batch, Outputs
 
 log = logging.getLogger(__name__)
 
@@ -35,16 +43,22 @@ class Trainer:
     """One run: network, optimiser, schedule, data and their state on disk."""
 
     def __init__(
-        self, config: TrainConfig, folders: Sequence[Path], run: Path, start: Path | None = None
+        self,
+        config: TrainConfig,
+        folders: Sequence[Path],
+        run: Path,
+        start: Path | None = None,
+        names: tuple[str, str] = PAIR_FOLDERS,
     ) -> None:
         """Set up a run in the folder `run`, with the weights of the checkpoint `start` if there is one.
+
+        names: of the folders with the thermal and the rgb images within each of `folders`.
 
         Raises DataError for unusable folders, ConfigError for unknown names or a wrong crop, ModelError
         for a checkpoint that does not fit.
         """
-        if config.loss not in LOSSES:
-            raise ConfigError(f"unknown loss {config.loss!r}, expected one of {', '.join(LOSSES)}")
         self.config = config
+        self.loss = make_loss(config)
         self.run = run
         self.device = _device(config.device)
         torch.manual_seed(config.seed)
@@ -57,11 +71,16 @@ class Trainer:
             raise ConfigError(
                 f"crop is {config.crop}, must be a multiple of {config.network}'s stride, {stride}"
             )
-        self.loss = LOSSES[config.loss]
-        self.training, self.validation = _split(folders, config)
+        self.training, self.validation = _split(folders, names, config)
         self.crops = Crops(self.training, config.crop, config.seed)
+        self.network.requires_grad_(False)
+        self.trained = list(self.loss.trained(self.network))
+        if not self.trained:
+            raise ConfigError(f"{config.network} has no weights to train; run `ivfusion export` at once")
+        for weight in self.trained:
+            weight.requires_grad_(True)
         self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay
+            self.trained, config.learning_rate, weight_decay=config.weight_decay
         )
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer, config.learning_rate, total_steps=config.iterations, pct_start=0.1
@@ -89,12 +108,10 @@ class Trainer:
     def _train_step(self) -> dict[str, float]:
         self.network.train()
         batch = self._tensors(self.crops.batch(self.config.batch))
-        with self._autocast():
-            fused = self.network(batch.thermal, batch.visible)
-        terms = self.loss(batch, fused.float())
+        terms = self.loss.terms(batch, self._run(batch))
         self.optimizer.zero_grad(set_to_none=True)
         torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_limit)
+        nn.utils.clip_grad_norm_(self.trained, self.config.gradient_limit)
         self.optimizer.step()
         self.schedule.step()
         self.step += 1
@@ -107,9 +124,9 @@ class Trainer:
         strips: list[npt.NDArray[np.uint8]] = []
         for patches in centre_crops(self.validation, self.config.crop, self.config.batch):
             batch = self._tensors(patches)
-            with self._autocast():
-                fused = self.network(batch.thermal, batch.visible).float()
-            for name, term in self.loss(batch, fused).items():
+            outputs = self._run(batch)
+            fused = outputs.fused
+            for name, term in self.loss.terms(batch, outputs).items():
                 sums[name] = sums.get(name, 0.0) + term.item() * len(fused)
             strips += [_strip(images) for images in zip(batch.thermal, batch.visible, fused, strict=True)]
         if strips:
@@ -169,8 +186,9 @@ class Trainer:
         grey = images[:, :2].float() / 255
         return Batch(grey[:, :1], grey[:, 1:], images[:, 2:], means[:, :1], means[:, 1:])
 
-    def _autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self.device, torch.bfloat16, enabled=self.config.precision == "bf16")
+    def _run(self, batch: Batch) -> Outputs:
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            return self.loss.run(self.network, batch)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -204,11 +222,13 @@ def _device(name: str) -> str:
     return name
 
 
-def _split(folders: Sequence[Path], config: TrainConfig) -> tuple[list[PairPaths], list[PairPaths]]:
+def _split(
+    folders: Sequence[Path], names: tuple[str, str], config: TrainConfig
+) -> tuple[list[PairPaths], list[PairPaths]]:
     training: list[PairPaths] = []
     validation: list[PairPaths] = []
     for folder in folders:
-        kept, held = hold_out(find_pairs(folder), config.validation_fraction, config.seed)
+        kept, held = hold_out(find_pairs(folder, names), config.validation_fraction, config.seed)
         training += kept
         validation += held
     if not training:
