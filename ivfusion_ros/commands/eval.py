@@ -1,0 +1,160 @@
+"""`ivfusion eval`: networks and folders of fused images judged side by side on registered pairs."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ivfusion_ros.backends import BACKENDS
+from ivfusion_ros.commands.options import write_json, write_text
+from ivfusion_ros.cost import Cost, measure_cost
+from ivfusion_ros.errors import ConfigError, DataError, ImageError
+from ivfusion_ros.evaluation.journal import Journal
+from ivfusion_ros.evaluation.judge import Result, judge
+from ivfusion_ros.evaluation.methods import Method, NetworkMethod, make_methods
+from ivfusion_ros.evaluation.pairs import Pair, read_pairs
+from ivfusion_ros.evaluation.plots import write_plot
+from ivfusion_ros.evaluation.report import figures, page
+from ivfusion_ros.evaluation.sheet import write_sheet
+from ivfusion_ros.evaluation.tables import image_rows, mean_rows, to_csv, to_markdown
+from ivfusion_ros.image_files import read_image
+from ivfusion_ros.metrics import METRICS
+from ivfusion_ros.training.data import PAIR_FOLDERS
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "--data", nargs="+", type=Path, required=True, metavar="DIR", help="folders with thermal/ and rgb/"
+    )
+    parser.add_argument(
+        "--folders", nargs=2, default=PAIR_FOLDERS, metavar="NAME",
+        help="what thermal/ and rgb/ are called in there, for example MRI PET",
+    )  # fmt: skip
+    parser.add_argument(
+        "--model", nargs="+", default=[], metavar="[NAME=]MODEL",
+        help="networks: names in models.yaml or ONNX files",
+    )  # fmt: skip
+    parser.add_argument(
+        "--fused", nargs="+", default=[], metavar="NAME=DIR",
+        help="folders of images fused by other programs, named as the pairs; several data folders: with a "
+        "subfolder for each",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument(
+        "--metrics", nargs="+", choices=tuple(METRICS), default=tuple(METRICS), help="default: all"
+    )
+    parser.add_argument(
+        "--sequence", action="store_true", help="each data folder is a video: score flicker"
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="most pairs of each data folder")
+    parser.add_argument(
+        "--cost", action="store_true", help="measure the networks' time, memory and operations"
+    )
+    parser.add_argument(
+        "--backend", choices=("auto", *BACKENDS), default="auto", help="what runs the networks"
+    )
+    parser.add_argument(
+        "--precision", choices=("auto", "f32"), default="auto", help="f32: reference arithmetic"
+    )
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads of the networks; 0: all cores")
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="processes that compute metrics; default: all cores"
+    )
+    parser.add_argument("--rows", type=int, default=6, help="pairs on the contact sheet (default 6)")
+    parser.add_argument(
+        "--sheet-by", choices=tuple(METRICS), metavar="METRIC", help="what ranks them (default VIF)"
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Score, then write tables and pictures. Raises IvfusionError."""
+    _check(options)
+    pairs = read_pairs(options.data, tuple(options.folders), limit=options.limit, sequence=options.sequence)
+    methods = make_methods(
+        options.model,
+        options.fused,
+        backend=options.backend,
+        precision=options.precision,
+        threads=options.threads,
+    )
+    options.out.mkdir(parents=True, exist_ok=True)
+    costs = _costs(methods, _usual_size(pairs), options) if options.cost else {}
+    with Journal(options.out / "scores.jsonl") as journal:
+        results = judge(pairs, methods, options.metrics, journal, options.jobs or os.cpu_count() or 1)
+    scored = sum(bool(result.scores) for result in results)
+    if not scored:
+        raise DataError(f"none of {len(results)} images could be scored; the first: {results[0].reason}")
+    pictures = _write_pictures(options, pairs, methods, results)
+    _write_tables(options.out, methods, results, costs, pictures)
+    print(page(results, costs, ()))
+    log.info("scored %d images, skipped %d: %s", scored, len(results) - scored, options.out)
+
+
+def _check(options: argparse.Namespace) -> None:
+    if not options.model and not options.fused:
+        raise ConfigError("nothing to judge; give networks with --model or fused images with --fused")
+    for name, least in (("limit", 1), ("jobs", 1), ("rows", 1), ("threads", 0)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise ConfigError(f"--{name} is {value}, expected at least {least}")
+    if options.sheet_by and options.sheet_by not in options.metrics:
+        raise ConfigError(
+            f"--sheet-by {options.sheet_by} is not among --metrics {' '.join(options.metrics)}"
+        )
+
+
+def _costs(
+    methods: Sequence[Method], size: tuple[int, int], options: argparse.Namespace
+) -> dict[str, Cost]:
+    return {
+        method.label: measure_cost(method.path, size, options.backend, options.precision, options.threads)
+        for method in methods
+        if isinstance(method, NetworkMethod)
+    }
+
+
+def _usual_size(pairs: Sequence[Pair]) -> tuple[int, int]:
+    """(width, height) of the first pair that can be read."""
+    for pair in pairs:
+        try:
+            height, width = read_image(pair.rgb).shape[:2]
+        except ImageError:
+            continue
+        return width, height
+    raise DataError(f"no image of {len(pairs)} pairs can be read, the first is {pairs[0].rgb}")
+
+
+def _write_pictures(
+    options: argparse.Namespace, pairs: Sequence[Pair], methods: Sequence[Method], results: Sequence[Result]
+) -> list[str]:
+    """Plot and contact sheet; returns the names of those that were written."""
+    metrics = options.metrics
+    metric = options.sheet_by or ("VIF" if "VIF" in metrics else metrics[0])
+    write_sheet(options.out / "sheet.png", pairs, methods, results, metric, options.rows)
+    try:
+        write_plot(options.out / "plot.png", results)
+    except ImportError as error:
+        log.warning("no plot, it needs matplotlib (%s); run: pip install 'ivfusion_ros[eval]'", error)
+        return ["sheet.png"]
+    return ["plot.png", "sheet.png"]
+
+
+def _write_tables(
+    folder: Path,
+    methods: Sequence[Method],
+    results: Sequence[Result],
+    costs: dict[str, Cost],
+    pictures: Sequence[str],
+) -> None:
+    rows = image_rows(results)
+    write_text(folder / "images.csv", to_csv(rows))
+    write_text(folder / "images.md", to_markdown(rows))
+    write_text(folder / "means.csv", to_csv(mean_rows(results, costs)))
+    write_text(folder / "results.md", page(results, costs, pictures))
+    write_json(folder / "results.json", figures(results, methods, costs))
