@@ -1,3 +1,4 @@
+import dataclasses
 import time
 from pathlib import Path
 
@@ -10,7 +11,10 @@ from hypothesis import strategies as st
 
 from ivfusion_ros.errors import ConfigError, ImageError
 from ivfusion_ros.registration.calibration import Calibration, Remap, read_calibration, write_calibration
+from ivfusion_ros.registration.camera import CameraModel
+from ivfusion_ros.registration.rig import Extrinsics, RigParts
 from ivfusion_ros.registration.warp import Warp
+from ivfusion_ros.types import CameraInfo
 
 IDENTITY = Path(__file__).parents[1] / "config" / "calibration" / "identity.yaml"
 TILTED = np.array([[1.1, 0.08, -20.0], [-0.05, 0.95, 14.0], [2e-4, -1e-4, 1.0]])
@@ -187,7 +191,7 @@ def test_pixels_that_a_remap_marks_as_none_are_black_at_any_size(scale):
 
 
 @pytest.mark.parametrize(
-    "image", [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint16), np.zeros((0, 4), np.uint8)]
+    "image", [np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4), np.uint16), np.zeros((0, 4), np.uint8)]
 )
 def test_other_kinds_of_image_are_errors(image):
     with pytest.raises(ImageError, match=r"expected uint8 \(H, W\)"):
@@ -238,6 +242,10 @@ def test_numbers_that_yaml_takes_for_text(tmp_path):
     assert read_calibration(path).rgb_from_thermal.tolist() == [[1, 0, 2], [0, 1, 0.1], [0.0001, 0, 1]]
 
 
+LENS = {"matrix": [[90, 0, 48.5], [0, 90, 36], [0, 0, 1]], "distortion": [-0.1, 0.02, 0, 0, 0]}
+POSE = {"quaternion_xyzw": [0, 0, 0.1, 1], "translation_m": [0.1, 0, 0]}
+
+
 def good():
     return {"thermal_size": [80, 64], "rgb_size": [96, 72], "homography": TILTED.tolist()}
 
@@ -251,6 +259,38 @@ def good():
         ({"homography": [[1, 0, 0], [0, 1, 0]]}, r"shape \(2, 3\), expected \(3, 3\)"),
         ({"homography": [[1, 0, 0], [0, 1, 0], [0, 1]]}, "expected three rows"),
         ({"homography": "none"}, "expected three rows"),
+        ({"affine": [[1, 0, 0], [0, 1, 0]]}, "a homography and an affine, expected one"),
+        ({"homography": None, "affine": TILTED.tolist()}, r"affine has shape \(3, 3\), expected \(2, 3\)"),
+        ({"homography": None, "affine": [[1, 0, "x"], [0, 1, 0]]}, "expected two rows of three numbers"),
+        ({"homography": None, "affine": [[1, 0, 0], [2, 0, 0]]}, "singular"),
+        ({"rig": {}}, "exactly one of them, found 2"),
+        ({"homography": None, "rig": 3}, "rig is 3, expected a mapping with thermal, rgb"),
+        ({"homography": None, "rig": {"depth": 3}}, "rig: unknown key depth; known: thermal"),
+        (
+            {"homography": None, "rig": {"plane_distance_m": "far"}},
+            "plane_distance_m is 'far', expected a num",
+        ),
+        ({"homography": None, "rig": {"plane_distance_m": -3}}, "expected metres above 0"),
+        ({"homography": None, "rig": {"rgb": {"distortion": []}}}, r"rig\.rgb has no matrix; leave out"),
+        ({"homography": None, "rig": {"rgb": {"matrix": [[1, 2, 3]]}}}, r"rgb\.matrix has shape \(1, 3\)"),
+        ({"homography": None, "rig": {"rgb": {**LENS, "distortion": [1, 2]}}}, r"rig\.rgb: distortion is"),
+        (
+            {"homography": None, "rig": {"rgb": {**LENS, "distortion_model": "?"}}},
+            r"rig\.rgb: distortion_mod",
+        ),
+        (
+            {"homography": None, "rig": {"rgb_from_thermal": {"rotation": 1}}},
+            "has rotation; expected transl",
+        ),
+        (
+            {"homography": None, "rig": {"rgb_from_thermal": {"translation_m": [1, 2, 3]}}},
+            "and rotation or qu",
+        ),
+        (
+            {"homography": None, "rig": {"rgb_from_thermal": {**POSE, "translation_m": [1]}}},
+            "expected 3 num",
+        ),
+        ({"quality": 0.3}, "quality is 0.3, expected a mapping"),
         ({"homography": [[1, 0, 0], [2, 0, 0], [0, 0, 1]]}, "singular"),
         ({"homography": np.zeros((3, 3)).tolist()}, "singular"),
         ({"homography": [[1, 0, 0], [0, 1, 0], [0, 0, float("nan")]]}, "not finite"),
@@ -308,3 +348,201 @@ def test_a_file_that_is_not_there(tmp_path):
         read_calibration(tmp_path / "none.yaml")
     with pytest.raises(ConfigError, match=r"cannot write .*a\.yaml"):
         write_calibration(tmp_path / "no_folder" / "a.yaml", Calibration((80, 64), (96, 72), TILTED))
+
+
+def rig_parts():
+    """Two lenses of different kinds, 10 cm apart."""
+    matrix = np.array(LENS["matrix"], float)
+    return RigParts(
+        CameraModel((80, 64), matrix * [[0.9], [0.9], [1]], "equidistant", np.array([0.01, -0.02, 0, 0])),
+        CameraModel((96, 72), matrix, "plumb_bob", np.array(LENS["distortion"], float)),
+        Extrinsics.from_quaternion([0.01, -0.02, 0.03, 1], [0.1, -0.02, 0.01]),
+        6.0,
+    )
+
+
+def test_rig_survives_its_file(tmp_path):
+    rig = rig_parts()
+    quality = {"method": "checkerboard", "rms_px": np.float64(0.21), "date": "2025-01-31", "views": 12}
+    write_calibration(tmp_path / "a.yaml", Calibration((80, 64), (96, 72), rig=rig, quality=quality))
+    again = read_calibration(tmp_path / "a.yaml")
+    assert again.rgb_from_thermal is None and again.remap is None and again.quality == quality
+    for found, true in ((again.rig.thermal, rig.thermal), (again.rig.rgb, rig.rgb)):
+        assert (found.size, found.distortion_model) == (true.size, true.distortion_model)
+        np.testing.assert_array_equal(found.matrix, true.matrix)
+        np.testing.assert_array_equal(found.distortion, true.distortion)
+    np.testing.assert_array_equal(again.rig.rgb_from_thermal.rotation, rig.rgb_from_thermal.rotation)
+    np.testing.assert_array_equal(again.rig.rgb_from_thermal.translation_m, [0.1, -0.02, 0.01])
+    assert again.rig.plane_distance_m == 6.0
+
+
+def test_what_a_rig_leaves_out_stays_out(tmp_path):
+    write_calibration(tmp_path / "a.yaml", Calibration((80, 64), (96, 72), rig=RigParts()))
+    again = read_calibration(tmp_path / "a.yaml").rig
+    assert (again.thermal, again.rgb, again.rgb_from_thermal) == (None, None, None)
+    assert again.plane_distance_m == RigParts().plane_distance_m
+
+
+def test_a_quaternion_and_rows_are_the_same_rotation(tmp_path):
+    rig = {"rgb_from_thermal": {"quaternion_xyzw": [0, 0, "0.5e0", 0.5], "translation_m": [1, 2, 3]}}
+    path = tmp_path / "a.yaml"
+    path.write_text(yaml.safe_dump({"thermal_size": [8, 6], "rgb_size": [8, 6], "rig": rig}))
+    found = read_calibration(path).rig.rgb_from_thermal
+    # A quarter turn about z, x to y.
+    np.testing.assert_allclose(found.apply(np.array([[1.0, 0, 0]])), [[1, 3, 3]], atol=1e-12)
+
+
+def test_an_affine_is_a_homography(tmp_path):
+    affine = np.array([[1.02, 0.01, 3.0], [-0.01, 0.98, -2.0], [0, 0, 1]])
+    write_calibration(tmp_path / "a.yaml", Calibration((80, 64), (96, 72), affine))
+    assert set(yaml.safe_load((tmp_path / "a.yaml").read_text())) == {"thermal_size", "rgb_size", "affine"}
+    np.testing.assert_array_equal(read_calibration(tmp_path / "a.yaml").rgb_from_thermal, affine)
+
+
+def test_thermal_reference_by_homography_warps_colour():
+    image = np.stack([texture((96, 72), seed) for seed in range(3)], axis=2)
+    out = Warp(Calibration((80, 64), (96, 72), TILTED), "thermal")(image, (80, 64))
+    assert out.shape == (64, 80, 3)
+    for channel in range(3):
+        expected = warped(image[:, :, channel], np.linalg.inv(TILTED), (80, 64))
+        assert_near(out[:, :, channel], expected, 4)
+
+
+def test_thermal_reference_by_remap_is_the_way_back():
+    remap = bulge((96, 72), (80, 64))
+    calibration = Calibration((80, 64), (96, 72), remap=remap)
+    thermal = texture((80, 64))
+    there = Warp(calibration)(thermal, (96, 72))
+    back = Warp(calibration, "thermal")(there, (80, 64))
+    # Twice interpolated, so blurred a little.
+    inside = (slice(14, 50), slice(17, 63))
+    assert np.abs(back.astype(int) - thermal)[inside].max() <= 6
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_rig_at_any_size_shows_what_its_points_say(scale):
+    """A dot seen by the thermal camera appears where a point of the plane projects to in RGB."""
+    rig = rig_parts()
+    point = np.array([[0.4, -0.3, 6.0]])
+    in_thermal = rig.thermal.project(rig.rgb_from_thermal.inverse().apply(point))[0]
+    thermal_size, rgb_size = (80 * scale, 64 * scale), (96 * scale, 72 * scale)
+    x, y = np.meshgrid(np.arange(thermal_size[0]), np.arange(thermal_size[1]))
+    at = (in_thermal + 0.5) * scale - 0.5
+    dot = (250 * np.exp(-((x - at[0]) ** 2 + (y - at[1]) ** 2) / (8 * scale**2))).astype(np.uint8)
+    shown = Warp(Calibration((80, 64), (96, 72), rig=rig))(dot, rgb_size).astype(float)
+    centre = [float((shown * axis).sum() / shown.sum()) for axis in np.meshgrid(*map(np.arange, rgb_size))]
+    expected = (rig.rgb.project(point)[0] + 0.5) * scale - 0.5
+    np.testing.assert_allclose(centre, expected, atol=0.15 * scale)
+
+
+@pytest.mark.parametrize("reference", ["rgb", "thermal"])
+def test_a_flat_depth_image_is_the_plane_at_that_distance(reference):
+    calibration = Calibration((80, 64), (96, 72), rig=rig_parts())
+    other, size = ((80, 64), (96, 72)) if reference == "rgb" else ((96, 72), (80, 64))
+    image = texture(other)
+    by_plane = Warp(calibration, reference, plane_distance_m=2.5)(image, size)
+    warp = Warp(calibration, reference)
+    for depth in (np.full(size[::-1], 2.5, np.float32), np.full((10, 12), 2500, np.uint16)):
+        assert np.abs(warp(image, size, depth).astype(int) - by_plane).max() <= 3
+    assert np.abs(warp(image, size).astype(int) - by_plane).max() > 20
+    warp.set_plane_distance(2.5)
+    np.testing.assert_array_equal(warp(image, size), by_plane)
+    unknown = np.zeros(size[::-1], np.float32)
+    assert np.abs(warp(image, size, unknown).astype(int) - by_plane).max() <= 3
+
+
+def test_depth_and_distances_need_a_rig():
+    flat = Calibration((80, 64), (96, 72), TILTED)
+    for calibration in (flat, None):
+        with pytest.raises(ConfigError, match="depth image needs a calibration with a rig"):
+            Warp(calibration)(texture((80, 64)), (96, 72), np.ones((72, 96), np.float32))
+        with pytest.raises(ConfigError, match="only a calibration with a rig knows"):
+            Warp(calibration, plane_distance_m=3.0)
+
+
+def test_intrinsics_come_from_camera_info_and_extrinsics_from_tf():
+    rig, image = rig_parts(), texture((80, 64))
+
+    def info(model):
+        return CameraInfo(
+            *model.size, model.distortion_model, tuple(model.distortion), tuple(model.matrix.ravel())
+        )
+
+    warp = Warp(Calibration((80, 64), (96, 72), rig=RigParts(plane_distance_m=6.0)))
+    warp.set_camera_infos(info(rig.thermal), None)
+    with pytest.raises(ConfigError, match=r"has no rig\.rgb, rig\.rgb_from_thermal"):
+        warp(image, (96, 72))
+    warp.set_camera_infos(None, info(rig.rgb))
+    warp.set_extrinsics(rig.rgb_from_thermal)
+    complete = Warp(Calibration((80, 64), (96, 72), rig=rig))
+    np.testing.assert_array_equal(warp(image, (96, 72)), complete(image, (96, 72)))
+    # Another camera_info counts from the next image on.
+    moved = dataclasses.replace(info(rig.rgb), k=(90, 0, 40, 0, 90, 36, 0, 0, 1))
+    warp.set_camera_infos(info(rig.thermal), moved)
+    assert np.abs(warp(image, (96, 72)).astype(int) - complete(image, (96, 72))).max() > 20
+
+
+@pytest.mark.parametrize("reference", ["rgb", "thermal"])
+@pytest.mark.parametrize("kind", ["homography", "rig", "none"])
+def test_points_go_where_their_pixels_come_from(kind, reference):
+    planar = np.array([[1.1, 0.05, 3.0], [-0.04, 1.15, 2], [1e-4, 0, 1]])
+    calibration = {
+        "homography": Calibration((80, 64), (96, 72), planar),
+        "rig": Calibration((80, 64), (96, 72), rig=rig_parts()),
+        "none": None,
+    }[kind]
+    other, size = ((80, 64), (96, 72)) if reference == "rgb" else ((96, 72), (80, 64))
+    warp = Warp(calibration, reference)
+    across = np.tile(np.arange(other[0], dtype=np.uint8) * 2, (other[1], 1))
+    down = np.tile(np.arange(other[1], dtype=np.uint8)[:, None] * 2, (1, other[0]))
+    shown = np.stack([warp(across, size), warp(down, size)], axis=-1) / 2
+    points = np.array([[40, 30], [25, 22], [60, 44]])
+    found = warp.other_points(points.astype(float), other, size)
+    np.testing.assert_allclose(found, shown[points[:, 1], points[:, 0]], atol=0.6)
+    assert np.ptp(found, axis=0).min() > 10
+    # With the online correction as well.
+    warp.set_correction(np.array([[1, 0, 6.0], [0, 1, -4], [0, 0, 1]]))
+    moved = warp.other_points(points + np.array([6.0, -4.0]), other, size)
+    np.testing.assert_allclose(moved, found, atol=1e-6)
+
+
+@pytest.mark.parametrize("depth", [None, np.full((72, 96), 3.0, np.float32)])
+def test_a_correction_moves_the_image_and_goes_again(depth):
+    warp = Warp(Calibration((80, 64), (96, 72), rig=rig_parts()))
+    image = texture((80, 64))
+    before = warp(image, (96, 72), depth)
+    warp.set_correction(np.array([[1.0, 0, 6], [0, 1, -4], [0, 0, 1]]))
+    after = warp(image, (96, 72), depth)
+    difference = np.abs(after[10:60, 20:80].astype(int) - before[14:64, 14:74])
+    assert difference.max() <= 8 and np.abs(after.astype(int) - before).max() > 30
+    warp.set_correction(None)
+    np.testing.assert_array_equal(warp(image, (96, 72), depth), before)
+
+
+def test_points_at_their_own_distance():
+    rig = rig_parts()
+    warp = Warp(Calibration((80, 64), (96, 72), rig=rig))
+    points = np.array([[0.4, -0.3, 2.0], [0.1, 0.2, 9.0], [0.4, -0.3, 6.0]])
+    pixels = rig.rgb.project(points)
+    expected = rig.thermal.project(rig.rgb_from_thermal.inverse().apply(points))
+    found = warp.other_points(pixels, (80, 64), (96, 72), np.array([2.0, 9.0, np.nan]))
+    # NaN is the plane's distance, which is 6 m.
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_colour_is_fast_enough_for_the_frame_budget():
+    scale = np.array([[1.02, 0.03, 5], [-0.02, 0.98, -7], [0, 0, 1]])
+    warp = Warp(Calibration((640, 480), (640, 480), scale), "thermal")
+    image = np.stack([texture((640, 480))] * 3, axis=2)
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        times = []
+        for _ in range(20):
+            start = time.thread_time()
+            warp(image, (640, 480))
+            times.append(time.thread_time() - start)
+    finally:
+        cv2.setNumThreads(threads)
+    # 1.1 ms where measured; the rest is room for a slow machine.
+    assert min(times) < 0.005

@@ -1,0 +1,68 @@
+"""Searching the board in pairs of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ivfusion_ros.calibrate.boards import Board
+from ivfusion_ros.calibrate.detect import BoardFinder
+from ivfusion_ros.calibrate.pairs import NamedPair
+from ivfusion_ros.calibrate.views import BoardView, with_slips
+from ivfusion_ros.errors import DataError
+from ivfusion_ros.registration.camera import Size
+from ivfusion_ros.registration.rig import CameraName
+from ivfusion_ros.types import FramePair
+
+_KEPT_PAIRS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Collected:
+    """What was found in all pairs.
+
+    views: one per pair. sizes: of the images. best: the few in which both cameras see most of the board,
+    with their pairs, the best first.
+    """
+
+    views: list[BoardView]
+    sizes: dict[CameraName, Size]
+    best: list[tuple[BoardView, FramePair]]
+
+
+def collect_views(board: Board, pairs: Iterable[NamedPair]) -> Collected:
+    """Search the board in each pair. Raises DataError for no pairs, and for images of several sizes."""
+    thermal_finder, rgb_finder = BoardFinder(board), BoardFinder(board)
+    views: list[BoardView] = []
+    sizes: dict[CameraName, Size] = {}
+    best: list[tuple[BoardView, FramePair]] = []
+    for name, pair in pairs:
+        check_sizes(sizes, name, pair)
+        thermal, rgb = thermal_finder.find(pair.thermal.image), rgb_finder.find(pair.rgb.image)
+        views.append(BoardView(name, thermal, rgb, pair.rgb.stamp_ns, pair.skew_ns))
+        best = sorted([*best, (views[-1], pair)], key=lambda item: -_seen(item[0]))[:_KEPT_PAIRS]
+    if not views:
+        raise DataError(
+            "there are no pairs of a thermal and an RGB image; check the topics or folders, and the offset "
+            "between the clocks (--time-offset)"
+        )
+    return Collected(with_slips(views), sizes, best)
+
+
+def check_sizes(sizes: dict[CameraName, Size], name: str, pair: FramePair) -> None:
+    """Keep the first pair's image sizes, and raise DataError for a later one that differs."""
+    for camera, frame in (("thermal", pair.thermal), ("rgb", pair.rgb)):
+        known = sizes.setdefault("thermal" if camera == "thermal" else "rgb", frame.size)
+        if known != frame.size:
+            raise DataError(
+                f"the {camera} image of {name} is {frame.size[0]}x{frame.size[1]}, those before are "
+                f"{known[0]}x{known[1]}; expected one size for each camera"
+            )
+
+
+def _seen(view: BoardView) -> float:
+    """More for more corners, and for a board that fills more of the RGB image."""
+    if view.thermal is None or view.rgb is None:
+        return 0.0
+    extent = view.rgb.pixels.max(axis=0) - view.rgb.pixels.min(axis=0)
+    return float(min(len(view.thermal), len(view.rgb)) ** 2 * extent.prod())

@@ -1,0 +1,123 @@
+"""`ivfusion calibrate`: a bag or two folders in, a calibration file and a picture of how good it is out."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+from typing import get_args
+
+from tqdm import tqdm
+
+from ivfusion_ros.calibrate.boards import KINDS, SPECIFICATION, parse_board
+from ivfusion_ros.calibrate.outcome import Outcome, calibrate_by_board, calibrate_by_scenes
+from ivfusion_ros.calibrate.output import write_outputs
+from ivfusion_ros.calibrate.pairs import PairSource, open_source
+from ivfusion_ros.calibrate.targetless import SceneModel
+from ivfusion_ros.config import PipelineConfig, load_config
+from ivfusion_ros.errors import ConfigError, DataError
+from ivfusion_ros.registration.camera import DISTORTION_LENGTHS
+from ivfusion_ros.registration.rig import DEFAULT_PLANE_DISTANCE_M, CameraName
+
+log = logging.getLogger(__name__)
+
+BOARD_PAIRS = 200
+"""Most pairs that are searched for the board; more take long and add little."""
+SCENE_PAIRS = 30
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    kinds = "; ".join(f"{kind}: {meaning}" for kind, meaning in KINDS.items())
+    lenses = tuple(DISTORTION_LENGTHS)
+    parser.add_argument(
+        "input",
+        nargs="+",
+        type=Path,
+        help="bags (rosbag2 folders, .mcap or .db3 files), or a folder of thermal and one of RGB images "
+        "with the same names",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("calibration.yaml"), metavar="YAML", help="to write"
+    )
+    parser.add_argument(
+        "--board",
+        metavar="SPEC",
+        help=f"board that both cameras see, {SPECIFICATION} in metres, such as checkerboard:8x6:0.08; "
+        f"without it, the calibration is made from ordinary scenes. {kinds}",
+    )
+    parser.add_argument(
+        "--thermal-lens", choices=lenses, default="plumb_bob", help="distortion model, for --board"
+    )
+    parser.add_argument("--rgb-lens", choices=lenses, default="plumb_bob", help="likewise")
+    parser.add_argument(
+        "--plane-distance",
+        type=float,
+        metavar="M",
+        help="for --board: distance at which thermal and RGB will meet, metres (default: "
+        f"{DEFAULT_PLANE_DISTANCE_M:g})",
+    )
+    parser.add_argument(
+        "--model", choices=get_args(SceneModel), help="without --board (default: homography)"
+    )
+    parser.add_argument(
+        "--time-offset",
+        action="store_true",
+        help="estimate the offset between the clocks first, from motion",
+    )
+    parser.add_argument("--thermal-topic", help="thermal image topic; guessed when not given")
+    parser.add_argument("--rgb-topic", help="RGB image topic; guessed when not given")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML; its pairing parameters are used")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Calibrate; nothing is written where that fails. Raises IvfusionError."""
+    _check(options)
+    board = None if options.board is None else parse_board(options.board)
+    pairing = load_config(PipelineConfig, options.config).pairing
+    source = open_source(options.input, (options.thermal_topic, options.rgb_topic), pairing)
+    offset = _time_offset(source) if options.time_offset else {}
+    if board is not None:
+        pairs = tqdm(source.pairs(BOARD_PAIRS), unit="pair", desc="searching the board")
+        distance_m = options.plane_distance or DEFAULT_PLANE_DISTANCE_M
+        models: dict[CameraName, str] = {"thermal": options.thermal_lens, "rgb": options.rgb_lens}
+        outcome = calibrate_by_board(board, options.board, pairs, models, distance_m)
+    else:
+        pairs = tqdm(source.pairs(SCENE_PAIRS), unit="pair", desc="reading scenes")
+        outcome = calibrate_by_scenes(pairs, options.model or "homography")
+    _print(outcome)
+    picture = write_outputs(options.out, outcome.calibration, offset, outcome.report)
+    log.info("calibration: %s, report: %s", options.out, picture)
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.out.suffix not in (".yaml", ".yml"):
+        raise ConfigError(f"--out is {options.out}, expected a name that ends with .yaml")
+    if options.plane_distance is not None and not 0 < options.plane_distance < float("inf"):
+        raise ConfigError(f"--plane-distance is {options.plane_distance}, expected metres above 0")
+    if options.board is None and options.plane_distance is not None:
+        raise ConfigError(
+            "--plane-distance needs --board: without one, the calibration holds for the distances of the "
+            "scenes"
+        )
+    if options.board is not None and options.model is not None:
+        raise ConfigError("--model is for calibration without --board; leave one of both out")
+
+
+def _time_offset(source: PairSource) -> dict[str, float]:
+    found = source.time_offset()
+    if found.offset_ns is None or found.standard_error_ns is None:
+        raise DataError(f"the offset between the clocks cannot be told: {found.reason}")
+    milliseconds, error_ms = found.offset_ns / 1e6, found.standard_error_ns / 1e6
+    log.info(
+        "clocks: set pairing.thermal_time_offset_ms to %.1f (standard error %.1f ms, agreement %.2f)",
+        milliseconds, error_ms, found.agreement,
+    )  # fmt: skip
+    return {"thermal_time_offset_ms": round(milliseconds, 2), "time_offset_error_ms": round(error_ms, 2)}
+
+
+def _print(outcome: Outcome) -> None:
+    for line in outcome.lines:
+        log.info("%s", line)
+    for warning in outcome.warnings:
+        log.warning("note: %s", warning)

@@ -1,0 +1,152 @@
+"""Prints how exact calibrations are on simulated rigs, by a board and by ordinary scenes.
+
+Run: python test/measure_calibration.py [board | scenes] [--boards SPEC ...] [--baselines M ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+
+import cv2
+import numpy as np
+from board_images import as_rgb, as_thermal, make_painters, make_poses, rig
+
+from ivfusion_ros.calibrate.boards import parse_board
+from ivfusion_ros.calibrate.collect import collect_views
+from ivfusion_ros.calibrate.solve import solve_rig
+from ivfusion_ros.calibrate.targetless import fit_scenes
+from ivfusion_ros.errors import DataError
+from ivfusion_ros.simulate import RgbConfig, RigConfig, SceneConfig, Simulator, ThermalCameraConfig
+from ivfusion_ros.types import Frame, FramePair
+
+BASELINES_M = (0.05, 0.1, 0.2)
+BOARDS = (
+    "checkerboard:8x6:0.08",
+    "asymmetric_circles:4x9:0.06",
+    "apriltag:5x4:0.12:0.04",
+    "charuco:8x6:0.08:0.06",
+)
+SCENE_PAIRS = 6
+
+
+def measure_board(specification: str, baseline_m: float, views: int = 24) -> None:
+    """Boards 1 to 5 m away, thermal inverted; error of thermal pixels against truth at 5 m."""
+    board, config = parse_board(specification), rig(baseline_m)
+    painters, random = make_painters(board, config), np.random.default_rng(7)
+    pairs = []
+    for index, pose in enumerate(make_poses(board, views, random, (1.0, 5.0))):
+        counts = as_thermal(painters["thermal"].paint(pose), random)
+        colours = as_rgb(painters["rgb"].paint(pose), random)
+        pairs.append((str(index), FramePair(Frame(counts, 0), Frame(colours, 0))))
+    start = time.perf_counter()
+    collected = collect_views(board, pairs)
+    searched = time.perf_counter()
+    try:
+        fit = solve_rig(
+            board, collected.views, collected.sizes, {"thermal": "plumb_bob", "rgb": "plumb_bob"}
+        )
+    except DataError as error:
+        print(f"{specification:30} {100 * baseline_m:3.0f} cm  failed: {error}")
+        return
+    thermal = painters["thermal"].camera
+    found = fit.rig.rgb_from_thermal
+    turn = np.degrees(np.linalg.norm(cv2.Rodrigues(found.rotation @ thermal.rotation)[0]))
+    moved_mm = 1000 * np.linalg.norm(found.translation_m - thermal.position)
+    focal = [
+        100 * abs(getattr(fit.rig, name).matrix[0, 0] / painter.camera.matrix[0, 0] - 1)
+        for name, painter in painters.items()
+    ]
+    grid = np.stack(np.meshgrid(np.linspace(40, 600, 12), np.linspace(30, 450, 9)), -1).reshape(-1, 2)
+    rays = painters["rgb"].camera.rays()
+    slopes = rays[np.round(grid[:, 1]).astype(int), np.round(grid[:, 0]).astype(int)]
+    true = thermal.project(np.concatenate([slopes * 5.0, np.full((len(grid), 1), 5.0)], axis=1))
+    apart = np.linalg.norm(fit.rig.other_pixels(np.round(grid), 5.0, "rgb") - true, axis=1)
+    print(
+        f"{specification:30} {100 * baseline_m:3.0f} cm  shared {len(fit.shared.views):2}  "
+        f"RMS {fit.shared.rms_px():.3f} px (thermal {fit.shared.rms_px('thermal'):.3f}, "
+        f"RGB {fit.shared.rms_px('rgb'):.3f})  focal {max(focal):.2f} %  turn {turn:.3f} deg  "
+        f"position {moved_mm:.1f} mm  at 5 m {np.nanmean(apart):.2f} px mean  "
+        f"{1000 * (searched - start) / views:.0f} ms/pair",
+        flush=True,
+    )
+
+
+def measure_scenes(baseline_m: float, seed: int) -> None:
+    """Ordinary street scenes; error of what really lies at the scenes' main depth, RGB pixels."""
+    config = RigConfig(
+        RgbConfig(distortion=(-0.06, 0.01)),
+        ThermalCameraConfig(
+            position_m=(baseline_m, -0.02, 0.01), shutter_interval_s=0.0, clock_offset_ms=0.0
+        ),
+    )
+    pairs, truths = [], []
+    for index in range(SCENE_PAIRS):
+        scene = SceneConfig(seed=10 * seed + index, illumination=("day", "dusk", "night")[index % 3])
+        simulator = Simulator(scene, config)
+        thermal, rgb = simulator.frame(1.0, "thermal"), simulator.frame(1.0, "rgb")
+        pairs.append((str(index), FramePair(thermal, rgb)))
+        truths.append(_truth(simulator, rgb.image))
+    thermal_pixels, rgb_pixels, depth, edge = (np.concatenate(part) for part in zip(*truths, strict=True))
+    main_m = _main_depth(depth, edge)
+    near = np.abs(np.log(depth / main_m)) < np.log(1.25)
+    try:
+        fit = fit_scenes(pairs, "homography")
+    except DataError as error:
+        print(f"scenes {100 * baseline_m:3.0f} cm seed {seed}  failed: {error}")
+        return
+    matrix = fit.calibration.rgb_from_thermal
+    assert matrix is not None
+    # What no homography can describe, as it has no lens distortion and one plane.
+    best, _ = cv2.findHomography(thermal_pixels[near], rgb_pixels[near])
+    apart, floor = (
+        np.linalg.norm(cv2.perspectiveTransform(thermal_pixels[:, None], each)[:, 0] - rgb_pixels, axis=1)
+        for each in (matrix, best)
+    )
+    alignment = fit.alignment
+    print(
+        f"scenes {100 * baseline_m:3.0f} cm seed {seed}  main depth {main_m:.1f} m  mean error there "
+        f"{apart[near].mean():.2f} px (the best homography's {floor[near].mean():.2f}), at all depths "
+        f"{apart.mean():.2f} px  confidence {alignment.confidence:.2f}  split {alignment.split_px:.2f} px",
+        flush=True,
+    )
+
+
+def _truth(simulator: Simulator, rgb: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Thermal pixel, RGB pixel, depth and strength of edges, of every fourth pixel that both see."""
+    thermal = simulator.rgb_from_thermal_map(1.0).astype(float)
+    rows, columns = np.mgrid[: thermal.shape[0], : thermal.shape[1]].astype(float)
+    smooth = cv2.GaussianBlur(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 1.5)
+    edge = cv2.magnitude(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
+    depth = simulator.depth(1.0, "rgb")
+    seen = np.isfinite(thermal[..., 0]) & (depth < 200) & (rows % 4 == 0) & (columns % 4 == 0)
+    return thermal[seen], np.stack([columns[seen], rows[seen]], axis=1), depth[seen], edge[seen]
+
+
+def _main_depth(depth: np.ndarray, edge: np.ndarray) -> float:
+    """Median distance of the edges: of what can be matched, and of what is looked at."""
+    order = np.argsort(depth)
+    total = np.cumsum(edge[order], dtype=float)
+    return float(depth[order][np.searchsorted(total, total[-1] / 2)])
+
+
+def main() -> None:
+    """Print all figures, or those asked for."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("which", nargs="?", choices=("board", "scenes"))
+    parser.add_argument("--boards", nargs="+", default=BOARDS)
+    parser.add_argument("--baselines", nargs="+", type=float, default=BASELINES_M, metavar="M")
+    options = parser.parse_args()
+    logging.disable(logging.INFO)
+    if options.which != "scenes":
+        for specification in options.boards:
+            for baseline_m in options.baselines:
+                measure_board(specification, baseline_m)
+    if options.which != "board":
+        for baseline_m in options.baselines:
+            measure_scenes(baseline_m, seed=1)
+
+
+if __name__ == "__main__":
+    main()

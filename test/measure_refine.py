@@ -1,0 +1,174 @@
+"""Figures of online refinement: python test/measure_refine.py [--frames 80].
+
+Simulated streets, warped by their true geometry ("true") or by the plane at their main depth ("plane"),
+and registered real clips where they are at hand. Errors are means over the image in px; ms are CPU time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ivfusion_ros.config import ThermalConfig
+from ivfusion_ros.errors import ImageError
+from ivfusion_ros.registration.calibration import Calibration, Remap
+from ivfusion_ros.registration.deformation import displacements_at
+from ivfusion_ros.registration.refine import OnlineRefinement, Refinement, RefinementConfig
+from ivfusion_ros.registration.warp import Warp
+from ivfusion_ros.simulate import SceneConfig, Simulator
+from ivfusion_ros.thermal import ThermalScaler
+from ivfusion_ros.video import VideoReader
+
+Floats = npt.NDArray[np.float64]
+Image = npt.NDArray[np.uint8]
+
+CLIPS = Path(__file__).parents[2] / "shared" / "data" / "m3svd_video"
+SIZE = (640, 480)
+RATE_HZ = 10.0
+START_NS = 10**18
+MAIN_DEPTH_M = 15.0
+GRID = np.stack(np.meshgrid(np.arange(8.0, 640, 16), np.arange(8.0, 480, 16)), -1).reshape(-1, 2)
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """thermal, reference: images of one size. parallax: (N, 2) what is off at GRID already, NaN unknown."""
+
+    name: str
+    thermal: list[Image]
+    reference: list[Image]
+    parallax: Floats
+
+
+def simulated(illumination: str, seed: int, plane: bool, frames: int) -> Clip:
+    simulator = Simulator(SceneConfig(seed=seed, illumination=illumination, duration_s=frames / RATE_HZ))
+    scaler = ThermalScaler(ThermalConfig())
+    at_plane = np.stack(simulator.static_map(MAIN_DEPTH_M), axis=-1)
+    thermal, reference = [], []
+    for index in range(frames):
+        time_s = index / RATE_HZ
+        pixels = at_plane if plane else np.nan_to_num(simulator.rgb_from_thermal_map(time_s), nan=-2.0)
+        grey = scaler(simulator.thermal_at(time_s), round(time_s * 1e9))
+        maps = cv2.convertMaps(np.ascontiguousarray(pixels, np.float32), None, cv2.CV_16SC2)
+        thermal.append(np.asarray(cv2.remap(grey, *maps, cv2.INTER_LINEAR), np.uint8))
+        reference.append(np.asarray(cv2.cvtColor(simulator.rgb_at(time_s), cv2.COLOR_RGB2GRAY), np.uint8))
+    parallax = np.zeros((480, 640, 2))
+    if plane:
+        scale = simulator.cameras["rgb"].matrix[0, 0] / simulator.cameras["thermal"].matrix[0, 0]
+        parallax = (simulator.rgb_from_thermal_map(time_s) - at_plane) * scale
+    x, y = GRID.astype(int).T
+    return Clip(f"{illumination} {seed} {'plane' if plane else 'true'}", thermal, reference, parallax[y, x])
+
+
+def recorded(name: str, frames: int) -> Clip:
+    every = 3
+    both = []
+    for camera in ("thermal", "rgb"):
+        images = islice(VideoReader(CLIPS / camera / f"{name}.mp4"), 0, frames * every, every)
+        both.append([np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8) for _, image in images])
+    return Clip(f"m3svd {name}", both[0], both[1], np.zeros((len(GRID), 2)))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """error_px: (K,) of each frame; last: what came out of the last one; ms: median of an update."""
+
+    error_px: Floats
+    last: Refinement
+    ms: float
+
+
+def play(clip: Clip, model: str, frames: int, off: Callable[[float], Floats]) -> Outcome:
+    """The clip forth and back, its thermal images off by a 3x3 that depends on the time in seconds."""
+    refinement = OnlineRefinement(RefinementConfig(model=model))
+    count, errors, costs = len(clip.thermal), [], []
+    for step in range(frames):
+        time_s, phase = step / RATE_HZ, step % (2 * count - 2)
+        index = min(phase, 2 * count - 2 - phase)
+        matrix = off(time_s) if refinement.correction is None else refinement.correction @ off(time_s)
+        warped = np.asarray(cv2.warpPerspective(clip.thermal[index], matrix, SIZE), np.uint8)
+        valid = np.asarray(cv2.warpPerspective(np.full(SIZE[::-1], 255, np.uint8), matrix, SIZE), np.uint8)
+        begin = time.thread_time()
+        last = refinement.update(warped, clip.reference[index], START_NS + round(time_s * 1e9), valid=valid)
+        costs.append(time.thread_time() - begin)
+        rest = displacements_at(GRID, matrix) + clip.parallax
+        errors.append(float(np.nanmean(np.hypot(rest[:, 0], rest[:, 1]))))
+    return Outcome(np.array(errors), last, float(np.median(costs)) * 1e3)
+
+
+def still(time_s: float) -> Floats:
+    return np.eye(3)
+
+
+def drifting(time_s: float) -> Floats:
+    return np.array([[1.0, 0.0, 0.8 * time_s], [0.0, 1.0, -0.6 * time_s], [0.0, 0.0, 1.0]])
+
+
+def turned(time_s: float) -> Floats:
+    return np.vstack([cv2.getRotationMatrix2D((319.5, 239.5), 0.5, 1.0), [0.0, 0.0, 1.0]])
+
+
+def report(clip: Clip, frames: int) -> None:
+    for model in ("shift", "affine", "homography"):
+        correct = play(clip, model, frames, still)
+        change = correct.error_px - correct.error_px[0]
+        drift = play(clip, model, frames, drifting)
+        settled = drift.error_px[frames // 2 :]
+        turn = play(clip, model, frames, turned)
+        print(
+            f"{clip.name:16} {model:10}  {correct.error_px[0]:6.2f} {correct.error_px[-1]:5.2f} "
+            f"{change.max():+6.2f}  {settled.mean():6.2f} {settled.max():5.2f}  "
+            f"{turn.error_px[0]:6.2f} {turn.error_px[-1]:5.2f}  "
+            f"{correct.last.confidence:6.2f} {correct.ms:6.2f}",
+            flush=True,
+        )
+
+
+def report_warp() -> None:
+    """What it costs to warp, and to take over another correction."""
+    x, y = np.meshgrid(np.arange(640, dtype=np.float32), np.arange(480, dtype=np.float32))
+    remap = Remap(1.02 * x + 3 + np.float32(1e-5) * x * y, 1.03 * y - 2)
+    warp = Warp(Calibration((640, 512), SIZE, remap=remap))
+    image = np.random.default_rng(0).integers(0, 256, (512, 640), np.uint8)
+    warp(image, SIZE)
+    costs: dict[str, list[float]] = {"another correction": [], "warp": []}
+    for index in range(50):
+        begin = time.thread_time()
+        warp.set_correction(drifting(0.1 * index))
+        middle = time.thread_time()
+        warp(image, SIZE)
+        costs["another correction"].append(middle - begin)
+        costs["warp"].append(time.thread_time() - middle)
+    for name, values in costs.items():
+        print(f"{name}: {np.median(values) * 1e3:.2f} ms")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--frames", type=int, default=80, help="of each run, at 10 Hz")
+    frames = parser.parse_args().frames
+    cv2.setNumThreads(1)
+    print(
+        "                             correct: before after worst   drift: mean  max   turned: to  conf  ms"
+    )
+    for illumination, seed in (("day", 0), ("night", 1), ("dusk", 2)):
+        for plane in (False, True):
+            report(simulated(illumination, seed, plane, frames), frames)
+    for name in ("0111_1716", "0113_1714", "0117_1605"):
+        try:
+            report(recorded(name, frames), frames)
+        except ImageError as error:
+            print(error)
+    report_warp()
+
+
+if __name__ == "__main__":
+    main()
