@@ -1,0 +1,30 @@
+"""How hot detected objects are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from ivfusion_ros.detection.native_boxes import Boxes, pixels_in
+from ivfusion_ros.images import AnyImage
+
+_Floats32 = npt.NDArray[np.float32]
+
+
+def box_temperatures(
+    counts: AnyImage, boxes: Boxes, kelvin: Callable[[AnyImage], _Floats32]
+) -> tuple[_Floats32, _Floats32]:
+    """Maximum and mean over all pixels of each box, (N,) kelvin each; NaN for a box without pixels.
+
+    counts: (H, W) thermal image as sent, radiometric. boxes: in its pixels. kelvin: counts to kelvin. The
+    mean includes the background that the box shows around the object.
+    """
+    hottest, mean = np.full(len(boxes), np.nan, np.float32), np.full(len(boxes), np.nan, np.float32)
+    for index in np.flatnonzero(np.isfinite(boxes).all(axis=1)):
+        patch = kelvin(counts[pixels_in(boxes[index].astype(np.float64), counts.shape)])
+        if patch.size:
+            hottest[index] = patch.max()
+            mean[index] = patch.mean(dtype=np.float64)
+    return hottest, mean
