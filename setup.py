@@ -43,6 +43,7 @@ setup(
     ],
     extras_require={
         "openvino": ["openvino>=2024.4"],
+        "eval": ["matplotlib>=3.7", "onnx>=1.16"],
         "train": ["torch>=2.6", "onnx>=1.16", "onnxscript>=0.3"],
         "test": [
             "pytest>=8",

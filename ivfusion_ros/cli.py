@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib
+import keyword
 import logging
 import os
 import sys
@@ -19,12 +20,15 @@ COMMANDS = {
     "fuse": "fuse image files or folders",
     "detect": "detect objects in image files or a folder",
     "record": "make a bag of two folders or two videos",
+    "calibrate": "align a thermal and an RGB camera, by a board or by ordinary scenes",
     "train": "train a fusion network on folders of registered pairs",
+    "import": "turn weights that a paper's authors published into a checkpoint",
     "export": "turn a trained checkpoint into an ONNX model",
+    "eval": "judge networks and folders of fused images by metrics and pictures",
     "bench": "time networks and backends side by side",
     "doctor": "show what is installed, which backends run and which models are intact",
 }
-"""Name (its module in commands/) and what it is for."""
+"""Name (its module in commands/, with a final _ where Python reserves it) and what it is for."""
 
 INTERRUPTED = 130
 
@@ -40,7 +44,8 @@ def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
     for name, purpose in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=purpose, description=f"{purpose.capitalize()}.")
         if name == chosen:
-            module = importlib.import_module(f"ivfusion_ros.commands.{name}")
+            module_name = f"{name}_" if keyword.iskeyword(name) else name
+            module = importlib.import_module(f"ivfusion_ros.commands.{module_name}")
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
     return parser

@@ -114,11 +114,97 @@ class ThermalConfig:
 
 
 @dataclass(frozen=True)
+class RefinementConfig:
+    """A correction of the calibration that follows what the images show."""
+
+    model: str = parameter(
+        "off",
+        "what is tracked on top of the calibration",
+        choices=("off", "shift", "affine", "homography"),
+    )
+    max_rate_px_s: float = parameter(
+        2.0, "fastest change of the correction, px/s of the reference image", minimum=0.01, maximum=100.0
+    )
+    max_px: float = parameter(
+        16.0, "largest correction, px of the reference image", minimum=0.5, maximum=1000.0
+    )
+    min_confidence: float = parameter(
+        0.5, "below this the correction stays as it is", minimum=0.0, maximum=1.0
+    )
+    smoothing_s: float = parameter(
+        0.5, "time constant over which frames are averaged, s", minimum=0.05, maximum=60.0
+    )
+
+
+@dataclass(frozen=True)
 class RegistrationConfig:
-    """How thermal pixels reach the RGB view."""
+    """How one camera's pixels reach the other's view."""
 
     calibration: str = parameter(
-        "", "calibration YAML; empty: the images are registered, only scaled to the RGB size"
+        "", "calibration YAML; empty: the images are registered, only scaled to the reference's size"
+    )
+    reference: str = parameter(
+        "rgb",
+        "the camera whose view, stamp and frame the output has; the other one's image is warped",
+        choices=("rgb", "thermal"),
+    )
+    plane_distance_m: float = parameter(
+        0.0,
+        "distance at which both images meet, for a calibration with a rig; 0: the calibration's, m",
+        minimum=0.0,
+        maximum=100000.0,
+        live=True,
+    )
+    refine: RefinementConfig = field(default_factory=RefinementConfig)
+
+
+@dataclass(frozen=True)
+class FaultConfig:
+    """When a camera's images are worth nothing, and how they leave the fused image."""
+
+    gate: bool = parameter(
+        True, "fade a camera with a fault out of the fused image; false: only name the fault", live=True
+    )
+    fade_s: float = parameter(
+        0.3,
+        "time in which a camera is faded out entirely or in again, s",
+        minimum=0.0,
+        maximum=10.0,
+        live=True,
+    )
+    hold_s: float = parameter(
+        0.25,
+        "how long a bad picture (dark, saturated, flat) must last to be a fault, and twice as long a good "
+        "one to end it, s",
+        minimum=0.0,
+        maximum=10.0,
+        live=True,
+    )
+    frozen_after_ms: float = parameter(
+        120.0,
+        "the same image for longer than this is a freeze, ms: more than a slow camera takes between two "
+        "images if its driver repeats them",
+        minimum=10.0,
+        maximum=10000.0,
+        live=True,
+    )
+    shutter_ms: float = parameter(
+        1500.0,
+        "a frozen thermal image is taken for its shutter event (FFC) up to this duration, ms",
+        minimum=0.0,
+        maximum=60000.0,
+        live=True,
+    )
+    least_contrast: float = parameter(
+        1.0,
+        "structure of the image in units of its noise (standard deviations) below which it is a fault: "
+        "pure noise has 0.3, real scenes more than 3",
+        minimum=0.0,
+        maximum=10.0,
+        live=True,
+    )
+    largest_clipped: float = parameter(
+        0.5, "share of RGB pixels at the upper end that is a fault", minimum=0.05, maximum=1.0, live=True
     )
 
 
@@ -170,6 +256,7 @@ class PipelineConfig:
     pairing: PairingConfig = field(default_factory=PairingConfig)
     thermal: ThermalConfig = field(default_factory=ThermalConfig)
     registration: RegistrationConfig = field(default_factory=RegistrationConfig)
+    faults: FaultConfig = field(default_factory=FaultConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
     detection: DetectionConfig = field(default_factory=DetectionConfig)
 

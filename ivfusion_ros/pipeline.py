@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from types import TracebackType
+from typing import cast
 
 import numpy as np
 
 from ivfusion_ros.backends import load_backend
-from ivfusion_ros.config import DetectionConfig, PipelineConfig
+from ivfusion_ros.config import DetectionConfig, PipelineConfig, RegistrationConfig
 from ivfusion_ros.detection import Detector
+from ivfusion_ros.detection.native import Frames, with_native_boxes, with_temperatures
+from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.faults import FaultMonitor, FaultReport, gate
 from ivfusion_ros.fuse import Fuser
 from ivfusion_ros.images import to_rgb
 from ivfusion_ros.models import read_models, resolve_model
-from ivfusion_ros.registration.calibration import read_calibration
+from ivfusion_ros.registration.calibration import Calibration, read_calibration
+from ivfusion_ros.registration.refine import OnlineRefinement, Refinement
+from ivfusion_ros.registration.rig import CameraName
 from ivfusion_ros.registration.warp import Warp
 from ivfusion_ros.thermal import ThermalScaler
-from ivfusion_ros.types import Frame, FramePair, FusionResult, Image, Mode
+from ivfusion_ros.types import DepthImage, Detections, Frame, FramePair, FusionResult, Header, Image, Mode
 
 log = logging.getLogger(__name__)
+
+_SOUND = FaultReport()
 
 
 class StageClock:
@@ -37,89 +46,150 @@ class StageClock:
 
 
 class Pipeline:
-    """Scale, register, fuse, detect. One thread uses it at a time; close it when done."""
+    """Judge, scale, register, fuse, detect. One thread uses it at a time; close it when done."""
 
-    def __init__(self, scaler: ThermalScaler, warp: Warp, fuser: Fuser, detector: Detector | None) -> None:
+    def __init__(
+        self,
+        faults: FaultMonitor,
+        scaler: ThermalScaler,
+        warp: Warp,
+        fuser: Fuser,
+        detector: Detector | None,
+        refinement: OnlineRefinement | None = None,
+    ) -> None:
+        self.faults = faults
         self.scaler = scaler
         self.warp = warp
         self.fuser = fuser
         self.detector = detector
+        self.refinement = refinement
+        self._reference_size = (0, 0)
 
     def process(self, pair: FramePair) -> FusionResult:
-        """One pair -> fused image and detections, with the RGB camera's stamp, frame and geometry.
+        """One pair -> fused image and detections, with the reference's stamp, frame and geometry.
 
-        Raises ImageError or ModelError for images that cannot be fused; the pipeline stays usable.
+        Raises ImageError, ModelError or ConfigError for images that cannot be fused; the pipeline stays
+        usable.
         """
         clock = StageClock()
+        report = self.faults.update(pair.thermal, pair.rgb)
+        clock.stage("faults")
+        self.warp.set_camera_infos(pair.thermal.camera_info, pair.rgb.camera_info)
         rgb = to_rgb(pair.rgb.image)
-        grey = self.scaler(pair.thermal.image, pair.thermal.stamp_ns)
+        thermal = self.scaler(pair.thermal.image, pair.thermal.stamp_ns)
         clock.stage("scale")
-        thermal = self.warp(grey, pair.rgb.size)
+        if self.warp.reference == "rgb":
+            reference = pair.rgb
+            thermal = self.warp(thermal, reference.size, pair.depth)
+        else:
+            reference = pair.thermal
+            rgb = self.warp(rgb, reference.size, pair.depth)
         clock.stage("register")
-        fused = self.fuser(thermal, rgb)
+        refinement = self._refine(thermal, rgb, pair, report, clock)
+        fused = gate(self.fuser(thermal, rgb), thermal, rgb, report)
         clock.stage("fuse")
-        return self._result(fused, thermal, rgb, pair.rgb, clock, skew_ns=pair.skew_ns)
+        frames: Frames = {"thermal": pair.thermal, "rgb": pair.rgb}
+        detections = self._detect(fused, frames, clock, pair.depth)
+        result = _result(fused, thermal, rgb, frames, reference, detections, clock, pair.skew_ns, report)
+        if refinement is None:
+            return result
+        confidence, drift_px = refinement.confidence, refinement.drift_px
+        return replace(result, registration_confidence=confidence, drift_px=drift_px)
 
-    def process_rgb(self, frame: Frame) -> FusionResult:
-        """An RGB frame while the thermal camera is silent: its image as it is, and detections.
+    def process_rgb(self, frame: Frame, thermal_size: tuple[int, int] | None = None) -> FusionResult:
+        """An RGB frame while the thermal camera is silent: its image in the reference's view.
 
-        Raises ImageError or ModelError.
+        thermal_size: (width, height) of the thermal camera, None where it was never seen; matters only
+        where that is the reference. Raises ImageError, ModelError or ConfigError.
         """
         clock = StageClock()
         rgb = to_rgb(frame.image)
         clock.stage("scale")
-        return self._result(rgb, np.zeros(rgb.shape[:2], np.uint8), rgb, frame, clock, mode="rgb_only")
+        if self.warp.reference == "thermal":
+            rgb = self.warp(rgb, thermal_size or self.warp.usual_size(frame.size))
+            clock.stage("register")
+        frames: Frames = {"rgb": frame}
+        detections = self._detect(rgb, frames, clock)
+        black = np.zeros(rgb.shape[:2], np.uint8)
+        return _result(rgb, black, rgb, frames, frame, detections, clock, mode="rgb_only")
 
     def process_thermal(self, frame: Frame, rgb_size: tuple[int, int] | None) -> FusionResult:
-        """A thermal frame while the RGB camera is silent: in the RGB view, with the thermal stamp.
+        """A thermal frame while the RGB camera is silent: in the reference's view, with the thermal stamp.
 
-        rgb_size: (width, height) of the RGB camera, None where it was never seen. Raises ImageError,
-        ModelError or ConfigError.
+        rgb_size: (width, height) of the RGB camera, None where it was never seen; matters only where that
+        is the reference. Raises ImageError, ModelError or ConfigError.
         """
         clock = StageClock()
-        grey = self.scaler(frame.image, frame.stamp_ns)
+        thermal = self.scaler(frame.image, frame.stamp_ns)
         clock.stage("scale")
-        thermal = self.warp(grey, rgb_size or self.warp.usual_rgb_size(frame.size))
+        if self.warp.reference == "rgb":
+            thermal = self.warp(thermal, rgb_size or self.warp.usual_size(frame.size))
         clock.stage("register")
+        shown = to_rgb(thermal)
+        frames: Frames = {"thermal": frame}
+        detections = self._detect(shown, frames, clock)
         black = np.zeros((*thermal.shape, 3), np.uint8)
-        return self._result(to_rgb(thermal), thermal, black, frame, clock, mode="thermal_only")
+        return _result(shown, thermal, black, frames, frame, detections, clock, mode="thermal_only")
 
-    def _result(
-        self,
-        fused: Image,
-        thermal: Image,
-        rgb: Image,
-        reference: Frame,
-        clock: StageClock,
-        *,
-        skew_ns: int = 0,
-        mode: Mode = "fused",
-    ) -> FusionResult:
-        detections = None
-        if self.detector is not None:
-            detections = self.detector(fused)
-            clock.stage("detect")
-        return FusionResult(
-            fused=fused,
-            thermal=thermal,
-            rgb=rgb,
-            stamp_ns=reference.stamp_ns,
-            frame_id=reference.frame_id,
-            camera_info=reference.camera_info,
-            skew_ns=skew_ns,
-            mode=mode,
-            detections=detections,
-            timings_ms=clock.timings_ms,
+    def _refine(
+        self, thermal: Image, rgb: Image, pair: FramePair, report: FaultReport, clock: StageClock
+    ) -> Refinement | None:
+        """Learn from a registered pair for the next ones, where refinement is on."""
+        if self.refinement is None:
+            return None
+        at_rgb = self.warp.reference == "rgb"
+        warped, reference = (thermal, rgb) if at_rgb else (rgb, thermal)
+        other, own = (pair.thermal, pair.rgb) if at_rgb else (pair.rgb, pair.thermal)
+        before = self.refinement.correction
+        self._reference_size = own.size
+        refinement = self.refinement.update(
+            warped,
+            reference,
+            own.stamp_ns,
+            valid=self.warp.shown(other.size, own.size),
+            frozen=bool(report.labels),
         )
+        if self.refinement.correction is not before:
+            self.warp.set_correction(self.refinement.correction)
+        clock.stage("refine")
+        return refinement
+
+    def _detect(
+        self, fused: Image, frames: Frames, clock: StageClock, depth: DepthImage | None = None
+    ) -> Detections | None:
+        """Objects in the fused image, with their boxes in the images of the cameras that sent one."""
+        if self.detector is None:
+            return None
+        size = (fused.shape[1], fused.shape[0])
+        detections = with_native_boxes(self.detector(fused), frames, self.warp, size, depth)
+        detections = with_temperatures(detections, frames, self.scaler)
+        clock.stage("detect")
+        return detections
+
+    def accepted_calibration(self) -> Calibration:
+        """The calibration with what the refinement has learned so far. Raises ConfigError."""
+        if self.refinement is None:
+            raise ConfigError("nothing is learned while registration.refine.model is off")
+        correction = self.refinement.correction
+        if correction is None:
+            raise ConfigError("no correction was found so far: there is nothing to write")
+        return self.warp.accepted(correction, self._reference_size)
 
     def set_config(self, config: PipelineConfig) -> None:
         """Take over the live parameters of a new configuration. Raises ConfigError, changing nothing."""
+        self.warp.check_plane_distance(config.registration.plane_distance_m)
         if self.detector is not None:
             self.detector.set_config(config.detection)
+        self.warp.set_plane_distance(config.registration.plane_distance_m)
         self.scaler.set_config(config.thermal)
+        self.faults.set_config(config.faults)
 
     def reset(self) -> None:
-        """Forget what was smoothed over time, after a jump back or a new bag."""
+        """Forget what was learned over time, after a jump back or a new bag."""
+        self.faults.reset()
+        if self.refinement is not None:
+            self.refinement.reset()
+            self.warp.set_correction(None)
         self.scaler.reset()
 
     def close(self) -> None:
@@ -139,18 +209,24 @@ class Pipeline:
 
 def build_pipeline(config: PipelineConfig) -> Pipeline:
     """Load models and calibration. Raises ConfigError, ModelError or BackendError."""
-    calibration = None
-    if config.registration.calibration:
-        calibration = read_calibration(config.registration.calibration)
+    warp = build_warp(config.registration)
     fusion = load_backend(
         resolve_model(config.fusion.model),
         config.fusion.backend,
         precision=config.fusion.precision,
         threads=config.fusion.threads,
     )
-    return Pipeline(
-        ThermalScaler(config.thermal), Warp(calibration), Fuser(fusion), build_detector(config.detection)
-    )
+    detector = build_detector(config.detection)
+    refine = config.registration.refine
+    refinement = None if refine.model == "off" else OnlineRefinement(refine)
+    scaler = ThermalScaler(config.thermal)
+    return Pipeline(FaultMonitor(config.faults), scaler, warp, Fuser(fusion), detector, refinement)
+
+
+def build_warp(config: RegistrationConfig) -> Warp:
+    """The configured registration. Raises ConfigError."""
+    calibration = read_calibration(config.calibration) if config.calibration else None
+    return Warp(calibration, cast(CameraName, config.reference), config.plane_distance_m)
 
 
 def build_detector(config: DetectionConfig) -> Detector | None:
@@ -167,3 +243,36 @@ def build_detector(config: DetectionConfig) -> Detector | None:
         resolve_model(name), config.backend, precision=config.precision, threads=config.threads
     )
     return Detector(backend, config)
+
+
+def _result(
+    fused: Image,
+    thermal: Image,
+    rgb: Image,
+    frames: Frames,
+    reference: Frame,
+    detections: Detections | None,
+    clock: StageClock,
+    skew_ns: int = 0,
+    report: FaultReport = _SOUND,
+    *,
+    mode: Mode = "fused",
+) -> FusionResult:
+    headers = {camera: Header(frame.stamp_ns, frame.frame_id) for camera, frame in frames.items()}
+    return FusionResult(
+        fused=fused,
+        thermal=thermal,
+        rgb=rgb,
+        stamp_ns=reference.stamp_ns,
+        frame_id=reference.frame_id,
+        camera_info=reference.camera_info,
+        thermal_header=headers.get("thermal"),
+        rgb_header=headers.get("rgb"),
+        skew_ns=skew_ns,
+        mode=mode,
+        detections=detections,
+        faults=report.labels,
+        thermal_weight=report.thermal_weight,
+        rgb_weight=report.rgb_weight,
+        timings_ms=clock.timings_ms,
+    )

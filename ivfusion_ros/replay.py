@@ -30,6 +30,7 @@ class Replay:
         self._timings_ms: dict[str, list[float]] = {}
         self._skews_ms: list[float] = []
         self._detections: Counter[str] = Counter()
+        self._faults: Counter[str] = Counter()
         self._seconds = 0.0
 
     def results(self, frames: Iterable[tuple[Literal["thermal", "rgb"], Frame]]) -> Iterator[FusionResult]:
@@ -56,6 +57,7 @@ class Replay:
 
     def _count(self, result: FusionResult) -> None:
         self._skews_ms.append(result.skew_ns / 1e6)
+        self._faults.update(result.faults)
         for stage, milliseconds in result.timings_ms.items():
             self._timings_ms.setdefault(stage, []).append(milliseconds)
         if result.detections is not None:
@@ -63,7 +65,7 @@ class Replay:
             self._detections.update(names[class_id] for class_id in result.detections.class_ids)
 
     def report(self) -> dict[str, Any]:
-        """Frames, pairs, drops by reason, rate, stage times and skew: JSON-ready, times in ms."""
+        """Frames, pairs, drops by reason, rate, stage times, skew, pairs by fault; JSON-ready, in ms."""
         pairs = len(self._skews_ms)
         total = [sum(stages) for stages in zip(*self._timings_ms.values(), strict=True)]
         skews = np.abs(self._skews_ms) if pairs else np.zeros(1)
@@ -77,6 +79,7 @@ class Replay:
             "skew_ms": {"median": _rounded(np.median(skews)), "max": _rounded(skews.max())},
             "stages_ms": {name: summary(times) for name, times in self._timings_ms.items()},
             "pipeline_ms": summary(total),
+            "faults": dict(self._faults.most_common()),
             "detections": dict(self._detections.most_common()),
         }
 

@@ -34,6 +34,11 @@ class ThermalScaler:
         """Take over other parameters from the next frame on; the smoothed range stays."""
         self._config = config
 
+    @property
+    def is_radiometric(self) -> bool:
+        """Whether counts are temperatures."""
+        return self._config.scaling == "radiometric"
+
     def reset(self) -> None:
         """Forget the smoothed range."""
         self._range: tuple[float, float] | None = None

@@ -19,6 +19,9 @@ Mode = Literal["fused", "rgb_only", "thermal_only"]
 Image = npt.NDArray[np.uint8]
 """uint8 image, (H, W) grey or (H, W, 3) in RGB order."""
 
+DepthImage = npt.NDArray[np.float32] | npt.NDArray[np.uint16]
+"""(H, W) float32 metres or uint16 millimetres along the optical axis; 0, NaN and below: not known."""
+
 
 def _describe(array: object) -> str:
     if isinstance(array, np.ndarray):
@@ -80,16 +83,40 @@ class Frame:
         return int(self.image.shape[1]), int(self.image.shape[0])
 
 
+@dataclass(frozen=True)
+class Header:
+    """When and by which camera an image was taken; as in Frame."""
+
+    stamp_ns: int
+    frame_id: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class FramePair:
     """A thermal and an RGB frame of the same moment.
 
     skew_ns: thermal stamp (with the configured clock offset added) minus RGB stamp, nanoseconds.
+    depth: what the reference camera's pixels see at which distance, where a depth camera is there; of any
+    size, scaled to the reference image's.
     """
 
     thermal: Frame
     rgb: Frame
     skew_ns: int = 0
+    depth: DepthImage | None = None
+
+    def __post_init__(self) -> None:
+        depth = self.depth
+        if depth is not None and (
+            not isinstance(depth, np.ndarray)
+            or depth.ndim != 2
+            or depth.dtype not in (np.float32, np.uint16)
+            or depth.size == 0
+        ):
+            raise ImageError(
+                f"depth image is {_describe(depth)}, expected a non-empty (H, W) float32 array of metres "
+                "or uint16 of millimetres"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,12 +127,20 @@ class Detections:
     scores: (N,) float32 in [0, 1], highest first.
     class_ids: (N,) int64, indices into class_names.
     class_names: names of all classes that the detector knows.
+    thermal_boxes_xyxy, rgb_boxes_xyxy: (N, 4) float32, the boxes in the pixels of each camera's own image,
+    cut at its border, NaN where that camera does not see the object; None where it sent no image.
+    max_kelvin, mean_kelvin: (N,) float32 over the thermal pixels in the box, NaN where there are none;
+    None where the thermal camera tells no temperatures.
     """
 
     boxes_xyxy: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float32]
     class_ids: npt.NDArray[np.int64]
     class_names: tuple[str, ...]
+    thermal_boxes_xyxy: npt.NDArray[np.float32] | None = None
+    rgb_boxes_xyxy: npt.NDArray[np.float32] | None = None
+    max_kelvin: npt.NDArray[np.float32] | None = None
+    mean_kelvin: npt.NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.scores)
@@ -113,8 +148,14 @@ class Detections:
             ("boxes_xyxy", (count, 4), np.float32),
             ("scores", (count,), np.float32),
             ("class_ids", (count,), np.int64),
+            ("thermal_boxes_xyxy", (count, 4), np.float32),
+            ("rgb_boxes_xyxy", (count, 4), np.float32),
+            ("max_kelvin", (count,), np.float32),
+            ("mean_kelvin", (count,), np.float32),
         ):
             array = getattr(self, name)
+            if array is None and name not in ("boxes_xyxy", "scores", "class_ids"):
+                continue
             if array.shape != shape or array.dtype != dtype:
                 raise ValueError(
                     f"detections.{name} is {_describe(array)}, expected {dtype.__name__} {shape}"
@@ -138,15 +179,23 @@ class Detections:
 
 @dataclass(frozen=True, eq=False)
 class FusionResult:
-    """What one pair became; every image has the reference (RGB) camera's size and geometry.
+    """What one pair became; every image has the reference camera's size and geometry.
+
+    The reference is the RGB camera, or the thermal one where registration.reference says so.
 
     fused: (H, W, 3) uint8 RGB.
-    thermal: (H, W) uint8, the thermal image as the network saw it: 8 bit, warped.
-    rgb: (H, W, 3) uint8 RGB, the reference image.
+    thermal: (H, W) uint8, the thermal image as the network saw it: 8 bit, warped to the RGB view.
+    rgb: (H, W, 3) uint8 RGB; warped where the thermal camera is the reference.
     stamp_ns, frame_id, camera_info: the reference camera's.
+    thermal_header, rgb_header: of each camera's own frame, None for a silent one.
     mode: where one camera is silent, `fused` is the other's image, and the missing one is black.
     skew_ns: as in FramePair.
     detections: None where no detector is configured.
+    faults: what is wrong with the cameras, from faults.LABELS.
+    thermal_weight, rgb_weight: in [0, 1], below 1 for a camera with a fault; `fused` is faded to the better
+    camera's image accordingly.
+    registration_confidence, drift_px: of the online refinement, in [0, 1] and as the mean displacement that
+    its correction makes; None where it is off.
     timings_ms: wall time per stage, milliseconds.
     """
 
@@ -156,9 +205,16 @@ class FusionResult:
     stamp_ns: int
     frame_id: str = ""
     camera_info: CameraInfo | None = None
+    thermal_header: Header | None = None
+    rgb_header: Header | None = None
     skew_ns: int = 0
     mode: Mode = "fused"
     detections: Detections | None = None
+    faults: tuple[str, ...] = ()
+    thermal_weight: float = 1.0
+    rgb_weight: float = 1.0
+    registration_confidence: float | None = None
+    drift_px: float | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -149,7 +149,7 @@ def test_vision_msgs_layout_byte_by_byte() -> None:
     expected += bytes(-len(expected) % 8) + struct.pack("<d", 0.75)
     expected += struct.pack("<7d", 0, 0, 0, 0, 0, 0, 1) + bytes(36 * 8)
     expected += struct.pack("<5d", 6, 12, 0, 10, 20)
-    expected += struct.pack("<I1s", 1, b"\0")
+    expected += struct.pack("<I2s", 2, b"0\0")
     assert bytes(data) == b"\0\1\0\0" + expected
 
 

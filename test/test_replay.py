@@ -37,9 +37,11 @@ def test_report_counts_everything(pipeline) -> None:
     assert report["drops"] == {"rgb_no_partner": 1}
     assert report["skew_ms"] == {"median": 4.0, "max": 4.0}
     assert report["detections"] == {"person": 9}
-    assert set(report["stages_ms"]) == {"scale", "register", "fuse", "detect"}
+    assert set(report["stages_ms"]) == {"faults", "scale", "register", "fuse", "detect"}
     assert report["pipeline_ms"]["median"] > 0
     assert report["failed_pairs"] == {}
+    # Noise is no scene: faults after 0.25 s of it, at 10 Hz (one step of 0.2 s where a pair is lost).
+    assert report["faults"] == {"thermal_flat": 6, "rgb_flat": 6}
 
 
 def test_a_pair_that_fails_is_counted_and_skipped(pipeline) -> None:

@@ -123,7 +123,7 @@ def test_detections_and_labels_are_those_of_a_bag() -> None:
     messages.fill_detections(live, found, VisionMessages)
     bag = bag_messages.detections_message(found, bag_messages.header(1_500_000_001, "rgb"))
     assert [numbers(item) for item in live.detections] == [numbers(item) for item in bag.detections]
-    assert numbers(live.detections[0])[2:] == (6.375, 16.0, 9.75, 28.0, "car", 0.875)
+    assert numbers(live.detections[0])[2:] == (6.375, 16.0, 9.75, 28.0, "car", 0.875, "0")
     labels = SimpleNamespace(header=head(), class_map=[])
     messages.fill_label_info(labels, found.class_names, VisionMessages)
     assert [(item.class_id, item.class_name) for item in labels.class_map] == [(0, "person"), (1, "car")]
@@ -136,7 +136,40 @@ def numbers(detection: Any) -> tuple[Any, ...]:
         *(stamp.sec, stamp.nanosec),
         *(position.x, position.y, box.size_x, box.size_y),
         *(hypothesis.class_id, hypothesis.score),
+        detection.id,
     )
+
+
+def test_native_detections_are_linked_by_their_number_and_have_temperatures() -> None:
+    nan = [np.nan] * 4
+    found = Detections(
+        np.array([[0, 0, 4, 4], [10, 10, 20, 20]], np.float32),
+        np.array([0.75, 0.5], np.float32),
+        np.array([1, 0]),
+        ("person", "car"),
+        np.array([nan, [5, 6, 9, 12]], np.float32),
+        np.array([[1, 1, 3, 3], nan], np.float32),
+        np.array([np.nan, 310.5], np.float32),
+        np.array([np.nan, 300.25], np.float32),
+    )
+    sent: dict[str, Any] = {}
+    for camera in ("thermal", "rgb"):
+        message = SimpleNamespace(header=head(), detections=[])
+        messages.fill_header(message, 7, camera)
+        messages.fill_native_detections(message, found, camera, VisionMessages)
+        (sent[camera],) = message.detections
+    assert numbers(sent["thermal"]) == (0, 7, 7.0, 9.0, 4.0, 6.0, "person", 0.5, "1")
+    assert numbers(sent["rgb"]) == (0, 7, 2.0, 2.0, 2.0, 2.0, "car", 0.75, "0")
+    extras = [(item.hypothesis.class_id, item.hypothesis.score) for item in sent["thermal"].results[1:]]
+    assert extras == [("max_kelvin", 310.5), ("mean_kelvin", 300.25)]
+    assert len(sent["rgb"].results) == 1 and sent["rgb"].header.frame_id == "rgb"
+
+
+def test_no_native_detections_of_a_silent_camera() -> None:
+    message = SimpleNamespace(header=head(), detections=[])
+    found = Detections.empty(("person",))
+    messages.fill_native_detections(message, found, "thermal", VisionMessages)
+    assert message.detections == []
 
 
 @pytest.mark.parametrize("encoding", ["mono8", "mono16", "rgb8", "bgr8"])

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ivfusion_ros.config import (
     FusionConfig,
     PairingConfig,
     PipelineConfig,
+    RegistrationConfig,
     iter_parameters,
     load_config,
     make_config,
@@ -21,12 +23,13 @@ from ivfusion_ros.errors import ModelError
 from ivfusion_ros.ros import complaints
 from ivfusion_ros.ros.complaints import Complaints
 from ivfusion_ros.ros.config import FusionNodeConfig, NodeConfig
-from ivfusion_ros.ros.streams import Job, SilenceWatch, Streams
+from ivfusion_ros.ros.streams import Job, SilenceWatch, Streams, View
 from ivfusion_ros.ros.worker import Worker, any_at_work
 from ivfusion_ros.types import CameraInfo, Frame, FusionResult
 
 S = 1_000_000_000
 PERIOD_NS = S // 10
+INFO = CameraInfo(20, 10)
 
 
 def frame(stamp_ns: int, value: int = 0, size: tuple[int, int] = (16, 12), **fields: Any) -> Frame:
@@ -36,10 +39,12 @@ def frame(stamp_ns: int, value: int = 0, size: tuple[int, int] = (16, 12), **fie
 class Recorder:
     """Streams, and what they asked for."""
 
-    def __init__(self, **node: Any) -> None:
+    def __init__(self, reference: Any = "rgb", **node: Any) -> None:
         self.jobs: list[Job] = []
         self.changes: list[Any] = []
-        self.streams = Streams(PairingConfig(), NodeConfig(**node), self.jobs.append, self.changes.append)
+        self.streams = Streams(
+            PairingConfig(), NodeConfig(**node), reference, self.jobs.append, self.changes.append
+        )
 
     def play(self, start_ns: int, count: int, *cameras: Any) -> int:
         """10 Hz of the named cameras; the stamp after the last."""
@@ -77,7 +82,7 @@ def test_a_silent_camera_is_replaced_until_it_returns(stopped: str, goes_on: str
 def test_a_camera_that_never_sent_is_silent_too() -> None:
     recorder = Recorder(silent_after_s=0.5)
     recorder.play(0, 10, "thermal")
-    assert recorder.kinds() == ["thermal"] * 4 and recorder.jobs[0].rgb_size is None
+    assert recorder.kinds() == ["thermal"] * 4 and recorder.jobs[0].view is None
 
 
 def test_silence_publishes_nothing() -> None:
@@ -86,15 +91,24 @@ def test_silence_publishes_nothing() -> None:
     assert recorder.jobs == [] and recorder.changes == ["thermal"]
 
 
-def test_a_lone_thermal_frame_gets_the_view_of_the_rgb_camera() -> None:
-    recorder = Recorder(silent_after_s=0.5)
+@pytest.mark.parametrize(("reference", "other"), [("rgb", "thermal"), ("thermal", "rgb")])
+def test_a_lone_frame_gets_the_view_of_the_reference_camera(reference: str, other: str) -> None:
+    recorder = Recorder(reference, silent_after_s=0.5)
     info = CameraInfo(40, 30)
-    recorder.streams.add("rgb", frame(0, size=(40, 30), frame_id="rgb_frame", camera_info=info))
-    recorder.play(0, 20, "thermal")
+    recorder.streams.add(reference, frame(0, size=(40, 30), frame_id="its_frame", camera_info=info))
+    recorder.play(0, 20, other)
     job = recorder.jobs[-1]
-    assert job.rgb_size == (40, 30) and job.thermal is not None
-    assert (job.thermal.frame_id, job.thermal.camera_info) == ("rgb_frame", info)
-    assert job.thermal.size == (16, 12) and job.thermal.stamp_ns == 19 * PERIOD_NS
+    assert job.view == View((40, 30), "its_frame", info)
+    lone = job.thermal if other == "thermal" else job.rgb
+    assert lone is not None and lone.size == (16, 12) and lone.stamp_ns == 19 * PERIOD_NS
+
+
+@pytest.mark.parametrize(("reference", "other"), [("rgb", "thermal"), ("thermal", "rgb")])
+def test_a_lone_frame_of_the_reference_camera_keeps_its_own_view(reference: str, other: str) -> None:
+    recorder = Recorder(reference, silent_after_s=0.5)
+    recorder.streams.add(other, frame(0, size=(40, 30)))
+    recorder.play(0, 20, reference)
+    assert recorder.kinds()[-1] == reference and recorder.jobs[-1].view is None
 
 
 @pytest.mark.parametrize("jump_s", [-100, 3600])
@@ -209,13 +223,27 @@ def test_worker_logs_a_failure_with_its_stamps_and_goes_on(
     worker.submit(Job(frame(7), Frame(np.zeros((12, 16), np.uint16), 8)))
     drain(worker, 1)
     assert "thermal at 7 ns and rgb at 8 ns" in log.errors[0] and worker.failed == 1
-    for job in (Job(None, frame(9)), Job(frame(10), None, rgb_size=(20, 10))):
+    for job in (Job(None, frame(9)), Job(frame(10), None, view=View((20, 10), "f", INFO))):
         worker.submit(job)
         drain(worker, worker.done + worker.failed + 1)
     assert [(item.mode, item.fused.shape) for item in results] == [
         ("rgb_only", (12, 16, 3)),
         ("thermal_only", (10, 20, 3)),
     ]
+    assert (results[1].frame_id, results[1].camera_info, results[1].stamp_ns) == ("f", INFO, 10)
+
+
+def test_worker_brings_lone_rgb_frames_to_a_thermal_reference(
+    config: FusionNodeConfig, results: list[FusionResult], log: Log
+) -> None:
+    config = replace(config, registration=RegistrationConfig(reference="thermal"))
+    worker = Worker(config, lambda result, job: results.append(result), log)
+    worker.load(lambda: True)
+    worker.submit(Job(None, frame(9), view=View((8, 6), "f", INFO)))
+    drain(worker, 1)
+    assert (results[0].mode, results[0].fused.shape, results[0].stamp_ns) == ("rgb_only", (6, 8, 3), 9)
+    assert (results[0].frame_id, results[0].camera_info) == ("f", INFO)
+    assert worker.stop(10)
 
 
 def counts(stamp_ns: int, low: int) -> Job:
@@ -292,5 +320,5 @@ def test_one_parameter_file_serves_node_and_replay() -> None:
     path = Path(__file__).parents[1] / "config/fusion.yaml"
     values = read_yaml(path)["/**"]["ros__parameters"]
     live, desk = make_config(FusionNodeConfig, values), load_config(PipelineConfig, path)
-    for section in ("pairing", "thermal", "registration", "fusion", "detection"):
+    for section in ("pairing", "thermal", "registration", "faults", "fusion", "detection"):
         assert getattr(live, section) == getattr(desk, section)

@@ -143,13 +143,13 @@ def camera_info_message(info: CameraInfo, head: Any) -> Any:
 
 
 def detections_message(detections: Detections, head: Any) -> Any:
-    """vision_msgs/Detection2DArray; class_id is the class NAME, boxes are in pixels."""
+    """vision_msgs/Detection2DArray; class_id is the class NAME, id the object's number, boxes in pixels."""
     boxes = detections.boxes_xyxy.astype(np.float64)
     centers = ((boxes[:, :2] + boxes[:, 2:]) / 2).tolist()
     sizes = (boxes[:, 2:] - boxes[:, :2]).tolist()
     names = [detections.class_names[index] for index in detections.class_ids]
     rows = zip(centers, sizes, names, detections.scores.tolist(), strict=True)
-    found = [_detection(head, *row) for row in rows]
+    found = [_detection(head, str(index), *row) for index, row in enumerate(rows)]
     return make(DETECTIONS, head, found)
 
 
@@ -159,12 +159,14 @@ def label_info_message(class_names: tuple[str, ...], head: Any) -> Any:
     return make(LABEL_INFO, head, classes, 0.0)
 
 
-def _detection(head: Any, center: list[float], size: list[float], name: str, score: float) -> Any:
+def _detection(
+    head: Any, number: str, center: list[float], size: list[float], name: str, score: float
+) -> Any:
     hypothesis = make("vision_msgs/ObjectHypothesis", name, score)
     result = make("vision_msgs/ObjectHypothesisWithPose", hypothesis, _no_pose())
     pose = make("vision_msgs/Pose2D", make("vision_msgs/Point2D", *center), 0.0)
     box = make("vision_msgs/BoundingBox2D", pose, *size)
-    return make("vision_msgs/Detection2D", head, [result], box, "")
+    return make("vision_msgs/Detection2D", head, [result], box, number)
 
 
 @functools.cache

@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> None:
     simulator = Simulator(SceneConfig(seed=options.seed, duration_s=options.seconds))
     seconds = _record(simulator, folder / "cameras.mcap")
     calibration = folder / "calibration.yaml"
-    write_calibration(calibration, _calibration(simulator))
+    write_calibration(calibration, true_calibration(simulator))
     pairing = dataclasses.replace(
         config.pairing, thermal_time_offset_ms=-simulator.rig.thermal.clock_offset_ms
     )
@@ -79,7 +79,7 @@ def _record(simulator: Simulator, path: Path) -> float:
     return time.perf_counter() - start
 
 
-def _calibration(simulator: Simulator) -> Calibration:
+def true_calibration(simulator: Simulator) -> Calibration:
     """The rig's true registration for a plane at MAIN_DEPTH_M."""
     thermal, rgb = simulator.rig.thermal, simulator.rig.rgb
     map_x, map_y = simulator.static_map(MAIN_DEPTH_M)

@@ -8,6 +8,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from ivfusion_ros.commands.fuse import images_in
@@ -48,8 +49,12 @@ def run(options: argparse.Namespace) -> None:
 
 
 def as_rows(detections: Detections) -> list[dict[str, Any]]:
-    """Detections as JSON-ready rows: class, score, box_xyxy in pixels."""
-    return [
+    """Detections as JSON-ready rows: class, score, box_xyxy in pixels.
+
+    Where they are known also thermal_box_xyxy and rgb_box_xyxy in the pixels of each camera's own image,
+    max_kelvin and mean_kelvin; null for an object that the camera does not see.
+    """
+    rows: list[dict[str, Any]] = [
         {
             "class": detections.class_names[int(class_id)],
             "score": round(float(score), 4),
@@ -59,3 +64,15 @@ def as_rows(detections: Detections) -> list[dict[str, Any]]:
             detections.boxes_xyxy, detections.scores, detections.class_ids, strict=True
         )
     ]
+    for name, values in (
+        ("thermal_box_xyxy", detections.thermal_boxes_xyxy),
+        ("rgb_box_xyxy", detections.rgb_boxes_xyxy),
+        ("max_kelvin", detections.max_kelvin),
+        ("mean_kelvin", detections.mean_kelvin),
+    ):
+        if values is not None:
+            for row, value in zip(rows, values, strict=True):
+                row[name] = (
+                    np.round(value.astype(np.float64), 2).tolist() if np.isfinite(value).all() else None
+                )
+    return rows

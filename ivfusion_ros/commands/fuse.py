@@ -20,8 +20,15 @@ log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("thermal", type=Path, help="image, or folder of images")
-    parser.add_argument("rgb", type=Path, help="image, or folder with images of the same names")
+    parser.add_argument(
+        "thermal", type=Path, help="image without colour (thermal, MRI, ...), or folder of images"
+    )
+    parser.add_argument(
+        "rgb",
+        type=Path,
+        help="image whose colour and size the result has (RGB, PET, ...; CT and other grey ones too), or "
+        "folder with images of the same names",
+    )
     parser.add_argument("output", type=Path, help="image to write, or folder for PNG images")
     add_pipeline_options(parser)
 

@@ -13,7 +13,9 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode
 
+from ivfusion_ros.faults import LABELS
 from ivfusion_ros.ros.session import FusionSession
+from ivfusion_ros.ros.status import level_and_message
 from ivfusion_ros.ros.streams import CAMERAS
 
 WINDOW_S = 5.0
@@ -85,6 +87,11 @@ class Diagnostics:
             stat.add("output rate", f"{rates['output']:.1f} Hz")
             stat.add("dropped: superseded", str(worker.superseded))
             stat.add("dropped: failed", str(worker.failed))
+            for label in LABELS:
+                stat.add(f"pairs with {label}", str(session.faults[label]))
+            if last is not None and last.registration_confidence is not None:
+                stat.add("registration confidence", f"{last.registration_confidence:.2f}")
+                stat.add("registration drift", f"{last.drift_px:.2f} px")
             stat.add("fusion model", session.config.fusion.model)
             for network, backend in session.backends.items():
                 stat.add(f"{network} backend", backend)
@@ -124,5 +131,4 @@ def _fusion_summary(session: FusionSession, rates: dict[str, float], clock: str)
         return DiagnosticStatus.WARN, f"use_sim_time is set, {clock}"
     if session.last is None or not rates["output"]:
         return DiagnosticStatus.WARN, "no output"
-    mode = session.last.mode
-    return DiagnosticStatus.OK if mode == "fused" else DiagnosticStatus.WARN, mode
+    return level_and_message(session.last)

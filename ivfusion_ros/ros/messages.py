@@ -6,11 +6,13 @@ The pixels, names and numbers are those of bags/messages.py, so that a live node
 from __future__ import annotations
 
 import array
+import math
 from typing import Any
 
 from ivfusion_ros.errors import ImageError
 from ivfusion_ros.image_files import decode_compressed, encode_compressed
 from ivfusion_ros.images import ENCODINGS, decode_image, encode_image
+from ivfusion_ros.registration.rig import CameraName
 from ivfusion_ros.types import CameraInfo, Detections, Frame, Image
 
 NS_PER_S = 1_000_000_000
@@ -78,22 +80,57 @@ def fill_camera_info(message: Any, info: CameraInfo) -> None:
 def fill_detections(message: Any, detections: Detections, types: Any) -> None:
     """Set a vision_msgs/Detection2DArray whose header is set; class_id is the class name.
 
-    types: the module vision_msgs.msg.
+    id: the object's number, by which it is found again in a camera's own image. types: the module
+    vision_msgs.msg.
     """
-    boxes = detections.boxes_xyxy.astype(float)
-    centers = ((boxes[:, :2] + boxes[:, 2:]) / 2).tolist()
-    sizes = (boxes[:, 2:] - boxes[:, :2]).tolist()
+    message.detections = [
+        _detection(message.header, detections, index, box, types)
+        for index, box in enumerate(detections.boxes_xyxy.tolist())
+    ]
+
+
+def fill_native_detections(message: Any, detections: Detections, camera: CameraName, types: Any) -> None:
+    """As fill_detections, in the pixels of a camera's own image; what it does not see is left out.
+
+    Thermal detections have two results more where temperatures are known: class_id max_kelvin and
+    mean_kelvin, score in kelvin.
+    """
+    thermal = camera == "thermal"
+    boxes = detections.thermal_boxes_xyxy if thermal else detections.rgb_boxes_xyxy
     found = []
-    for index, score in enumerate(detections.scores.tolist()):
-        detection, result = types.Detection2D(), types.ObjectHypothesisWithPose()
-        detection.header = message.header
-        detection.bbox.center.position.x, detection.bbox.center.position.y = centers[index]
-        detection.bbox.size_x, detection.bbox.size_y = sizes[index]
-        result.hypothesis.class_id = detections.class_names[detections.class_ids[index]]
-        result.hypothesis.score = score
-        detection.results = [result]
-        found.append(detection)
+    for index, box in enumerate([] if boxes is None else boxes.tolist()):
+        if all(map(math.isfinite, box)):
+            detection = _detection(message.header, detections, index, box, types)
+            detection.results += _temperatures(detections, index, types) if thermal else []
+            found.append(detection)
     message.detections = found
+
+
+def _detection(header: Any, detections: Detections, index: int, box: list[float], types: Any) -> Any:
+    left, top, right, bottom = box
+    detection = types.Detection2D()
+    detection.header, detection.id = header, str(index)
+    center = detection.bbox.center.position
+    center.x, center.y = (left + right) / 2, (top + bottom) / 2
+    detection.bbox.size_x, detection.bbox.size_y = right - left, bottom - top
+    name = detections.class_names[detections.class_ids[index]]
+    detection.results = [_hypothesis(name, float(detections.scores[index]), types)]
+    return detection
+
+
+def _temperatures(detections: Detections, index: int, types: Any) -> list[Any]:
+    values = {"max_kelvin": detections.max_kelvin, "mean_kelvin": detections.mean_kelvin}
+    return [
+        _hypothesis(name, float(kelvin[index]), types)
+        for name, kelvin in values.items()
+        if kelvin is not None and math.isfinite(kelvin[index])
+    ]
+
+
+def _hypothesis(class_id: str, score: float, types: Any) -> Any:
+    result = types.ObjectHypothesisWithPose()
+    result.hypothesis.class_id, result.hypothesis.score = class_id, score
+    return result
 
 
 def fill_label_info(message: Any, class_names: tuple[str, ...], types: Any) -> None:

@@ -18,6 +18,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.utilities import remove_ros_args
+from std_srvs.srv import Trigger
 
 from ivfusion_ros.errors import ConfigError, IvfusionError
 from ivfusion_ros.ros.diagnostics import Diagnostics
@@ -42,6 +43,7 @@ class FusionNode(LifecycleNode):
         self._session: FusionSession | None = None
         self._config_parameters = NodeParameters(self)
         self.add_on_set_parameters_callback(self._on_set_parameters)
+        self.create_service(Trigger, "~/accept_calibration", self._on_accept_calibration)
         self._diagnostics = Diagnostics(self, lambda: self._session)
         if self._config_parameters.config().node.autostart:
             steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -124,6 +126,19 @@ class FusionNode(LifecycleNode):
         self.destroy_timer(self._autostart_timer)
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
+
+    def _on_accept_calibration(self, request: Any, response: Any) -> Any:
+        try:
+            if self._session is None:
+                raise ConfigError("the node is not configured: nothing was learned")
+            path = self._session.worker.accept_calibration()
+            response.success = True
+            response.message = f"wrote {path}: set registration.calibration to it for the next configure"
+        except IvfusionError as error:
+            response.message = str(error)
+        except Exception:
+            response.message = f"defect of this package: {traceback.format_exc()}"
+        return response
 
     def _on_set_parameters(self, changes: list[Any]) -> SetParametersResult:
         fixed = self._config_parameters.fixed(changes)

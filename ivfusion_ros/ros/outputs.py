@@ -12,8 +12,9 @@ from vision_msgs import msg as vision_msgs
 
 from ivfusion_ros.draw import annotate
 from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.registration.rig import CameraName
 from ivfusion_ros.ros import messages, qos
-from ivfusion_ros.types import FusionResult
+from ivfusion_ros.types import Detections, FusionResult, Header
 
 
 class Outputs:
@@ -43,25 +44,28 @@ class Outputs:
 
     def publish(self, result: FusionResult) -> None:
         """Publish everything that comes of one result; safe in any thread."""
+        header = Header(result.stamp_ns, result.frame_id)
         if _wanted(self._image):
-            self._send(self._image, result, lambda message: messages.fill_image(message, result.fused))
+            self._send(self._image, header, lambda message: messages.fill_image(message, result.fused))
         if result.camera_info is not None:
             info = result.camera_info
-            self._send(self._info, result, lambda message: messages.fill_camera_info(message, info))
+            self._send(self._info, header, lambda message: messages.fill_camera_info(message, info))
         found = result.detections
         if found is not None:
             self._send(
                 self._detections,
-                result,
+                header,
                 lambda message: messages.fill_detections(message, found, vision_msgs),
             )
+            self._send_native("thermal", result.thermal_header, found)
+            self._send_native("rgb", result.rgb_header, found)
         if _wanted(self._compressed):
             self._send(
-                self._compressed, result, lambda message: messages.fill_compressed(message, result.fused)
+                self._compressed, header, lambda message: messages.fill_compressed(message, result.fused)
             )
         if _wanted(self._annotated):
             picture = result.fused if found is None else annotate(result.fused, found)
-            self._send(self._annotated, result, lambda message: messages.fill_image(message, picture))
+            self._send(self._annotated, header, lambda message: messages.fill_image(message, picture))
 
     def publish_status(self, make_status: Callable[[], DiagnosticStatus]) -> None:
         """Publish on ~/status what make_status gives, if anybody listens."""
@@ -81,6 +85,10 @@ class Outputs:
         self._status = self._advertise(DiagnosticStatus, "~/status")
         if self._class_names is not None:
             self._detections = self._advertise(vision_msgs.Detection2DArray, "detections")
+            self._native: dict[CameraName, Any] = {
+                "thermal": self._advertise(vision_msgs.Detection2DArray, "thermal/detections"),
+                "rgb": self._advertise(vision_msgs.Detection2DArray, "rgb/detections"),
+            }
             self._labels = self._advertise(vision_msgs.LabelInfo, "detections/label_info", qos.latched)
 
     def _advertise(self, kind: Any, topic: str, profile: Callable[[], Any] = qos.output) -> Any:
@@ -95,9 +103,18 @@ class Outputs:
         self._publishers.append(publisher)
         return publisher
 
-    def _send(self, publisher: Any, result: FusionResult, fill: Callable[[Any], None]) -> None:
+    def _send_native(self, camera: CameraName, header: Header | None, found: Detections) -> None:
+        publisher = self._native[camera]
+        if header is not None and _wanted(publisher):
+            self._send(
+                publisher,
+                header,
+                lambda message: messages.fill_native_detections(message, found, camera, vision_msgs),
+            )
+
+    def _send(self, publisher: Any, header: Header, fill: Callable[[Any], None]) -> None:
         message = publisher.msg_type()
-        messages.fill_header(message, result.stamp_ns, result.frame_id)
+        messages.fill_header(message, header.stamp_ns, header.frame_id)
         fill(message)
         publisher.publish(message)
 

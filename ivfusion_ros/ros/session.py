@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from typing import cast
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode
@@ -24,13 +26,14 @@ class FusionSession:
     """Loads the models on construction; raises what build_pipeline raises, and InterruptedError.
 
     inputs: empty while the node is not active. backends: what runs the networks, for people.
-    last: the newest result.
+    last: the newest result. faults: outputs with each fault.
     """
 
     def __init__(self, node: LifecycleNode, config: FusionNodeConfig) -> None:
         self.config = config
         self.inputs: dict[Camera, CameraInput] = {}
         self.last: FusionResult | None = None
+        self.faults: Counter[str] = Counter()
         self._closed = False
         self._node = node
         self.worker = Worker(config, self._on_result, node.get_logger())
@@ -44,7 +47,8 @@ class FusionSession:
         except ConfigError:
             self.worker.stop(PATIENCE_S)
             raise
-        self.streams = Streams(config.pairing, config.node, self.worker.submit, self._on_silence)
+        reference = cast(Camera, config.registration.reference)
+        self.streams = Streams(config.pairing, config.node, reference, self.worker.submit, self._on_silence)
 
     def activate(self) -> None:
         """Open the subscriptions."""
@@ -86,6 +90,7 @@ class FusionSession:
     def _publish(self, result: FusionResult, job: Job) -> None:
         self._outputs.publish(result)
         self.last = result
+        self.faults.update(result.faults)
         node_ms = (time.perf_counter() - job.complete_s) * 1e3
         age_ms = (self._node.get_clock().now().nanoseconds - result.stamp_ns) / 1e6
         name = self._node.get_fully_qualified_name()

@@ -9,33 +9,44 @@ from ivfusion_ros.ros.streams import Camera
 from ivfusion_ros.types import FusionResult
 
 _NS_PER_S = 1_000_000_000
+_USUAL_FAULT = "thermal_shutter"
 _SUBSTITUTE = {"thermal": "rgb_only", "rgb": "thermal_only"}
 
 
 def result_status(name: str, result: FusionResult, node_ms: float, age_ms: float) -> DiagnosticStatus:
-    """Mode, stamp, skew, age and stage latencies of one output; a warning while a camera is silent.
+    """Mode, stamp, skew, faults, age and stage latencies of one output; its level is level_and_message's.
 
     node_ms: from the last image that it needs to its publication. age_ms: the node's clock at that
     moment less the stamp.
     """
-    fused = result.mode == "fused"
     values = {
         "mode": result.mode,
         "stamp": "{}.{:09d}".format(*divmod(result.stamp_ns, _NS_PER_S)),
         "skew_ms": f"{result.skew_ns / 1e6:.3f}",
+        "faults": ", ".join(result.faults),
+        "thermal_weight": f"{result.thermal_weight:.3f}",
+        "rgb_weight": f"{result.rgb_weight:.3f}",
         "age_ms": f"{age_ms:.3f}",
         "node_ms": f"{node_ms:.3f}",
         "pipeline_ms": f"{sum(result.timings_ms.values()):.3f}",
         **{f"{stage}_ms": f"{elapsed:.3f}" for stage, elapsed in result.timings_ms.items()},
     }
+    if result.registration_confidence is not None:
+        values["registration_confidence"] = f"{result.registration_confidence:.3f}"
+    if result.drift_px is not None:
+        values["drift_px"] = f"{result.drift_px:.3f}"
     if result.detections is not None:
         values["detections"] = str(len(result.detections))
-    return DiagnosticStatus(
-        name=name,
-        level=DiagnosticStatus.OK if fused else DiagnosticStatus.WARN,
-        message=result.mode,
-        values=[KeyValue(key=key, value=value) for key, value in values.items()],
-    )
+    level, message = level_and_message(result)
+    pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
+    return DiagnosticStatus(name=name, level=level, message=message, values=pairs)
+
+
+def level_and_message(result: FusionResult) -> tuple[bytes, str]:
+    """Mode and faults; a warning while a camera is silent or has a fault other than its usual shutter."""
+    faulty = any(label != _USUAL_FAULT for label in result.faults)
+    level = DiagnosticStatus.WARN if faulty or result.mode != "fused" else DiagnosticStatus.OK
+    return level, ": ".join(filter(None, (result.mode, ", ".join(result.faults))))
 
 
 def change_status(silent: Camera | None, config: NodeConfig) -> str:

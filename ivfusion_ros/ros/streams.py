@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ivfusion_ros.config import PairingConfig
@@ -18,18 +18,27 @@ CAMERAS: tuple[Camera, Camera] = ("thermal", "rgb")
 _OTHER: dict[Camera, Camera] = {"thermal": "rgb", "rgb": "thermal"}
 
 
+@dataclass(frozen=True)
+class View:
+    """What a camera's images look like, for when it is silent. size: (width, height)."""
+
+    size: tuple[int, int]
+    frame_id: str
+    camera_info: CameraInfo | None
+
+
 @dataclass(frozen=True, eq=False)
 class Job:
     """The frames of one output; None for a silent camera.
 
-    rgb_size: (width, height) that a lone thermal frame is brought to. complete_s: when all was there,
-    by time.perf_counter.
+    view: of the reference camera where that one is silent, None if it was never seen. complete_s: when all
+    was there, by time.perf_counter.
     """
 
     thermal: Frame | None
     rgb: Frame | None
     skew_ns: int = 0
-    rgb_size: tuple[int, int] | None = None
+    view: View | None = None
     complete_s: float = field(default_factory=time.perf_counter)
 
     def __str__(self) -> str:
@@ -59,35 +68,29 @@ class SilenceWatch:
         return other if self._missed_ns[other] > limit_ns else None
 
 
-@dataclass(frozen=True)
-class _View:
-    """What the RGB camera's images look like, for when it is silent."""
-
-    size: tuple[int, int]
-    frame_id: str
-    camera_info: CameraInfo | None
-
-
 class Streams:
     """Takes both cameras' frames and hands jobs to `submit`; not thread-safe.
 
-    silent: the camera that is. on_change: called with the same when it changes.
+    reference: the camera whose view the output has. silent: the camera that is silent. on_change: called
+    with the same when it changes.
     """
 
     def __init__(
         self,
         pairing: PairingConfig,
         node: NodeConfig,
+        reference: Camera,
         submit: Callable[[Job], None],
         on_change: Callable[[Camera | None], None],
     ) -> None:
         self.pairer = Pairer(pairing)
         self.silent: Camera | None = None
         self._config = node
+        self._reference = reference
         self._submit = submit
         self._on_change = on_change
         self._watch = SilenceWatch()
-        self._rgb_view: _View | None = None
+        self._view: View | None = None
 
     def set_config(self, pairing: PairingConfig, node: NodeConfig) -> None:
         """Take over other parameters, for waiting frames too."""
@@ -102,8 +105,8 @@ class Streams:
 
     def add(self, camera: Camera, frame: Frame) -> None:
         """Take a frame; submits no, one or several jobs."""
-        if camera == "rgb":
-            self._rgb_view = _View(frame.size, frame.frame_id, frame.camera_info)
+        if camera == self._reference:
+            self._view = View(frame.size, frame.frame_id, frame.camera_info)
         silent = self._watch.arrived(camera, frame.stamp_ns, round(self._config.silent_after_s * 1e9))
         if silent != self.silent:
             self.silent = silent
@@ -119,11 +122,5 @@ class Streams:
             self._submit(Job(pair.thermal, pair.rgb, pair.skew_ns))
 
     def _single(self, camera: Camera, frame: Frame) -> Job:
-        if camera == "rgb":
-            return Job(None, frame)
-        view = self._rgb_view
-        if view is None:
-            return Job(frame, None)
-        # The output has the RGB view's geometry, so it has its frame and intrinsics as well.
-        seen = replace(frame, frame_id=view.frame_id, camera_info=view.camera_info)
-        return Job(seen, None, rgb_size=view.size)
+        view = None if camera == self._reference else self._view
+        return Job(frame, None, view=view) if camera == "thermal" else Job(None, frame, view=view)

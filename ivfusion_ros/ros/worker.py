@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
 from ivfusion_ros.config import PipelineConfig
 from ivfusion_ros.errors import IvfusionError
 from ivfusion_ros.pipeline import Pipeline, build_pipeline
+from ivfusion_ros.registration.learned import write_learned
 from ivfusion_ros.ros.complaints import Complaints
 from ivfusion_ros.ros.streams import Job
 from ivfusion_ros.types import FramePair, FusionResult
@@ -94,6 +97,13 @@ class Worker:
             if self._pipeline is not None:
                 self._pipeline.set_config(config)
 
+    def accept_calibration(self) -> Path:
+        """Write what was learned beside the calibration file; returns the new one. Raises ConfigError."""
+        with self._pipeline_lock:
+            assert self._pipeline is not None
+            calibration = self._pipeline.accepted_calibration()
+        return write_learned(self._config.registration.calibration, calibration)
+
     def stop(self, timeout_s: float) -> bool:
         """End after the job in work and release the pipeline; False if it is not done in time."""
         with self._changed:
@@ -135,11 +145,8 @@ class Worker:
             self.done += 1
 
     def _process(self, job: Job, pipeline: Pipeline) -> FusionResult:
-        if job.thermal is None:
-            assert job.rgb is not None
-            return pipeline.process_rgb(job.rgb)
-        if job.rgb is None:
-            return pipeline.process_thermal(job.thermal, job.rgb_size)
+        if job.thermal is None or job.rgb is None:
+            return _process_lone(job, pipeline)
         self._notice_restart((job.thermal.stamp_ns, job.rgb.stamp_ns), pipeline)
         return pipeline.process(FramePair(job.thermal, job.rgb, job.skew_ns))
 
@@ -150,3 +157,17 @@ class Worker:
         # Where both cameras jumped back, as the thermal scaler decides by itself in a replay.
         if afresh or (last is not None and stamps_ns[0] < last[0] and stamps_ns[1] < last[1]):
             pipeline.reset()
+
+
+def _process_lone(job: Job, pipeline: Pipeline) -> FusionResult:
+    view = job.view
+    size = view.size if view else None
+    if job.thermal is not None:
+        result = pipeline.process_thermal(job.thermal, size)
+    else:
+        assert job.rgb is not None
+        result = pipeline.process_rgb(job.rgb, size)
+    if view is None:
+        return result
+    # The output has the reference camera's geometry, so it has its frame and intrinsics as well.
+    return replace(result, frame_id=view.frame_id, camera_info=view.camera_info)

@@ -28,6 +28,7 @@ try:
     from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
     from rosgraph_msgs.msg import Clock  # noqa: F401
     from sensor_msgs.msg import CameraInfo, CompressedImage, Image  # noqa: F401
+    from std_srvs.srv import Trigger  # noqa: F401
     from vision_msgs.msg import Detection2DArray, LabelInfo  # noqa: F401
 except ImportError:
     # Then conftest.py skips all tests.
@@ -79,6 +80,15 @@ def image(pixels: Any, encoding: str, stamp_ns: int = 0, frame_id: str = "", **f
 def compressed(content: bytes, format: str, stamp_ns: int) -> CompressedImage:
     message = CompressedImage(format=format, data=array.array("B", content))
     return set_stamp(message, stamp_ns)
+
+
+DEFAULTS = {
+    "fusion__backend": "onnxruntime",
+    "detection__model": "",
+    "faults__least_contrast": 0.0,
+    "faults__frozen_after_ms": 10000.0,
+}
+"""Plain and repeated test images are no faults."""
 
 
 class Listener:
@@ -184,10 +194,10 @@ class Probe:
     ) -> FusionProcess:
         """Start a fusion_node; parameters have __ for a dot. program: a file of this folder instead."""
         script = [str(Path(__file__).parent / program)] if program else ["-m", "ivfusion_ros.ros.node"]
-        values = {"fusion__backend": "onnxruntime", "detection__model": "", **parameters}
+        values = {**DEFAULTS, **parameters}
         assigned: list[str] = []
         for name, value in values.items():
-            text = {True: "true", False: "false", "": "''"}.get(value, value)
+            text = str(value).lower() if isinstance(value, bool) else value if value != "" else "''"
             assigned += ["-p", f"{name.replace('__', '.')}:={text}"]
         return self.run([sys.executable, *script, *words, "--ros-args", *assigned], **(env or {}))
 

@@ -110,14 +110,62 @@ def test_detections_name_the_class_and_labels_are_latched(module_probe: Any, cam
     assert found.results[0].hypothesis.score == pytest.approx(0.9)
 
 
+def test_detections_in_the_pixels_of_each_camera(module_probe: Any, cameras: Any) -> None:
+    listeners = {
+        camera: module_probe.listen(harness.Detection2DArray, f"/{camera}/detections")
+        for camera in ("thermal", "rgb")
+    }
+    small = grey(100, HEIGHT // 2, WIDTH // 2)
+    for _ in range(100):
+        send(cameras, thermal=small)
+        if all(listener.messages for listener in listeners.values()):
+            break
+    found = {camera: listener.wait(1)[-1] for camera, listener in listeners.items()}
+    for camera, scale in (("thermal", 0.5), ("rgb", 1.0)):
+        (detection,) = found[camera].detections
+        assert detection.header == found[camera].header
+        assert detection.header.frame_id == f"{camera}_optical_frame"
+        box = detection.bbox
+        assert (box.size_x, box.size_y) == pytest.approx((20 * scale, 40 * scale), abs=1e-3)
+        assert detection.id == "0" and len(detection.results) == 1
+        assert detection.results[0].hypothesis.class_id == "person"
+    stamps = {camera: harness.stamp_of(message) for camera, message in found.items()}
+    assert (stamps["thermal"] - stamps["rgb"]) % (100 * harness.MS) == 3 * harness.MS
+
+
 def test_status_tells_of_each_pair(module_probe: Any, cameras: Any) -> None:
     statuses = module_probe.listen(harness.DiagnosticStatus, "/fusion_node/status")
     values = harness.status_values(send_until(cameras, statuses))
     assert (values["level"], values["mode"], values["skew_ms"]) == ("OK", "fused", "3.000")
-    assert values["stamp"] == "{}.{:09d}".format(*divmod(cameras.now_ns, 10**9))
-    stages = [float(values[f"{stage}_ms"]) for stage in ("scale", "register", "fuse", "detect")]
+    # The status of one pair may come while the next one is sent.
+    stamps = {"{}.{:09d}".format(*divmod(harness.stamp_of(item), 10**9)) for item in cameras.fused.messages}
+    assert values["stamp"] in stamps
+    stages = [float(values[f"{stage}_ms"]) for stage in ("faults", "scale", "register", "fuse", "detect")]
     assert float(values["pipeline_ms"]) == pytest.approx(sum(stages), abs=0.01)
     assert float(values["pipeline_ms"]) < float(values["node_ms"]) < 10_000
+
+
+def test_a_covered_camera_is_in_status_and_diagnostics(module_probe: Any, cameras: Any) -> None:
+    diagnostics = harness.Diagnostics(module_probe)
+    statuses = module_probe.listen(harness.DiagnosticStatus, "/fusion_node/status")
+    sound = harness.status_values(send_until(cameras, statuses))
+    assert (sound["level"], sound["faults"]) == ("OK", "")
+    rgb = cv2.resize(noise(3, 8, 12), (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
+    assert module_probe.set(faults__least_contrast=1.0) == ""
+    try:
+        for _ in range(16):
+            fused = send(cameras, rgb)
+        harness.wait_until(lambda: "thermal_flat" in statuses.messages[-1].message, "a fault")
+        values = harness.status_values(statuses.messages[-1])
+    finally:
+        module_probe.set(faults__least_contrast=0.0)
+    assert np.array_equal(pixels(fused), rgb)
+    assert (values["level"], values["faults"]) == ("WARN", "thermal_flat")
+    assert (values["thermal_weight"], values["rgb_weight"]) == ("0.000", "1.000")
+    counted = diagnostics.wait("fusion", lambda values: values.get("pairs with thermal_flat", "0") != "0")
+    assert counted["pairs with rgb_flat"] == "0"
+    for _ in range(16):
+        send(cameras, rgb)
 
 
 def encoded(encoding: str) -> tuple[np.ndarray, np.ndarray]:
@@ -309,3 +357,55 @@ def test_compressed_inputs(probe: Any, blend_model: Path) -> None:
     rgb.publish(harness.compressed(png[:100], "rgb8; png compressed bgr8", stamp_ns))
     node.wait_for_log("cannot be decoded")
     assert "Traceback" not in node.log()
+
+
+def test_thermal_camera_as_the_reference(probe: Any, blend_model: Path) -> None:
+    node = probe.start_active(
+        fusion__model=str(blend_model), registration__reference="thermal", node__silent_after_s=0.5
+    )
+    cameras = harness.Cameras(probe)
+    rgb = grey(200)[..., None].repeat(3, 2)
+    fused = send(cameras, rgb, grey(100, HEIGHT // 2, WIDTH // 2))
+    assert fused.header.frame_id == "thermal_optical_frame"
+    assert (harness.stamp_of(fused) - 3 * harness.MS) % (100 * harness.MS) == cameras.now_ns % (
+        100 * harness.MS
+    )
+    assert np.array_equal(pixels(fused), np.full((HEIGHT // 2, WIDTH // 2, 3), 150))
+    for index in range(1, 30):
+        stamp_ns = cameras.now_ns + index * 100 * harness.MS
+        cameras.rgb.publish(harness.image(rgb, "rgb8", stamp_ns, "rgb_optical_frame"))
+        time.sleep(0.02)
+    node.wait_for_log("the thermal camera is silent")
+    lone = cameras.fused.wait_for(lambda item: item.data[0] == 200, "an RGB image alone")
+    assert lone.header.frame_id == "thermal_optical_frame" and lone.width == WIDTH // 2
+
+
+def test_what_was_learned_is_written_on_request(probe: Any, blend_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "rig.yaml"
+    size = [160, 128]
+    path.write_text(f"thermal_size: {size}\nrgb_size: {size}\naffine: [[1, 0, 0], [0, 1, 0]]\n")
+    node = probe.start_active(
+        fusion__model=str(blend_model),
+        registration__calibration=str(path),
+        registration__refine__model="shift",
+        registration__refine__max_rate_px_s=20.0,
+    )
+    cameras = harness.Cameras(probe)
+    statuses = probe.listen(harness.DiagnosticStatus, "/fusion_node/status")
+    request = harness.Trigger.Request()
+    refused = probe.call(harness.Trigger, "/fusion_node/accept_calibration", request)
+    assert not refused.success and "nothing to write" in refused.message
+    random = np.random.default_rng(5)
+    scene = cv2.GaussianBlur(random.normal(0, 1, (128, 220)).astype(np.float32), (0, 0), 4)
+    scene = np.where(scene > 0, 180, 60)
+    for _ in range(40):
+        seen = (scene + random.normal(0, 2, scene.shape)).clip(0, 255).astype(np.uint8)
+        # Noise of its own in each camera does not matter here.
+        send(cameras, seen[:, 20:180, None].repeat(3, 2).copy(), seen[:, 24:184].copy())
+    harness.wait_until(
+        lambda: float(harness.status_values(statuses.messages[-1])["drift_px"]) > 3, "a correction"
+    )
+    accepted = probe.call(harness.Trigger, "/fusion_node/accept_calibration", request)
+    assert accepted.success and str(tmp_path / "rig_accepted_1.yaml") in accepted.message
+    shift_x = yaml.safe_load((tmp_path / "rig_accepted_1.yaml").read_text())["affine"][0][2]
+    assert shift_x == pytest.approx(4, abs=1) and "Traceback" not in node.log()
