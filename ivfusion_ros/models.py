@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ivfusion_ros.config import read_yaml
 from ivfusion_ros.errors import ConfigError, ModelError
+from ivfusion_ros.parameters import read_yaml
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ivfusion_ros.config import PipelineConfig, iter_parameters, load_config, make_config
+from ivfusion_ros.config import PipelineConfig
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.models import share_folder
+from ivfusion_ros.parameters import iter_parameters, load_config, make_config
 from ivfusion_ros.training.config import TrainConfig
 
-PARAMETERS = {item.name: item for item in iter_parameters()}
+PARAMETERS = {item.name: item for item in iter_parameters(PipelineConfig)}
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

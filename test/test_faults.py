@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as numpy_st
 
-from ivfusion_ros.config import iter_parameters, make_config
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.faults import LABELS, FaultConfig, FaultMonitor, FaultReport, gate
+from ivfusion_ros.parameters import iter_parameters, make_config
 from ivfusion_ros.simulate import RgbConfig, RigConfig, SceneConfig, Simulator, ThermalCameraConfig
 from ivfusion_ros.types import Frame
 

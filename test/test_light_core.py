@@ -28,7 +28,8 @@ import numpy as np
 import ivfusion_ros.replay, ivfusion_ros.bags, ivfusion_ros.draw
 import ivfusion_ros.metrics, ivfusion_ros.simulate
 import ivfusion_ros.commands.replay, ivfusion_ros.commands.demo, ivfusion_ros.commands.doctor
-from ivfusion_ros.config import PipelineConfig, make_config
+from ivfusion_ros.config import PipelineConfig
+from ivfusion_ros.parameters import make_config
 from ivfusion_ros.pipeline import build_pipeline
 from ivfusion_ros.types import Frame, FramePair
 config = make_config(PipelineConfig, {{"fusion.model": {model!r}, "detection.model": ""}})

@@ -16,10 +16,10 @@ from skimage.measure import shannon_entropy
 from skimage.metrics import structural_similarity
 from torch import nn
 
-from ivfusion_ros.config import load_config
 from ivfusion_ros.errors import BackendError, ConfigError, ModelError
 from ivfusion_ros.models import share_folder
 from ivfusion_ros.networks.mda import MDA, Features
+from ivfusion_ros.parameters import load_config
 from ivfusion_ros.training.config import TrainConfig
 from ivfusion_ros.training.losses import make_loss
 from ivfusion_ros.training.losses.base import Batch, Outputs

@@ -15,10 +15,10 @@ from ivfusion_ros.config import (
     RefinementConfig,
     RegistrationConfig,
     ThermalConfig,
-    make_config,
 )
 from ivfusion_ros.errors import ConfigError, ImageError, ModelError
 from ivfusion_ros.faults import FaultReport
+from ivfusion_ros.parameters import make_config
 from ivfusion_ros.pipeline import build_pipeline, build_warp
 from ivfusion_ros.registration.calibration import Calibration, Remap, write_calibration
 from ivfusion_ros.registration.camera import CameraModel

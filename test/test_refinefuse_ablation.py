@@ -9,11 +9,11 @@ torch = pytest.importorskip("torch", reason="training dependencies are not insta
 import onnx
 
 from ivfusion_ros.commands.train import _config_path
-from ivfusion_ros.config import load_config
 from ivfusion_ros.models import resolve_model, share_folder
 from ivfusion_ros.networks import NETWORKS, make_network
 from ivfusion_ros.networks.refinefuse import FIM, PSIM, SFIM, RefineFuse
 from ivfusion_ros.networks.refinefuse_ablation import Concatenation
+from ivfusion_ros.parameters import load_config
 from ivfusion_ros.training.config import TrainConfig
 from ivfusion_ros.training.losses import make_loss
 from ivfusion_ros.training.losses.base import Batch, Outputs

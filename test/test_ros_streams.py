@@ -9,17 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ivfusion_ros.config import (
-    FusionConfig,
-    PairingConfig,
-    PipelineConfig,
-    RegistrationConfig,
-    iter_parameters,
-    load_config,
-    make_config,
-    read_yaml,
-)
+from ivfusion_ros.config import FusionConfig, PairingConfig, PipelineConfig, RegistrationConfig
 from ivfusion_ros.errors import ModelError
+from ivfusion_ros.parameters import iter_parameters, load_config, make_config, read_yaml
 from ivfusion_ros.ros import complaints
 from ivfusion_ros.ros.complaints import Complaints
 from ivfusion_ros.ros.config import FusionNodeConfig, NodeConfig

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from ivfusion_ros.config import load_config
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.export import FusionGraph, export_fusion
 from ivfusion_ros.models import share_folder
 from ivfusion_ros.networks import NETWORKS, make_network
 from ivfusion_ros.networks.transfusion import CHANNELS, CONVOLUTIONS, ChannelWeights, TransFusion
+from ivfusion_ros.parameters import load_config
 from ivfusion_ros.training.config import TrainConfig
 from ivfusion_ros.training.losses import make_loss
 from ivfusion_ros.training.losses.base import Batch, Outputs

@@ -14,8 +14,9 @@ from ivfusion_ros.calibrate.outcome import Outcome, calibrate_by_board, calibrat
 from ivfusion_ros.calibrate.output import write_outputs
 from ivfusion_ros.calibrate.pairs import PairSource, open_source
 from ivfusion_ros.calibrate.targetless import SceneModel
-from ivfusion_ros.config import PipelineConfig, load_config
+from ivfusion_ros.config import PipelineConfig
 from ivfusion_ros.errors import ConfigError, DataError
+from ivfusion_ros.parameters import load_config
 from ivfusion_ros.registration.camera import DISTORTION_LENGTHS
 from ivfusion_ros.registration.rig import DEFAULT_PLANE_DISTANCE_M, CameraName
 

@@ -11,9 +11,9 @@ from typing import Any
 from ivfusion_ros import __version__
 from ivfusion_ros.backends import available_backends, load_backend
 from ivfusion_ros.commands.options import add_json_option, write_json
-from ivfusion_ros.config import iter_parameters
 from ivfusion_ros.errors import IvfusionError, ModelError
 from ivfusion_ros.models import read_models
+from ivfusion_ros.parameters import iter_parameters
 from ivfusion_ros.ros.config import FusionNodeConfig
 
 PACKAGES = ("numpy", "opencv-python-headless", "opencv-python", "rosbags", "av", "ultralytics")

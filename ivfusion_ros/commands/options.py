@@ -11,8 +11,9 @@ from typing import Any
 import yaml
 
 from ivfusion_ros.backends import BACKENDS
-from ivfusion_ros.config import PipelineConfig, load_config
+from ivfusion_ros.config import PipelineConfig
 from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.parameters import load_config
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ import argparse
 import logging
 from pathlib import Path
 
-from ivfusion_ros.config import iter_parameters, load_config
 from ivfusion_ros.errors import BackendError, ConfigError
 from ivfusion_ros.models import share_folder
+from ivfusion_ros.parameters import iter_parameters, load_config
 from ivfusion_ros.training.config import TrainConfig
 from ivfusion_ros.training.data import PAIR_FOLDERS
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.config import read_yaml
 from ivfusion_ros.errors import ConfigError, ModelError
+from ivfusion_ros.parameters import read_yaml
 
 
 def names_from_metadata(metadata: Mapping[str, str]) -> tuple[str, ...] | None:

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from ivfusion_ros.config import read_yaml
 from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.parameters import read_yaml
 from ivfusion_ros.registration.camera import Floats, Size
 from ivfusion_ros.registration.rig import RigParts
 from ivfusion_ros.registration.rig_yaml import as_matrix, rig_from_yaml, rig_to_yaml

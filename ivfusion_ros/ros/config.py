@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ivfusion_ros.config import PipelineConfig, parameter
+from ivfusion_ros.config import PipelineConfig
+from ivfusion_ros.parameters import parameter
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
-from ivfusion_ros.config import Parameter, iter_parameters, make_config
+from ivfusion_ros.parameters import Parameter, iter_parameters, make_config
 from ivfusion_ros.ros.config import FusionNodeConfig
 
 SOURCE = "ROS parameters"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ivfusion_ros.config import parameter
+from ivfusion_ros.parameters import parameter
 
 
 @dataclass(frozen=True)

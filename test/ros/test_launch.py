@@ -20,7 +20,8 @@ import yaml
 from ivfusion_ros.bags import BagReader, BagWriter
 from ivfusion_ros.bags.messages import deserialize
 from ivfusion_ros.commands.replay import Outputs, replay_bags
-from ivfusion_ros.config import PipelineConfig, make_config
+from ivfusion_ros.config import PipelineConfig
+from ivfusion_ros.parameters import make_config
 from ivfusion_ros.types import CameraInfo, Frame
 
 ATTEMPTS = 3

@@ -1,0 +1,173 @@
+"""Parameters from dataclass fields: declared once, listed, checked and read from YAML.
+
+A field states its default, range, unit and meaning once; the YAML loader, the ROS parameters and the
+parameter table in the docs are derived from it. A ROS parameter file is read as it is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, cast, get_origin, get_type_hints
+
+import yaml
+
+from ivfusion_ros.errors import ConfigError
+
+
+def parameter(
+    default: Any,
+    description: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] = (),
+    live: bool = False,
+) -> Any:
+    """Declare a parameter.
+
+    minimum and maximum are inclusive; choices limit a string; live says that the parameter can change
+    while the node is active (others take effect at the next configure).
+    """
+    metadata = dict(description=description, minimum=minimum, maximum=maximum, choices=choices, live=live)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a config class, as the YAML loader and ROS see it."""
+
+    name: str
+    """dotted, e.g. pairing.max_skew_ms"""
+    type: type
+    """bool, int, float, str or tuple (of str)"""
+    default: Any
+    description: str
+    minimum: float | None
+    maximum: float | None
+    choices: tuple[str, ...]
+    live: bool
+
+
+def iter_parameters(config_class: type[Any], prefix: str = "") -> Iterator[Parameter]:
+    """All parameters of a config class in declaration order, nested classes with dotted names."""
+    hints = get_type_hints(config_class)
+    for item in dataclasses.fields(config_class):
+        kind = hints[item.name]
+        if dataclasses.is_dataclass(kind):
+            yield from iter_parameters(cast(type, kind), f"{prefix}{item.name}.")
+            continue
+        yield Parameter(prefix + item.name, get_origin(kind) or kind, item.default, **item.metadata)
+
+
+Config = TypeVar("Config")
+
+
+def make_config(config_class: type[Config], values: Mapping[str, Any], source: str = "config") -> Config:
+    """Build a config from dotted names or nested mappings; unknown names are errors.
+
+    source names the origin in errors. Raises ConfigError.
+    """
+    flat = dict(_flatten(values))
+    parameters = {item.name: item for item in iter_parameters(config_class)}
+    for name in flat:
+        if name not in parameters:
+            close = difflib.get_close_matches(name, parameters, 1)
+            hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(parameters)}"
+            raise ConfigError(f"{source}: unknown parameter {name}; {hint}")
+    checked = {name: _check(parameters[name], value, source) for name, value in flat.items()}
+    try:
+        return _assemble(config_class, checked)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from error
+
+
+def load_config(
+    config_class: type[Config], path: str | Path | None, overrides: Mapping[str, Any] | None = None
+) -> Config:
+    """Read a YAML file, plain or a ROS parameter file (`/**: ros__parameters:`), and apply overrides.
+
+    overrides: dotted names to values, taken over the file's. Raises ConfigError.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        values.update(_flatten(_strip_ros_envelope(read_yaml(path), str(path))))
+    values.update(overrides or {})
+    return make_config(config_class, values, str(path) if path is not None else "options")
+
+
+def _assemble(config_class: type[Config], checked: Mapping[str, Any], prefix: str = "") -> Config:
+    values: dict[str, Any] = {}
+    for name, kind in get_type_hints(config_class).items():
+        if dataclasses.is_dataclass(kind):
+            values[name] = _assemble(cast(type, kind), checked, f"{prefix}{name}.")
+        elif prefix + name in checked:
+            values[name] = checked[prefix + name]
+    return config_class(**values)
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """A YAML file whose top is a mapping (an empty file is an empty one). Raises ConfigError."""
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds a {type(content).__name__}, expected `name: value` lines")
+    return content
+
+
+NODE_ONLY = ("node", "use_sim_time", "qos_overrides", "diagnostic_updater")
+"""Parameters of a robot's file that mean nothing at a desk."""
+
+
+def _strip_ros_envelope(content: dict[str, Any], source: str) -> dict[str, Any]:
+    nodes = [node for node in content.values() if isinstance(node, dict) and "ros__parameters" in node]
+    if not nodes:
+        return content
+    if len(content) != 1:
+        raise ConfigError(
+            f"{source} has parameters of {len(content)} nodes ({', '.join(map(str, content))}); "
+            "expected one node, or /**"
+        )
+    parameters = nodes[0]["ros__parameters"]
+    if not isinstance(parameters, dict):
+        raise ConfigError(f"{source}: ros__parameters is empty or no mapping")
+    return {name: value for name, value in parameters.items() if name not in NODE_ONLY}
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _check(item: Parameter, value: Any, source: str) -> Any:
+    where = f"{source}: {item.name}"
+    if item.type is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if item.type is tuple and isinstance(value, (list, tuple)):
+        if not all(isinstance(entry, str) for entry in value):
+            raise ConfigError(f"{where} is {value!r}, expected a list of strings")
+        # ROS cannot declare an empty string array; [''] stands for it.
+        return tuple(entry for entry in value if entry)
+    if not isinstance(value, item.type) or (item.type is int and isinstance(value, bool)):
+        raise ConfigError(f"{where} is {value!r} ({type(value).__name__}), expected {item.type.__name__}")
+    if item.choices and value not in item.choices:
+        raise ConfigError(f"{where} is {value!r}, expected one of {', '.join(item.choices)}")
+    if isinstance(value, (int, float)):
+        # Written so that NaN fails too.
+        if item.minimum is not None and not value >= item.minimum:
+            raise ConfigError(f"{where} is {value}, must be at least {item.minimum}")
+        if item.maximum is not None and not value <= item.maximum:
+            raise ConfigError(f"{where} is {value}, must be at most {item.maximum}")
+    return value
