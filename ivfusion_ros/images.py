@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.errors import ImageError
-from ivfusion_ros.types import Image
+from ivfusion_ros.types import DepthImage, Image
 
 AnyImage = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 """(H, W) uint8 or uint16, or (H, W, 3) uint8 in RGB order."""
@@ -20,7 +20,7 @@ AnyImage = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 @dataclass(frozen=True)
 class _Layout:
     channels: int
-    dtype: type[np.uint8] | type[np.uint16] = np.uint8
+    dtype: type[np.uint8] | type[np.uint16] | type[np.float32] = np.uint8
     to_rgb: int | None = None
     """cv2 conversion to RGB; None: the pixels are final as they are"""
 
@@ -56,6 +56,8 @@ _LAYOUTS = {
 ENCODINGS = tuple(_LAYOUTS)
 """Names that decode_image knows."""
 
+_DEPTH_LAYOUTS = {"32FC1": _Layout(1, np.float32), "16UC1": _MONO16, "mono16": _MONO16}
+
 
 def decode_image(
     data: Any, *, encoding: str, width: int, height: int, step: int, is_bigendian: bool
@@ -78,6 +80,21 @@ def decode_image(
     if layout.channels == 2 and width % 2:
         raise ImageError(f"{encoding} image is {width} pixels wide, expected an even width")
     return np.asarray(cv2.cvtColor(pixels, layout.to_rgb), np.uint8)
+
+
+def decode_depth(
+    data: Any, *, encoding: str, width: int, height: int, step: int, is_bigendian: bool
+) -> DepthImage:
+    """Pixels of a depth image (REP-118): 32FC1 in metres, 16UC1 (some drivers say mono16) in millimetres.
+
+    Arguments and aliasing as in decode_image. Raises ImageError.
+    """
+    layout = _DEPTH_LAYOUTS.get(encoding)
+    if layout is None:
+        raise ImageError(
+            f"depth image encoding is {encoding!r}, expected 32FC1 (metres) or 16UC1 (millimetres)"
+        )
+    return _view(_as_bytes(data), layout, encoding, width, height, step, bool(is_bigendian))
 
 
 def demosaic(mosaic: npt.NDArray[Any], encoding: str) -> Image:
@@ -119,11 +136,12 @@ def _view(
             f"expected {step * height}: is it truncated?"
         )
     rows = np.frombuffer(data, np.uint8, step * height).reshape(height, step)[:, :row_bytes]
-    if dtype.itemsize == 2:
-        # A view of two bytes needs rows that start on even addresses.
-        aligned = step % 2 == 0 and rows.__array_interface__["data"][0] % 2 == 0
-        counts = (rows if aligned else rows.copy()).view(dtype.newbyteorder(">" if is_bigendian else "<"))
-        return counts.astype(np.uint16, copy=False)
+    if dtype.itemsize > 1:
+        # A view of several bytes needs rows that start on multiples of as many.
+        start = rows.__array_interface__["data"][0]
+        aligned = step % dtype.itemsize == 0 and start % dtype.itemsize == 0
+        values = (rows if aligned else rows.copy()).view(dtype.newbyteorder(">" if is_bigendian else "<"))
+        return values.astype(layout.dtype, copy=False)
     return rows if layout.channels == 1 else rows.reshape(height, width, layout.channels)
 
 

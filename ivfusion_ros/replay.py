@@ -10,20 +10,37 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ivfusion_ros.depth_frames import DepthFrames
 from ivfusion_ros.errors import ImageError
 from ivfusion_ros.pairing import Pairer
 from ivfusion_ros.pipeline import Pipeline
+from ivfusion_ros.registration.rig import Extrinsics
+from ivfusion_ros.transforms import TransformTree, frames_problem, missing_transform
 from ivfusion_ros.types import Frame, FramePair, FusionResult
 
 log = logging.getLogger(__name__)
 
 
 class Replay:
-    """Pairs frames and runs the pipeline over them; what happened is in `report()`."""
+    """Pairs frames and runs the pipeline over them; what happened is in `report()`.
 
-    def __init__(self, pairer: Pairer, pipeline: Pipeline) -> None:
+    depth: takes the depth images, each before the frames that came after it; None: there are none.
+    transforms: takes the transforms between frames likewise; None: the calibration's extrinsics count.
+    """
+
+    def __init__(
+        self,
+        pairer: Pairer,
+        pipeline: Pipeline,
+        depth: DepthFrames | None = None,
+        transforms: TransformTree | None = None,
+    ) -> None:
         self.pairer = pairer
         self.pipeline = pipeline
+        self.depth = depth
+        self.transforms = transforms
+        self._extrinsics: Extrinsics | None = None
+        self._unlinked = 0
         self.failures: Counter[str] = Counter()
         """pairs that could not be fused, by error"""
         self._frames: Counter[str] = Counter()
@@ -37,6 +54,10 @@ class Replay:
         """A result per pair, in order of RGB stamps; a pair that cannot be fused is counted and skipped."""
         start = time.perf_counter()
         for pair in self._pairs(frames):
+            if self.depth is not None:
+                pair = self.depth.attach(pair)
+            if self.transforms is not None:
+                self._follow_transforms(self.transforms, pair)
             try:
                 result = self.pipeline.process(pair)
             except ImageError as error:
@@ -54,6 +75,18 @@ class Replay:
             add = self.pairer.add_thermal if camera == "thermal" else self.pairer.add_rgb
             yield from add(frame)
         yield from self.pairer.flush()
+
+    def _follow_transforms(self, transforms: TransformTree, pair: FramePair) -> None:
+        rgb_frame, thermal_frame = pair.rgb.frame_id, pair.thermal.frame_id
+        problem = frames_problem(rgb_frame, thermal_frame)
+        found = None if problem else transforms.lookup(rgb_frame, thermal_frame)
+        if found is None:
+            if not self._unlinked:
+                log.warning("%s", missing_transform(rgb_frame, thermal_frame, "in the bag"))
+            self._unlinked += 1
+        elif found is not self._extrinsics:
+            self._extrinsics = found
+            self.pipeline.warp.set_extrinsics(found)
 
     def _count(self, result: FusionResult) -> None:
         self._skews_ms.append(result.skew_ns / 1e6)
@@ -74,6 +107,7 @@ class Replay:
             "pairs": pairs,
             "drops": dict(sorted(self.pairer.drops.items())),
             "failed_pairs": dict(self.failures),
+            **self._missing(),
             "seconds": round(self._seconds, 3),
             "pairs_per_second": round(pairs / self._seconds, 2) if self._seconds else 0.0,
             "skew_ms": {"median": _rounded(np.median(skews)), "max": _rounded(skews.max())},
@@ -82,6 +116,13 @@ class Replay:
             "faults": dict(self._faults.most_common()),
             "detections": dict(self._detections.most_common()),
         }
+
+    def _missing(self) -> dict[str, int]:
+        """Pairs that lacked what was asked for."""
+        missing = {} if self.depth is None else {"pairs_without_depth": self.depth.missed}
+        if self.transforms is not None:
+            missing["pairs_without_transform"] = self._unlinked
+        return missing
 
 
 def summary(milliseconds: list[float]) -> dict[str, float]:

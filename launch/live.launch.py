@@ -16,6 +16,10 @@ PARAMETERS = {
     "detector": ("detection.model", "detection model likewise"),
     "detector_backend": ("detection.backend", "what runs the detection model"),
     "calibration": ("registration.calibration", "calibration file (YAML)"),
+    "extrinsics": (
+        "registration.extrinsics",
+        "calibration, or tf: the transform between the cameras' frames, for a calibration with a rig",
+    ),
     "rgb_transport": ("node.rgb_transport", "raw or compressed"),
     "thermal_transport": ("node.thermal_transport", "raw or compressed"),
 }
@@ -23,6 +27,7 @@ OTHERS = {
     "namespace": ("", "namespace of the node and of its relative topics"),
     "rgb_topic": ("rgb/image_raw", "RGB image topic; camera_info is expected beside it"),
     "thermal_topic": ("thermal/image_raw", "thermal image topic; camera_info is expected beside it"),
+    "depth_topic": ("", "depth image topic in the view of the RGB camera; empty: none, or as config says"),
     "config": ("", "ROS parameter file; empty: the one that is installed with the package"),
     "autostart": ("true", "configure and activate the node at once"),
     "use_sim_time": ("false", "take the time from /clock"),
@@ -43,6 +48,8 @@ def start_node(context):
     share = Path(get_package_share_directory("ivfusion_ros"))
     overrides = {PARAMETERS[name][0]: given[name] for name in PARAMETERS if given[name]}
     overrides["node.autostart"] = given["autostart"].lower() == "true"
+    if given["depth_topic"]:
+        overrides["registration.depth"] = True
     overrides["use_sim_time"] = given["use_sim_time"].lower() == "true"
     # Nodes of one name in several namespaces would be one in /diagnostics.
     overrides["diagnostic_updater.use_fqn"] = True
@@ -56,6 +63,7 @@ def start_node(context):
             remappings=[
                 *remappings("rgb", given["rgb_topic"]),
                 *remappings("thermal", given["thermal_topic"]),
+                *([("depth/image_raw", given["depth_topic"])] if given["depth_topic"] else []),
             ],
             output="screen",
         )

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rig_samples
 
-from ivfusion_ros.config import FusionConfig, PairingConfig, PipelineConfig, RegistrationConfig
+from ivfusion_ros.config import FaultConfig, FusionConfig, PairingConfig, PipelineConfig, RegistrationConfig
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.parameters import iter_parameters, load_config, make_config, read_yaml
 from ivfusion_ros.ros import complaints
@@ -258,6 +259,29 @@ def test_worker_forgets_the_smoothing_at_a_restart(
     assert same == (how != "neither")
 
 
+def test_worker_registers_by_new_extrinsics_from_the_next_job_on(
+    config: FusionNodeConfig, results: list[FusionResult], log: Log, tmp_path: Path
+) -> None:
+    rig = rig_samples.write_rig(tmp_path / "rig.yaml", None)
+    registration = RegistrationConfig(calibration=str(rig), extrinsics="tf", depth=True)
+    config = replace(config, registration=registration, faults=FaultConfig(gate=False))
+    worker = Worker(config, lambda result, job: results.append(result), log)
+    worker.load(lambda: True)
+    thermal, rgb = Frame(rig_samples.THERMAL, 0), Frame(rig_samples.RGB, 0)
+    depth = np.full(rig_samples.SIZE[::-1], 3.0, np.float32)
+    worker.submit(Job(thermal, rgb))
+    drain(worker, 1)
+    worker.set_extrinsics(rig_samples.side_by_side())
+    for index, image in enumerate((None, depth)):
+        worker.submit(Job(thermal, rgb, depth=image))
+        drain(worker, 2 + index)
+    assert worker.stop(10) and log.errors == []
+    # Both in one place, then side by side on the plane, then at a depth.
+    expected = [rig_samples.fused(baseline_m=0.0), rig_samples.fused(), rig_samples.fused(3.0)]
+    for result, picture in zip(results, expected, strict=True):
+        assert np.abs(result.fused.astype(int) - picture).max() <= 1
+
+
 def test_worker_survives_a_failing_publisher(config: FusionNodeConfig, log: Log) -> None:
     def publish(result: FusionResult, job: Job) -> None:
         raise OSError("no network")
@@ -304,6 +328,7 @@ def test_node_parameters_extend_those_of_the_pipeline() -> None:
         "node.rgb_transport",
         "node.silent_after_s",
         "node.when_silent",
+        "node.watch_time_offset",
         "node.autostart",
     ]
 

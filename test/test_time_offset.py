@@ -1,5 +1,6 @@
 """Clock offsets against recordings whose offset is known."""
 
+import time
 from dataclasses import replace
 
 import cv2
@@ -9,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from moving_rig import START_NS, Recording, small_simulator
 
-from ivfusion_ros.time_offset import TimeOffsetMonitor, estimate_time_offset
+from ivfusion_ros.time_offset import (
+    TimeOffset,
+    TimeOffsetMonitor,
+    TimeOffsetWatch,
+    estimate_time_offset,
+    time_offset_advice,
+)
 from ivfusion_ros.time_offset.shift import Reference
 from ivfusion_ros.types import Frame
 
@@ -161,6 +168,104 @@ def test_a_jump_back_in_time_starts_afresh(recorded):
     monitor.add_thermal(thermal[-1])
     monitor.add_rgb(rgb[0])
     assert "no thermal frame" in monitor.estimate().reason
+
+
+# --- in a node ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def watch():
+    """A function that makes one; a defect of it fails the test."""
+    made, defects = [], []
+
+    def make(**options):
+        made.append(TimeOffsetWatch(defects.append, **options))
+        return made[-1]
+
+    yield make
+    for item in made:
+        item.close()
+        assert not item._thread.is_alive()
+    assert defects == []
+
+
+def poll(condition, what):
+    for _ in range(6000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"{what}: not within 60 s")
+
+
+def test_the_watch_finds_the_offset_from_a_part_of_the_frames(recorded, watch):
+    thermal, rgb = recorded
+    node = watch(share=1.0, watch_s=1.0)
+    frames = [("thermal", frame) for frame in thermal] + [("rgb", frame) for frame in rgb]
+    for camera, frame in sorted(frames, key=lambda item: item[1].stamp_ns):
+        poll(lambda: len(node._waiting) < 4, "room")
+        node.add(camera, frame)
+    poll(lambda: node.latest.offset_ns is not None, "an estimate")
+    check(node.latest, -47.0)
+    followed = {camera: len(track.stamps_ns) for camera, track in node._monitor._tracks.items()}
+    # Every second frame of 30 Hz, every one of 9 Hz but those of the closed shutter.
+    assert followed["rgb"] <= len(rgb) / 2 + 5 and followed["thermal"] > 0.8 * len(thermal)
+
+
+def test_the_watch_rests_when_it_has_used_its_share(recorded, watch):
+    _, rgb = recorded
+    node = watch(share=1e-6, watch_s=0.2)
+
+    def rests():
+        node.add("rgb", rgb[0])
+        return node._resting
+
+    poll(rests, "a rest")
+    assert "no thermal frame" in node.latest.reason
+    node.add("rgb", rgb[-1])
+    assert not node._waiting
+
+
+def test_a_defect_ends_the_watching_and_is_told(monkeypatch):
+    def fail(monitor, frame):
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(TimeOffsetMonitor, "add_rgb", fail)
+    defects = []
+    node = TimeOffsetWatch(defects.append)
+    node.add("rgb", Frame(np.zeros((20, 30), np.uint8), START_NS))
+    poll(lambda: defects, "the defect")
+    assert "a defect" in str(defects[0])
+    for index in range(20):
+        node.add("rgb", Frame(np.zeros((20, 30), np.uint8), START_NS + index * 10**9))
+    assert len(node._waiting) <= 8
+    node.close()
+
+
+@pytest.mark.parametrize(
+    ("found_ms", "error_ms", "configured_ms", "wrong"),
+    [
+        (-8.0, 0.1, 0.0, True),
+        (4.9, 0.1, 0.0, False),
+        (8.0, 0.1, 8.0, False),
+        (8.0, 3.0, 0.0, False),
+        (20.0, 3.0, 0.0, True),
+        (20.0, 0.1, 14.0, True),
+    ],
+)
+def test_an_offset_is_wrong_beyond_3_errors_and_5_ms(found_ms, error_ms, configured_ms, wrong):
+    offset = TimeOffset(round(found_ms * 1e6), round(error_ms * 1e6), 0.95)
+    is_wrong, text = time_offset_advice(offset, round(configured_ms * 1e6))
+    assert is_wrong == wrong
+    assert f"{abs(found_ms):.1f} ms {'behind' if found_ms > 0 else 'ahead'}" in text
+    value = f"set pairing.thermal_time_offset_ms to {found_ms:.1f}, it is {configured_ms:g}"
+    assert (value in text) == wrong
+
+
+def test_an_unknown_offset_is_no_warning():
+    assert time_offset_advice(TimeOffset(None, None, 0.0, "too little motion"), 0) == (
+        False,
+        "not known: too little motion",
+    )
 
 
 @settings(max_examples=25, deadline=None)

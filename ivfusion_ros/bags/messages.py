@@ -13,9 +13,11 @@ import numpy as np
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from ivfusion_ros.errors import BagError
+from ivfusion_ros.depth_frames import DepthFrame
+from ivfusion_ros.errors import BagError, ConfigError
 from ivfusion_ros.image_files import decode_compressed, encode_compressed
-from ivfusion_ros.images import AnyImage, decode_image, encode_image
+from ivfusion_ros.images import AnyImage, decode_depth, decode_image, encode_image
+from ivfusion_ros.registration.rig import Extrinsics
 from ivfusion_ros.types import CameraInfo, Detections, Frame
 
 IMAGE = "sensor_msgs/msg/Image"
@@ -23,6 +25,7 @@ COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 DETECTIONS = "vision_msgs/msg/Detection2DArray"
 LABEL_INFO = "vision_msgs/msg/LabelInfo"
+TRANSFORMS = "tf2_msgs/msg/TFMessage"
 
 VISION_MSGS: Mapping[str, str] = {
     "Point2D": "float64 x\nfloat64 y",
@@ -99,9 +102,21 @@ def to_frame(data: bytes | memoryview, msgtype: str, camera_info: CameraInfo | N
             step=message.step,
             is_bigendian=bool(message.is_bigendian),
         )
-    stamp = message.header.stamp
-    stamp_ns = int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
-    return Frame(image, stamp_ns, message.header.frame_id, camera_info)
+    return Frame(image, _stamp_ns(message), message.header.frame_id, camera_info)
+
+
+def to_depth_frame(data: bytes | memoryview) -> DepthFrame:
+    """Decode a depth Image. Raises BagError (bytes) or ImageError (pixels)."""
+    message = deserialize(data, IMAGE)
+    depth = decode_depth(
+        message.data,
+        encoding=message.encoding,
+        width=message.width,
+        height=message.height,
+        step=message.step,
+        is_bigendian=bool(message.is_bigendian),
+    )
+    return DepthFrame(depth, _stamp_ns(message))
 
 
 def to_camera_info(data: bytes | memoryview) -> CameraInfo:
@@ -109,6 +124,27 @@ def to_camera_info(data: bytes | memoryview) -> CameraInfo:
     message = deserialize(data, CAMERA_INFO)
     d, k, r, p = (tuple(field.tolist()) for field in (message.d, message.k, message.r, message.p))
     return CameraInfo(message.width, message.height, message.distortion_model, d, k, r, p)
+
+
+def to_transforms(data: bytes | memoryview) -> list[tuple[str, str, Extrinsics]]:
+    """Decode a tf2_msgs/TFMessage: parent, child, and how points move from child to parent.
+
+    Raises BagError.
+    """
+    transforms = []
+    for item in deserialize(data, TRANSFORMS).transforms:
+        turn, shift = item.transform.rotation, item.transform.translation
+        try:
+            pose = Extrinsics.from_quaternion((turn.x, turn.y, turn.z, turn.w), (shift.x, shift.y, shift.z))
+        except ConfigError as error:
+            raise BagError(f"transform of {item.child_frame_id}: {error}") from error
+        transforms.append((item.header.frame_id, item.child_frame_id, pose))
+    return transforms
+
+
+def _stamp_ns(message: Any) -> int:
+    stamp = message.header.stamp
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 def header(stamp_ns: int, frame_id: str) -> Any:
@@ -143,13 +179,13 @@ def camera_info_message(info: CameraInfo, head: Any) -> Any:
 
 
 def detections_message(detections: Detections, head: Any) -> Any:
-    """vision_msgs/Detection2DArray; class_id is the class NAME, id the object's number, boxes in pixels."""
+    """vision_msgs/Detection2DArray; class_id is the class NAME, id by Detections.id_of, boxes in pixels."""
     boxes = detections.boxes_xyxy.astype(np.float64)
     centers = ((boxes[:, :2] + boxes[:, 2:]) / 2).tolist()
     sizes = (boxes[:, 2:] - boxes[:, :2]).tolist()
     names = [detections.class_names[index] for index in detections.class_ids]
     rows = zip(centers, sizes, names, detections.scores.tolist(), strict=True)
-    found = [_detection(head, str(index), *row) for index, row in enumerate(rows)]
+    found = [_detection(head, detections.id_of(index), *row) for index, row in enumerate(rows)]
     return make(DETECTIONS, head, found)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -32,8 +32,8 @@ class BagReader:
 
     paths: rosbag2 folders, .mcap and .db3 files; a damaged file gives what is readable.
 
-    topics: all topics. losses: what could not be read (complete after reading). skipped: images and
-    camera infos left out, by topic, with skip_reasons giving the first reason. log_time_ns: when the
+    topics: all topics. losses: what could not be read (complete after reading). skipped: messages that
+    could not be used, by topic, with skip_reasons giving the first reason. log_time_ns: when the
     recorder received the message that frames() yielded last. start_ns, end_ns: None where unknown.
 
     Raises BagError if nothing is readable.
@@ -98,6 +98,12 @@ class BagReader:
             self._peek_encodings()
         return topics.choose_topics(self.topics, thermal, rgb)
 
+    def choose_depth_topic(self, name: str | None = None) -> str:
+        """topics.choose_depth_topic for this bag. Raises BagError."""
+        if name is None:
+            self._peek_encodings()
+        return topics.choose_depth_topic(self.topics, name)
+
     def messages(self, names: Collection[str] | None = None) -> Iterator[RawMessage]:
         """(topic, log time in ns, serialised bytes) of the named topics, None for all."""
         streams = [_timed(file, names) for file in self._files]
@@ -109,17 +115,24 @@ class BagReader:
             raise _cannot_read(error) from error
 
     def frames(
-        self, chosen: Topics, each_message: Callable[[BagTopic, int, memoryview], None] | None = None
+        self,
+        chosen: Topics,
+        each_message: Callable[[BagTopic, int, memoryview], None] | None = None,
+        others: Mapping[str, Callable[[memoryview], object]] | None = None,
     ) -> Iterator[tuple[Camera, Frame]]:
         """Frames of both cameras by log time, each with the newest CameraInfo of its camera.
 
         each_message: called with every message of every topic, before the frame that it becomes;
-        for example BagWriter.write_raw, to keep the original topics. Unreadable images are skipped.
+        for example BagWriter.write_raw, to keep the original topics. others: by topic name, what takes
+        the messages of further topics, before the frames that follow them. Unreadable messages are skipped.
         """
+        others = others or {}
         cameras: dict[str, Camera] = {chosen.thermal: "thermal", chosen.rgb: "rgb"}
         image_of = {chosen.thermal_info: chosen.thermal, chosen.rgb_info: chosen.rgb}
         infos: dict[str, CameraInfo] = {}
-        for topic, log_time_ns, data in self.messages(None if each_message else chosen.names):
+        for topic, log_time_ns, data in self.messages(
+            None if each_message else chosen.names | others.keys()
+        ):
             if each_message:
                 each_message(topic, log_time_ns, data)
             try:
@@ -132,6 +145,8 @@ class BagReader:
                     # The same object for the same values, so that what is derived from it can be kept.
                     if infos.get(image_of[topic.name]) != info:
                         infos[image_of[topic.name]] = info
+                elif topic.name in others:
+                    others[topic.name](data)
             except (ImageError, BagError) as error:
                 self.skipped[topic.name] += 1
                 self.skip_reasons.setdefault(topic.name, str(error))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ivfusion_ros.bags.messages import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE
+from ivfusion_ros.bags.messages import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, TRANSFORMS
 from ivfusion_ros.errors import BagError
 
 # A word of the topic name, or a part of one, and what it says about the camera. Short words must
@@ -19,6 +19,10 @@ WEAK_RGB_NAMES = re.compile(r"camera|(?<![a-z])left(?![a-z])")
 NO_CAMERA_NAMES = re.compile(r"depth|disparity|(?<![a-z])fused(?![a-z])")
 
 THERMAL_ENCODINGS = re.compile(r"mono16|16uc1")
+DEPTH_NAMES = re.compile(r"depth")
+DEPTH_ENCODINGS = re.compile(r"32fc1|16uc1")
+ALIGNED_DEPTH_NAMES = re.compile(r"aligned|registered")
+
 RGB_ENCODINGS = re.compile(r"rgb|bgr|bayer|yuv|uyvy|yuyv|nv12|nv21|8uc3")
 
 
@@ -97,6 +101,36 @@ def choose_topics(
         _info_of(chosen_rgb, bag_topics),
         "; ".join(notes),
     )
+
+
+def choose_depth_topic(bag_topics: Sequence[BagTopic], name: str | None = None) -> str:
+    """The topic of depth images: the named one, or the only one that looks so; aligned before others.
+
+    Raises BagError.
+    """
+    images = [topic for topic in bag_topics if topic.type == IMAGE and topic.count != 0]
+    if name is not None:
+        chosen = _named(bag_topics, images, name)
+        return chosen.name
+    found = [
+        topic
+        for topic in images
+        if DEPTH_NAMES.search(topic.name.lower()) and DEPTH_ENCODINGS.fullmatch(topic.encoding.lower())
+    ]
+    found = [topic for topic in found if ALIGNED_DEPTH_NAMES.search(topic.name.lower())] or found
+    if len(found) == 1:
+        return found[0].name
+    what = f"{len(found)} topics may be the depth image" if found else "no topic looks like the depth image"
+    raise BagError(
+        f"{what}; raw image topics in the bag: {describe(images) or 'none'}; name it with --depth-topic, "
+        "or set registration.depth to false"
+    )
+
+
+def transform_topics(bag_topics: Iterable[BagTopic], *, static: bool) -> list[str]:
+    """Names of the topics with transforms: /tf_static and its like, or /tf."""
+    names = (topic.name for topic in bag_topics if topic.type == TRANSFORMS and topic.count != 0)
+    return sorted({name for name in names if name.endswith("static") == static})
 
 
 def describe(topics: Iterable[BagTopic]) -> str:

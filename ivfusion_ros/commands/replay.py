@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import logging
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from ivfusion_ros.bags import BagReader, BagWriter, Topics
+from ivfusion_ros.bags.messages import to_depth_frame, to_transforms
+from ivfusion_ros.bags.topics import transform_topics
 from ivfusion_ros.commands.options import (
     add_json_option,
     add_pipeline_options,
@@ -19,13 +22,18 @@ from ivfusion_ros.commands.options import (
     write_json,
 )
 from ivfusion_ros.config import PipelineConfig
+from ivfusion_ros.depth_frames import DepthFrames
 from ivfusion_ros.errors import BagError
 from ivfusion_ros.pairing import Pairer
 from ivfusion_ros.pictures import Pictures
 from ivfusion_ros.pipeline import Pipeline, build_pipeline
 from ivfusion_ros.replay import Replay
+from ivfusion_ros.transforms import TransformTree
 
 log = logging.getLogger(__name__)
+
+Others = dict[str, Callable[[memoryview], object]]
+"""What takes the messages of topics that are no camera's."""
 
 USUAL_RATE_HZ = 30.0
 """Of the film, where a bag does not tell."""
@@ -49,6 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", type=Path, help="bag to write: NAME.mcap, or a rosbag2 folder")
     parser.add_argument("--thermal-topic", help="thermal image topic; guessed when not given")
     parser.add_argument("--rgb-topic", help="RGB image topic; guessed when not given")
+    parser.add_argument(
+        "--depth-topic", help="depth images in the view of the reference camera; sets registration.depth"
+    )
     parser.add_argument("--compressed", action="store_true", help="write fused images as JPEG")
     parser.add_argument("--originals", action="store_true", help="copy the input's topics as well")
     parser.add_argument("--force", action="store_true", help="replace an existing output")
@@ -63,8 +74,12 @@ def run(options: argparse.Namespace) -> None:
     outputs = Outputs(
         options.output, options.compressed, options.originals, options.force, options.video, options.sheet
     )
+    config = pipeline_config(options)
+    if options.depth_topic is not None:
+        config = replace(config, registration=replace(config.registration, depth=True))
     topics = (options.thermal_topic, options.rgb_topic)
-    write_json(options.json, replay_bags(options.bags, outputs, pipeline_config(options), topics))
+    figures = replay_bags(options.bags, outputs, config, topics, options.depth_topic)
+    write_json(options.json, figures)
 
 
 def replay_bags(
@@ -72,8 +87,11 @@ def replay_bags(
     outputs: Outputs,
     config: PipelineConfig,
     topics: tuple[str | None, str | None] = (None, None),
+    depth_topic: str | None = None,
 ) -> dict[str, Any]:
     """Fuse bags into one; topics are (thermal, RGB), None to guess. Prints and returns the figures.
+
+    depth_topic: where registration.depth is true, None to guess.
 
     Raises BagError for unreadable bags, missing topics and when there is no pair at all, ConfigError,
     ModelError and BackendError as build_pipeline does.
@@ -83,12 +101,18 @@ def replay_bags(
         log.info(
             "thermal: %s, RGB: %s%s", chosen.thermal, chosen.rgb, f" ({chosen.note})" if chosen.note else ""
         )
-        replay = Replay(Pairer(config.pairing), pipeline)
-        _write_outputs(reader, chosen, replay, outputs)
+        others: Others = {}
+        replay = Replay(
+            Pairer(config.pairing),
+            pipeline,
+            _read_depth(reader, config, depth_topic, others),
+            _read_transforms(reader, config, others),
+        )
+        _write_outputs(reader, chosen, replay, outputs, others)
         figures = {
             "input": [str(bag) for bag in bags],
             "output": str(outputs.bag),
-            "topics": {"thermal": chosen.thermal, "rgb": chosen.rgb},
+            "topics": {"thermal": chosen.thermal, "rgb": chosen.rgb, "others": list(others)},
             "models": _models(config, pipeline),
             **replay.report(),
             "skipped_messages": dict(reader.skipped),
@@ -100,7 +124,47 @@ def replay_bags(
     return figures
 
 
-def _write_outputs(reader: BagReader, chosen: Topics, replay: Replay, outputs: Outputs) -> None:
+def _read_depth(
+    reader: BagReader, config: PipelineConfig, topic: str | None, others: Others
+) -> DepthFrames | None:
+    """What takes the bag's depth images where they are asked for, and its topic in others."""
+    if not config.registration.depth:
+        return None
+    depth = DepthFrames(config.registration)
+    chosen = reader.choose_depth_topic(topic)
+    log.info("depth: %s%s", chosen, "" if topic else " (--depth-topic to change)")
+    others[chosen] = lambda data: depth.add(to_depth_frame(data))
+    return depth
+
+
+def _read_transforms(reader: BagReader, config: PipelineConfig, others: Others) -> TransformTree | None:
+    """The bag's static transforms where they are asked for, and the topics of others that change."""
+    if config.registration.extrinsics != "tf":
+        return None
+    static, changing = (transform_topics(reader.topics, static=static) for static in (True, False))
+    if not static and not changing:
+        raise BagError(
+            "registration.extrinsics is tf, but the bag has no /tf_static and no /tf: record them too, or "
+            "set registration.extrinsics to calibration"
+        )
+    tree = TransformTree()
+
+    def take(data: memoryview) -> None:
+        for transform in to_transforms(data):
+            tree.set(*transform)
+
+    # Before the first image: a recorder gets static transforms at any moment of its start.
+    for _, _, data in reader.messages(static):
+        with suppress(BagError):
+            take(data)
+    # Once more in their turn, where those that cannot be read are counted.
+    others.update(dict.fromkeys((*static, *changing), take))
+    return tree
+
+
+def _write_outputs(
+    reader: BagReader, chosen: Topics, replay: Replay, outputs: Outputs, others: Others
+) -> None:
     expected = _expected_pairs(reader, chosen)
     with ExitStack() as stack:
         writer = stack.enter_context(
@@ -108,7 +172,7 @@ def _write_outputs(reader: BagReader, chosen: Topics, replay: Replay, outputs: O
         )
         pictures = stack.enter_context(Pictures(outputs.video, outputs.sheet, _rate_hz(reader, expected)))
         progress = stack.enter_context(tqdm(total=expected, unit="pair"))
-        frames = reader.frames(chosen, writer.write_raw if outputs.originals else None)
+        frames = reader.frames(chosen, writer.write_raw if outputs.originals else None, others)
         for result in replay.results(frames):
             writer.write_result(result, log_time_ns=reader.log_time_ns)
             pictures.add(result)
@@ -155,6 +219,9 @@ def _print(figures: dict[str, Any]) -> None:
     for loss in figures["losses"]:
         log.warning("lost: %s", loss)
     stages = ", ".join(f"{name} {times['median']:.1f}" for name, times in figures["stages_ms"].items())
+    for what in ("depth", "transform"):
+        if count := figures.get(f"pairs_without_{what}"):
+            log.warning("%d of %d pairs had no %s", count, figures["pairs"], what)
     drops = ", ".join(f"{reason} {count}" for reason, count in figures["drops"].items()) or "none"
     log.info(
         "%d pairs in %.1f s: %.1f a second; median ms: %s; skew median %.1f, max %.1f ms; drops: %s",

@@ -34,6 +34,11 @@ class NodeConfig:
         choices=("fallback", "silence"),
         live=True,
     )
+    watch_time_offset: bool = parameter(
+        True,
+        "estimate the offset between the cameras' clocks for /diagnostics while the rig moves; takes at "
+        "most 2 % of a CPU core",
+    )
     autostart: bool = parameter(False, "configure and activate at start, without being asked")
 
 

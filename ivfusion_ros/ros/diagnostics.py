@@ -17,8 +17,10 @@ from ivfusion_ros.faults import LABELS
 from ivfusion_ros.ros.session import FusionSession
 from ivfusion_ros.ros.status import level_and_message
 from ivfusion_ros.ros.streams import CAMERAS
+from ivfusion_ros.time_offset import time_offset_advice
 
 WINDOW_S = 5.0
+WITHOUT_DEPTH = "pairs without depth"
 
 
 class Rates:
@@ -50,6 +52,7 @@ class Diagnostics:
         self._updater.setHardwareID(node.get_fully_qualified_name())
         self._updater.add("cameras", self._cameras)
         self._updater.add("fusion", self._fusion)
+        self._updater.add("time offset", self._time_offset)
         # Its own timer runs on simulated time, and would be still just when /clock is missing.
         self._updater.timer.cancel()
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -62,13 +65,21 @@ class Diagnostics:
             return stat
         pairer = session.streams.pairer
         counts: dict[str, int] = {camera: session.inputs[camera].frames for camera in CAMERAS}
-        rates = self._camera_rates.update(time.monotonic(), counts | {"pairs": pairer.pairs})
+        counts |= {"pairs": pairer.pairs}
+        if session.streams.depth is not None:
+            counts |= {"depth": session.streams.depth.frames, WITHOUT_DEPTH: session.streams.depth.missed}
+        rates = self._camera_rates.update(time.monotonic(), counts)
         stat.summary(*_camera_summary(session, rates))
         for name, rate in rates.items():
-            stat.add(f"{name} rate", f"{rate:.1f} Hz")
+            if name != WITHOUT_DEPTH:
+                stat.add(f"{name} rate", f"{rate:.1f} Hz")
         for camera in CAMERAS:
             stat.add(f"{camera} topic", session.inputs[camera].topic)
             stat.add(f"dropped: {camera}_unreadable", str(session.inputs[camera].unreadable))
+        if session.streams.depth is not None and session.depth_input is not None:
+            stat.add("depth topic", session.depth_input.topic)
+            stat.add("dropped: depth_unreadable", str(session.depth_input.unreadable))
+            stat.add(WITHOUT_DEPTH, str(session.streams.depth.missed))
         for reason, count in sorted(pairer.drops.items()):
             stat.add(f"dropped: {reason}", str(count))
         stat.add("restarts of time", str(pairer.restarts))
@@ -92,12 +103,32 @@ class Diagnostics:
             if last is not None and last.registration_confidence is not None:
                 stat.add("registration confidence", f"{last.registration_confidence:.2f}")
                 stat.add("registration drift", f"{last.drift_px:.2f} px")
+            if session.transforms is not None:
+                stat.add("extrinsics", session.transforms.source)
             stat.add("fusion model", session.config.fusion.model)
             for network, backend in session.backends.items():
                 stat.add(f"{network} backend", backend)
             for stage, elapsed_ms in (last.timings_ms if last else {}).items():
                 stat.add(f"{stage} latency", f"{elapsed_ms:.2f} ms")
         stat.add("clock", clock)
+        return stat
+
+    def _time_offset(self, stat: Any) -> Any:
+        session = self._get_session()
+        watch = None if session is None else session.time_offset
+        if session is None or watch is None:
+            watched = session is None or session.config.node.watch_time_offset
+            stat.summary(DiagnosticStatus.OK, "not active" if watched else "off: node.watch_time_offset")
+            return stat
+        offset = watch.latest
+        configured_ms = session.config.pairing.thermal_time_offset_ms
+        wrong, advice = time_offset_advice(offset, round(configured_ms * 1e6))
+        stat.summary(DiagnosticStatus.WARN if wrong else DiagnosticStatus.OK, advice)
+        stat.add("configured offset", f"{configured_ms:g} ms")
+        if offset.offset_ns is not None and offset.standard_error_ns is not None:
+            stat.add("estimated offset", f"{offset.offset_ns / 1e6:.3f} ms")
+            stat.add("standard error", f"{offset.standard_error_ns / 1e6:.3f} ms")
+            stat.add("agreement", f"{offset.agreement:.3f}")
         return stat
 
     def _clock(self) -> str:
@@ -119,7 +150,25 @@ def _camera_summary(session: FusionSession, rates: dict[str, float]) -> tuple[by
             "both cameras send, but nothing pairs: check that their clocks agree, "
             "pairing.max_skew_ms and pairing.thermal_time_offset_ms"
         )
-    return DiagnosticStatus.OK, "both cameras send"
+    return _depth_summary(session, rates) or (DiagnosticStatus.OK, "both cameras send")
+
+
+def _depth_summary(session: FusionSession, rates: dict[str, float]) -> tuple[bytes, str] | None:
+    """What lacks where depth images are asked for."""
+    depth = session.depth_input
+    if depth is None:
+        return None
+    if not rates["depth"]:
+        return DiagnosticStatus.WARN, (
+            f"no depth images on {depth.topic} ({depth.publishers} publishers): "
+            "registered at registration.plane_distance_m"
+        )
+    if rates[WITHOUT_DEPTH] > rates["pairs"] / 2:
+        return DiagnosticStatus.WARN, (
+            "most pairs have no depth image near in time: check the depth camera's clock and "
+            "registration.depth_max_skew_ms"
+        )
+    return None
 
 
 def _fusion_summary(session: FusionSession, rates: dict[str, float], clock: str) -> tuple[bytes, str]:
@@ -131,4 +180,6 @@ def _fusion_summary(session: FusionSession, rates: dict[str, float], clock: str)
         return DiagnosticStatus.WARN, f"use_sim_time is set, {clock}"
     if session.last is None or not rates["output"]:
         return DiagnosticStatus.WARN, "no output"
+    if session.transforms is not None and session.transforms.missing:
+        return DiagnosticStatus.WARN, session.transforms.missing
     return level_and_message(session.last)

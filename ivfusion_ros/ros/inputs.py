@@ -1,4 +1,4 @@
-"""Subscriptions of one camera: image and camera_info messages -> Frames."""
+"""Subscriptions: image and camera_info messages -> Frames, depth images -> DepthFrames."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from rclpy.node import Node
 from sensor_msgs import msg as sensor_msgs
 
+from ivfusion_ros.depth_frames import DepthFrame
 from ivfusion_ros.errors import ConfigError, ImageError
 from ivfusion_ros.ros import messages, qos
 from ivfusion_ros.ros.complaints import Complaints
@@ -16,34 +17,21 @@ from ivfusion_ros.ros.streams import Camera
 from ivfusion_ros.types import CameraInfo, Frame
 
 
-class CameraInput:
-    """One camera's subscriptions; its callbacks only convert and hand over.
+class ImageInput:
+    """The subscription of one topic of images; its callback only converts and hands over.
 
-    topic: the resolved name of the image topic. frames: how many were handed over. Raises ConfigError
-    for QoS overrides that cannot be.
+    take: called with each message, raises ImageError for one that cannot be converted. topic: the resolved
+    name. frames: how many were handed over. Raises ConfigError for QoS overrides that cannot be.
     """
 
-    def __init__(
-        self, node: Node, camera: Camera, transport: str, on_frame: Callable[[Camera, Frame], None]
-    ) -> None:
+    def __init__(self, node: Node, kind: Any, topic: str, take: Callable[[Any], None]) -> None:
         self.frames = 0
+        self.topic: str = node.resolve_topic_name(topic)
         self._node = node
-        self._camera = camera
-        self._on_frame = on_frame
-        self._info: CameraInfo | None = None
         self._unreadable = Complaints(node.get_logger().error)
-        compressed = transport == "compressed"
-        self._to_frame = messages.compressed_frame if compressed else messages.image_frame
-        kind = sensor_msgs.CompressedImage if compressed else sensor_msgs.Image
-        image_topic = f"{camera}/image_raw" + ("/compressed" if compressed else "")
-        self.topic: str = node.resolve_topic_name(image_topic)
+        self._take = take
         self._subscriptions: list[Any] = []
-        try:
-            self._subscribe(kind, image_topic, self._on_image)
-            self._subscribe(sensor_msgs.CameraInfo, f"{camera}/camera_info", self._on_info)
-        except ConfigError:
-            self.close()
-            raise
+        self.subscribe(kind, topic, self._take_image)
 
     @property
     def unreadable(self) -> int:
@@ -55,28 +43,32 @@ class CameraInput:
         """How many send on the image topic."""
         return int(self._node.count_publishers(self.topic))
 
+    def subscribe(self, kind: Any, topic: str, take: Callable[[Any], None]) -> None:
+        """Listen to one more topic until close(). Raises ConfigError, closing all."""
+        try:
+            with qos.as_config_error(self._node.resolve_topic_name(topic)):
+                subscription = self._node.create_subscription(
+                    kind,
+                    topic,
+                    lambda message: self._try(take, message),
+                    qos.sensor_data(),
+                    event_callbacks=qos.input_events(self._node, topic),
+                    qos_overriding_options=qos.overriding(),
+                )
+        except ConfigError:
+            self.close()
+            raise
+        self._subscriptions.append(subscription)
+
     def close(self) -> None:
         """Take no more messages."""
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
+        self._subscriptions = []
 
-    def _subscribe(self, kind: Any, topic: str, callback: Callable[[Any], None]) -> None:
-        with qos.as_config_error(self._node.resolve_topic_name(topic)):
-            subscription = self._node.create_subscription(
-                kind,
-                topic,
-                callback,
-                qos.sensor_data(),
-                event_callbacks=qos.input_events(self._node, topic),
-                qos_overriding_options=qos.overriding(),
-            )
-        self._subscriptions.append(subscription)
-
-    def _on_image(self, message: Any) -> None:
-        self._try(self._take_image, message)
-
-    def _on_info(self, message: Any) -> None:
-        self._try(self._take_info, message)
+    def _take_image(self, message: Any) -> None:
+        self._take(message)
+        self.frames += 1
 
     def _try(self, take: Callable[[Any], None], message: Any) -> None:
         # An exception that leaves a callback ends the process.
@@ -87,9 +79,35 @@ class CameraInput:
         except Exception:
             self._complain(f"defect of this package: {traceback.format_exc()}", message)
 
-    def _take_image(self, message: Any) -> None:
+    def _complain(self, problem: str, message: Any) -> None:
+        stamp = message.header.stamp
+        text = f"{self.topic}, stamp {stamp.sec}.{stamp.nanosec:09d}: {problem}"
+        self._unreadable(problem, text)
+
+
+class CameraInput(ImageInput):
+    """One camera's subscriptions, image and camera_info.
+
+    frame_id: of the newest image, empty before the first. Raises ConfigError as ImageInput does.
+    """
+
+    def __init__(
+        self, node: Node, camera: Camera, transport: str, on_frame: Callable[[Camera, Frame], None]
+    ) -> None:
+        self.frame_id = ""
+        self._camera = camera
+        self._on_frame = on_frame
+        self._info: CameraInfo | None = None
+        compressed = transport == "compressed"
+        self._to_frame = messages.compressed_frame if compressed else messages.image_frame
+        kind = sensor_msgs.CompressedImage if compressed else sensor_msgs.Image
+        image_topic = f"{camera}/image_raw" + ("/compressed" if compressed else "")
+        super().__init__(node, kind, image_topic, self._take_frame)
+        self.subscribe(sensor_msgs.CameraInfo, f"{camera}/camera_info", self._take_info)
+
+    def _take_frame(self, message: Any) -> None:
         frame = self._to_frame(message, self._info)
-        self.frames += 1
+        self.frame_id = frame.frame_id
         self._on_frame(self._camera, frame)
 
     def _take_info(self, message: Any) -> None:
@@ -98,7 +116,9 @@ class CameraInput:
         if info != self._info:
             self._info = info
 
-    def _complain(self, problem: str, message: Any) -> None:
-        stamp = message.header.stamp
-        text = f"{self.topic}, stamp {stamp.sec}.{stamp.nanosec:09d}: {problem}"
-        self._unreadable(problem, text)
+
+def depth_input(node: Node, on_frame: Callable[[DepthFrame], None]) -> ImageInput:
+    """The subscription of depth images. Raises ConfigError."""
+    return ImageInput(
+        node, sensor_msgs.Image, "depth/image_raw", lambda message: on_frame(messages.depth_frame(message))
+    )

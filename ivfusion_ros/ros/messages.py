@@ -9,9 +9,10 @@ import array
 import math
 from typing import Any
 
+from ivfusion_ros.depth_frames import DepthFrame
 from ivfusion_ros.errors import ImageError
 from ivfusion_ros.image_files import decode_compressed, encode_compressed
-from ivfusion_ros.images import ENCODINGS, decode_image, encode_image
+from ivfusion_ros.images import ENCODINGS, decode_depth, decode_image, encode_image
 from ivfusion_ros.registration.rig import CameraName
 from ivfusion_ros.types import CameraInfo, Detections, Frame, Image
 
@@ -39,6 +40,19 @@ def image_frame(message: Any, info: CameraInfo | None = None) -> Frame:
 def compressed_frame(message: Any, info: CameraInfo | None = None) -> Frame:
     """Decode a sensor_msgs/CompressedImage. Raises ImageError."""
     return _frame(decode_compressed(message.data, message.format), message, info)
+
+
+def depth_frame(message: Any) -> DepthFrame:
+    """Decode a depth sensor_msgs/Image; the frame may alias the message's data. Raises ImageError."""
+    depth = decode_depth(
+        message.data,
+        encoding=message.encoding,
+        width=message.width,
+        height=message.height,
+        step=message.step,
+        is_bigendian=bool(message.is_bigendian),
+    )
+    return DepthFrame(depth, _stamp_ns(message))
 
 
 def camera_info(message: Any) -> CameraInfo:
@@ -80,7 +94,7 @@ def fill_camera_info(message: Any, info: CameraInfo) -> None:
 def fill_detections(message: Any, detections: Detections, types: Any) -> None:
     """Set a vision_msgs/Detection2DArray whose header is set; class_id is the class name.
 
-    id: the object's number, by which it is found again in a camera's own image. types: the module
+    id: by Detections.id_of; a number finds the object again in a camera's own image. types: the module
     vision_msgs.msg.
     """
     message.detections = [
@@ -109,7 +123,7 @@ def fill_native_detections(message: Any, detections: Detections, camera: CameraN
 def _detection(header: Any, detections: Detections, index: int, box: list[float], types: Any) -> Any:
     left, top, right, bottom = box
     detection = types.Detection2D()
-    detection.header, detection.id = header, str(index)
+    detection.header, detection.id = header, detections.id_of(index)
     center = detection.bbox.center.position
     center.x, center.y = (left + right) / 2, (top + bottom) / 2
     detection.bbox.size_x, detection.bbox.size_y = right - left, bottom - top
@@ -156,8 +170,12 @@ def _by_cv_bridge(message: Any) -> Any:
 
 
 def _frame(image: Any, message: Any, info: CameraInfo | None) -> Frame:
+    return Frame(image, _stamp_ns(message), message.header.frame_id, info)
+
+
+def _stamp_ns(message: Any) -> int:
     stamp = message.header.stamp
-    return Frame(image, int(stamp.sec) * NS_PER_S + int(stamp.nanosec), message.header.frame_id, info)
+    return int(stamp.sec) * NS_PER_S + int(stamp.nanosec)
 
 
 def _byte_array(data: memoryview) -> array.array[int]:

@@ -134,6 +134,8 @@ class FusionNode(LifecycleNode):
             path = self._session.worker.accept_calibration()
             response.success = True
             response.message = f"wrote {path}: set registration.calibration to it for the next configure"
+            if self._session.config.registration.extrinsics == "tf":
+                response.message += ", and registration.extrinsics to calibration, as TF has not learned"
         except IvfusionError as error:
             response.message = str(error)
         except Exception:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections import Counter
 from typing import cast
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode
 
+from ivfusion_ros.depth_frames import DepthFrames
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.ros.config import FusionNodeConfig
-from ivfusion_ros.ros.inputs import CameraInput
+from ivfusion_ros.ros.inputs import CameraInput, ImageInput, depth_input
 from ivfusion_ros.ros.outputs import Outputs
 from ivfusion_ros.ros.status import change_status, result_status
 from ivfusion_ros.ros.streams import CAMERAS, Camera, Job, Streams
+from ivfusion_ros.ros.transforms import TransformWatch
 from ivfusion_ros.ros.worker import Worker
-from ivfusion_ros.types import FusionResult
+from ivfusion_ros.time_offset import TimeOffsetWatch
+from ivfusion_ros.types import Frame, FusionResult
 
 PATIENCE_S = 10.0
 """How long a cleanup waits for the image in work."""
@@ -25,13 +29,17 @@ PATIENCE_S = 10.0
 class FusionSession:
     """Loads the models on construction; raises what build_pipeline raises, and InterruptedError.
 
-    inputs: empty while the node is not active. backends: what runs the networks, for people.
-    last: the newest result. faults: outputs with each fault.
+    inputs: empty while the node is not active; likewise depth_input, transforms and time_offset are None
+    then, and where they are not asked for. backends: what runs the networks, for people. last: the newest
+    result. faults: outputs with each fault.
     """
 
     def __init__(self, node: LifecycleNode, config: FusionNodeConfig) -> None:
         self.config = config
         self.inputs: dict[Camera, CameraInput] = {}
+        self.depth_input: ImageInput | None = None
+        self.transforms: TransformWatch | None = None
+        self.time_offset: TimeOffsetWatch | None = None
         self.last: FusionResult | None = None
         self.faults: Counter[str] = Counter()
         self._closed = False
@@ -48,7 +56,10 @@ class FusionSession:
             self.worker.stop(PATIENCE_S)
             raise
         reference = cast(Camera, config.registration.reference)
-        self.streams = Streams(config.pairing, config.node, reference, self.worker.submit, self._on_silence)
+        depth = DepthFrames(config.registration) if config.registration.depth else None
+        self.streams = Streams(
+            config.pairing, config.node, reference, self.worker.submit, self._on_silence, depth
+        )
 
     def activate(self) -> None:
         """Open the subscriptions."""
@@ -57,18 +68,36 @@ class FusionSession:
         self._outputs.announce(self._node.get_clock().now().nanoseconds)
         node = self.config.node
         for camera, transport in zip(CAMERAS, (node.thermal_transport, node.rgb_transport), strict=True):
-            self.inputs[camera] = CameraInput(self._node, camera, transport, self.streams.add)
+            self.inputs[camera] = CameraInput(self._node, camera, transport, self._on_frame)
+        if self.streams.depth is not None:
+            self.depth_input = depth_input(self._node, self.streams.depth.add)
+        if self.config.registration.extrinsics == "tf":
+            self.transforms = TransformWatch(
+                self._node,
+                self._frame_ids,
+                lambda: self.streams.pairer.restarts,
+                self.worker.set_extrinsics,
+            )
+        if node.watch_time_offset:
+            self.time_offset = TimeOffsetWatch(self._on_defect)
 
     def deactivate(self) -> None:
         """Close the subscriptions."""
-        for camera_input in self.inputs.values():
-            camera_input.close()
+        watching: list[CameraInput | ImageInput | TransformWatch | TimeOffsetWatch | None] = [
+            *self.inputs.values(), self.depth_input, self.transforms, self.time_offset,
+        ]  # fmt: skip
         self.inputs = {}
+        self.depth_input = self.transforms = self.time_offset = None
+        for item in watching:
+            if item is not None:
+                item.close()
 
     def set_config(self, config: FusionNodeConfig) -> None:
         """Take over live parameters. Raises ConfigError, changing nothing."""
         self.worker.set_config(config)
         self.streams.set_config(config.pairing, config.node)
+        if self.streams.depth is not None:
+            self.streams.depth.set_config(config.registration)
         self.config = config
 
     def close(self, patience_s: float = PATIENCE_S) -> bool:
@@ -78,6 +107,20 @@ class FusionSession:
         ended = self.worker.stop(patience_s)
         self._outputs.close()
         return ended
+
+    def _on_frame(self, camera: Camera, frame: Frame) -> None:
+        self.streams.add(camera, frame)
+        if self.time_offset is not None:
+            self.time_offset.add(camera, frame)
+
+    def _frame_ids(self) -> tuple[str, str] | None:
+        """Of the (RGB, thermal) images, None until there was one of each."""
+        rgb, thermal = self.inputs["rgb"], self.inputs["thermal"]
+        return (rgb.frame_id, thermal.frame_id) if rgb.frames and thermal.frames else None
+
+    def _on_defect(self, error: Exception) -> None:
+        text = "".join(traceback.format_exception(error))
+        self._node.get_logger().error(f"the clock offset is not watched any more, defect: {text}")
 
     def _on_result(self, result: FusionResult, job: Job) -> None:
         try:
@@ -94,7 +137,9 @@ class FusionSession:
         node_ms = (time.perf_counter() - job.complete_s) * 1e3
         age_ms = (self._node.get_clock().now().nanoseconds - result.stamp_ns) / 1e6
         name = self._node.get_fully_qualified_name()
-        self._outputs.publish_status(lambda: result_status(name, result, node_ms, age_ms))
+        watch = self.time_offset
+        offset = None if watch is None else watch.latest
+        self._outputs.publish_status(lambda: result_status(name, result, node_ms, age_ms, offset))
 
     def _on_silence(self, silent: Camera | None) -> None:
         text = change_status(silent, self.config.node)

@@ -6,6 +6,7 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from ivfusion_ros.ros.config import NodeConfig
 from ivfusion_ros.ros.streams import Camera
+from ivfusion_ros.time_offset import TimeOffset
 from ivfusion_ros.types import FusionResult
 
 _NS_PER_S = 1_000_000_000
@@ -13,11 +14,13 @@ _USUAL_FAULT = "thermal_shutter"
 _SUBSTITUTE = {"thermal": "rgb_only", "rgb": "thermal_only"}
 
 
-def result_status(name: str, result: FusionResult, node_ms: float, age_ms: float) -> DiagnosticStatus:
+def result_status(
+    name: str, result: FusionResult, node_ms: float, age_ms: float, offset: TimeOffset | None = None
+) -> DiagnosticStatus:
     """Mode, stamp, skew, faults, age and stage latencies of one output; its level is level_and_message's.
 
     node_ms: from the last image that it needs to its publication. age_ms: the node's clock at that
-    moment less the stamp.
+    moment less the stamp. offset: the newest estimate between the cameras' clocks.
     """
     values = {
         "mode": result.mode,
@@ -35,6 +38,9 @@ def result_status(name: str, result: FusionResult, node_ms: float, age_ms: float
         values["registration_confidence"] = f"{result.registration_confidence:.3f}"
     if result.drift_px is not None:
         values["drift_px"] = f"{result.drift_px:.3f}"
+    if offset is not None and offset.offset_ns is not None and offset.standard_error_ns is not None:
+        values["time_offset_ms"] = f"{offset.offset_ns / 1e6:.3f}"
+        values["time_offset_error_ms"] = f"{offset.standard_error_ns / 1e6:.3f}"
     if result.detections is not None:
         values["detections"] = str(len(result.detections))
     level, message = level_and_message(result)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ivfusion_ros.config import PairingConfig
+from ivfusion_ros.depth_frames import DepthFrames
 from ivfusion_ros.pairing import Pairer
 from ivfusion_ros.ros.config import NodeConfig
-from ivfusion_ros.types import CameraInfo, Frame
+from ivfusion_ros.types import CameraInfo, DepthImage, Frame
 
 Camera = Literal["thermal", "rgb"]
 
@@ -38,6 +39,7 @@ class Job:
     thermal: Frame | None
     rgb: Frame | None
     skew_ns: int = 0
+    depth: DepthImage | None = None
     view: View | None = None
     complete_s: float = field(default_factory=time.perf_counter)
 
@@ -72,7 +74,7 @@ class Streams:
     """Takes both cameras' frames and hands jobs to `submit`; not thread-safe.
 
     reference: the camera whose view the output has. silent: the camera that is silent. on_change: called
-    with the same when it changes.
+    with the same when it changes. depth: what the depth images go into; None: pairs get none.
     """
 
     def __init__(
@@ -82,8 +84,10 @@ class Streams:
         reference: Camera,
         submit: Callable[[Job], None],
         on_change: Callable[[Camera | None], None],
+        depth: DepthFrames | None = None,
     ) -> None:
         self.pairer = Pairer(pairing)
+        self.depth = depth
         self.silent: Camera | None = None
         self._config = node
         self._reference = reference
@@ -100,6 +104,8 @@ class Streams:
     def restart(self) -> None:
         """Forget what waits and who was silent; counters stay."""
         self.pairer.reset()
+        if self.depth is not None:
+            self.depth.reset()
         self.silent = None
         self._watch = SilenceWatch()
 
@@ -119,7 +125,9 @@ class Streams:
     def _pair(self, camera: Camera, frame: Frame) -> None:
         add = self.pairer.add_thermal if camera == "thermal" else self.pairer.add_rgb
         for pair in add(frame):
-            self._submit(Job(pair.thermal, pair.rgb, pair.skew_ns))
+            if self.depth is not None:
+                pair = self.depth.attach(pair)
+            self._submit(Job(pair.thermal, pair.rgb, pair.skew_ns, pair.depth))
 
     def _single(self, camera: Camera, frame: Frame) -> Job:
         view = None if camera == self._reference else self._view

@@ -13,6 +13,7 @@ from ivfusion_ros.config import PipelineConfig
 from ivfusion_ros.errors import IvfusionError
 from ivfusion_ros.pipeline import Pipeline, build_pipeline
 from ivfusion_ros.registration.learned import write_learned
+from ivfusion_ros.registration.rig import Extrinsics
 from ivfusion_ros.ros.complaints import Complaints
 from ivfusion_ros.ros.streams import Job
 from ivfusion_ros.types import FramePair, FusionResult
@@ -51,6 +52,7 @@ class Worker:
         self._changed = threading.Condition()
         self._job: Job | None = None
         self._afresh = False
+        self._extrinsics: Extrinsics | None = None
         self._stopping = False
         self._pipeline_lock = threading.Lock()
         self._pipeline: Pipeline | None = None
@@ -90,6 +92,11 @@ class Worker:
         with self._changed:
             self._job = None
             self._afresh = True
+
+    def set_extrinsics(self, rgb_from_thermal: Extrinsics) -> None:
+        """Register the next jobs by other extrinsics; returns at once."""
+        with self._changed:
+            self._extrinsics = rgb_from_thermal
 
     def set_config(self, config: PipelineConfig) -> None:
         """Change live parameters, after the job in work. Raises ConfigError, changing nothing."""
@@ -145,10 +152,14 @@ class Worker:
             self.done += 1
 
     def _process(self, job: Job, pipeline: Pipeline) -> FusionResult:
+        with self._changed:
+            extrinsics, self._extrinsics = self._extrinsics, None
+        if extrinsics is not None:
+            pipeline.warp.set_extrinsics(extrinsics)
         if job.thermal is None or job.rgb is None:
             return _process_lone(job, pipeline)
         self._notice_restart((job.thermal.stamp_ns, job.rgb.stamp_ns), pipeline)
-        return pipeline.process(FramePair(job.thermal, job.rgb, job.skew_ns))
+        return pipeline.process(FramePair(job.thermal, job.rgb, job.skew_ns, job.depth))
 
     def _notice_restart(self, stamps_ns: tuple[int, int], pipeline: Pipeline) -> None:
         with self._changed:

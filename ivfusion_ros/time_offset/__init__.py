@@ -6,5 +6,12 @@ of a still rig do not do: where they are seen depends on the unknown geometry as
 """
 
 from ivfusion_ros.time_offset.estimate import TimeOffset, TimeOffsetMonitor, estimate_time_offset
+from ivfusion_ros.time_offset.watch import TimeOffsetWatch, time_offset_advice
 
-__all__ = ["TimeOffset", "TimeOffsetMonitor", "estimate_time_offset"]
+__all__ = [
+    "TimeOffset",
+    "TimeOffsetMonitor",
+    "TimeOffsetWatch",
+    "estimate_time_offset",
+    "time_offset_advice",
+]

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ except ImportError:
     pass
 
 REPOSITORY = Path(__file__).parents[2]
-PATIENCE_S = 40.0
+PATIENCE_S = 120.0
+"""For a busy machine; waits end as soon as they can."""
 TRANSITIONS = {"configure": 1, "cleanup": 2, "activate": 3, "deactivate": 4}
 MS = 1_000_000
 
@@ -64,6 +66,9 @@ def set_stamp(message: Any, stamp_ns: int, frame_id: str = "") -> Any:
 
 
 def stamp_of(message: Any) -> int:
+    """Of the header; of the output that a node's status tells of, 0 for any other status."""
+    if isinstance(message, DiagnosticStatus):
+        return int(status_values(message).get("stamp", "0").replace(".", ""))
     return int(message.header.stamp.sec * 10**9 + message.header.stamp.nanosec)
 
 
@@ -92,14 +97,12 @@ DEFAULTS = {
 
 
 class Listener:
-    """Everything that came on a topic, in order, with the time of arrival."""
+    """Everything that came on a topic, in order."""
 
     def __init__(self) -> None:
         self.messages: list[Any] = []
-        self.times_s: list[float] = []
 
     def __call__(self, message: Any) -> None:
-        self.times_s.append(time.monotonic())
         self.messages.append(message)
 
     def wait(self, count: int, timeout_s: float = PATIENCE_S) -> list[Any]:
@@ -109,6 +112,15 @@ class Listener:
     def wait_for(self, condition: Callable[[Any], bool], what: str) -> Any:
         """The first message of which the condition is true."""
         return wait_until(lambda: next(filter(condition, list(self.messages)), None), what)
+
+    def find(self, condition: Callable[[Any], bool], timeout_s: float, start: int = 0) -> Any:
+        """A message from index `start` on of which the condition is true; None if none comes in time."""
+        end = time.monotonic() + timeout_s
+        while (found := next(filter(condition, self.messages[start:]), None)) is None:
+            if time.monotonic() > end:
+                return None
+            time.sleep(0.005)
+        return found
 
 
 class FusionProcess:
@@ -285,33 +297,53 @@ def status_values(status: DiagnosticStatus) -> dict[str, str]:
 
 
 class Cameras:
-    """Publishers of both cameras under a namespace, and a listener to the fused image.
+    """Publishers of both cameras, and a listener to the fused image.
 
-    now_ns: stamp of the newest pair that send() published.
+    Topics without a leading slash are in the namespace. kind: of the camera images; none is Image.
+    reference: the camera whose stamps the fused image has. now_ns: RGB stamp of the newest pair that
+    send() published. step_ns: from one pair of send() to the next.
     """
 
-    def __init__(self, probe: Probe, namespace: str = "", *, reliable: bool = True) -> None:
-        qos = profile(10, reliable=reliable)
-        self.thermal = probe.publisher(Image, f"{namespace}/thermal/image_raw", qos)
-        self.rgb = probe.publisher(Image, f"{namespace}/rgb/image_raw", qos)
-        self.fused = probe.listen(Image, f"{namespace}/fused/image_raw")
+    def __init__(
+        self,
+        probe: Probe,
+        namespace: str = "",
+        *,
+        kind: Any = None,
+        rgb: str = "rgb/image_raw",
+        thermal: str = "thermal/image_raw",
+        fused: str = "fused/image_raw",
+        reference: str = "rgb",
+    ) -> None:
+        thermal, rgb, fused = (
+            topic if topic.startswith("/") else f"{namespace}/{topic}" for topic in (thermal, rgb, fused)
+        )
+        self.thermal = probe.publisher(kind or Image, thermal, profile(100))
+        self.rgb = probe.publisher(kind or Image, rgb, profile(100))
+        self.fused = probe.listen(Image, fused)
         self.now_ns = 1_234_567_890_123_456_789
+        self.step_ns = 100 * MS
+        self._reference = reference
 
-    def send(self, rgb: Image, thermal: Image, skew_ns: int = 0) -> Image:
-        """Publish a pair, at 10 Hz of stamps, until its fused image comes.
+    def send(self, rgb: Any, thermal: Any, skew_ns: int = 0) -> Image:
+        """Publish a pair, and more of it until the fused image of the newest one comes; returns that.
 
-        More than one is needed at the start and after a frame was missing, where the pairer waits for
-        the next frame, and until the node knows of its subscriber.
+        So no fused image is under way afterwards. More than one is needed at the start and after a frame
+        was missing, where the pairer waits for the next frame, and until the node knows of its
+        publishers and its subscriber. The waits grow, so that a slow machine catches up.
         """
-        first_ns = self.now_ns + 100 * MS
-        for _ in range(100):
-            self.now_ns += 100 * MS
+        count, wait_s, end = len(self.fused.messages), 0.25, time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            self.now_ns += self.step_ns
             self.rgb.publish(set_stamp(rgb, self.now_ns, rgb.header.frame_id))
             self.thermal.publish(set_stamp(thermal, self.now_ns + skew_ns, thermal.header.frame_id))
-            end = time.monotonic() + 1
-            while time.monotonic() < end:
-                newest = self.fused.messages[-1] if self.fused.messages else None
-                if newest and stamp_of(newest) >= first_ns:
-                    return newest
-                time.sleep(0.005)
-        raise AssertionError("100 pairs gave no fused image")
+            expected_ns = self.now_ns + (skew_ns if self._reference == "thermal" else 0)
+            fused = self.fused.find(partial(_has_stamp, expected_ns), wait_s, count)
+            if fused is not None:
+                return fused
+            wait_s = min(1.6 * wait_s, 8.0)
+        raise AssertionError(f"pairs gave no fused image within {PATIENCE_S} s")
+
+
+def _has_stamp(stamp_ns: int, message: Any) -> bool:
+    return stamp_of(message) == stamp_ns

@@ -78,8 +78,7 @@ class Run:
         """Time beyond Pipeline.process of each output: in the node, and with the transport both ways."""
         found: dict[str, list[float]] = {"in_node": [], "with_transport": []}
         for status in list(self._statuses):
-            values = harness.status_values(status)
-            stamp = int(values.get("stamp", "0").replace(".", ""))
+            values, stamp = harness.status_values(status), harness.stamp_of(status)
             if stamp in self._outputs and stamp in self.sent_s:
                 age_ms = (self._outputs[stamp] - self.sent_s[stamp]) * 1e3
                 found["with_transport"].append(age_ms - float(values["pipeline_ms"]))

@@ -14,12 +14,17 @@ POISON = 13
 
 
 class SleepingBackend:
-    """See ivfusion_ros.backends.Backend. SLEEP_S: seconds per image, LOAD_S: seconds to load."""
+    """See ivfusion_ros.backends.Backend.
+
+    SLEEP_S: seconds per image. LOAD_S: seconds to load. GATE: a file; an image waits while it is missing.
+    What takes long is printed when it begins.
+    """
 
     name = "sleeping"
 
     def __init__(self, model_path: Path, *, precision: str, threads: int) -> None:
-        time.sleep(float(os.environ.get("LOAD_S", "0")))
+        _sleep(float(os.environ.get("LOAD_S", "0")), "loading")
+        self._gate = Path(os.environ.get("GATE", "/"))
         self._seconds = float(os.environ.get("SLEEP_S", "0"))
         self.description = f"sleeping {self._seconds} s"
         self.inputs = {
@@ -30,10 +35,20 @@ class SleepingBackend:
         self.metadata: Mapping[str, str] = {}
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        time.sleep(self._seconds)
+        _sleep(self._seconds, "an image is in work")
+        if not self._gate.exists():
+            print("an image is at the gate", flush=True)
+        while not self._gate.exists():
+            time.sleep(0.01)
         if inputs["rgb"].flat[0] == POISON:
             raise RuntimeError("poisoned image")
         return {"fused": inputs["rgb"].copy()}
 
     def close(self) -> None:
         pass
+
+
+def _sleep(seconds: float, what: str) -> None:
+    if seconds >= 1:
+        print(what, flush=True)
+    time.sleep(seconds)

@@ -15,8 +15,8 @@ import pytest
 
 SLEEPING = {"program": "sleeping_node.py", "fusion__backend": "sleeping"}
 END_S = 2.0
-SLACK_S = 2.0
-"""What a busy machine may add to the 2 s; a process that hangs needs far longer."""
+HANG_S = "1000"
+"""What a backend sleeps that would hold up the end, had the end to wait for it."""
 
 
 def pair(red: int = 50, size: tuple[int, int] = (64, 96)) -> tuple[Any, Any]:
@@ -59,9 +59,7 @@ def test_reconfigure_while_images_come(probe: Any, blend_model: Path) -> None:
         assert probe.change_state("deactivate") and probe.change_state("cleanup")
         assert probe.set(fusion__backend="sleeping") == ""
         assert probe.change_state("configure") and probe.change_state("activate")
-        count = len(cameras.fused.messages)
-        cameras.fused.wait(count + 3)
-        assert first_value(cameras.fused.messages[-1]) == 50
+        cameras.fused.wait_for(lambda item: first_value(item) == 50, "an image of the other backend")
     assert "Traceback" not in node.log()
     assert node.stop()[0] == 0
 
@@ -93,30 +91,32 @@ class stream:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("state", ["unconfigured", "configuring", "active", "under load", "slow image"])
 def test_signals_end_it_within_2_s(probe: Any, blend_model: Path, number: Any, state: str) -> None:
-    seconds = {"configuring": ("60", "0"), "slow image": ("0", "60")}.get(state, ("0", "0.06"))
+    seconds = {"configuring": (HANG_S, "0"), "slow image": ("0", HANG_S)}.get(state, ("0", "0.06"))
     env = dict(zip(("LOAD_S", "SLEEP_S"), seconds, strict=True))
     options = {"fusion__model": str(blend_model), "env": env, **SLEEPING}
+    start_s = time.monotonic()
     if state == "unconfigured":
         node = probe.start(**options)
         node.wait_for_log("waiting for: ros2 lifecycle set /fusion_node configure")
     elif state == "configuring":
         node = probe.start(node__autostart=True, **options)
-        harness.wait_until(lambda: probe.node.count_publishers("/diagnostics"), "the node")
-        time.sleep(1)
+        node.wait_for_log("loading")
     else:
         node = probe.start_active(**options)
+    # A busy machine slows the end down as it does the start; what hangs needs far longer.
+    slack_s = time.monotonic() - start_s
     if state in ("under load", "slow image"):
         cameras = harness.Cameras(probe)
         with stream(cameras):
             if state == "under load":
                 cameras.fused.wait(10)
             else:
-                time.sleep(1)
+                node.wait_for_log("an image is in work")
             status, elapsed_s = node.stop(number)
     else:
         status, elapsed_s = node.stop(number)
     assert status == 0, node.log()
-    assert elapsed_s < END_S + SLACK_S
+    assert elapsed_s < END_S + slack_s
     assert "Traceback" not in node.log()
 
 
@@ -221,7 +221,8 @@ def test_several_nodes_in_one_process(probe: Any, blend_model: Path) -> None:
     front, rear = harness.Cameras(probe, "/front"), harness.Cameras(probe, "/rear")
     assert first_value(front.send(*pair(red=50))) == 100
     assert first_value(rear.send(*pair(red=60))) == 105
-    assert len(rear.fused.messages) == 1
+    assert {*map(first_value, front.fused.messages)} == {100}
+    assert {*map(first_value, rear.fused.messages)} == {105}
     assert probe.change_state("deactivate", "/front/fusion_node")
     assert probe.state("/front/fusion_node") == "inactive"
     assert first_value(rear.send(*pair(red=70))) == 110

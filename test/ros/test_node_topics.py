@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 WIDTH, HEIGHT = 96, 64
+SKEW_NS = 3 * harness.MS
 
 
 @pytest.fixture(scope="module")
@@ -60,18 +61,21 @@ def send(cameras: Any, rgb: np.ndarray | None = None, thermal: np.ndarray | None
     return cameras.send(
         harness.image(rgb, "rgb8", frame_id="rgb_optical_frame"),
         harness.image(thermal, "mono8", frame_id="thermal_optical_frame"),
-        3 * harness.MS,
+        SKEW_NS,
     )
 
 
-def send_until(cameras: Any, listener: Any, before_each: Callable[[], None] = lambda: None) -> Any:
-    """The first message that the listener gets while pairs are sent."""
-    for _ in range(100):
+def send_until(
+    cameras: Any, listener: Any, before_each: Callable[[], None] = lambda: None, **images: np.ndarray
+) -> Any:
+    """Send pairs until the listener gets what belongs to the newest one; returns that."""
+
+    def found() -> Any:
         before_each()
-        send(cameras)
-        if listener.messages:
-            return listener.messages[0]
-    raise AssertionError("nothing came")
+        send(cameras, **images)
+        return listener.find(lambda message: harness.stamp_of(message) >= cameras.now_ns, 0.5)
+
+    return harness.wait_until(found, "a message of the newest pair")
 
 
 def test_fused_image_has_the_rgb_header_to_the_nanosecond(cameras: Any) -> None:
@@ -91,7 +95,7 @@ def test_camera_info_is_that_of_the_rgb_camera(module_probe: Any, cameras: Any) 
     info.d = [0.1, -0.2, 0.0, 0.0, 0.5]
     publisher = module_probe.publisher(harness.CameraInfo, "/rgb/camera_info")
     found = send_until(cameras, infos, lambda: publisher.publish(info))
-    assert harness.stamp_of(found) <= cameras.now_ns and found.header.frame_id == "rgb_optical_frame"
+    assert harness.stamp_of(found) == cameras.now_ns and found.header.frame_id == "rgb_optical_frame"
     assert (list(found.k), list(found.p), list(found.d)) == (list(info.k), list(info.p), list(info.d))
 
 
@@ -104,6 +108,7 @@ def test_detections_name_the_class_and_labels_are_latched(module_probe: Any, cam
     message = send_until(cameras, detections)
     (found,) = message.detections
     assert found.header == message.header and message.header.frame_id == "rgb_optical_frame"
+    assert harness.stamp_of(message) == cameras.now_ns
     box = found.bbox
     assert (box.center.position.x, box.center.position.y, box.size_x, box.size_y) == (20, 40, 20, 40)
     assert found.results[0].hypothesis.class_id == "person"
@@ -116,33 +121,27 @@ def test_detections_in_the_pixels_of_each_camera(module_probe: Any, cameras: Any
         for camera in ("thermal", "rgb")
     }
     small = grey(100, HEIGHT // 2, WIDTH // 2)
-    for _ in range(100):
-        send(cameras, thermal=small)
-        if all(listener.messages for listener in listeners.values()):
-            break
-    found = {camera: listener.wait(1)[-1] for camera, listener in listeners.items()}
-    for camera, scale in (("thermal", 0.5), ("rgb", 1.0)):
-        (detection,) = found[camera].detections
-        assert detection.header == found[camera].header
+    for camera, scale, stamp_ns in (("thermal", 0.5, SKEW_NS), ("rgb", 1.0, 0)):
+        found = send_until(cameras, listeners[camera], thermal=small)
+        assert harness.stamp_of(found) == cameras.now_ns + stamp_ns
+        (detection,) = found.detections
+        assert detection.header == found.header
         assert detection.header.frame_id == f"{camera}_optical_frame"
         box = detection.bbox
         assert (box.size_x, box.size_y) == pytest.approx((20 * scale, 40 * scale), abs=1e-3)
         assert detection.id == "0" and len(detection.results) == 1
         assert detection.results[0].hypothesis.class_id == "person"
-    stamps = {camera: harness.stamp_of(message) for camera, message in found.items()}
-    assert (stamps["thermal"] - stamps["rgb"]) % (100 * harness.MS) == 3 * harness.MS
 
 
 def test_status_tells_of_each_pair(module_probe: Any, cameras: Any) -> None:
     statuses = module_probe.listen(harness.DiagnosticStatus, "/fusion_node/status")
+    begin_s = time.monotonic()
     values = harness.status_values(send_until(cameras, statuses))
     assert (values["level"], values["mode"], values["skew_ms"]) == ("OK", "fused", "3.000")
-    # The status of one pair may come while the next one is sent.
-    stamps = {"{}.{:09d}".format(*divmod(harness.stamp_of(item), 10**9)) for item in cameras.fused.messages}
-    assert values["stamp"] in stamps
+    assert values["stamp"] == "{}.{:09d}".format(*divmod(cameras.now_ns, 10**9))
     stages = [float(values[f"{stage}_ms"]) for stage in ("faults", "scale", "register", "fuse", "detect")]
     assert float(values["pipeline_ms"]) == pytest.approx(sum(stages), abs=0.01)
-    assert float(values["pipeline_ms"]) < float(values["node_ms"]) < 10_000
+    assert float(values["pipeline_ms"]) < float(values["node_ms"]) < (time.monotonic() - begin_s) * 1e3
 
 
 def test_a_covered_camera_is_in_status_and_diagnostics(module_probe: Any, cameras: Any) -> None:
@@ -155,8 +154,9 @@ def test_a_covered_camera_is_in_status_and_diagnostics(module_probe: Any, camera
     try:
         for _ in range(16):
             fused = send(cameras, rgb)
-        harness.wait_until(lambda: "thermal_flat" in statuses.messages[-1].message, "a fault")
-        values = harness.status_values(statuses.messages[-1])
+        values = harness.status_values(
+            statuses.wait_for(lambda item: harness.stamp_of(item) == cameras.now_ns, "its status")
+        )
     finally:
         module_probe.set(faults__least_contrast=0.0)
     assert np.array_equal(pixels(fused), rgb)
@@ -280,18 +280,18 @@ BAD_IMAGES: dict[str, dict[str, Any]] = {
 def test_bad_images_are_named_and_survived(cameras: Any, node: Any, case: str) -> None:
     before = len(node.log())
     # The pairer may hold the first one back, as a good frame could still come in between.
+    stamps_ns = []
     for _ in range(3):
         cameras.now_ns += 100 * harness.MS
+        stamps_ns.append(cameras.now_ns)
         bad = harness.image(noise(), "rgb8", cameras.now_ns)
         for name, value in BAD_IMAGES[case].items():
             setattr(bad, name, value)
         cameras.rgb.publish(bad)
         cameras.thermal.publish(harness.image(grey(), "mono8", cameras.now_ns))
     harness.wait_until(lambda: "[ERROR]" in node.log()[before:], f"a complaint about {case}")
-    count = len(cameras.fused.messages)
-    sent_ns = cameras.now_ns
-    assert harness.stamp_of(send(cameras)) > sent_ns
-    assert all(harness.stamp_of(message) > sent_ns for message in cameras.fused.messages[count:])
+    send(cameras)
+    assert not {*stamps_ns} & {harness.stamp_of(message) for message in cameras.fused.messages}
 
 
 def test_diagnostics_count_what_was_unreadable(module_probe: Any, cameras: Any, node: Any) -> None:
@@ -309,26 +309,28 @@ def test_costly_outputs_come_while_subscribed(module_probe: Any, cameras: Any) -
     rgb = cv2.GaussianBlur(noise(5), (0, 0), 5)
     jpegs = module_probe.listen(harness.CompressedImage, "/fused/image_raw/compressed")
     drawn = module_probe.listen(harness.Image, "/fused/image_annotated")
-    for _ in range(100):
-        plain = pixels(send(cameras, rgb))
-        if jpegs.messages and drawn.messages:
-            break
-    decoded = cv2.imdecode(np.frombuffer(jpegs.wait(1)[-1].data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    plain = blend(rgb, grey())
+    jpeg = send_until(cameras, jpegs, rgb=rgb)
+    decoded = cv2.imdecode(np.frombuffer(jpeg.data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
     assert np.abs(decoded.astype(int) - plain).mean() < 3
-    boxed = pixels(drawn.wait(1)[-1])
+    boxed = pixels(send_until(cameras, drawn, rgb=rgb))
     assert not np.array_equal(boxed[20:60, 10:30], plain[20:60, 10:30])
     assert np.array_equal(boxed[62:], plain[62:])
 
 
 def test_rviz_and_foxglove_show_topics_that_exist(module_probe: Any, cameras: Any) -> None:
-    existing = {name for name, _ in module_probe.node.get_topic_names_and_types()}
     rviz = yaml.safe_load((harness.REPOSITORY / "config/fusion.rviz").read_text())
     shown = {display["Topic"]["Value"] for display in rviz["Visualization Manager"]["Displays"]}
     panels = json.loads((harness.REPOSITORY / "config/foxglove.json").read_text())["configById"].values()
     for panel in panels:
         shown |= {*panel.get("imageMode", {}).values()}
         shown |= {panel[key] for key in ("topicPath", "topicToRender") if key in panel}
-    assert len(shown) == 8 and shown <= existing
+
+    def existing() -> set[str]:
+        return {name for name, _ in module_probe.node.get_topic_names_and_types()}
+
+    assert len(shown) == 8
+    harness.wait_until(lambda: shown <= existing(), "the topics")
 
 
 def test_compressed_inputs(probe: Any, blend_model: Path) -> None:
@@ -337,24 +339,18 @@ def test_compressed_inputs(probe: Any, blend_model: Path) -> None:
         node__rgb_transport="compressed",
         node__thermal_transport="compressed",
     )
-    rgb = probe.publisher(harness.CompressedImage, "/rgb/image_raw/compressed")
-    thermal = probe.publisher(harness.CompressedImage, "/thermal/image_raw/compressed")
-    fused = probe.listen(harness.Image, "/fused/image_raw")
+    topics = {camera: f"{camera}/image_raw/compressed" for camera in ("rgb", "thermal")}
+    cameras = harness.Cameras(probe, kind=harness.CompressedImage, **topics)
     colour = noise()
     png = cv2.imencode(".png", colour[..., ::-1])[1].tobytes()
     counts = np.full((HEIGHT, WIDTH), 29000, np.uint16)
     counts[:, WIDTH // 2 :] = 31000
     png16 = cv2.imencode(".png", counts)[1].tobytes()
-    for index in range(100):
-        stamp_ns = 10**9 + index * 100 * harness.MS
-        rgb.publish(harness.compressed(png, "rgb8; png compressed bgr8", stamp_ns))
-        thermal.publish(harness.compressed(png16, "mono16; png compressed ", stamp_ns))
-        if fused.messages:
-            break
-        time.sleep(0.1)
+    rgb, thermal = "rgb8; png compressed bgr8", "mono16; png compressed "
+    fused = cameras.send(harness.compressed(png, rgb, 0), harness.compressed(png16, thermal, 0))
     grey_thermal = np.where(counts == 29000, 0, 255)
-    assert np.array_equal(pixels(fused.wait(1)[0]), blend(colour, grey_thermal))
-    rgb.publish(harness.compressed(png[:100], "rgb8; png compressed bgr8", stamp_ns))
+    assert np.array_equal(pixels(fused), blend(colour, grey_thermal))
+    cameras.rgb.publish(harness.compressed(png[:100], rgb, cameras.now_ns + 100 * harness.MS))
     node.wait_for_log("cannot be decoded")
     assert "Traceback" not in node.log()
 
@@ -363,20 +359,20 @@ def test_thermal_camera_as_the_reference(probe: Any, blend_model: Path) -> None:
     node = probe.start_active(
         fusion__model=str(blend_model), registration__reference="thermal", node__silent_after_s=0.5
     )
-    cameras = harness.Cameras(probe)
+    cameras = harness.Cameras(probe, reference="thermal")
     rgb = grey(200)[..., None].repeat(3, 2)
     fused = send(cameras, rgb, grey(100, HEIGHT // 2, WIDTH // 2))
     assert fused.header.frame_id == "thermal_optical_frame"
-    assert (harness.stamp_of(fused) - 3 * harness.MS) % (100 * harness.MS) == cameras.now_ns % (
-        100 * harness.MS
-    )
+    assert harness.stamp_of(fused) == cameras.now_ns + SKEW_NS
     assert np.array_equal(pixels(fused), np.full((HEIGHT // 2, WIDTH // 2, 3), 150))
-    for index in range(1, 30):
-        stamp_ns = cameras.now_ns + index * 100 * harness.MS
-        cameras.rgb.publish(harness.image(rgb, "rgb8", stamp_ns, "rgb_optical_frame"))
-        time.sleep(0.02)
+
+    def lone_image() -> Any:
+        cameras.now_ns += 100 * harness.MS
+        cameras.rgb.publish(harness.image(rgb, "rgb8", cameras.now_ns, "rgb_optical_frame"))
+        return cameras.fused.find(lambda item: item.data[0] == 200, 0.02)
+
+    lone = harness.wait_until(lone_image, "an RGB image alone")
     node.wait_for_log("the thermal camera is silent")
-    lone = cameras.fused.wait_for(lambda item: item.data[0] == 200, "an RGB image alone")
     assert lone.header.frame_id == "thermal_optical_frame" and lone.width == WIDTH // 2
 
 
@@ -398,13 +394,16 @@ def test_what_was_learned_is_written_on_request(probe: Any, blend_model: Path, t
     random = np.random.default_rng(5)
     scene = cv2.GaussianBlur(random.normal(0, 1, (128, 220)).astype(np.float32), (0, 0), 4)
     scene = np.where(scene > 0, 180, 60)
-    for _ in range(40):
+    drift_px = 0.0
+    for index in range(200):
         seen = (scene + random.normal(0, 2, scene.shape)).clip(0, 255).astype(np.uint8)
         # Noise of its own in each camera does not matter here.
         send(cameras, seen[:, 20:180, None].repeat(3, 2).copy(), seen[:, 24:184].copy())
-    harness.wait_until(
-        lambda: float(harness.status_values(statuses.messages[-1])["drift_px"]) > 3, "a correction"
-    )
+        status = statuses.find(lambda item: harness.stamp_of(item) == cameras.now_ns, 0.5)
+        drift_px = float(harness.status_values(status).get("drift_px", 0)) if status else drift_px
+        if index >= 40 and drift_px > 3:
+            break
+    assert drift_px > 3
     accepted = probe.call(harness.Trigger, "/fusion_node/accept_calibration", request)
     assert accepted.success and str(tmp_path / "rig_accepted_1.yaml") in accepted.message
     shift_x = yaml.safe_load((tmp_path / "rig_accepted_1.yaml").read_text())["affine"][0][2]
