@@ -1,6 +1,7 @@
 """Prints how exact calibrations are on simulated rigs, by a board and by ordinary scenes.
 
 Run: python test/measure_calibration.py [board | scenes] [--boards SPEC ...] [--baselines M ...]
+[--seeds N ...]
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import time
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -18,6 +20,9 @@ from ivfusion_ros.calibrate.collect import collect_views
 from ivfusion_ros.calibrate.solve import solve_rig
 from ivfusion_ros.calibrate.targetless import fit_scenes
 from ivfusion_ros.errors import DataError
+from ivfusion_ros.registration.calibration import Remap
+from ivfusion_ros.registration.maps import look_up
+from ivfusion_ros.registration.warp import Warp
 from ivfusion_ros.simulate import RgbConfig, RigConfig, SceneConfig, Simulator, ThermalCameraConfig
 from ivfusion_ros.types import Frame, FramePair
 
@@ -73,14 +78,29 @@ def measure_board(specification: str, baseline_m: float, views: int = 24) -> Non
     )
 
 
+@dataclass(frozen=True)
+class Truth:
+    """Of every fourth pixel that both cameras see, in all scenes: pixels, depth and strength of edges."""
+
+    thermal: np.ndarray
+    rgb: np.ndarray
+    depth: np.ndarray
+    edge: np.ndarray
+
+    def error_px(self, thermal: np.ndarray, magnification: float) -> np.ndarray:
+        """Of thermal pixels found for the RGB ones, in RGB pixels."""
+        return magnification * np.linalg.norm(thermal - self.thermal, axis=1)
+
+
 def measure_scenes(baseline_m: float, seed: int) -> None:
-    """Ordinary street scenes; error of what really lies at the scenes' main depth, RGB pixels."""
-    config = RigConfig(
-        RgbConfig(distortion=(-0.06, 0.01)),
-        ThermalCameraConfig(
-            position_m=(baseline_m, -0.02, 0.01), shutter_interval_s=0.0, clock_offset_ms=0.0
-        ),
+    """Ordinary street scenes; error of what really lies at the scenes' main depth, RGB pixels.
+
+    With the cameras' lenses (camera_info), and without, as from folders of images.
+    """
+    thermal_camera = ThermalCameraConfig(
+        position_m=(baseline_m, -0.02, 0.01), shutter_interval_s=0.0, clock_offset_ms=0.0
     )
+    config = RigConfig(RgbConfig(distortion=(-0.06, 0.01)), thermal_camera)
     pairs, truths = [], []
     for index in range(SCENE_PAIRS):
         scene = SceneConfig(seed=10 * seed + index, illumination=("day", "dusk", "night")[index % 3])
@@ -88,29 +108,47 @@ def measure_scenes(baseline_m: float, seed: int) -> None:
         thermal, rgb = simulator.frame(1.0, "thermal"), simulator.frame(1.0, "rgb")
         pairs.append((str(index), FramePair(thermal, rgb)))
         truths.append(_truth(simulator, rgb.image))
-    thermal_pixels, rgb_pixels, depth, edge = (np.concatenate(part) for part in zip(*truths, strict=True))
-    main_m = _main_depth(depth, edge)
-    near = np.abs(np.log(depth / main_m)) < np.log(1.25)
-    try:
-        fit = fit_scenes(pairs, "homography")
-    except DataError as error:
-        print(f"scenes {100 * baseline_m:3.0f} cm seed {seed}  failed: {error}")
-        return
-    matrix = fit.calibration.rgb_from_thermal
-    assert matrix is not None
-    # What no homography can describe, as it has no lens distortion and one plane.
-    best, _ = cv2.findHomography(thermal_pixels[near], rgb_pixels[near])
-    apart, floor = (
-        np.linalg.norm(cv2.perspectiveTransform(thermal_pixels[:, None], each)[:, 0] - rgb_pixels, axis=1)
-        for each in (matrix, best)
-    )
-    alignment = fit.alignment
+    truth = Truth(*(np.concatenate(part) for part in zip(*truths, strict=True)))
+    main_m = _main_depth(truth.depth, truth.edge)
+    near = np.abs(np.log(truth.depth / main_m)) < np.log(1.25)
+    magnification = simulator.cameras["rgb"].matrix[0, 0] / simulator.cameras["thermal"].matrix[0, 0]
+    # What a homography cannot describe, as it has no lens distortion, and what no plane can.
+    best, _ = cv2.findHomography(truth.rgb[near], truth.thermal[near])
+    homography = cv2.perspectiveTransform(truth.rgb[:, None], best)[:, 0]
+    exact = look_up(Remap(*simulator.static_map(main_m)), truth.rgb)
+    floors = [np.nanmean(truth.error_px(found, magnification)[near]) for found in (homography, exact)]
+    name = f"scenes {100 * baseline_m:3.0f} cm seed {seed}"
     print(
-        f"scenes {100 * baseline_m:3.0f} cm seed {seed}  main depth {main_m:.1f} m  mean error there "
-        f"{apart[near].mean():.2f} px (the best homography's {floor[near].mean():.2f}), at all depths "
-        f"{apart.mean():.2f} px  confidence {alignment.confidence:.2f}  split {alignment.split_px:.2f} px",
+        f"{name}  main depth {main_m:.1f} m; mean error there of the best homography {floors[0]:.2f} px, "
+        f"of the true rig {floors[1]:.2f} px",
         flush=True,
     )
+    for lenses in (True, False):
+        given = pairs if lenses else [(item, _without_lenses(pair)) for item, pair in pairs]
+        start = time.process_time()
+        try:
+            fit = fit_scenes(given)
+        except DataError as error:
+            print(f"{name}  failed: {error}")
+            continue
+        used_s = time.process_time() - start
+        warp, sizes = Warp(fit.calibration), (fit.calibration.thermal_size, fit.calibration.rgb_size)
+        apart = truth.error_px(warp.other_points(truth.rgb, *sizes), magnification)
+        far = f", distance {fit.rig.views.distance * _length(thermal_camera):.1f} m" if fit.rig else ""
+        print(
+            f"{name}  {'camera_info' if lenses else 'images only'}: {fit.model}, mean error at the main "
+            f"depth {np.nanmean(apart[near]):.2f} px, at all depths {np.nanmean(apart):.2f} px  "
+            f"confidence {fit.alignment.confidence:.2f}{far}  {used_s:.1f} CPU s",
+            flush=True,
+        )
+
+
+def _length(camera: ThermalCameraConfig) -> float:
+    return float(np.linalg.norm(camera.position_m))
+
+
+def _without_lenses(pair: FramePair) -> FramePair:
+    return FramePair(Frame(pair.thermal.image, 0), Frame(pair.rgb.image, 0))
 
 
 def _truth(simulator: Simulator, rgb: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -137,6 +175,7 @@ def main() -> None:
     parser.add_argument("which", nargs="?", choices=("board", "scenes"))
     parser.add_argument("--boards", nargs="+", default=BOARDS)
     parser.add_argument("--baselines", nargs="+", type=float, default=BASELINES_M, metavar="M")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1], help="of the scenes")
     options = parser.parse_args()
     logging.disable(logging.INFO)
     if options.which != "scenes":
@@ -144,8 +183,9 @@ def main() -> None:
             for baseline_m in options.baselines:
                 measure_board(specification, baseline_m)
     if options.which != "board":
-        for baseline_m in options.baselines:
-            measure_scenes(baseline_m, seed=1)
+        for seed in options.seeds:
+            for baseline_m in options.baselines:
+                measure_scenes(baseline_m, seed)
 
 
 if __name__ == "__main__":

@@ -12,12 +12,15 @@ from ivfusion_ros import cli
 from ivfusion_ros.bags import BagWriter
 from ivfusion_ros.calibrate.boards import parse_board
 from ivfusion_ros.calibrate.pairs import BagSource, FolderSource, open_source
+from ivfusion_ros.calibrate.scene_rig import SceneRig
+from ivfusion_ros.calibrate.targetless import fit_scenes
 from ivfusion_ros.commands import calibrate
 from ivfusion_ros.config import PairingConfig
 from ivfusion_ros.image_files import read_image, write_image
-from ivfusion_ros.registration.calibration import read_calibration
+from ivfusion_ros.registration.calibration import Calibration, read_calibration
 from ivfusion_ros.registration.matching import Alignment
 from ivfusion_ros.registration.warp import Warp
+from ivfusion_ros.simulate import RgbConfig, RigConfig, SceneConfig, Simulator, ThermalCameraConfig
 from ivfusion_ros.simulate.camera import make_cameras
 from ivfusion_ros.time_offset import TimeOffset
 from ivfusion_ros.types import Frame
@@ -127,6 +130,9 @@ def test_a_wrong_board_fails_plainly_and_writes_nothing(folders, tmp_path, capsy
         (["--board", BOARD, "--model", "affine"], "without --board"),
         (["--plane-distance", "5"], "needs --board"),
         (["--board", BOARD, "--plane-distance", "-1"], "above 0"),
+        (["--board", BOARD, "--baseline", "0.1"], "without --board"),
+        (["--baseline", "0.1", "--model", "affine"], "leave one of both out"),
+        (["--baseline", "0"], "above 0"),
         (["--board", BOARD, "--time-offset"], "folders of images lack"),
     ],
 )
@@ -242,21 +248,114 @@ def test_folders_without_common_names(folders, tmp_path, capsys):
     assert "expected equal names" in capsys.readouterr().err
 
 
-def test_published_intrinsics_start_the_matching(images, tmp_path, monkeypatch):
+STREET = RigConfig(
+    RgbConfig(width=320, height=240),
+    ThermalCameraConfig(width=320, height=256, position_m=(0.2, -0.02, 0.01), shutter_interval_s=0.0),
+)
+STREET_BASELINE_M = 0.2012
+
+
+@pytest.fixture(scope="module")
+def street_bag(tmp_path_factory) -> Path:
+    """Three streets by day, cameras 20 cm apart."""
+    path = tmp_path_factory.mktemp("street") / "street.mcap"
+    with BagWriter(path) as writer:
+        for seed in (1, 2, 3):
+            simulator = Simulator(SceneConfig(seed=seed, illumination="day"), STREET)
+            for camera in ("thermal", "rgb"):
+                frame = replace(simulator.frame(1.0, camera), stamp_ns=START_NS + seed * 10**9)
+                # A camera_info follows its image, so the first pair is without.
+                writer.write_frame(camera, frame)
+    return path
+
+
+@pytest.fixture(scope="module")
+def street_rig(street_bag) -> SceneRig:
+    """What is found in the bag, once for all tests: it takes seconds."""
+    pairs = open_source([street_bag], (None, None), PairingConfig()).pairs(3)
+    fit = fit_scenes(pairs)
+    assert fit.model == "rig" and fit.doubt is None
+    return fit.rig
+
+
+def error_px(calibration: Calibration, distance_m: float) -> float:
+    """Mean error for a plane at a distance, thermal pixels."""
+    cameras = make_cameras(STREET)
+    grid = np.stack(np.meshgrid(np.arange(20, 300, 20), np.arange(20, 220, 20)), -1).reshape(-1, 2)
+    slopes = cameras["rgb"].rays()[grid[:, 1], grid[:, 0]]
+    points = np.concatenate([slopes * distance_m, np.full((len(grid), 1), distance_m)], axis=1)
+    found = Warp(calibration).other_points(grid.astype(float), (320, 256), (320, 240))
+    return float(np.nanmean(np.linalg.norm(found - cameras["thermal"].project(points), axis=1)))
+
+
+def calibrate_street(street_bag, rig, monkeypatch, out: Path, *words: str) -> int:
+    monkeypatch.setattr("ivfusion_ros.calibrate.targetless.fit_scene_rig", lambda images, lenses: rig)
+    return cli.main(["calibrate", str(street_bag), "--out", str(out), *words])
+
+
+def test_lenses_and_baseline_give_a_rig_for_all_distances(
+    street_bag, street_rig, monkeypatch, tmp_path, capsys
+):
+    out = tmp_path / "rig.yaml"
+    words = ["--baseline", str(STREET_BASELINE_M)]
+    assert calibrate_street(street_bag, street_rig, monkeypatch, out, *words) == 0
+    found = read_calibration(out)
+    assert (found.thermal_size, found.rgb_size) == ((320, 256), (320, 240))
+    assert found.quality["model"] == "rig" and found.quality["across_px"] < 0.5
+    assert 12 < found.rig.plane_distance_m < 25
+    for distance_m in (5.0, 10.0, 40.0):
+        there = replace(found, rig=replace(found.rig, plane_distance_m=distance_m))
+        assert error_px(there, distance_m) < 0.9
+    shown = capsys.readouterr().err
+    assert "rig from 3 pairs" in shown and f"{found.rig.plane_distance_m:.1f} m" in shown
+
+
+def test_lenses_alone_give_a_map_for_the_scenes_distance(
+    street_bag, street_rig, monkeypatch, tmp_path, capsys
+):
+    out = tmp_path / "map.yaml"
+    assert calibrate_street(street_bag, street_rig, monkeypatch, out) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["map.npz", "map.png", "map.yaml"]
+    found = read_calibration(out)
+    assert found.remap is not None and error_px(found, 16.0) < 0.6 < 2 < error_px(found, 6.0)
+    assert "times the distance between the lenses" in capsys.readouterr().err
+
+
+def test_lenses_that_do_not_fit_are_not_used(street_bag, street_rig, monkeypatch, tmp_path, capsys):
+    out = tmp_path / "plane.yaml"
+    false = replace(street_rig, views=replace(street_rig.views, across_px=1.7))
+    monkeypatch.setattr("ivfusion_ros.calibrate.targetless.align_many", lambda *_: known_alignment())
+    assert calibrate_street(street_bag, false, monkeypatch, out) == 0
+    found = read_calibration(out)
+    np.testing.assert_allclose(found.rgb_from_thermal, known_alignment().rgb_from_thermal)
+    assert found.quality["model"] == "homography"
+    assert "no rig, only a homography" in capsys.readouterr().err
+    none = tmp_path / "x.yaml"
+    assert calibrate_street(street_bag, false, monkeypatch, none, "--model", "rig") == 7
+    assert "1.7 px off its epipolar line" in capsys.readouterr().err and not none.exists()
+
+
+def test_halves_that_disagree_are_doubted(street_rig):
+    assert street_rig.doubt is None and street_rig.split_px < 1.0
+    assert "8.0 px apart" in replace(street_rig, split_px=8.0).doubt
+
+
+def test_a_rig_needs_lenses(folders, tmp_path, capsys):
+    out = tmp_path / "x.yaml"
+    assert cli.main(["calibrate", *map(str, folders), "--baseline", "0.1", "--out", str(out)]) == 7
+    assert "publish no camera_info" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_published_lenses_start_the_matching_of_a_homography(street_bag, tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(
         "ivfusion_ros.calibrate.targetless.align_many",
         lambda *given: calls.append(given) or known_alignment(),
     )
-    path = tmp_path / "infos.mcap"
-    cameras = make_cameras(RIG)
-    with BagWriter(path) as writer:
-        # A camera_info follows its image, so the first pair is without.
-        for index in range(2):
-            for camera, image in zip(("thermal", "rgb"), images[0], strict=True):
-                frame = Frame(image, START_NS + index * 10**9, f"{camera}_optical_frame")
-                writer.write_frame(camera, replace(frame, camera_info=cameras[camera].info))
-    assert cli.main(["calibrate", str(path), "--out", str(tmp_path / "x.yaml")]) == 0
+    words = ["calibrate", str(street_bag), "--model", "homography", "--out", str(tmp_path / "x.yaml")]
+    assert cli.main(words) == 0
+    cameras = make_cameras(STREET)
     expected = cameras["rgb"].matrix @ np.linalg.inv(cameras["thermal"].matrix)
     np.testing.assert_allclose(calls[0][1], expected)
 

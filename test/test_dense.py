@@ -56,6 +56,16 @@ def test_leaves_an_aligned_scene_alone() -> None:
     assert np.hypot(residual.map_x, residual.map_y).mean() < 0.3
 
 
+def test_points_and_colours_follow_the_residual() -> None:
+    residual = Residual(TRUTH_X, TRUTH_Y, 0.1, 1.0)
+    points = np.array([[50.0, 60.0], [200.3, 100.4], [-0.5, 239.5]])
+    expected = points + [[TRUTH_X[y, x], TRUTH_Y[y, x]] for x, y in ((50, 60), (200, 100), (0, 239))]
+    np.testing.assert_allclose(residual.shown_points(points), expected)
+    grey = scene(6)[1]
+    colours = np.repeat(grey[..., None], 3, 2)
+    np.testing.assert_array_equal(residual.apply(colours)[..., 1], residual.apply(grey))
+
+
 def test_gate_refuses_what_does_not_help() -> None:
     flat = np.full((240, 320), 90, np.uint8)
     residual = dense_residual(flat, scene(3)[1])
@@ -77,3 +87,8 @@ def test_refuses_unequal_sizes_and_nothing() -> None:
     thermal, visible = scene(5)
     with pytest.raises(ImageError, match="of one size"):
         dense_residual(thermal[:200], visible)
+    for height, width in ((7, 40), (9, 320)):
+        with pytest.raises(ImageError, match=f"are {width}x{height}, expected at least 8x8"):
+            dense_residual(thermal[:height, :width], visible[:height, :width])
+    assert dense_residual(thermal[:8, :8], visible[:8, :8]).map_x.shape == (8, 8)
+    assert dense_residual(thermal[:16], visible[:16]).map_x.shape == (16, 320)

@@ -15,6 +15,7 @@ from ivfusion_ros.registration.maps import (
     homography_map,
     inverted_map,
     look_up,
+    pinhole_map,
     pixel_grid,
     plane_map,
 )
@@ -166,6 +167,16 @@ def test_depth_is_fast_enough():
         times.append(time.thread_time() - start)
     # 2 to 5 ms of processor time where measured, 200 ms without what is kept.
     assert min(times) < 0.015
+
+
+@pytest.mark.parametrize("model", LENSES)
+def test_pinhole_map_takes_the_distortion_away(model):
+    camera = two_lenses(model, model).thermal
+    remap, grid = pinhole_map(camera), pixel_grid(camera.size)
+    raw = np.stack([remap.map_x.ravel(), remap.map_y.ravel()], axis=1).astype(float)
+    middle = np.linalg.norm(grid - (48, 36), axis=1) < 30
+    straight = camera.slopes(raw[middle]) @ camera.matrix[:2, :2].T + camera.matrix[:2, 2]
+    np.testing.assert_allclose(straight, grid[middle], atol=0.02)
 
 
 def test_inverted_homography_map_is_the_inverses():

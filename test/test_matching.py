@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ivfusion_ros.errors import DataError, ImageError
 from ivfusion_ros.registration.gradients import content_mask, orientation_features
-from ivfusion_ros.registration.matching import align, align_many
+from ivfusion_ros.registration.matching import align, align_many, match_places
 from ivfusion_ros.registration.similarity import score_volume
 from ivfusion_ros.simulate import RigConfig, SceneConfig, Simulator, ThermalCameraConfig
 
@@ -167,3 +167,19 @@ def _error_at_main_distance_px(rgb_from_thermal: Floats, simulator: Simulator) -
         straight.append(cv2.undistortPoints(pixels[:, None], *lens, P=camera.matrix)[:, 0])
     placed = cv2.perspectiveTransform(straight[0][None], rgb_from_thermal)[0]
     return float(np.hypot(*(placed - straight[1]).T).mean())
+
+
+def test_places_are_found_each_for_itself() -> None:
+    """The right half lies 5 px further right in the visible image, as if it were nearer."""
+    pairs, shifted = [], similarity(1.0, 0.0, (5.0, 0.0), SIZE)
+    for seed in (21, 22):
+        thermal, visible = scene(seed)
+        near = np.asarray(cv2.warpPerspective(visible, shifted, SIZE), np.uint8)
+        pairs.append((thermal, np.concatenate([visible[:, :160], near[:, 160:]], axis=1)))
+    found = match_places(pairs, np.eye(3))
+    assert found.factor == 1.0 and set(found.frames) == {0, 1}
+    assert found.thermal.shape == found.rgb.shape == (len(found.weights), 2)
+    shifts = found.rgb - found.thermal
+    for side, expected in ((found.rgb[:, 0] < 130, 0.0), (found.rgb[:, 0] > 200, 5.0)):
+        right = np.hypot(*(shifts - [expected, 0.0]).T) < 0.7
+        assert (found.weights * right)[side].sum() > 0.8 * found.weights[side].sum()

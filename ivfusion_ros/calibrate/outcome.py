@@ -14,6 +14,7 @@ from ivfusion_ros.calibrate.collect import Collected, collect_views
 from ivfusion_ros.calibrate.enhance import stretch_to_8_bit
 from ivfusion_ros.calibrate.pairs import NamedPair
 from ivfusion_ros.calibrate.report import Overlay, scene_report, target_report
+from ivfusion_ros.calibrate.scene_rig import SceneRig
 from ivfusion_ros.calibrate.solve import RigFit, solve_rig
 from ivfusion_ros.calibrate.targetless import SceneModel, fit_scenes
 from ivfusion_ros.registration.calibration import Calibration
@@ -56,16 +57,33 @@ def calibrate_by_board(
     )
 
 
-def calibrate_by_scenes(pairs: Iterable[NamedPair], model: SceneModel) -> Outcome:
-    """By ordinary scenes. Raises DataError, with advice, where it fails."""
-    fit = fit_scenes(pairs, model)
+def calibrate_by_scenes(
+    pairs: Iterable[NamedPair], model: SceneModel | None = None, baseline_m: float | None = None
+) -> Outcome:
+    """By ordinary scenes; options as in fit_scenes. Raises DataError, with advice, where it fails."""
+    fit = fit_scenes(pairs, model, baseline_m)
     before, after = (_overlay(Warp(way), fit.example) for way in (None, fit.calibration))
     alignment = fit.alignment
-    line = (
-        f"{model} from {alignment.frames} pairs: confidence {alignment.confidence:.2f}, agreement "
-        f"{alignment.agreement:.2f}, halves {alignment.split_px:.1f} px apart"
+    split_px = alignment.split_px if fit.rig is None else fit.rig.split_px
+    lines = [
+        f"{fit.model} from {alignment.frames} pairs: confidence {alignment.confidence:.2f}, agreement "
+        f"{alignment.agreement:.2f}, halves {split_px:.1f} px apart"
+    ]
+    if fit.rig is not None:
+        lines.append(_rig_line(fit.rig, baseline_m))
+    warnings = [] if fit.doubt is None else [f"no rig, only a homography: {fit.doubt}"]
+    return Outcome(fit.calibration, scene_report(before, after, alignment.confidence), lines, warnings)
+
+
+def _rig_line(rig: SceneRig, baseline_m: float | None) -> str:
+    views = rig.views
+    distance = f"{views.distance:.0f} times the distance between the lenses"
+    if baseline_m is not None:
+        distance = f"{views.distance * baseline_m:.1f} m"
+    return (
+        f"lenses of camera_info, places {views.across_px:.2f} px off their epipolar lines; both images "
+        f"meet at the scenes' median distance, {distance}"
     )
-    return Outcome(fit.calibration, scene_report(before, after, alignment.confidence), [line])
 
 
 def _example(fit: RigFit, calibration: Calibration, collected: Collected) -> Overlay:

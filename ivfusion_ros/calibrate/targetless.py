@@ -3,81 +3,132 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from ivfusion_ros.calibrate.collect import check_sizes
 from ivfusion_ros.calibrate.pairs import NamedPair
+from ivfusion_ros.calibrate.scene_rig import Lenses, SceneRig, fit_scene_rig, published_lenses
 from ivfusion_ros.config import ThermalConfig
-from ivfusion_ros.errors import ConfigError, DataError
+from ivfusion_ros.errors import DataError
 from ivfusion_ros.images import to_grey
 from ivfusion_ros.registration.calibration import Calibration
-from ivfusion_ros.registration.camera import CameraModel, Floats, Size
+from ivfusion_ros.registration.camera import Size
 from ivfusion_ros.registration.matching import Alignment, ImagePair, align_many
 from ivfusion_ros.registration.rig import CameraName
 from ivfusion_ros.thermal import ThermalScaler
 from ivfusion_ros.types import FramePair
 
-SceneModel = Literal["homography", "affine"]
+SceneModel = Literal["rig", "homography", "affine"]
 
 
 @dataclass(frozen=True, eq=False)
 class SceneFit:
-    """A calibration without a board. example: the last pair, as it was matched."""
+    """A calibration without a board.
+
+    model: what was fitted. alignment: how well the images agree. rig: what the lenses gave, where the model
+    is a rig. doubt: why it is none, where it could have been. example: the last pair, as it was matched.
+    """
 
     calibration: Calibration
+    model: SceneModel
     alignment: Alignment
+    example: FramePair
+    rig: SceneRig | None = None
+    doubt: str | None = None
+
+
+def fit_scenes(
+    pairs: Iterable[NamedPair], model: SceneModel | None = None, baseline_m: float | None = None
+) -> SceneFit:
+    """One calibration from all pairs. Raises DataError where it cannot be trusted.
+
+    model: rig takes the lenses from camera_info, and so is the exact one; None takes it where both cameras
+    publish lenses that fit the images, else homography. baseline_m: between the lenses, with which a rig
+    knows distances; without it, it becomes a map for the scenes' median distance.
+    """
+    scenes = _read(pairs)
+    doubt = None
+    if model in (None, "rig"):
+        fit = _by_rig(scenes, baseline_m)
+        if isinstance(fit, SceneFit):
+            return fit
+        if model == "rig":
+            raise DataError(
+                f"no rig can be made from these scenes: {fit}; use a board (--board), or --model homography"
+            )
+        doubt = fit if scenes.lenses is not None else None
+    initial = None if scenes.lenses is None else scenes.lenses.rgb_from_thermal
+    planar: Literal["homography", "affine"] = "affine" if model == "affine" else "homography"
+    alignment = align_many(scenes.images, initial, planar)
+    _check(alignment)
+    calibration = Calibration(
+        scenes.sizes["thermal"],
+        scenes.sizes["rgb"],
+        alignment.rgb_from_thermal,
+        quality=_quality(planar, alignment, alignment.split_px),
+    )
+    return SceneFit(calibration, planar, alignment, scenes.example, doubt=doubt)
+
+
+@dataclass(frozen=True, eq=False)
+class _Scenes:
+    images: list[ImagePair]
+    sizes: dict[CameraName, Size]
+    lenses: Lenses | None
     example: FramePair
 
 
-def fit_scenes(pairs: Iterable[NamedPair], model: SceneModel) -> SceneFit:
-    """One alignment from all pairs. Raises DataError where it cannot be trusted."""
+def _read(pairs: Iterable[NamedPair]) -> _Scenes:
     sizes: dict[CameraName, Size] = {}
     images: list[ImagePair] = []
-    example, initial = None, None
+    example, lenses = None, None
     for name, pair in pairs:
         check_sizes(sizes, name, pair)
         images.append((_thermal_grey(pair), np.asarray(to_grey(pair.rgb.image), np.uint8)))
-        initial = _initial(pair) if initial is None else initial
+        lenses = published_lenses(pair) if lenses is None else lenses
         example = pair
     if example is None:
         raise DataError(
             "there are no pairs of a thermal and an RGB image; check the topics or folders, and the offset "
             "between the clocks (--time-offset)"
         )
-    alignment = align_many(images, initial, model)
-    _check(alignment)
-    quality: dict[str, Any] = {
+    return _Scenes(images, sizes, lenses, example)
+
+
+def _by_rig(scenes: _Scenes, baseline_m: float | None) -> SceneFit | str:
+    """With published lenses, or why not."""
+    if scenes.lenses is None:
+        return "the cameras publish no camera_info with a calibration"
+    try:
+        rig = fit_scene_rig(scenes.images, scenes.lenses)
+    except DataError as error:
+        return str(error)
+    if rig.doubt is not None:
+        return rig.doubt
+    quality = _quality("rig", rig.alignment, rig.split_px)
+    quality["across_px"] = round(rig.views.across_px, 2)
+    quality["distance_baselines"] = round(rig.views.distance, 1)
+    calibration = replace(rig.calibration(baseline_m), quality=quality)
+    return SceneFit(calibration, "rig", rig.alignment, scenes.example, rig)
+
+
+def _quality(model: SceneModel, alignment: Alignment, split_px: float) -> dict[str, Any]:
+    return {
         "method": "targetless",
         "model": model,
         "confidence": round(alignment.confidence, 3),
         "agreement": round(alignment.agreement, 3),
-        "split_px": round(alignment.split_px, 2),
+        "split_px": round(split_px, 2),
         "frames": alignment.frames,
     }
-    calibration = Calibration(sizes["thermal"], sizes["rgb"], alignment.rgb_from_thermal, quality=quality)
-    return SceneFit(calibration, alignment, example)
 
 
 def _thermal_grey(pair: FramePair) -> np.typing.NDArray[np.uint8]:
     # Each frame for itself: they are far apart in time.
     return ThermalScaler(ThermalConfig())(pair.thermal.image, pair.thermal.stamp_ns)
-
-
-def _initial(pair: FramePair) -> Floats | None:
-    """Where distant things lie by the cameras' published intrinsics, if both publish them."""
-    cameras = []
-    for name, frame in (("thermal", pair.thermal), ("rgb", pair.rgb)):
-        if frame.camera_info is None:
-            return None
-        try:
-            cameras.append(CameraModel.from_camera_info(frame.camera_info).scaled(name, frame.size))
-        except ConfigError:
-            return None
-    thermal, rgb = cameras
-    return np.asarray(rgb.matrix @ np.linalg.inv(thermal.matrix), np.float64)
 
 
 def _check(alignment: Alignment) -> None:

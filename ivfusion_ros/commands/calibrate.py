@@ -59,7 +59,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"{DEFAULT_PLANE_DISTANCE_M:g})",
     )
     parser.add_argument(
-        "--model", choices=get_args(SceneModel), help="without --board (default: homography)"
+        "--model",
+        choices=get_args(SceneModel),
+        help="without --board: rig takes the lenses from camera_info (default: rig where both cameras "
+        "publish lenses that fit the images, else homography)",
+    )
+    parser.add_argument(
+        "--baseline",
+        type=float,
+        metavar="M",
+        help="without --board: distance between the two lenses, metres, so that the rig knows distances; "
+        "without it, the calibration is a map for the scenes' median distance",
     )
     parser.add_argument(
         "--time-offset",
@@ -85,7 +95,8 @@ def run(options: argparse.Namespace) -> None:
         outcome = calibrate_by_board(board, options.board, pairs, models, distance_m)
     else:
         pairs = tqdm(source.pairs(SCENE_PAIRS), unit="pair", desc="reading scenes")
-        outcome = calibrate_by_scenes(pairs, options.model or "homography")
+        model: SceneModel | None = options.model if options.baseline is None else "rig"
+        outcome = calibrate_by_scenes(pairs, model, options.baseline)
     _print(outcome)
     picture = write_outputs(options.out, outcome.calibration, offset, outcome.report)
     log.info("calibration: %s, report: %s", options.out, picture)
@@ -96,6 +107,10 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError(f"--out is {options.out}, expected a name that ends with .yaml")
     if options.plane_distance is not None and not 0 < options.plane_distance < float("inf"):
         raise ConfigError(f"--plane-distance is {options.plane_distance}, expected metres above 0")
+    if options.baseline is not None and not 0 < options.baseline < float("inf"):
+        raise ConfigError(f"--baseline is {options.baseline}, expected metres above 0")
+    if options.baseline is not None and (options.board is not None or options.model not in (None, "rig")):
+        raise ConfigError("--baseline is for the rig that is found without --board; leave one of both out")
     if options.board is None and options.plane_distance is not None:
         raise ConfigError(
             "--plane-distance needs --board: without one, the calibration holds for the distances of the "

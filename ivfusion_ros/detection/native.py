@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ivfusion_ros.detection.native_boxes import Boxes, box_depths, map_boxes
 from ivfusion_ros.detection.temperature import box_temperatures
+from ivfusion_ros.registration.dense import Residual
 from ivfusion_ros.registration.rig import CameraName
 from ivfusion_ros.registration.warp import Warp
 from ivfusion_ros.thermal import ThermalScaler
@@ -20,19 +21,26 @@ Frames = Mapping[CameraName, Frame]
 
 
 def with_native_boxes(
-    detections: Detections, frames: Frames, warp: Warp, size: tuple[int, int], depth: DepthImage | None
+    detections: Detections,
+    frames: Frames,
+    warp: Warp,
+    size: tuple[int, int],
+    depth: DepthImage | None,
+    residual: Residual | None = None,
 ) -> Detections:
     """Add the boxes in the images of the cameras that sent one, by the way that the warp goes.
 
     size: (width, height) of the image that the boxes belong to. depth: as in FramePair; then each box is
-    moved for its own distance. Raises ConfigError.
+    moved for its own distance. residual: that the warped image was moved by. Raises ConfigError.
     """
     boxes = detections.boxes_xyxy
     depths = None if depth is None else box_depths(depth, boxes, size)
     native: dict[CameraName, Boxes] = {}
     for camera, frame in frames.items():
         at_reference = camera == warp.reference
-        native[camera] = boxes if at_reference else _other_boxes(boxes, frame.size, warp, size, depths)
+        native[camera] = (
+            boxes if at_reference else _other_boxes(boxes, frame.size, warp, size, depths, residual)
+        )
     return replace(detections, thermal_boxes_xyxy=native.get("thermal"), rgb_boxes_xyxy=native.get("rgb"))
 
 
@@ -51,9 +59,12 @@ def _other_boxes(
     warp: Warp,
     size: tuple[int, int],
     depths: npt.NDArray[np.float64] | None,
+    residual: Residual | None,
 ) -> Boxes:
     def other_points(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         each = None if depths is None else np.repeat(depths, len(points) // len(depths))
+        if residual is not None:
+            points = residual.shown_points(points)
         return warp.other_points(points, other_size, size, each)
 
     return map_boxes(boxes, other_points, other_size)

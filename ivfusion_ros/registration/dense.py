@@ -31,6 +31,7 @@ _LEVELS = (
     _Level(320, 2, 6, 10.0, (1.5, 1.0, 0.8), 3.5),
 )
 _GATE_WINDOW_PX, _GATE_CELL_PX = 8.0, 6
+_LEAST_SIDE_PX, _MOST_OBLONG = 8, 20
 _LEAST_GAIN = 0.01
 _PRIOR = 0.1
 
@@ -49,8 +50,16 @@ class Residual:
     gain: float
     kept: float
 
+    def shown_points(self, points: Floats) -> Floats:
+        """Pixels (N, 2) of the visible view to those of the aligned image that are shown there."""
+        height, width = self.map_x.shape
+        columns, rows = np.clip(np.round(points), 0, (width - 1, height - 1)).astype(np.intp).T
+        # The residual is smooth: the next pixel's is near enough.
+        offsets = np.stack([self.map_x[rows, columns], self.map_y[rows, columns]], axis=1)
+        return np.asarray(points + offsets, np.float64)
+
     def apply(self, aligned: Image) -> Image:
-        """(H, W) uint8 aligned thermal image -> the same, moved by the residual; black outside."""
+        """(H, W) or (H, W, 3) uint8 aligned image -> the same, moved by the residual; black outside."""
         height, width = self.map_x.shape
         x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
         maps = cv2.convertMaps(x + self.map_x, y + self.map_y, cv2.CV_16SC2)
@@ -61,7 +70,8 @@ def dense_residual(aligned: Image, visible: Image) -> Residual:
     """The residual of an aligned thermal image and the visible luminance, both (H, W) uint8.
 
     Smooth, up to 5% of the longer side. It is kept only where it raises the similarity of the images,
-    and not at all where it does not do so on the whole. Raises ImageError for unequal sizes.
+    and not at all where it does not do so on the whole. Raises ImageError for unequal sizes and
+    for images too small or too oblong.
     """
     return dense_residual_many([(aligned, visible)])
 
@@ -96,6 +106,12 @@ def _check(pairs: Sequence[tuple[Image, Image]]) -> None:
                 f"an image is {image.dtype} {image.shape} and the first aligned thermal image "
                 f"{pairs[0][0].shape}, expected uint8 (H, W) of one size"
             )
+    height, width = pairs[0][0].shape
+    if min(height, width) < max(_LEAST_SIDE_PX, max(height, width) / _MOST_OBLONG):
+        raise ImageError(
+            f"the images are {width}x{height}, expected at least {_LEAST_SIDE_PX}x{_LEAST_SIDE_PX}, and "
+            f"sides of at most {_MOST_OBLONG}:1, for a dense residual"
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.registration.calibration import Remap
-from ivfusion_ros.registration.camera import Floats, Size
+from ivfusion_ros.registration.camera import CameraModel, Floats, Size
 from ivfusion_ros.registration.rig import CameraName, Rig
 
 FixedMaps = tuple[npt.NDArray[Any], npt.NDArray[Any]]
@@ -29,6 +29,13 @@ def pixel_grid(size: Size) -> Floats:
     """Centres of all pixels of an image, row by row, (H * W, 2)."""
     x, y = np.meshgrid(np.arange(size[0], dtype=np.float64), np.arange(size[1], dtype=np.float64))
     return np.stack([x.ravel(), y.ravel()], axis=1)
+
+
+def pinhole_map(camera: CameraModel) -> Remap:
+    """Of a camera of the same matrix and size without distortion, with pixels of the camera as it is."""
+    pixels = pixel_grid(camera.size)
+    rays = np.concatenate([pixels, np.ones((len(pixels), 1))], axis=1) @ np.linalg.inv(camera.matrix).T
+    return _as_map(camera.project(rays), camera.size)
 
 
 def plane_map(rig: Rig, distance_m: float, reference: CameraName) -> Remap:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from ivfusion_ros.errors import DataError, ImageError
 from ivfusion_ros.registration.coarse import coarse_alignments
-from ivfusion_ros.registration.motion import MotionModel, fit_motion, moved_points
+from ivfusion_ros.registration.motion import MotionModel, Voting, fit_motion, moved_points
 from ivfusion_ros.registration.overlay import Overlay, scaling
 from ivfusion_ros.registration.similarity import Floats, ScoreVolume, mean_volume
 from ivfusion_ros.types import Image
@@ -30,6 +31,7 @@ class _Level:
 
 _FIRST = _Level(160, 6, 4, 6.0, (4.0, 1.2))
 _LEVELS = (_Level(320, 5, 8, 12.0, (3.0, 1.0)), _Level(640, 4, 10, 16.0, (2.0, 0.8)))
+_PLACES = _Level(640, 10, 10, 10.0, (0.8, 0.8))
 _CHECK = _Level(320, 6, 8, 12.0, (3.0, 1.0))
 _CANDIDATES = 4
 _COARSE_FRAMES = 6
@@ -100,6 +102,49 @@ def align_many(
             best, _ = _improve(overlays, best, level, "affine")
             best, _ = _improve(overlays, best, level, model)
     return _judge(pairs, best / best[2, 2])
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """Places of an aligned rig that both cameras see, each found for itself, at whatever distance.
+
+    thermal, rgb: (N, 2) float64 pixels. weights: (N,), how far to trust them. frames: (N,), index of the
+    pair. factor: size of the image that was compared, in sizes of the visible one.
+    """
+
+    thermal: Floats
+    rgb: Floats
+    weights: Floats
+    frames: npt.NDArray[np.intp]
+    factor: float
+
+
+def match_places(pairs: Sequence[ImagePair], rgb_from_thermal: Floats) -> Matches:
+    """What lies within 10 px (of a 640 px wide image) of an alignment of a fixed rig.
+
+    Raises as align_many does.
+    """
+    _check(pairs)
+    sides = [level.side_px for level in (_FIRST, *_LEVELS) if _resolved(*pairs[0], level.side_px)]
+    side_px = max(sides, default=_FIRST.side_px)
+    found = [_places(Overlay(*pair, side_px), rgb_from_thermal) for pair in pairs]
+    thermal, rgb, weights = (np.concatenate(part) for part in zip(*found, strict=True))
+    frames = np.repeat(np.arange(len(found)), [len(one[2]) for one in found])
+    return Matches(thermal, rgb, weights, frames, min(1.0, side_px / max(pairs[0][1].shape)))
+
+
+def _places(overlay: Overlay, rgb_from_thermal: Floats) -> tuple[Floats, Floats, Floats]:
+    """Thermal and visible pixels of one pair's cells that tell something, and their weights."""
+    (volume,) = _compare([overlay], rgb_from_thermal, _PLACES)
+    shifts, _, _ = volume.best_shifts()
+    wanted, trust = Voting(volume).near(shifts, _PLACES.near_px[0])
+    # A peak at the border of the search may go on outside.
+    told = (np.abs(shifts) < volume.reach).all(axis=1) & (trust > 0)
+    centres = volume.centres()[told]
+    to_full = scaling(1 / overlay.factor)
+    visible = moved_points(to_full, centres + wanted[told])
+    thermal_from_rgb = np.asarray(np.linalg.inv(rgb_from_thermal), np.float64)
+    return moved_points(thermal_from_rgb @ to_full, centres), visible, trust[told]
 
 
 def _improve(

@@ -117,10 +117,13 @@ class RigParts:
         rgb_info: CameraInfo | None = None,
         rgb_from_thermal: Extrinsics | None = None,
     ) -> Rig:
-        """Fill in what the file left out; what it has comes first. Raises ConfigError for what lacks."""
+        """Fill in what the file left out. Raises ConfigError for what lacks.
+
+        Of the intrinsics the file's come first, of the extrinsics those that are given here.
+        """
         thermal = self.thermal or _published("thermal", thermal_info)
         rgb = self.rgb or _published("RGB", rgb_info)
-        extrinsics = self.rgb_from_thermal or rgb_from_thermal
+        extrinsics = rgb_from_thermal or self.rgb_from_thermal
         if thermal is None or rgb is None or extrinsics is None:
             parts = {"rig.thermal": thermal, "rig.rgb": rgb, "rig.rgb_from_thermal": extrinsics}
             missing = ", ".join(name for name, part in parts.items() if part is None)
