@@ -130,6 +130,33 @@ class RegistrationConfig:
         maximum=100000.0,
         live=True,
     )
+    residual: str = parameter(
+        "off",
+        "dense: a smooth displacement found in each pair on top of all that, for objects nearer than the "
+        "calibration's distance; kept only where it fits better, takes about 30 ms",
+        choices=("off", "dense"),
+    )
+    extrinsics: str = parameter(
+        "calibration",
+        "where the thermal camera stands to the RGB camera, for a calibration with a rig; calibration: as "
+        "its file says; tf: as the transform between the frame_ids of both cameras' images says "
+        "(/tf_static, /tf), and as the file says until there is one",
+        choices=("calibration", "tf"),
+    )
+    depth: bool = parameter(
+        False,
+        "register every pixel at its own distance, by the depth images on depth/image_raw (of a bag: "
+        "--depth-topic): 32FC1 in metres or 16UC1 in millimetres, in the view of the reference camera; "
+        "for a calibration with a rig",
+    )
+    depth_max_skew_ms: float = parameter(
+        100.0,
+        "largest distance in time of a depth image from the reference camera's, ms; a pair without one "
+        "that near is registered at plane_distance_m and counted",
+        minimum=0.0,
+        maximum=10000.0,
+        live=True,
+    )
     refine: RefinementConfig = field(default_factory=RefinementConfig)
 
 
@@ -225,6 +252,52 @@ class DetectionConfig:
 
 
 @dataclass(frozen=True)
+class TrackingConfig:
+    """Identities of detected objects over time."""
+
+    tracker: str = parameter(
+        "off",
+        "bytetrack: objects keep their id from frame to frame (needs pip install "
+        "'ivfusion_ros[tracking]'); off: ids count the objects of each frame",
+        choices=("off", "bytetrack"),
+    )
+    start_confidence: float = parameter(
+        0.5,
+        "score from which an object starts a track; one below, down to detection.confidence, only "
+        "continues one",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    iou: float = parameter(
+        0.25, "least overlap of an object with where its track is expected", minimum=0.0, maximum=1.0
+    )
+    lost_after_s: float = parameter(
+        1.0, "a track without an object for longer than this ends, s", minimum=0.0, maximum=60.0
+    )
+
+
+@dataclass(frozen=True)
+class DeadlineConfig:
+    """What gives way when the machine is too slow."""
+
+    budget_ms: float = parameter(
+        0.0,
+        "time that a pair may usually take in the pipeline, ms; above it the detector rests on every "
+        "second frame, then on three of four; 0: never",
+        minimum=0.0,
+        maximum=10000.0,
+        live=True,
+    )
+    patience_s: float = parameter(
+        1.0,
+        "how long the budget must be missed, or kept with room to spare, before that changes, s",
+        minimum=0.1,
+        maximum=60.0,
+        live=True,
+    )
+
+
+@dataclass(frozen=True)
 class PipelineConfig:
     """Everything that decides what comes out for given frames."""
 
@@ -234,3 +307,5 @@ class PipelineConfig:
     faults: FaultConfig = field(default_factory=FaultConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
     detection: DetectionConfig = field(default_factory=DetectionConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    deadline: DeadlineConfig = field(default_factory=DeadlineConfig)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ivfusion_ros.backends import Backend
+from ivfusion_ros.backends.device import DeviceBackend
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.types import Image
 
@@ -23,6 +26,7 @@ class Fuser:
                 "make one with `ivfusion export`"
             )
         self.backend = backend
+        self._fused: Image | None = None
 
     def __call__(self, thermal: Image, rgb: Image) -> Image:
         """Fuse (H, W) uint8 thermal and (H, W, 3) uint8 RGB of one geometry to (H, W, 3) uint8 RGB."""
@@ -32,4 +36,11 @@ class Fuser:
                 f"{MINIMUM_SIDE} x {MINIMUM_SIDE}"
             )
         fused = self.backend.run({"thermal": thermal[None], "rgb": rgb[None]})["fused"]
-        return np.asarray(fused[0], np.uint8)
+        self._fused = np.asarray(fused[0], np.uint8)
+        return self._fused
+
+    def resident(self, image: Image) -> Any:
+        """The image on the GPU, if it is the very one fused last and the backend keeps it there."""
+        if image is not self._fused or not isinstance(self.backend, DeviceBackend):
+            return None
+        return self.backend.resident["fused"]

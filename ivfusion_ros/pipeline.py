@@ -11,19 +11,22 @@ from typing import cast
 import numpy as np
 
 from ivfusion_ros.backends import load_backend
-from ivfusion_ros.config import DetectionConfig, PipelineConfig, RegistrationConfig
+from ivfusion_ros.config import DeadlineConfig, DetectionConfig, PipelineConfig, RegistrationConfig
+from ivfusion_ros.deadline import Deadline
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.detection.native import Frames, with_native_boxes, with_temperatures
-from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.errors import ConfigError, ModelError
 from ivfusion_ros.faults import FaultMonitor, FaultReport, gate
 from ivfusion_ros.fuse import Fuser
-from ivfusion_ros.images import to_rgb
+from ivfusion_ros.images import to_grey, to_rgb
 from ivfusion_ros.models import read_models, resolve_model
 from ivfusion_ros.registration.calibration import Calibration, read_calibration
+from ivfusion_ros.registration.dense import Residual, dense_residual
 from ivfusion_ros.registration.refine import OnlineRefinement, Refinement
-from ivfusion_ros.registration.rig import CameraName
+from ivfusion_ros.registration.rig import CameraName, Extrinsics
 from ivfusion_ros.registration.warp import Warp
 from ivfusion_ros.thermal import ThermalScaler
+from ivfusion_ros.tracking import ByteTracker
 from ivfusion_ros.types import DepthImage, Detections, Frame, FramePair, FusionResult, Header, Image, Mode
 
 log = logging.getLogger(__name__)
@@ -56,6 +59,10 @@ class Pipeline:
         fuser: Fuser,
         detector: Detector | None,
         refinement: OnlineRefinement | None = None,
+        *,
+        dense_residual: bool = False,
+        tracker: ByteTracker | None = None,
+        deadline: Deadline | None = None,
     ) -> None:
         self.faults = faults
         self.scaler = scaler
@@ -63,6 +70,11 @@ class Pipeline:
         self.fuser = fuser
         self.detector = detector
         self.refinement = refinement
+        self.tracker = tracker
+        self.deadline = deadline or Deadline(DeadlineConfig())
+        self._found: tuple[Detections, int] | None = None
+        """what the detector found last, and the stamp of that image"""
+        self._dense_residual = dense_residual
         self._reference_size = (0, 0)
 
     def process(self, pair: FramePair) -> FusionResult:
@@ -86,15 +98,18 @@ class Pipeline:
             rgb = self.warp(rgb, reference.size, pair.depth)
         clock.stage("register")
         refinement = self._refine(thermal, rgb, pair, report, clock)
+        thermal, rgb, residual = self._reduce_parallax(thermal, rgb, report, clock)
         fused = gate(self.fuser(thermal, rgb), thermal, rgb, report)
         clock.stage("fuse")
         frames: Frames = {"thermal": pair.thermal, "rgb": pair.rgb}
-        detections = self._detect(fused, frames, clock, pair.depth)
+        detections = self._detect(fused, frames, clock, pair.depth, residual)
         result = _result(fused, thermal, rgb, frames, reference, detections, clock, pair.skew_ns, report)
-        if refinement is None:
-            return result
-        confidence, drift_px = refinement.confidence, refinement.drift_px
-        return replace(result, registration_confidence=confidence, drift_px=drift_px)
+        if self._dense_residual:
+            result = replace(result, residual_share=0.0 if residual is None else residual.kept)
+        if refinement is not None:
+            confidence, drift_px = refinement.confidence, refinement.drift_px
+            result = replace(result, registration_confidence=confidence, drift_px=drift_px)
+        return self._meet_deadline(result)
 
     def process_rgb(self, frame: Frame, thermal_size: tuple[int, int] | None = None) -> FusionResult:
         """An RGB frame while the thermal camera is silent: its image in the reference's view.
@@ -111,7 +126,8 @@ class Pipeline:
         frames: Frames = {"rgb": frame}
         detections = self._detect(rgb, frames, clock)
         black = np.zeros(rgb.shape[:2], np.uint8)
-        return _result(rgb, black, rgb, frames, frame, detections, clock, mode="rgb_only")
+        result = _result(rgb, black, rgb, frames, frame, detections, clock, mode="rgb_only")
+        return self._meet_deadline(result)
 
     def process_thermal(self, frame: Frame, rgb_size: tuple[int, int] | None) -> FusionResult:
         """A thermal frame while the RGB camera is silent: in the reference's view, with the thermal stamp.
@@ -129,7 +145,8 @@ class Pipeline:
         frames: Frames = {"thermal": frame}
         detections = self._detect(shown, frames, clock)
         black = np.zeros((*thermal.shape, 3), np.uint8)
-        return _result(shown, thermal, black, frames, frame, detections, clock, mode="thermal_only")
+        result = _result(shown, thermal, black, frames, frame, detections, clock, mode="thermal_only")
+        return self._meet_deadline(result)
 
     def _refine(
         self, thermal: Image, rgb: Image, pair: FramePair, report: FaultReport, clock: StageClock
@@ -154,17 +171,60 @@ class Pipeline:
         clock.stage("refine")
         return refinement
 
+    def _reduce_parallax(
+        self, thermal: Image, rgb: Image, report: FaultReport, clock: StageClock
+    ) -> tuple[Image, Image, Residual | None]:
+        """The registered images with the warped one moved by the residual, None where nothing is moved."""
+        if not self._dense_residual:
+            return thermal, rgb, None
+        grey, residual = np.asarray(to_grey(rgb), np.uint8), None
+        if not report.labels:
+            at_rgb = self.warp.reference == "rgb"
+            found = dense_residual(*((thermal, grey) if at_rgb else (grey, thermal)))
+            if found.kept > 0:
+                residual = found
+                thermal, rgb = (found.apply(thermal), rgb) if at_rgb else (thermal, found.apply(rgb))
+        clock.stage("residual")
+        return thermal, rgb, residual
+
     def _detect(
-        self, fused: Image, frames: Frames, clock: StageClock, depth: DepthImage | None = None
+        self,
+        fused: Image,
+        frames: Frames,
+        clock: StageClock,
+        depth: DepthImage | None = None,
+        residual: Residual | None = None,
     ) -> Detections | None:
-        """Objects in the fused image, with their boxes in the images of the cameras that sent one."""
+        """Objects in the fused image, with their boxes in the images of the cameras that sent one.
+
+        Those found last, with their age, while the detector rests.
+        """
         if self.detector is None:
             return None
+        newest = frames.get(self.warp.reference) or next(iter(frames.values()))
+        if self._found is not None and not self.deadline.detects:
+            detections, stamp_ns = self._found
+            for stage in ("detect", "track") if self.tracker is not None else ("detect",):
+                clock.stage(stage)
+            return replace(detections, age_ns=max(1, newest.stamp_ns - stamp_ns))
         size = (fused.shape[1], fused.shape[0])
-        detections = with_native_boxes(self.detector(fused), frames, self.warp, size, depth)
+        found = self.detector(fused, self.fuser.resident(fused))
+        detections = with_native_boxes(found, frames, self.warp, size, depth, residual)
         detections = with_temperatures(detections, frames, self.scaler)
         clock.stage("detect")
+        if self.tracker is not None:
+            detections = self.tracker(detections, newest.stamp_ns)
+            clock.stage("track")
+        self._found = detections, newest.stamp_ns
         return detections
+
+    def _meet_deadline(self, result: FusionResult) -> FusionResult:
+        """Let the deadline learn what this result took, and note how often the detector runs."""
+        if result.detections is None:
+            return result
+        detect_ms = None if result.detections.age_ns else result.timings_ms["detect"]
+        self.deadline.update(sum(result.timings_ms.values()), detect_ms)
+        return replace(result, detector_stride=self.deadline.stride)
 
     def accepted_calibration(self) -> Calibration:
         """The calibration with what the refinement has learned so far. Raises ConfigError."""
@@ -183,6 +243,7 @@ class Pipeline:
         self.warp.set_plane_distance(config.registration.plane_distance_m)
         self.scaler.set_config(config.thermal)
         self.faults.set_config(config.faults)
+        self.deadline.set_config(config.deadline)
 
     def reset(self) -> None:
         """Forget what was learned over time, after a jump back or a new bag."""
@@ -190,6 +251,9 @@ class Pipeline:
         if self.refinement is not None:
             self.refinement.reset()
             self.warp.set_correction(None)
+        if self.tracker is not None:
+            self.tracker.reset()
+        self.deadline.reset()
         self.scaler.reset()
 
     def close(self) -> None:
@@ -217,16 +281,40 @@ def build_pipeline(config: PipelineConfig) -> Pipeline:
         threads=config.fusion.threads,
     )
     detector = build_detector(config.detection)
+    if detector is not None:
+        detector.follow(fusion)
     refine = config.registration.refine
     refinement = None if refine.model == "off" else OnlineRefinement(refine)
     scaler = ThermalScaler(config.thermal)
-    return Pipeline(FaultMonitor(config.faults), scaler, warp, Fuser(fusion), detector, refinement)
+    return Pipeline(
+        FaultMonitor(config.faults),
+        scaler,
+        warp,
+        Fuser(fusion),
+        detector,
+        refinement,
+        dense_residual=config.registration.residual == "dense",
+        tracker=None if config.tracking.tracker == "off" else ByteTracker(config.tracking),
+        deadline=Deadline(config.deadline),
+    )
 
 
 def build_warp(config: RegistrationConfig) -> Warp:
     """The configured registration. Raises ConfigError."""
     calibration = read_calibration(config.calibration) if config.calibration else None
-    return Warp(calibration, cast(CameraName, config.reference), config.plane_distance_m)
+    warp = Warp(calibration, cast(CameraName, config.reference), config.plane_distance_m)
+    rig = None if calibration is None else calibration.rig
+    if rig is None and (config.depth or config.extrinsics == "tf"):
+        asked = "registration.depth is true" if config.depth else "registration.extrinsics is tf"
+        found = f"{config.calibration} has no rig" if config.calibration else "there is no calibration"
+        raise ConfigError(
+            f"{asked}, but {found}: set registration.calibration to a file with a rig (`ivfusion calibrate "
+            "--board`; one with thermal_size, rgb_size and `rig: {}` takes the intrinsics from camera_info)"
+        )
+    if rig is not None and config.extrinsics == "tf":
+        # Until a transform is there: the file's, or else as if both cameras stood in one place.
+        warp.set_extrinsics(rig.rgb_from_thermal or Extrinsics(np.eye(3), np.zeros(3)))
+    return warp
 
 
 def build_detector(config: DetectionConfig) -> Detector | None:
@@ -239,9 +327,13 @@ def build_detector(config: DetectionConfig) -> Detector | None:
             log.warning("no detector ships with this version: fusion only (give one with detection.model)")
     if not name:
         return None
-    backend = load_backend(
-        resolve_model(name), config.backend, precision=config.precision, threads=config.threads
-    )
+    path = resolve_model(name)
+    if path.suffix == ".pt":
+        onnx = path.with_suffix(".onnx")
+        raise ModelError(
+            f"{path} is a checkpoint; run `ivfusion export --detector {path} {onnx}` and give {onnx}"
+        )
+    backend = load_backend(path, config.backend, precision=config.precision, threads=config.threads)
     return Detector(backend, config)
 
 

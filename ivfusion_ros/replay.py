@@ -48,6 +48,7 @@ class Replay:
         self._skews_ms: list[float] = []
         self._detections: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
+        self._rested = 0
         self._seconds = 0.0
 
     def results(self, frames: Iterable[tuple[Literal["thermal", "rgb"], Frame]]) -> Iterator[FusionResult]:
@@ -93,7 +94,9 @@ class Replay:
         self._faults.update(result.faults)
         for stage, milliseconds in result.timings_ms.items():
             self._timings_ms.setdefault(stage, []).append(milliseconds)
-        if result.detections is not None:
+        if result.detections is not None and result.detections.age_ns:
+            self._rested += 1
+        elif result.detections is not None:
             names = result.detections.class_names
             self._detections.update(names[class_id] for class_id in result.detections.class_ids)
 
@@ -115,6 +118,7 @@ class Replay:
             "pipeline_ms": summary(total),
             "faults": dict(self._faults.most_common()),
             "detections": dict(self._detections.most_common()),
+            "pairs_without_detection": self._rested,
         }
 
     def _missing(self) -> dict[str, int]:

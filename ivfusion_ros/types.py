@@ -23,6 +23,10 @@ DepthImage = npt.NDArray[np.float32] | npt.NDArray[np.uint16]
 """(H, W) float32 metres or uint16 millimetres along the optical axis; 0, NaN and below: not known."""
 
 
+UNTRACKED = -1
+"""The track id of an object that belongs to no track."""
+
+
 def _describe(array: object) -> str:
     if isinstance(array, np.ndarray):
         return f"{array.dtype} {array.shape}"
@@ -131,6 +135,10 @@ class Detections:
     cut at its border, NaN where that camera does not see the object; None where it sent no image.
     max_kelvin, mean_kelvin: (N,) float32 over the thermal pixels in the box, NaN where there are none;
     None where the thermal camera tells no temperatures.
+    track_ids: (N,) int64, the same for the same object over time, UNTRACKED for one too unsure to be
+    followed; None where objects are not tracked.
+    age_ns: how long before this image they were found, nanoseconds: 0 in it, more while the detector rests
+    to meet a deadline.
     """
 
     boxes_xyxy: npt.NDArray[np.float32]
@@ -141,6 +149,8 @@ class Detections:
     rgb_boxes_xyxy: npt.NDArray[np.float32] | None = None
     max_kelvin: npt.NDArray[np.float32] | None = None
     mean_kelvin: npt.NDArray[np.float32] | None = None
+    track_ids: npt.NDArray[np.int64] | None = None
+    age_ns: int = 0
 
     def __post_init__(self) -> None:
         count = len(self.scores)
@@ -152,6 +162,7 @@ class Detections:
             ("rgb_boxes_xyxy", (count, 4), np.float32),
             ("max_kelvin", (count,), np.float32),
             ("mean_kelvin", (count,), np.float32),
+            ("track_ids", (count,), np.int64),
         ):
             array = getattr(self, name)
             if array is None and name not in ("boxes_xyxy", "scores", "class_ids"):
@@ -168,6 +179,11 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def id_of(self, index: int) -> str:
+        """An object's id in messages: of its track, empty for none; its place where nothing is tracked."""
+        number = index if self.track_ids is None else int(self.track_ids[index])
+        return "" if number == UNTRACKED else str(number)
 
     @classmethod
     def empty(cls, class_names: tuple[str, ...] = ()) -> Detections:
@@ -196,6 +212,9 @@ class FusionResult:
     camera's image accordingly.
     registration_confidence, drift_px: of the online refinement, in [0, 1] and as the mean displacement that
     its correction makes; None where it is off.
+    residual_share: of the picture that the dense residual was applied to, in [0, 1], 0 where it was
+    refused; None where it is off.
+    detector_stride: the detector runs on every such image, more than 1 to meet a deadline.
     timings_ms: wall time per stage, milliseconds.
     """
 
@@ -215,6 +234,8 @@ class FusionResult:
     rgb_weight: float = 1.0
     registration_confidence: float | None = None
     drift_px: float | None = None
+    residual_share: float | None = None
+    detector_stride: int = 1
     timings_ms: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -1,12 +1,15 @@
 """Pictures: boxes where they belong, labels inside, sizes as promised."""
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ivfusion_ros.draw import PALETTE, annotate, contact_sheet, triptych
-from ivfusion_ros.types import Detections, FusionResult
+from ivfusion_ros.draw import PALETTE, annotate, contact_sheet, outline, triptych
+from ivfusion_ros.types import UNTRACKED, Detections, FusionResult
 
 NAMES = ("person", "car", "traffic light with a very long name")
 
@@ -95,6 +98,77 @@ def test_labels_stay_inside(box: tuple[int, int, int, int]) -> None:
         return int((rows > 100).sum())
 
     assert label_area(picture) >= label_area(reference) - 6 > 5
+
+
+Fields = list[tuple[str, tuple[int, int, int, int]]]
+
+
+def labels_of(picture: np.ndarray, detections: Detections, monkeypatch: pytest.MonkeyPatch) -> Fields:
+    """Text and field (left, top, right, bottom) of each label that is drawn."""
+    fields: list[tuple[int, int, int, int]] = []
+    texts: list[str] = []
+    rectangle, put_text = cv2.rectangle, cv2.putText
+
+    def noted_rectangle(image, start, end, colour, thickness):
+        if thickness == cv2.FILLED:
+            fields.append((*start, end[0] + 1, end[1] + 1))
+        return rectangle(image, start, end, colour, thickness)
+
+    def noted_text(image, text, *rest):
+        texts.append(text)
+        return put_text(image, text, *rest)
+
+    monkeypatch.setattr(cv2, "rectangle", noted_rectangle)
+    monkeypatch.setattr(cv2, "putText", noted_text)
+    annotate(picture, detections)
+    monkeypatch.undo()
+    return list(zip(texts, fields, strict=True))
+
+
+def apart(first: tuple[int, int, int, int], second: tuple[int, int, int, int]) -> bool:
+    return first[0] >= second[2] or second[0] >= first[2] or first[1] >= second[3] or second[1] >= first[3]
+
+
+def test_labels_name_class_track_score_and_temperature(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = np.zeros((480, 640, 3), np.uint8)
+    found = replace(
+        make_detections((20, 200, 60, 300), (300, 200, 400, 300), class_ids=(0, 1)),
+        track_ids=np.array([12, UNTRACKED]),
+        max_kelvin=np.array([309.4, np.nan], np.float32),
+    )
+    assert [text for text, _ in labels_of(picture, found, monkeypatch)] == [
+        "person #12 0.90 36C",
+        "car 0.30",
+    ]
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 480), (320, 240), (160, 120)])
+def test_labels_of_a_crowd_are_apart_and_hide_nobody(
+    width: int, height: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scale = width / 640
+    people = [(x * scale, 220 * scale, (x + 30) * scale, 320 * scale) for x in range(60, 560, 36)]
+    found = replace(make_detections(*people), track_ids=np.arange(1, len(people) + 1))
+    labels = labels_of(np.zeros((height, width, 3), np.uint8), found, monkeypatch)
+    fields = [field for _, field in labels]
+    assert all(apart(a, b) for index, a in enumerate(fields) for b in fields[:index])
+    assert len(labels) >= {640: 12, 320: 8, 160: 4}[width]
+    for field in fields:
+        for left, top, right, bottom in people:
+            wide = min(field[2], right) - max(field[0], left)
+            high = min(field[3], bottom) - max(field[1], top)
+            assert max(0, wide) * max(0, high) <= 0.55 * (right - left) * (bottom - top)
+    # The surest one has its whole text, and in a small picture the others their numbers.
+    assert labels[0][0] == "person #1 0.90"
+    assert width > 160 or all(text.startswith("#") for text, _ in labels[1:])
+
+
+def test_outline_is_white_on_black_and_leaves_the_image_alone() -> None:
+    image = np.full((240, 320, 3), 120, np.uint8)
+    picture = outline(image, np.array([[50, 60, 150, 160]], np.float32))
+    assert (image == 120).all()
+    assert tuple(picture[100, 50]) == (255, 255, 255) and tuple(picture[100, 49]) == (0, 0, 0)
+    assert (picture[70:150, 60:140] == 120).all()
 
 
 def make_result(with_detections: bool) -> FusionResult:

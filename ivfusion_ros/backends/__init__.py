@@ -22,6 +22,7 @@ BACKENDS = {
     "onnxruntime": "ivfusion_ros.backends.onnxruntime_:OnnxRuntimeBackend",
     "openvino": "ivfusion_ros.backends.openvino_:OpenVinoBackend",
     "torch": "ivfusion_ros.backends.torch_:TorchBackend",
+    "tensorrt": "ivfusion_ros.backends.tensorrt_:TensorRtBackend",
 }
 """Backend name (that of its Python module) -> the class that runs a model."""
 
@@ -29,6 +30,7 @@ INSTALL = {
     "onnxruntime": "pip install onnxruntime",
     "openvino": "pip install openvino",
     "torch": "pip install torch",
+    "tensorrt": "pip install 'ivfusion_ros[rtx]' (RTX GPU) or 'ivfusion_ros[tensorrt]' (Jetson, other GPU)",
 }
 """Backend name -> what to run where it is missing."""
 
@@ -85,13 +87,15 @@ def load_backend(
 def resolve_backend(backend: str = "auto", precision: str = "auto") -> str:
     """The name in BACKENDS that `backend` stands for here. Raises BackendError.
 
-    auto: OpenVINO where it computes in bf16 or f16 on this CPU (twice as fast as f32), else ONNX
-    Runtime, which measured faster than OpenVINO in f32.
+    auto: TensorRT where there is a GPU for it; OpenVINO where it computes in bf16 or f16 on this CPU (twice
+    as fast as f32), else ONNX Runtime, which measured faster than OpenVINO in f32.
     """
     if backend in BACKENDS:
         return backend
     if backend != "auto":
         raise BackendError(f"unknown backend {backend!r}; known: auto, {', '.join(BACKENDS)}")
+    if _usable("tensorrt"):
+        return "tensorrt"
     usable = [name for name in ("onnxruntime", "openvino") if _usable(name)]
     if not usable:
         raise BackendError(f"no inference backend is installed; run: {INSTALL['onnxruntime']}")
@@ -106,18 +110,21 @@ def available_backends() -> dict[str, BackendStatus]:
 
 def _status(name: str) -> BackendStatus:
     try:
-        _import_backend(name)
+        return BackendStatus(True, _version(name))
     except BackendError as error:
         return BackendStatus(False, str(error))
-    return BackendStatus(True, str(importlib.import_module(name).__version__).split("-")[0])
 
 
 def _usable(name: str) -> bool:
-    try:
-        _import_backend(name)
-    except BackendError:
-        return False
-    return True
+    return _status(name).usable
+
+
+def _version(name: str) -> str:
+    """Version of a backend's library. Raises BackendError where the backend cannot run here."""
+    module = _import_backend(name)
+    if hasattr(module, "usable_version"):
+        return str(module.usable_version())
+    return str(importlib.import_module(name).__version__).split("-")[0]
 
 
 def _import_backend(name: str) -> ModuleType:

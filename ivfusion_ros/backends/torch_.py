@@ -2,11 +2,13 @@
 
 The network's name is in the file's metadata and its weights are the initializers, so one file serves all
 backends. Other ONNX files, such as detectors, are not for it. On a CPU it is the eager reference that the
-other backends are timed against.
+other backends are timed against; on a GPU it is the portable way, and what TensorRT is judged by: channels
+last, half precision, and a CUDA graph per image size.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,11 +24,18 @@ from ivfusion_ros.networks import make_network
 
 _UINT8 = np.dtype(np.uint8)
 
+_WARM_UPS = 3
+"""Runs before a CUDA graph is recorded, in which cuDNN chooses its kernels."""
+
+_MAX_SIZES = 4
+"""Image sizes whose graphs are kept: a robot has one, a folder of mixed sizes must not fill the GPU."""
+
 
 class TorchBackend:
-    """A fusion network in eager torch (see Backend).
+    """A fusion network in torch (see Backend).
 
-    precision auto computes in bf16 on a GPU and in f32 on a CPU.
+    precision auto computes in f16 on a GPU, softmax and sums in f32 by autocast, and in f32 on a CPU; f32
+    is without TF32.
     """
 
     name = "torch"
@@ -40,11 +49,14 @@ class TorchBackend:
         self.outputs: Mapping[str, TensorInfo] = {"fused": TensorInfo((1, None, None, 3), _UINT8)}
         self._name = model_path.name
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._bf16 = precision == "auto" and self._device == "cuda"
+        self._half = precision == "auto" and self._device == "cuda"
         if threads:
             torch.set_num_threads(threads)
         self._graph: FusionGraph | None = self._load(model_path).to(self._device)
-        kind = "bf16" if self._bf16 else "f32"
+        if self._device == "cuda":
+            self._graph = self._graph.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._recordings: OrderedDict[tuple[int, ...], _Recording] = OrderedDict()
+        kind = "f16" if self._half else "f32"
         self.description = f"torch {torch.__version__} {kind} on {self._device}"
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -52,18 +64,36 @@ class TorchBackend:
         if self._graph is None:
             raise BackendError(f"{self._name} was closed and cannot run")
         arrays = checked_inputs(inputs, self.inputs, self._name)
-        # torch cannot wrap a read-only array, as a bag's frames are.
-        thermal, rgb = (torch.tensor(arrays[name], device=self._device) for name in ("thermal", "rgb"))
-        with torch.inference_mode(), torch.autocast(self._device, torch.bfloat16, enabled=self._bf16):
-            try:
-                fused = self._graph(thermal, rgb)
-            except RuntimeError as error:
-                raise ModelError(f"torch cannot run {self._name}: {error}") from error
-        return {"fused": fused.cpu().numpy()}
+        try:
+            fused = self._on_gpu(arrays) if self._device == "cuda" else self._eager(arrays)
+        except RuntimeError as error:
+            raise ModelError(f"torch cannot run {self._name}: {error}") from error
+        return {"fused": fused}
 
     def close(self) -> None:
         """See Backend.close."""
         self._graph = None
+        self._recordings.clear()
+
+    def _eager(self, arrays: dict[str, Array]) -> Array:
+        assert self._graph is not None
+        # torch cannot wrap a read-only array, as a bag's frames are.
+        thermal, rgb = (torch.tensor(arrays[name]) for name in ("thermal", "rgb"))
+        with torch.inference_mode():
+            fused: Array = self._graph(thermal, rgb).numpy()
+        return fused
+
+    def _on_gpu(self, arrays: dict[str, Array]) -> Array:
+        assert self._graph is not None
+        shape = arrays["thermal"].shape
+        if arrays["rgb"].shape != (*shape, 3):
+            raise RuntimeError(f"thermal is {shape}, rgb {arrays['rgb'].shape}; expected one size")
+        if shape not in self._recordings:
+            if len(self._recordings) == _MAX_SIZES:
+                self._recordings.popitem(last=False)
+            self._recordings[shape] = _Recording(self._graph, shape, self._half)
+        self._recordings.move_to_end(shape)
+        return self._recordings[shape](arrays)
 
     def _load(self, path: Path) -> FusionGraph:
         network_name = self.metadata.get(NETWORK_KEY)
@@ -81,3 +111,39 @@ class TorchBackend:
         except (RuntimeError, ValueError, ConfigError) as error:
             raise ModelError(f"torch cannot load {path} as {network_name}: {error}") from error
         return graph
+
+
+class _Recording:
+    """A CUDA graph of one image size, with pinned memory on the host's side."""
+
+    def __init__(self, graph: FusionGraph, shape: tuple[int, ...], half: bool) -> None:
+        shapes = {"thermal": shape, "rgb": (*shape, 3), "fused": (*shape, 3)}
+        self._host = {
+            name: torch.empty(side, dtype=torch.uint8, pin_memory=True) for name, side in shapes.items()
+        }
+        self._inputs = [self._host[name].to("cuda") for name in ("thermal", "rgb")]
+        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._recording = torch.cuda.CUDAGraph()
+        tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        try:
+            # The casts of weights that autocast keeps would not outlive a recording.
+            casts = torch.autocast("cuda", torch.float16, enabled=half, cache_enabled=False)
+            with torch.inference_mode(), casts, torch.cuda.stream(self._stream):
+                for _ in range(_WARM_UPS):
+                    graph(*self._inputs)
+                self._stream.synchronize()
+                with torch.cuda.graph(self._recording, stream=self._stream):
+                    self._output = graph(*self._inputs)
+        finally:
+            torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
+
+    def __call__(self, arrays: Mapping[str, Array]) -> Array:
+        with torch.cuda.stream(self._stream):
+            for name, target in zip(("thermal", "rgb"), self._inputs, strict=True):
+                np.copyto(self._host[name].numpy(), arrays[name])
+                target.copy_(self._host[name], non_blocking=True)
+            self._recording.replay()
+            self._host["fused"].copy_(self._output, non_blocking=True)
+        self._stream.synchronize()
+        return self._host["fused"].numpy().copy()

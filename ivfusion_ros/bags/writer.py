@@ -109,7 +109,7 @@ class BagWriter:
         head = messages.header(result.stamp_ns, result.frame_id)
         log_time_ns = result.stamp_ns if log_time_ns is None else log_time_ns
         self._write_camera(FUSED, result.fused, result.camera_info, head, log_time_ns)
-        if result.detections is not None:
+        if result.detections is not None and not result.detections.age_ns:
             self._write_detections(result.detections, head, log_time_ns)
 
     def write_frame(self, camera: str, frame: Frame, *, log_time_ns: int | None = None) -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.backends import Backend
+from ivfusion_ros.backends.device import DeviceBackend
 from ivfusion_ros.config import DetectionConfig
 from ivfusion_ros.detection.class_names import class_mask, names_from_metadata, names_from_yaml
-from ivfusion_ros.detection.letterbox import Letterbox
+from ivfusion_ros.detection.letterbox import GREY, Letterbox, network_size, stride_of
 from ivfusion_ros.detection.nms import suppress
 from ivfusion_ros.detection.yolo import Head, decode, identify_head
 from ivfusion_ros.errors import ConfigError, ImageError, ModelError
 from ivfusion_ros.types import Detections, Image
 
-_DYNAMIC_SIDE = 640
-"""Long side, in pixels, that a model of free input size is given."""
+_SQUARE = (640, 640)
+"""Image (width, height) on which a model of free input size is tried."""
 
 
 class Detector:
@@ -27,7 +30,8 @@ class Detector:
     def __init__(self, backend: Backend, config: DetectionConfig) -> None:
         """Check the model by running it once on grey. Raises ModelError, ConfigError."""
         self.backend = backend
-        self._stride = 64 if backend.metadata.get("stride") == "64" else 32
+        self._stride = stride_of(backend.metadata)
+        self._on_device = backend if isinstance(backend, DeviceBackend) else None
         self._input, self._dtype, self._fixed_size = _input_of(backend)
         names = names_from_yaml(config.class_names) if config.class_names else None
         self.class_names = names or names_from_metadata(backend.metadata) or ()
@@ -49,14 +53,17 @@ class Detector:
         self._reported = class_mask(config.classes, self.class_names)
         self._config = config
 
-    def __call__(self, image: Image) -> Detections:
-        """Objects in an (H, W, 3) uint8 RGB image of any size. Raises ImageError, ModelError."""
+    def __call__(self, image: Image, resident: Any = None) -> Detections:
+        """Objects in an (H, W, 3) uint8 RGB image of any size. Raises ImageError, ModelError.
+
+        resident: the same image on the GPU, see DeviceBackend.
+        """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
             raise ImageError(f"detector was given {image.dtype} {image.shape}, expected uint8 (H, W, 3)")
         config = self._config
         size = (image.shape[1], image.shape[0])
-        letterbox = Letterbox.fit(size, self._fixed_size or _dynamic_size(size, self._stride))
-        output, head = self._run(letterbox.apply(image))
+        letterbox = Letterbox.fit(size, self._fixed_size or network_size(size, self._stride))
+        output, head = self._run(image, letterbox, resident)
         found = decode(output, head, config.confidence)
         found = found.select(self._reported[found.class_ids])
         boxes = letterbox.to_image(found.boxes_xyxy)
@@ -66,17 +73,33 @@ class Detector:
         keep = suppress(boxes, found.scores, found.class_ids, config.iou, config.max_detections)
         return Detections(boxes[keep], found.scores[keep], found.class_ids[keep], self.class_names)
 
+    def follow(self, fusion: Backend) -> None:
+        """Start on another backend's images before they are asked for, where both are on a GPU."""
+        if self._on_device is not None:
+            self._on_device.follow(fusion)
+
     def close(self) -> None:
         """Free the model."""
         self.backend.close()
 
     def _probe(self) -> Head:
-        width, height = self._fixed_size or (_DYNAMIC_SIDE, _DYNAMIC_SIDE)
-        return self._run(np.full((height, width, 3), 114, np.uint8))[1]
+        size = self._fixed_size or _SQUARE
+        shape = next(iter(self.backend.outputs.values())).shape or (None,)
+        if self._on_device is not None and None not in shape:
+            # A run would have an engine built for an image size that no camera has.
+            return identify_head(tuple(side or 0 for side in shape), size, len(self.class_names) or None)
+        grey = np.full((size[1], size[0], 3), GREY, np.uint8)
+        return self._run(grey, Letterbox.fit(size, size))[1]
 
-    def _run(self, canvas: Image) -> tuple[npt.NDArray[np.float32], Head]:
-        output = next(iter(self.backend.run({self._input: self._tensor(canvas)}).values()))
-        size = (canvas.shape[1], canvas.shape[0])
+    def _run(
+        self, image: Image, letterbox: Letterbox, resident: Any = None
+    ) -> tuple[npt.NDArray[np.float32], Head]:
+        if self._on_device is not None:
+            outputs = self._on_device.run_image(image[None], resident)
+        else:
+            outputs = self.backend.run({self._input: self._tensor(letterbox.apply(image))})
+        output = next(iter(outputs.values()))
+        size = (letterbox.out_width, letterbox.out_height)
         return output, identify_head(output.shape, size, len(self.class_names) or None)
 
     def _tensor(self, canvas: Image) -> npt.NDArray[np.float32] | npt.NDArray[np.float16]:
@@ -98,6 +121,8 @@ def _input_of(backend: Backend) -> tuple[str, np.dtype[np.generic], tuple[int, i
             f"{', '.join(backend.outputs)}, expected one each: export a YOLOv5 detection model without NMS"
         )
     name, info = next(iter(backend.inputs.items()))
+    if isinstance(backend, DeviceBackend):
+        return name, info.dtype, backend.image_size
     shape = info.shape or ()
     fits = len(shape) == 4 and shape[0] in (1, None) and shape[1] in (3, None)
     if not fits or info.dtype not in (np.float32, np.float16):
@@ -106,10 +131,3 @@ def _input_of(backend: Backend) -> tuple[str, np.dtype[np.generic], tuple[int, i
     if height is None or width is None:
         return name, info.dtype, None
     return name, info.dtype, (width, height)
-
-
-def _dynamic_size(size: tuple[int, int], stride: int) -> tuple[int, int]:
-    """Network size (width, height) for an image size where the model leaves it free."""
-    scale = _DYNAMIC_SIDE / max(size)
-    width, height = (max(1, -(-round(side * scale) // stride)) * stride for side in size)
-    return width, height

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -10,8 +11,23 @@ import numpy.typing as npt
 
 from ivfusion_ros.types import Image
 
-_GREY = 114
+GREY = 114
 """Padding that YOLO networks are trained with."""
+
+_FREE_SIDE = 640
+"""Long side, in pixels, that a model of free input size is given."""
+
+
+def stride_of(metadata: Mapping[str, str]) -> int:
+    """Largest stride of a model with this metadata: the sides of its input are multiples of it."""
+    return 64 if metadata.get("stride") == "64" else 32
+
+
+def network_size(size: tuple[int, int], stride: int) -> tuple[int, int]:
+    """Network size (width, height) for an image size where the model leaves it free."""
+    scale = _FREE_SIDE / max(size)
+    width, height = (max(1, -(-round(side * scale) // stride)) * stride for side in size)
+    return width, height
 
 
 @dataclass(frozen=True)
@@ -49,7 +65,7 @@ class Letterbox:
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
         if image.shape[:2] == (self.out_height, self.out_width):
             return image
-        canvas = np.full((self.out_height, self.out_width, 3), _GREY, np.uint8)
+        canvas = np.full((self.out_height, self.out_width, 3), GREY, np.uint8)
         canvas[self.top : self.top + self.scaled_height, self.left : self.left + self.scaled_width] = image
         return canvas
 

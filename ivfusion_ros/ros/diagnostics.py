@@ -103,6 +103,8 @@ class Diagnostics:
             if last is not None and last.registration_confidence is not None:
                 stat.add("registration confidence", f"{last.registration_confidence:.2f}")
                 stat.add("registration drift", f"{last.drift_px:.2f} px")
+            if last is not None and last.detections is not None:
+                stat.add("detection", f"on every {last.detector_stride}. image")
             if session.transforms is not None:
                 stat.add("extrinsics", session.transforms.source)
             stat.add("fusion model", session.config.fusion.model)

@@ -51,7 +51,7 @@ class Outputs:
             info = result.camera_info
             self._send(self._info, header, lambda message: messages.fill_camera_info(message, info))
         found = result.detections
-        if found is not None:
+        if found is not None and not found.age_ns:
             self._send(
                 self._detections,
                 header,

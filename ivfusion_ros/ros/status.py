@@ -38,21 +38,33 @@ def result_status(
         values["registration_confidence"] = f"{result.registration_confidence:.3f}"
     if result.drift_px is not None:
         values["drift_px"] = f"{result.drift_px:.3f}"
+    if result.residual_share is not None:
+        values["residual_share"] = f"{result.residual_share:.3f}"
     if offset is not None and offset.offset_ns is not None and offset.standard_error_ns is not None:
         values["time_offset_ms"] = f"{offset.offset_ns / 1e6:.3f}"
         values["time_offset_error_ms"] = f"{offset.standard_error_ns / 1e6:.3f}"
     if result.detections is not None:
         values["detections"] = str(len(result.detections))
+        values["detections_age_ms"] = f"{result.detections.age_ns / 1e6:.3f}"
+        values["detector_stride"] = str(result.detector_stride)
     level, message = level_and_message(result)
     pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
     return DiagnosticStatus(name=name, level=level, message=message, values=pairs)
 
 
 def level_and_message(result: FusionResult) -> tuple[bytes, str]:
-    """Mode and faults; a warning while a camera is silent or has a fault other than its usual shutter."""
+    """Mode, faults and a resting detector.
+
+    A warning while a camera is silent or has a fault other than its usual shutter, and while the detector
+    rests to meet the deadline.
+    """
+    notes = list(result.faults)
     faulty = any(label != _USUAL_FAULT for label in result.faults)
-    level = DiagnosticStatus.WARN if faulty or result.mode != "fused" else DiagnosticStatus.OK
-    return level, ": ".join(filter(None, (result.mode, ", ".join(result.faults))))
+    if result.detector_stride > 1:
+        notes.append(f"too slow for the deadline: detection on every {result.detector_stride}. image")
+    fine = not faulty and result.mode == "fused" and result.detector_stride == 1
+    level = DiagnosticStatus.OK if fine else DiagnosticStatus.WARN
+    return level, ": ".join(filter(None, (result.mode, ", ".join(notes))))
 
 
 def change_status(silent: Camera | None, config: NodeConfig) -> str:

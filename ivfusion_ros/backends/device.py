@@ -1,0 +1,33 @@
+"""What a backend on a GPU offers besides Backend: arrays that need not come back to the host.
+
+A fused image that stays on the GPU spares the detector its way up, and lets it start while the image is
+still on its way down. Backends on a CPU have none of this, and nothing asks them for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from ivfusion_ros.backends.tensors import Array
+
+
+@runtime_checkable
+class DeviceBackend(Protocol):
+    """A backend that keeps its outputs on the GPU, and takes a detector's image as it is."""
+
+    image_size: tuple[int, int] | None
+    """(width, height) that a detector's network works at, None where that goes by the image"""
+    resident: Mapping[str, Any]
+    """outputs of the last run, on the GPU until the next one"""
+
+    def run_image(self, image: Array, resident: Any = None) -> dict[str, Array]:
+        """Run a detector on a (1, H, W, 3) uint8 RGB image, which it fits into its input by itself.
+
+        resident: the same image as an entry of another backend's `resident`, where there is one.
+        Raises ModelError, BackendError.
+        """
+
+    def follow(self, leader: Any) -> None:
+        """Start on the leader's image as soon as that is computed, in the expectation of run_image with
+        it."""
