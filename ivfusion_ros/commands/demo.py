@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
 import logging
 import platform
 import time
@@ -15,11 +16,15 @@ from tqdm import tqdm
 from ivfusion_ros.bags import BagWriter
 from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config, write_json
 from ivfusion_ros.commands.replay import Outputs, replay_bags
-from ivfusion_ros.config import RegistrationConfig
+from ivfusion_ros.config import PipelineConfig, RegistrationConfig
 from ivfusion_ros.registration.calibration import Calibration, Remap, write_calibration
 from ivfusion_ros.simulate import SceneConfig, Simulator
 
 log = logging.getLogger(__name__)
+
+SETTINGS = ("thermal.scaling=radiometric", "thermal.range_min=275", "thermal.range_max=302")
+"""Unless --config says otherwise: the simulated camera is radiometric, so objects have temperatures. The
+range (kelvin) spans a street at night, from the sky to a face."""
 
 MAIN_DEPTH_M = 15.0
 """Distance at which the demo's static registration is exact."""
@@ -35,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Simulate, replay, and leave bags, pictures and figures. Raises IvfusionError."""
-    config = pipeline_config(options)
+    config = _config(options)
     folder: Path = options.out
     folder.mkdir(parents=True, exist_ok=True)
     simulator = Simulator(SceneConfig(seed=options.seed, duration_s=options.seconds))
@@ -61,6 +66,14 @@ def run(options: argparse.Namespace) -> None:
         {"machine": platform.platform(), "simulation_seconds": round(seconds, 2), **figures},
     )
     log.info("look at %s and %s", outputs.sheet, outputs.video)
+
+
+def _config(options: argparse.Namespace) -> PipelineConfig:
+    """The options', over what shows most; objects are tracked where the library for it is installed."""
+    if options.config is None:
+        tracking = ("tracking.tracker=bytetrack",) if importlib.util.find_spec("edgefirst") else ()
+        options.set = [*SETTINGS, *tracking, *options.set]
+    return pipeline_config(options)
 
 
 def _record(simulator: Simulator, path: Path) -> float:

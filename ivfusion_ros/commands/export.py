@@ -1,4 +1,4 @@
-"""`ivfusion export`: a fusion network, trained or without weights -> ONNX by the fusion-graph contract."""
+"""`ivfusion export`: a fusion network, trained or without weights, or a detector -> ONNX."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ivfusion_ros.commands.options import parse_size
 from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.models import file_sha256
 
@@ -19,30 +20,62 @@ log = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "network", help="last.pt of a run of `ivfusion train`, or name of a network without weights: mst"
+        "network",
+        help="last.pt of a run of `ivfusion train`, or name of a network without weights: mst; with "
+        "--detector a .pt of ultralytics, for example yolov5su.pt",
     )
     parser.add_argument("output", type=Path, help="ONNX file to write")
+    parser.add_argument("--half", action="store_true", help="in half precision, unless the self-test fails")
+    parser.add_argument("--detector", action="store_true", help="the file is a detector of ultralytics")
+    parser.add_argument(
+        "--size", default="640x480", metavar="WxH", help="of a detector's input (default 640x480)"
+    )
 
 
 def run(options: argparse.Namespace) -> None:
     """Export and verify. Raises IvfusionError."""
+    if options.output.suffix != ".onnx":
+        raise ModelError(f"output is {options.output}, expected a name ending in .onnx")
+    what = _export_detector(options) if options.detector else _export_fusion(options)
+    if options.half:
+        _halve(options.output)
+    size_mb = options.output.stat().st_size / 1e6
+    log.info("%s: %s, %.1f MB, sha256 %s", options.output, what, size_mb, file_sha256(options.output))
+
+
+def _halve(path: Path) -> None:
+    from ivfusion_ros.parity import halve_file
+
+    parity = halve_file(path)
+    if parity.passed:
+        log.info("half precision: %s", parity.text)
+    else:
+        log.warning("%s stays in f32, half precision does not do: %s", path, parity.text)
+
+
+def _export_detector(options: argparse.Namespace) -> str:
+    from ivfusion_ros.export_detector import export_detector
+
+    names = export_detector(Path(options.network), options.output, parse_size(options.size))
+    return f"detector of {', '.join(names)}"
+
+
+def _export_fusion(options: argparse.Namespace) -> str:
     try:
         from ivfusion_ros.export import export_fusion
     except ImportError as error:
         raise BackendError(
             f"export needs torch ({error}); run: pip install 'ivfusion_ros[train]'"
         ) from error
-    if options.output.suffix != ".onnx":
-        raise ModelError(f"output is {options.output}, expected a name ending in .onnx")
     name, graph = _graph(options.network)
     export_fusion(graph, name, options.output)
-    size_mb = options.output.stat().st_size / 1e6
-    log.info("%s: %s, %.1f MB, sha256 %s", options.output, name, size_mb, file_sha256(options.output))
+    return name
 
 
 def _graph(network: str) -> tuple[str, FusionGraph]:
     """Name and fusion graph of a checkpoint, or of a network that has no weights, by its name."""
     from ivfusion_ros.export import build_graph
+    from ivfusion_ros.export_detector import is_detector
     from ivfusion_ros.networks import NETWORKS
     from ivfusion_ros.training.train import load_checkpoint
 
@@ -52,6 +85,8 @@ def _graph(network: str) -> tuple[str, FusionGraph]:
                 f"{network} is no file and no network; expected the last.pt of a run of `ivfusion train`, "
                 "or mst, which needs no weights"
             )
+        if is_detector(Path(network)):
+            raise ModelError(f"{network} is a detector: export it with --detector")
         name = load_checkpoint(Path(network))["network"]
         return name, build_graph(name, Path(network))
     graph = build_graph(network)

@@ -61,6 +61,14 @@ def pipeline_config(options: argparse.Namespace) -> PipelineConfig:
     return load_config(PipelineConfig, options.config, overrides)
 
 
+def parse_size(text: str) -> tuple[int, int]:
+    """(width, height) of WIDTHxHEIGHT, at least 8x8. Raises ConfigError."""
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) >= 8 and int(height) >= 8):
+        raise ConfigError(f"--size is {text!r}, expected WIDTHxHEIGHT of at least 8x8, for example 640x480")
+    return int(width), int(height)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file; it is there whole or not at all."""
     temporary = path.with_name(f".{path.name}.partial")

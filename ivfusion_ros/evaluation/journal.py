@@ -1,4 +1,4 @@
-"""The journal of an evaluation: one line of JSON per scored image, so that a stopped run goes on."""
+"""The journal of an evaluation: one line of JSON per judged image, so that a stopped run goes on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.metrics.flicker import FLICKER
@@ -26,38 +27,42 @@ class Subject:
 
 
 class Journal:
-    """Scores by subject, kept in a file that only grows. A torn last line is as if never written."""
+    """Values by subject, kept in a file that only grows. A torn last line is as if never written.
 
-    def __init__(self, path: Path) -> None:
-        self._scores: dict[Subject, dict[str, float]] = {}
-        content = path.read_bytes() if path.exists() else b""
-        for line in content.splitlines():
+    content: what the values are, for example scores; a journal of something else is refused.
+    """
+
+    def __init__(self, path: Path, content: str = "scores") -> None:
+        self._values: dict[Subject, dict[str, Any]] = {}
+        self._content = content
+        written = path.read_bytes() if path.exists() else b""
+        for line in written.splitlines():
             self._read(line)
-        if b"\n" in content and not self._scores:
+        if b"\n" in written and not self._values:
             raise ConfigError(f"{path} is no journal of an evaluation; choose another folder")
         self._file = path.open("a", encoding="utf-8")
-        if content and not content.endswith(b"\n"):
+        if written and not written.endswith(b"\n"):
             self._file.write("\n")
 
     def _read(self, line: bytes) -> None:
         try:
             record = json.loads(line)
-            scores = record.pop("scores")
-            self._scores[Subject(**record)] = {str(name): float(value) for name, value in scores.items()}
+            values = dict(record.pop(self._content))
+            self._values[Subject(**record)] = values
         except (ValueError, TypeError, KeyError, AttributeError):
             return
 
-    def find(self, subject: Subject, metrics: Sequence[str]) -> dict[str, float] | None:
-        """The named metrics of a subject and its flicker, None unless all metrics were written."""
-        scores = self._scores.get(subject)
-        if scores is None or not scores.keys() >= set(metrics):
+    def find(self, subject: Subject, names: Sequence[str]) -> dict[str, Any] | None:
+        """The named values of a subject, and its flicker; None unless all of the names were written."""
+        values = self._values.get(subject)
+        if values is None or not values.keys() >= set(names):
             return None
-        return {name: scores[name] for name in (*metrics, *FLICKER) if name in scores}
+        return {name: values[name] for name in (*names, *FLICKER) if name in values}
 
-    def add(self, subject: Subject, scores: Mapping[str, float]) -> None:
+    def add(self, subject: Subject, values: Mapping[str, Any]) -> None:
         """Append a line; it is in the file when this returns."""
-        self._scores[subject] = dict(scores)
-        self._file.write(json.dumps({**vars(subject), "scores": dict(scores)}) + "\n")
+        self._values[subject] = dict(values)
+        self._file.write(json.dumps({**vars(subject), self._content: dict(values)}) + "\n")
         self._file.flush()
 
     def __enter__(self) -> Journal:

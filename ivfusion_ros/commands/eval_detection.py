@@ -1,0 +1,124 @@
+"""`ivfusion eval-detection`: what a detector finds in thermal, RGB and fused images of the same scenes."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from ivfusion_ros.backends import BACKENDS
+from ivfusion_ros.commands.options import write_json, write_text
+from ivfusion_ros.detection_evaluation.curves import write_curves
+from ivfusion_ros.detection_evaluation.find import CameraMethod, Found, Judged, find
+from ivfusion_ros.detection_evaluation.results import Entry, figures, judge, page, rows
+from ivfusion_ros.detection_evaluation.scenes import Truth, read_scenes, read_truth
+from ivfusion_ros.detection_evaluation.sheet import write_sheet
+from ivfusion_ros.errors import ConfigError, DataError
+from ivfusion_ros.evaluation.journal import Journal
+from ivfusion_ros.evaluation.methods import Method, make_methods
+from ivfusion_ros.evaluation.tables import finite, to_csv
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR",
+        help="data set of `ivfusion dataset --images thermal rgb`",
+    )  # fmt: skip
+    parser.add_argument(
+        "--part", choices=("val", "train"), default="val", help="default val: what is held out"
+    )
+    parser.add_argument(
+        "--detector", required=True, help="detection model: name in models.yaml or ONNX file"
+    )
+    parser.add_argument(
+        "--model", nargs="+", default=[], metavar="[NAME=]MODEL",
+        help="fusion networks beside thermal and rgb: names in models.yaml or ONNX files",
+    )  # fmt: skip
+    parser.add_argument(
+        "--fused", nargs="+", default=[], metavar="NAME=DIR",
+        help="folders of images fused by other programs, named as the data set's",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument("--limit", type=int, metavar="N", help="most scenes, evenly spaced")
+    parser.add_argument(
+        "--backend", choices=("auto", *BACKENDS), default="auto", help="what runs all networks"
+    )
+    parser.add_argument(
+        "--precision", choices=("auto", "f32"), default="auto", help="f32: reference arithmetic"
+    )
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads of the networks; 0: all cores")
+    parser.add_argument("--rows", type=int, default=8, help="scenes on the sheet of misses (default 8)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Detect, then write tables and pictures. Raises IvfusionError."""
+    for name, least in (("limit", 1), ("rows", 1), ("threads", 0)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise ConfigError(f"--{name} is {value}, expected at least {least}")
+    scenes, class_names = read_scenes(options.data, options.part, options.limit)
+    methods = _methods(options)
+    detector = Judged(
+        options.detector,
+        class_names,
+        backend=options.backend,
+        precision=options.precision,
+        threads=options.threads,
+    )
+    options.out.mkdir(parents=True, exist_ok=True)
+    with Journal(options.out / "detections.jsonl", "detections") as journal:
+        results = find(scenes, methods, detector, journal)
+    detector.close()
+    truths, found, skipped = _complete(results, class_names)
+    entries = judge(truths, found, class_names)
+    write_sheet(options.out / "misses.png", truths, found, methods, class_names, options.rows)
+    pictures = [*_plot(options.out, entries), "misses.png"]
+    write_text(options.out / "results.csv", to_csv(rows(entries)))
+    write_text(options.out / "results.md", page(entries, detector, skipped, pictures))
+    write_json(options.out / "results.json", finite(figures(entries, methods, detector, skipped)))
+    print(page(entries, detector, skipped, ()))
+    log.info("judged %d scenes, left out %d: %s", len(truths), len(scenes) - len(truths), options.out)
+
+
+def _methods(options: argparse.Namespace) -> list[Method]:
+    cameras: list[Method] = [CameraMethod("thermal"), CameraMethod("rgb")]
+    others = make_methods(
+        options.model,
+        options.fused,
+        backend=options.backend,
+        precision=options.precision,
+        threads=options.threads,
+    )
+    for method in others:
+        if method.label in ("thermal", "rgb"):
+            raise ConfigError(f"{method.label} is judged anyway; name yours with NAME=FILE_OR_FOLDER")
+    return [*cameras, *others]
+
+
+def _complete(
+    results: list[Found], class_names: tuple[str, ...]
+) -> tuple[list[Truth], dict[str, list[Found]], list[Found]]:
+    """The scenes of which every method has an image, by method; and what is missing."""
+    skipped = [item for item in results if item.reason]
+    incomplete = {item.scene for item in skipped}
+    found: dict[str, list[Found]] = {}
+    for item in results:
+        if item.scene not in incomplete:
+            found.setdefault(item.method, []).append(item)
+    if not found:
+        raise DataError(f"no scene can be judged; the first: {skipped[0].reason}")
+    some = next(iter(found.values()))
+    truths = [read_truth(item.scene, item.size, len(class_names)) for item in some]
+    return truths, found, skipped
+
+
+def _plot(folder: Path, entries: list[Entry]) -> list[str]:
+    try:
+        write_curves(folder / "curves.png", entries)
+    except ImportError as error:
+        log.warning("no curves, they need matplotlib (%s); run: pip install 'ivfusion_ros[eval]'", error)
+        return []
+    return ["curves.png"]
