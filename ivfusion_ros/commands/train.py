@@ -1,14 +1,16 @@
-"""`ivfusion train`: train a fusion network on folders of registered pairs."""
+"""`ivfusion train`: train a fusion network on folders of registered pairs, or a detector on a data set."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 from pathlib import Path
+from typing import Any
 
+from ivfusion_ros.detection_training.config import DetectorConfig
 from ivfusion_ros.errors import BackendError, ConfigError
 from ivfusion_ros.models import share_folder
-from ivfusion_ros.parameters import iter_parameters, load_config
+from ivfusion_ros.parameters import Parameter, iter_parameters, load_config, read_yaml
 from ivfusion_ros.training.config import TrainConfig
 from ivfusion_ros.training.data import PAIR_FOLDERS
 
@@ -16,11 +18,12 @@ log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options; one for each field of TrainConfig."""
+    """Declare the options; one for each field of TrainConfig and of DetectorConfig."""
     parser.add_argument("config", help="YAML file, or name of one in config/train, for example refinefuse")
     parser.add_argument(
         "--data", nargs="+", type=Path, required=True, metavar="DIR",
-        help="folders with thermal/ and rgb/ and, where there are any, labels/",
+        help="folders with thermal/ and rgb/ and, where there are any, labels/; for a detector: one "
+        "folder of `ivfusion dataset`",
     )  # fmt: skip
     parser.add_argument(
         "--folders", nargs=2, default=PAIR_FOLDERS, metavar="NAME",
@@ -29,29 +32,74 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder; default runs/CONFIG")
     parser.add_argument("--resume", action="store_true", help="go on from the run folder's last checkpoint")
     parser.add_argument("--init", type=Path, metavar="FILE", help="start from this checkpoint's weights")
+    shared = {item.name: item for item in iter_parameters(DetectorConfig)}
     for item in iter_parameters(TrainConfig):
-        option = f"--{item.name.replace('_', '-')}"
-        parser.add_argument(option, type=item.type, help=f"{item.description} (default {item.default})")
+        _add_option(parser, item, shared.pop(item.name, None))
+    group = parser.add_argument_group("detectors only")
+    for item in shared.values():
+        _add_option(group, item)
 
 
 def run(options: argparse.Namespace) -> None:
     """Train. Raises IvfusionError."""
+    path = _config_path(options.config)
+    run_folder = options.out or Path("runs") / path.stem
+    if "detector" in read_yaml(path):
+        _train_detector(options, path, run_folder)
+        return
     try:
         from ivfusion_ros.training.train import Trainer
     except ImportError as error:
         raise BackendError(
             f"training needs torch ({error}); run: pip install 'ivfusion_ros[train]'"
         ) from error
-    given = {item.name: getattr(options, item.name) for item in iter_parameters(TrainConfig)}
-    overrides = {name: value for name, value in given.items() if value is not None}
-    path = _config_path(options.config)
-    config = load_config(TrainConfig, path, overrides)
-    run_folder = options.out or Path("runs") / path.stem
+    config = load_config(TrainConfig, path, _given(options))
     trainer = Trainer(config, options.data, run_folder, options.init, tuple(options.folders))
     if options.resume:
         trainer.resume()
     trainer.fit()
     log.info("checkpoint: %s; make a model with `ivfusion export`", trainer.run / "last.pt")
+
+
+def _train_detector(options: argparse.Namespace, path: Path, run_folder: Path) -> None:
+    if len(options.data) != 1:
+        raise ConfigError(f"--data has {len(options.data)} folders, expected one of `ivfusion dataset`")
+    try:
+        from ivfusion_ros.detection_training.train import DetectorTrainer
+    except ImportError as error:
+        raise BackendError(
+            f"training a detector needs ultralytics and openvino ({error}); run: "
+            "pip install ultralytics openvino"
+        ) from error
+    config = load_config(DetectorConfig, path, _given(options))
+    trainer = DetectorTrainer(
+        config, options.data[0], run_folder, start=options.init, resume=options.resume
+    )
+    trainer.train()
+    log.info("checkpoint: %s; make a model with `ivfusion export`", trainer.last)
+
+
+def _add_option(group: Any, item: Parameter, other: Parameter | None = None) -> None:
+    """An option for one setting, which may also be one of detectors (other), with its own default."""
+    default = f"default {item.default}" + (f", detectors {other.default}" if other else "")
+    kind = _boolean if item.type is bool else item.type
+    group.add_argument(
+        f"--{item.name.replace('_', '-')}",
+        type=kind,
+        help=f"{item.description} ({default})".replace("%", "%%"),
+    )
+
+
+def _boolean(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return text == "true"
+
+
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    """What the command line sets, by field; one of the wrong config class is refused as unknown."""
+    names = {item.name for kind in (TrainConfig, DetectorConfig) for item in iter_parameters(kind)}
+    return {name: value for name in names if (value := getattr(options, name)) is not None}
 
 
 def _config_path(name: str) -> Path:

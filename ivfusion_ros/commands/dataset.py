@@ -1,0 +1,52 @@
+"""`ivfusion dataset`: pairs with labels -> images with boxes, to train and to judge detectors."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from ivfusion_ros.backends import BACKENDS
+from ivfusion_ros.detection_training.dataset import Kind, write_dataset
+from ivfusion_ros.detection_training.teacher import Teacher
+from ivfusion_ros.models import resolve_model
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "--data", nargs="+", type=Path, required=True, metavar="DIR",
+        help="folders of registered pairs with thermal/, rgb/ and labels/ (class ids of MSRS)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR",
+        help="folder of the data set; what is there already is kept",
+    )  # fmt: skip
+    parser.add_argument(
+        "--images", nargs="+", required=True, metavar="KIND[:SHARE]",
+        help="thermal, rgb, or fusion networks by name or ONNX file; several are mixed. SHARE is the part "
+        "of the training pairs that is shown in this kind, for example mda:0.1",
+    )  # fmt: skip
+    parser.add_argument(
+        "--teacher", metavar="FILE",
+        help="detector of COCO's classes (ONNX) that tells touching objects apart, and labels pairs "
+        "without labels/",
+    )  # fmt: skip
+    parser.add_argument(
+        "--backend", choices=("auto", *BACKENDS), default="auto", help="what runs the networks"
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write images, labels, preview.png and data.yaml. Raises IvfusionError."""
+    kinds = [Kind.parse(text) for text in options.images]
+    teacher = Teacher(resolve_model(options.teacher), options.backend) if options.teacher else None
+    counts = write_dataset(options.data, options.out, kinds, teacher, options.backend)
+    for part, count in counts.items():
+        objects = ", ".join(f"{number} {name}" for name, number in count.objects.items())
+        log.info("%s: %d pairs, %d images; objects: %s", part, count.pairs, count.images, objects)
+    log.info(
+        "data set: %s; a few with their boxes: %s", options.out / "data.yaml", options.out / "preview.png"
+    )

@@ -1,0 +1,1 @@
+"""Detectors: boxes from segmentation maps, data sets of them, training and distillation."""
