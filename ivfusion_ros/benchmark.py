@@ -9,15 +9,17 @@ import numpy as np
 
 from ivfusion_ros.backends import load_backend
 from ivfusion_ros.bags.messages import header, image_message, serialize
-from ivfusion_ros.config import DetectionConfig, ThermalConfig
+from ivfusion_ros.config import DetectionConfig, PipelineConfig, ThermalConfig
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.fuse import Fuser
 from ivfusion_ros.images import decode_image
 from ivfusion_ros.models import resolve_model
+from ivfusion_ros.parameters import make_config
+from ivfusion_ros.pipeline import build_pipeline
 from ivfusion_ros.registration.calibration import Calibration
 from ivfusion_ros.registration.warp import Warp
 from ivfusion_ros.thermal import ThermalScaler
-from ivfusion_ros.types import Image
+from ivfusion_ros.types import Frame, FramePair, Image
 
 Times = dict[str, list[float]]
 """milliseconds of each run, by name"""
@@ -61,6 +63,38 @@ def fusion_candidates(
             fuser = Fuser(loaded)
             candidates[f"{model}: {loaded.description}"] = lambda fuser=fuser: fuser(thermal, rgb)  # type: ignore[misc]
     return candidates
+
+
+class PipelineRun:
+    """Pairs of frames through a whole pipeline, from host memory to host memory.
+
+    stages_ms: times of each stage of every run, by name.
+    """
+
+    _FRAME_NS = 33_000_000
+
+    def __init__(
+        self, model: str, detector: str, backend: tuple[str, str], size: tuple[int, int], threads: int
+    ) -> None:
+        name, precision = backend
+        settings: dict[str, object] = {"fusion.model": model, "detection.model": detector}
+        for stage in ("fusion", "detection"):
+            settings |= {f"{stage}.backend": name, f"{stage}.precision": precision}
+            settings[f"{stage}.threads"] = threads
+        self.pipeline = build_pipeline(make_config(PipelineConfig, settings))
+        self.stages_ms: Times = {}
+        self._images = sample_pair(size)
+        self._count = 0
+
+    def __call__(self) -> None:
+        """Process the next pair; no image is like the one before, which would count as a frozen camera."""
+        self._count += 1
+        thermal, rgb = (np.roll(image, 8 * self._count, 1) for image in self._images)
+        counts = np.asarray(thermal.astype(np.uint16) * 16 + 29000, np.uint16)
+        stamp_ns = self._count * self._FRAME_NS
+        result = self.pipeline.process(FramePair(Frame(counts, stamp_ns), Frame(rgb, stamp_ns)))
+        for stage, milliseconds in result.timings_ms.items():
+            self.stages_ms.setdefault(stage, []).append(milliseconds)
 
 
 def stage_candidates(size: tuple[int, int]) -> dict[str, Callable[[], object]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple, Protocol
 
+from ivfusion_ros import cuda
 from ivfusion_ros.backends.tensors import Array, TensorInfo
 from ivfusion_ros.errors import BackendError
 
@@ -94,7 +95,8 @@ def resolve_backend(backend: str = "auto", precision: str = "auto") -> str:
         return backend
     if backend != "auto":
         raise BackendError(f"unknown backend {backend!r}; known: auto, {', '.join(BACKENDS)}")
-    if _usable("tensorrt"):
+    # Most machines have no GPU, and are told so before anything of TensorRT is imported.
+    if _has_gpu() and _usable("tensorrt"):
         return "tensorrt"
     usable = [name for name in ("onnxruntime", "openvino") if _usable(name)]
     if not usable:
@@ -113,6 +115,14 @@ def _status(name: str) -> BackendStatus:
         return BackendStatus(True, _version(name))
     except BackendError as error:
         return BackendStatus(False, str(error))
+
+
+def _has_gpu() -> bool:
+    try:
+        cuda.find_gpu()
+    except BackendError:
+        return False
+    return True
 
 
 def _usable(name: str) -> bool:

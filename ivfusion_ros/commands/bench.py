@@ -1,22 +1,37 @@
-"""`ivfusion bench`: networks, backends and the steps around them, timed side by side."""
+"""`ivfusion bench`: networks, backends, whole pipelines and the steps around them, timed side by side."""
 
 from __future__ import annotations
 
 import argparse
+import logging
 import platform
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from ivfusion_ros.backends import BACKENDS, available_backends
-from ivfusion_ros.benchmark import Times, alternate, detection_overhead, fusion_candidates, stage_candidates
-from ivfusion_ros.commands.options import add_json_option, write_json
-from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.benchmark import (
+    PipelineRun,
+    Times,
+    alternate,
+    detection_overhead,
+    fusion_candidates,
+    stage_candidates,
+)
+from ivfusion_ros.commands.options import add_json_option, parse_size, write_json
+from ivfusion_ros.errors import BackendError, ConfigError
+from ivfusion_ros.models import resolve_model
 from ivfusion_ros.replay import summary
 
-PRECISIONS = {"openvino": ("auto", "f32")}
-"""Backends that offer more than one precision on a CPU."""
+log = logging.getLogger(__name__)
+
+PRECISIONS = {"openvino": ("auto", "f32"), "tensorrt": ("auto", "f32")}
+"""Backends that offer more than one precision; torch does on a GPU."""
+
+Rows = dict[str, dict[str, Any]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,16 +40,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", nargs="+", default=["refinefuse"], help="fusion models: names or ONNX files"
     )
     parser.add_argument("--backend", nargs="+", choices=tuple(BACKENDS), help="default: all that run here")
-    parser.add_argument("--detector", help="also time the steps around this detection model")
+    parser.add_argument(
+        "--detector", help="detection model in the pipelines; also time the steps around it"
+    )
     parser.add_argument("--size", default="640x480", metavar="WxH", help="image size (default 640x480)")
     parser.add_argument("--rounds", type=int, default=10, help="runs of each network (default 10)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all cores")
+    parser.add_argument(
+        "--roofline",
+        action="store_true",
+        help="also measure the machine's peak, and each network's share of it",
+    )
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the times (PNG)")
     add_json_option(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     """Time and print. Raises IvfusionError."""
-    size = _size(options.size)
+    size = parse_size(options.size)
     if options.rounds < 1:
         raise ConfigError(f"--rounds is {options.rounds}, expected at least 1")
     usable = [name for name, status in available_backends().items() if status.usable]
@@ -43,41 +66,116 @@ def run(options: argparse.Namespace) -> None:
         for name in options.backend or usable
         for precision in PRECISIONS.get(name, ("auto",))
     ]
+    least_ms = _least_ms(options, backends, size)
     networks = fusion_candidates(options.model, backends, size, options.threads)
+    network_rows = _table("network", networks, options.rounds, _warm_up(backends), least_ms)
+    networks.clear()
+    pipeline_rows = _pipelines(options, backends, size)
     steps = stage_candidates(size)
     if options.detector:
         steps |= detection_overhead(options.detector, size)
-    network_rows = _table("network", networks, options.rounds)
-    step_rows = _table("step", steps, 20 * options.rounds)
+    step_rows = _table("step", steps, 20 * options.rounds, 2)
     total = sum(row["median"] for row in step_rows.values())
     print(f"all steps around the networks: {total:.2f} ms a pair (sum of medians)")
     figures = {
         "machine": platform.processor() or platform.machine(),
         "size": options.size,
         "networks": network_rows,
+        "pipelines": pipeline_rows,
         "steps": step_rows,
         "steps_total_ms": round(total, 3),
     }
     write_json(options.json, figures)
+    if options.plot:
+        _plot(options.plot, network_rows, pipeline_rows)
+
+
+def _least_ms(
+    options: argparse.Namespace, backends: list[tuple[str, str]], size: tuple[int, int]
+) -> dict[str, float]:
+    """Shortest time of each model by the machine's measured peak; empty unless asked for."""
+    if not options.roofline:
+        return {}
+    from ivfusion_ros.operations import count_operations
+    from ivfusion_ros.roofline import measure_peak
+
+    peak = measure_peak(tqdm(backends, desc="peak", leave=False), options.threads)
+    print(f"peak of this machine: {peak}")
+    images = size[0] * size[1] * (1 + 3 + 3)
+    bounds = {}
+    for model in options.model:
+        path = resolve_model(model)
+        work = count_operations(path, size)[1]
+        bounds[model] = peak.least_ms(work, path.stat().st_size + images)
+    return bounds
+
+
+def _pipelines(options: argparse.Namespace, backends: list[tuple[str, str]], size: tuple[int, int]) -> Rows:
+    """Times of whole pipelines, each with those of its stages."""
+    rows: Rows = {}
+    runs: dict[str, PipelineRun] = {}
+    try:
+        for model in options.model:
+            for backend in backends:
+                # The torch backend runs no detectors.
+                if backend[0] == "torch" and options.detector:
+                    continue
+                built = PipelineRun(model, options.detector or "", backend, size, options.threads)
+                runs[f"{model}: {built.pipeline.fuser.backend.description}"] = built
+        warm_up = _warm_up(backends)
+        alternate(runs, tqdm(range(options.rounds), desc="pipeline", leave=False), warm_up)
+    finally:
+        for one in runs.values():
+            one.pipeline.close()
+    print(f"{'pipeline, from host memory to host memory':58} {'median ms':>10} {'p95 ms':>9}")
+    for name, one in runs.items():
+        warm = {stage: values[warm_up:] for stage, values in one.stages_ms.items()}
+        total = summary([sum(stages) for stages in zip(*warm.values(), strict=True)])
+        stages = {stage: summary(values) for stage, values in warm.items()}
+        rows[name] = {**total, "stages": stages}
+        print(f"{name:58} {total['median']:10.2f} {total['p95']:9.2f}")
+        parts = ", ".join(f"{stage} {row['median']:.2f}" for stage, row in stages.items())
+        print(f"    {parts}")
+    return rows
 
 
 def _table(
-    title: str, candidates: dict[str, Callable[[], object]], rounds: int
-) -> dict[str, dict[str, float]]:
-    times: Times = alternate(candidates, tqdm(range(rounds), desc=title, leave=False))
+    title: str,
+    candidates: dict[str, Callable[[], object]],
+    rounds: int,
+    warm_up: int,
+    least_ms: dict[str, float] | None = None,
+) -> Rows:
+    times: Times = alternate(candidates, tqdm(range(rounds), desc=title, leave=False), warm_up)
     slowest = max(np.median(values) for values in times.values())
-    rows = {}
-    print(f"{title:58} {'median ms':>10} {'p95 ms':>9} {'speed-up':>9}")
+    rows: Rows = {}
+    bounds = least_ms or {}
+    roof = f" {'of peak':>8}" if bounds else ""
+    print(f"{title:58} {'median ms':>10} {'p95 ms':>9} {'speed-up':>9}{roof}")
     for name, values in sorted(times.items(), key=lambda item: -float(np.median(item[1]))):
-        row = summary(values)
+        row: dict[str, Any] = dict(summary(values))
         row["speed_up"] = round(float(slowest / np.median(values)), 2)
-        print(f"{name:58} {row['median']:10.2f} {row['p95']:9.2f} {row['speed_up']:9.2f}")
+        line = f"{name:58} {row['median']:10.2f} {row['p95']:9.2f} {row['speed_up']:9.2f}"
+        bound = bounds.get(name.partition(": ")[0])
+        if bound is not None:
+            row["least_ms"] = round(bound, 4)
+            row["share_of_peak"] = round(bound / float(np.median(values)), 4)
+            line += f" {row['share_of_peak']:8.1%}"
+        print(line)
         rows[name] = row
     return rows
 
 
-def _size(text: str) -> tuple[int, int]:
-    width, _, height = text.partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) >= 8 and int(height) >= 8):
-        raise ConfigError(f"--size is {text!r}, expected WIDTHxHEIGHT of at least 8x8, for example 640x480")
-    return int(width), int(height)
+def _warm_up(backends: list[tuple[str, str]]) -> int:
+    """Untimed runs: where engines are built and CUDA graphs recorded, it takes a few."""
+    return 5 if any(name == "tensorrt" for name, _ in backends) else 2
+
+
+def _plot(path: Path, networks: Rows, pipelines: Rows) -> None:
+    try:
+        from ivfusion_ros.bench_plot import write_plot
+
+        write_plot(path, networks, pipelines)
+    except ImportError as error:
+        raise BackendError(f"--plot needs matplotlib ({error}); run: pip install matplotlib") from error
+    log.info("plot: %s", path)

@@ -1,4 +1,4 @@
-"""`ivfusion doctor`: what is installed, which backends run, which models are intact."""
+"""`ivfusion doctor`: what is installed, which backends run, which models and engines are intact."""
 
 from __future__ import annotations
 
@@ -6,15 +6,25 @@ import argparse
 import importlib.metadata
 import os
 import platform
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
 
 from ivfusion_ros import __version__
 from ivfusion_ros.backends import available_backends, load_backend
 from ivfusion_ros.commands.options import add_json_option, write_json
-from ivfusion_ros.errors import IvfusionError, ModelError
+from ivfusion_ros.cuda import Gpu, find_gpu
+from ivfusion_ros.engines.cache import FOLDER_VARIABLE, engine_folder, fitness, read_records
+from ivfusion_ros.engines.library import Library, load_library
+from ivfusion_ros.errors import BackendError, IvfusionError, ModelError
 from ivfusion_ros.models import read_models
 from ivfusion_ros.parameters import iter_parameters
 from ivfusion_ros.ros.config import FusionNodeConfig
+
+T = TypeVar("T")
+
+_DRIVER_FILES = (Path("/proc/driver/nvidia/version"), Path("/etc/nv_tegra_release"))
+"""First lines that name the driver, of a desktop and of a Jetson."""
 
 PACKAGES = ("numpy", "opencv-python-headless", "opencv-python", "rosbags", "av", "ultralytics")
 
@@ -58,7 +68,62 @@ def examine() -> dict[str, dict[str, str]]:
         for name, status in available_backends().items()
     }
     models = {name: _model_finding(name) for name in read_models()}
-    return {"machine": machine, "packages": packages, "backends": backends, "models": models}
+    gpu, engines = _gpu_findings()
+    return {
+        "machine": machine,
+        "packages": packages,
+        "gpu": gpu,
+        "backends": backends,
+        "models": models,
+        "engines": engines,
+    }
+
+
+def _gpu_findings() -> tuple[dict[str, str], dict[str, str]]:
+    """What engines need, and the engines that are kept."""
+    gpu: Gpu | BackendError = _found(find_gpu)
+    library: Library | BackendError = _found(load_library)
+    machine = {
+        "GPU": str(gpu) if isinstance(gpu, BackendError) else _describe(gpu),
+        "driver": _driver(),
+        "TensorRT": str(library) if isinstance(library, BackendError) else library.title,
+    }
+    folder = engine_folder()
+    engines = {"folder": f"{folder} (another one: {FOLDER_VARIABLE})"}
+    for path, record in read_records(folder).items():
+        if isinstance(library, BackendError):
+            engines[path.name] = "cannot run: there is no TensorRT"
+            continue
+        capability = "none" if isinstance(gpu, BackendError) else "{}.{}".format(*gpu.capability)
+        name = "none" if isinstance(gpu, BackendError) else gpu.name
+        misfit = fitness(record, library.flavour, library.version, name, capability)
+        if isinstance(record, str) or misfit:
+            engines[path.name] = f"is built again when it is needed: {misfit}"
+        elif isinstance(gpu, BackendError):
+            engines[path.name] = "cannot run: there is no GPU"
+        else:
+            engines[path.name] = f"fits, {record.runs_in}, {record.plan_bytes / 1e6:.1f} MB, {record.check}"
+    return machine, engines
+
+
+def _found(find: Callable[[], T]) -> T | BackendError:
+    try:
+        return find()
+    except BackendError as error:
+        return error
+
+
+def _describe(gpu: Gpu) -> str:
+    capability, cuda = ("{}.{}".format(*pair) for pair in (gpu.capability, gpu.driver_cuda))
+    memory_gb = gpu.memory_bytes / 1e9
+    return f"{gpu.name}, compute capability {capability}, {memory_gb:.0f} GB, driver runs CUDA up to {cuda}"
+
+
+def _driver() -> str:
+    for path in _DRIVER_FILES:
+        if path.is_file():
+            return path.read_text(encoding="utf-8", errors="replace").splitlines()[0].strip("# ")
+    return "none found"
 
 
 def parameter_table(config_class: type[Any]) -> str:

@@ -1,0 +1,93 @@
+"""`ivfusion engine`: ONNX models -> engines of TensorRT in the cache, from which the node takes them."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ivfusion_ros.commands.options import add_json_option, parse_size, write_json
+from ivfusion_ros.errors import BackendError, ConfigError
+from ivfusion_ros.models import resolve_model
+
+if TYPE_CHECKING:
+    from ivfusion_ros.engines.make import Workshop
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="names in models.yaml or ONNX files")
+    parser.add_argument(
+        "--half",
+        action="store_true",
+        help="in half precision, which the backend takes unless fusion.precision is f32; a model that "
+        "fails its self-test in it is built in f32",
+    )
+    parser.add_argument(
+        "--size",
+        nargs="+",
+        default=["640x480"],
+        metavar="WxH",
+        help="sizes of the images that come, of the reference camera (default 640x480)",
+    )
+    parser.add_argument(
+        "--workspace",
+        type=int,
+        default=0,
+        metavar="MIB",
+        help="most memory for a layer's work (default: any)",
+    )
+    parser.add_argument("--anew", action="store_true", help="build also what is in the cache already")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="folder of the engines; the node finds it by the environment variable IVFUSION_ENGINES "
+        "(default: ~/.cache/ivfusion_ros/engines)",
+    )
+    add_json_option(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Build what is missing, and say what is there. Raises IvfusionError."""
+    if options.workspace < 0:
+        raise ConfigError(f"--workspace is {options.workspace}, expected MiB, or 0 for any")
+    sizes = [parse_size(text) for text in options.size]
+    workshop = _workshop(options.cache, options.workspace)
+    rows = {}
+    for name in options.models:
+        for size in sizes:
+            path = resolve_model(name)
+            engine = workshop.engine(path, size, half=options.half, anew=options.anew)
+            rows[engine.path.name] = dataclasses.asdict(engine.record)
+            record = engine.record
+            text = f"{record.runs_in}, {record.plan_bytes / 1e6:.1f} MB, built in {record.build_seconds} s"
+            print(f"{engine.path}: {text}; self-test: {record.check}")
+            if record.fallback:
+                print(f"  not in half precision: {record.fallback}")
+    write_json(options.json, rows)
+
+
+def _workshop(folder: Path | None, workspace_mib: int) -> Workshop:
+    from ivfusion_ros.cuda import Gpu, find_gpu
+    from ivfusion_ros.engines.library import load_library
+
+    try:
+        from ivfusion_ros.engines.make import Workshop
+    except ImportError as error:
+        raise BackendError(
+            f"engines need onnx ({error}); run: pip install 'ivfusion_ros[tensorrt]'"
+        ) from error
+    library = load_library()
+    gpu: Gpu | None = None
+    try:
+        gpu = find_gpu()
+    except BackendError as error:
+        if not library.is_rtx:
+            raise
+        log.warning("%s: engines are built to see that they build, and cannot run", error)
+    return Workshop.here(library, gpu, folder, workspace_mib)

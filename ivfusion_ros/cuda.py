@@ -1,0 +1,191 @@
+"""The few calls of CUDA that run an engine: a GPU, memory on both sides, streams, events, graphs.
+
+They go through NVIDIA's `cuda-bindings` (30 MB; torch with CUDA takes gigabytes), which is imported on
+first use. CUDA's runtime keeps to the device's primary context, so TensorRT and torch in one process share
+memory with this. Every failure is a BackendError that names the call.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ivfusion_ros.errors import BackendError
+
+INSTALL = "pip install cuda-bindings (on JetPack 6: pip install 'cuda-bindings<13')"
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """The first NVIDIA GPU. driver_cuda: (major, minor) of the newest CUDA that its driver runs."""
+
+    name: str
+    capability: tuple[int, int]
+    memory_bytes: int
+    driver_cuda: tuple[int, int]
+
+
+def find_gpu() -> Gpu:
+    """The GPU that engines run on. Raises BackendError where there is none, or no way to it."""
+    runtime = _runtime()
+    version = int(_call("cudaDriverGetVersion"))
+    if version == 0:
+        raise BackendError(
+            "there is no NVIDIA driver on this machine, or it is not passed to the container"
+        )
+    own = int(_call("cudaRuntimeGetVersion")) if hasattr(runtime, "cudaRuntimeGetVersion") else version
+    if version // 1000 < own // 1000:
+        raise BackendError(
+            f"cuda-bindings is for CUDA {_pair(own)}, the driver runs CUDA up to {_pair(version)}; "
+            f"run: pip install 'cuda-bindings<{own // 1000}', or update the driver"
+        )
+    if int(_call("cudaGetDeviceCount")) == 0:
+        raise BackendError("there is no NVIDIA GPU on this machine")
+    properties = _call("cudaGetDeviceProperties", 0)
+    name = properties.name.decode() if isinstance(properties.name, bytes) else str(properties.name)
+    return Gpu(
+        name.rstrip("\0"),
+        (int(properties.major), int(properties.minor)),
+        int(properties.totalGlobalMem),
+        _pair_of(version),
+    )
+
+
+def _pair_of(version: int) -> tuple[int, int]:
+    return version // 1000, version % 1000 // 10
+
+
+def _pair(version: int) -> str:
+    return ".".join(map(str, _pair_of(version)))
+
+
+class HostArray:
+    """A numpy array in pinned memory, which the GPU copies from and to by itself."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.size = max(1, math.prod(shape) * dtype.itemsize)
+        self.address = int(_call("cudaMallocHost", self.size))
+        view = memoryview((ctypes.c_ubyte * self.size).from_address(self.address))
+        self.array = np.frombuffer(view, dtype, math.prod(shape)).reshape(shape)
+
+    def free(self) -> None:
+        """Give the memory back; the array must not be used any more."""
+        _call("cudaFreeHost", self.address)
+
+
+class DeviceMemory:
+    """Memory of the GPU, in bytes."""
+
+    def __init__(self, size: int) -> None:
+        self.size = max(1, size)
+        self.address = int(_call("cudaMalloc", self.size))
+
+    def free(self) -> None:
+        """Give the memory back."""
+        _call("cudaFree", self.address)
+
+
+class Event:
+    """A mark in a stream that others wait for."""
+
+    def __init__(self) -> None:
+        self._handle = _call("cudaEventCreateWithFlags", _runtime().cudaEventDisableTiming)
+
+    def record(self, stream: Stream) -> None:
+        """Set the mark behind all that the stream has been given so far."""
+        _call("cudaEventRecord", self._handle, stream.handle)
+
+    def synchronize(self) -> None:
+        """Wait on the CPU until the mark is reached."""
+        _call("cudaEventSynchronize", self._handle)
+
+    def block(self, stream: Stream) -> None:
+        """Let the stream wait for the mark, not the CPU."""
+        _call("cudaStreamWaitEvent", stream.handle, self._handle, 0)
+
+    def free(self) -> None:
+        """Give it back."""
+        _call("cudaEventDestroy", self._handle)
+
+
+class Graph:
+    """What a stream was given, recorded once and launched at a fraction of the cost."""
+
+    def __init__(self, stream: Stream, work: Callable[[], None]) -> None:
+        runtime = _runtime()
+        mode = runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
+        _call("cudaStreamBeginCapture", stream.handle, mode)
+        try:
+            work()
+        finally:
+            graph = _call("cudaStreamEndCapture", stream.handle)
+        self._executable = _call("cudaGraphInstantiate", graph, 0)
+        _call("cudaGraphDestroy", graph)
+
+    def launch(self, stream: Stream) -> None:
+        """Run it once, in the order of the stream."""
+        _call("cudaGraphLaunch", self._executable, stream.handle)
+
+    def free(self) -> None:
+        """Give it back."""
+        _call("cudaGraphExecDestroy", self._executable)
+
+
+class Stream:
+    """A queue of work on the GPU, independent of the default one."""
+
+    def __init__(self) -> None:
+        self.handle = _call("cudaStreamCreateWithFlags", _runtime().cudaStreamNonBlocking)
+
+    @property
+    def address(self) -> int:
+        """The stream as TensorRT takes it."""
+        return int(self.handle)
+
+    def upload(self, target: DeviceMemory, source: HostArray) -> None:
+        """Copy host to device, in the order of the stream."""
+        self._copy(target.address, source.address, source.size, "cudaMemcpyHostToDevice")
+
+    def download(self, target: HostArray, source: DeviceMemory) -> None:
+        """Copy device to host, in the order of the stream."""
+        self._copy(target.address, source.address, target.size, "cudaMemcpyDeviceToHost")
+
+    def copy(self, target: DeviceMemory, source: DeviceMemory) -> None:
+        """Copy on the device, in the order of the stream."""
+        self._copy(target.address, source.address, target.size, "cudaMemcpyDeviceToDevice")
+
+    def synchronize(self) -> None:
+        """Wait on the CPU until all work is done."""
+        _call("cudaStreamSynchronize", self.handle)
+
+    def free(self) -> None:
+        """Give it back."""
+        _call("cudaStreamDestroy", self.handle)
+
+    def _copy(self, target: int, source: int, size: int, kind: str) -> None:
+        _call(
+            "cudaMemcpyAsync", target, source, size, getattr(_runtime().cudaMemcpyKind, kind), self.handle
+        )
+
+
+@cache
+def _runtime() -> Any:
+    try:
+        from cuda.bindings import runtime
+    except (ImportError, OSError, RuntimeError) as error:
+        raise BackendError(f"CUDA cannot be called from Python ({error}); run: {INSTALL}") from error
+    return runtime
+
+
+def _call(name: str, *arguments: Any) -> Any:
+    """Call the CUDA runtime; what it returns besides its status. Raises BackendError."""
+    status, *results = getattr(_runtime(), name)(*arguments)
+    if int(status) != 0:
+        raise BackendError(f"CUDA: {name} failed with {getattr(status, 'name', status)}")
+    return results[0] if results else None

@@ -1,0 +1,242 @@
+"""A GPU and a TensorRT of host memory: what the session does is done for real, but late.
+
+Streams are queues that run only when somebody waits for them, so a missing wait gives wrong bytes. Memory
+has addresses, and garbage in it when it is new. A plan is an ONNX file, run by ONNX Runtime.
+"""
+
+import ctypes
+from types import SimpleNamespace
+from typing import ClassVar
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from ivfusion_ros import cuda, parity
+from ivfusion_ros.engines import make
+from ivfusion_ros.engines.library import Library
+from ivfusion_ros.errors import BackendError
+
+GPU = cuda.Gpu("NVIDIA Test", (8, 9), 2**33, (13, 0))
+BROKEN = b"broken"
+
+
+class Tally:
+    """Counts of what happened, and what is not yet given back."""
+
+    def __init__(self) -> None:
+        self.uploads = self.downloads = self.copies = self.enqueued = self.graphs = self.launches = 0
+        self.alive: set[int] = set()
+        self.captures = True
+
+
+TALLY = Tally()
+
+
+class Resource:
+    def __init__(self) -> None:
+        TALLY.alive.add(id(self))
+
+    def free(self) -> None:
+        TALLY.alive.remove(id(self))
+
+
+class Memory(Resource):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = max(1, size)
+        self.bytes = np.random.default_rng(0).integers(0, 256, self.size, np.uint8)
+        self.address = self.bytes.ctypes.data
+
+
+class Host(Memory):
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        super().__init__(int(np.prod(shape)) * dtype.itemsize)
+        self.array = self.bytes.view(dtype).reshape(shape)
+
+
+class Stream(Resource):
+    every: ClassVar[dict[int, "Stream"]] = {}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue: list = []
+        self.done = 0
+        self.recording: list | None = None
+        self.address = id(self)
+        Stream.every[self.address] = self
+
+    def push(self, work) -> None:
+        (self.queue if self.recording is None else self.recording).append(work)
+
+    def run(self, until: int) -> None:
+        while self.done < until:
+            self.done += 1
+            self.queue[self.done - 1]()
+
+    def synchronize(self) -> None:
+        self.run(len(self.queue))
+
+    def _copy(self, target: Memory, source: Memory, size: int) -> None:
+        assert {id(target), id(source), id(self)} <= TALLY.alive
+        self.push(lambda: ctypes.memmove(target.address, source.address, size))
+
+    def upload(self, target: Memory, source: Host) -> None:
+        TALLY.uploads += 1
+        self._copy(target, source, source.size)
+
+    def download(self, target: Host, source: Memory) -> None:
+        TALLY.downloads += 1
+        self._copy(target, source, target.size)
+
+    def copy(self, target: Memory, source: Memory) -> None:
+        TALLY.copies += 1
+        self._copy(target, source, target.size)
+
+
+class Event(Resource):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mark: tuple[Stream, int] | None = None
+
+    def record(self, stream: Stream) -> None:
+        self.mark = stream, len(stream.queue)
+
+    def synchronize(self) -> None:
+        if self.mark is not None:
+            self.mark[0].run(self.mark[1])
+
+    def block(self, stream: Stream) -> None:
+        if self.mark is not None:
+            source, position = self.mark
+            stream.push(lambda: source.run(position))
+
+
+class Graph(Resource):
+    def __init__(self, stream: Stream, work) -> None:
+        if not TALLY.captures:
+            raise BackendError("CUDA: cudaStreamEndCapture failed")
+        super().__init__()
+        TALLY.graphs += 1
+        stream.recording = []
+        work()
+        self.work, stream.recording = stream.recording, None
+
+    def launch(self, stream: Stream) -> None:
+        TALLY.launches += 1
+        for work in self.work:
+            stream.push(work)
+
+
+class Logger:
+    Severity = SimpleNamespace(ERROR=1, WARNING=2)
+
+
+class Context:
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self.session = session
+        self.addresses: dict[str, int] = {}
+
+    def set_tensor_address(self, name: str, address: int) -> None:
+        self.addresses[name] = address
+
+    def set_device_memory(self, address: int, size: int) -> None:
+        assert size == 64
+
+    def execute_async_v3(self, stream: int) -> bool:
+        TALLY.enqueued += 1
+        Stream.every[stream].push(self.run)
+        return True
+
+    def run(self) -> None:
+        inputs = {value.name: self.view(value).copy() for value in self.session.get_inputs()}
+        for value, result in zip(self.session.get_outputs(), self.session.run(None, inputs), strict=True):
+            np.copyto(self.view(value, result.shape), result)
+
+    def view(self, value: onnxruntime.NodeArg, shape: tuple[int, ...] | None = None) -> np.ndarray:
+        dtype = np.dtype("uint8" if "uint8" in value.type else "float32")
+        shape = shape or tuple(value.shape)
+        size = int(np.prod(shape)) * dtype.itemsize
+        memory = (ctypes.c_ubyte * size).from_address(self.addresses[value.name])
+        return np.frombuffer(memory, dtype).reshape(shape)
+
+
+class Engine:
+    device_memory_size_v2 = 64
+
+    def __init__(self, plan: bytes) -> None:
+        self.session = onnxruntime.InferenceSession(plan)
+        values = [*self.session.get_inputs(), *self.session.get_outputs()]
+        self.values = {value.name: value for value in values}
+        # TensorRT knows the shapes of outputs, ONNX does not always.
+        zeros = {
+            value.name: np.zeros(value.shape, "uint8" if "uint8" in value.type else "float32")
+            for value in self.session.get_inputs()
+        }
+        self.shapes = {name: zero.shape for name, zero in zeros.items()}
+        for value, result in zip(self.session.get_outputs(), self.session.run(None, zeros), strict=True):
+            self.shapes[value.name] = result.shape
+        self.num_io_tensors = len(values)
+
+    def get_tensor_name(self, index: int) -> str:
+        return list(self.values)[index]
+
+    def get_tensor_dtype(self, name: str) -> str:
+        return self.values[name].type
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        return self.shapes[name]
+
+    def get_tensor_mode(self, name: str) -> str:
+        return "in" if name in {value.name for value in self.session.get_inputs()} else "out"
+
+    def create_execution_context(self, strategy: str) -> Context:
+        assert strategy == "user"
+        return Context(self.session)
+
+
+class Runtime:
+    def __init__(self, logger) -> None:
+        self.logger = logger
+
+    def deserialize_cuda_engine(self, plan: bytes) -> Engine | None:
+        if plan.startswith(BROKEN):
+            self.logger.log(1, "Version tag does not match. (In deserialize at x.cpp:1)")
+            return None
+        return Engine(plan)
+
+
+TENSORRT = SimpleNamespace(
+    ILogger=type("ILogger", (), {"__init__": lambda self: None, "Severity": Logger.Severity}),
+    Runtime=Runtime,
+    ExecutionContextAllocationStrategy=SimpleNamespace(USER_MANAGED="user"),
+    TensorIOMode=SimpleNamespace(INPUT="in"),
+    nptype=lambda kind: np.uint8 if "uint8" in kind else np.float32,
+)
+LIBRARY = Library(TENSORRT, "tensorrt", "10.13.0")
+
+
+def install(monkeypatch: pytest.MonkeyPatch) -> Tally:
+    """Put the fake in the place of CUDA and TensorRT."""
+    from ivfusion_ros.backends import tensorrt_
+
+    TALLY.__init__()
+    fakes = {"Stream": Stream, "Event": Event, "Graph": Graph, "HostArray": Host, "DeviceMemory": Memory}
+    for name, fake in (fakes | {"find_gpu": lambda: GPU}).items():
+        monkeypatch.setattr(cuda, name, fake)
+    monkeypatch.setattr(tensorrt_, "load_library", lambda: LIBRARY)
+    monkeypatch.setattr(make, "build_plan", build)
+    monkeypatch.setattr(parity, "sample_pairs", sample_pairs)
+    return TALLY
+
+
+def build(graph: onnx.ModelProto, library: Library, **_: object) -> bytes:
+    return graph.SerializeToString()
+
+
+def sample_pairs(size: tuple[int, int]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Noise for self-tests, in no time."""
+    random = np.random.default_rng(0)
+    shape = (size[1], size[0])
+    return [(random.integers(0, 256, shape, np.uint8), random.integers(0, 256, (*shape, 3), np.uint8))]
