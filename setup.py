@@ -43,7 +43,11 @@ setup(
     ],
     extras_require={
         "openvino": ["openvino>=2024.4"],
-        "eval": ["matplotlib>=3.7", "onnx>=1.16"],
+        "tracking": ["edgefirst-tracker>=0.38"],
+        "eval": ["matplotlib>=3.7", "onnx>=1.16", "pycocotools>=2.0.8"],
+        # For a TensorRT that is there (JetPack, or pip install tensorrt); that for RTX GPUs comes with it.
+        "tensorrt": ["cuda-bindings>=12.6", "onnx>=1.16"],
+        "rtx": ["tensorrt_rtx_cu13>=1.7", "cuda-bindings>=13,<14", "onnx>=1.16"],
         "train": ["torch>=2.6", "onnx>=1.16", "onnxscript>=0.3"],
         "test": [
             "pytest>=8",
@@ -54,6 +58,10 @@ setup(
             "types-tqdm",
             "scikit-image>=0.22",
             "sewar>=0.4.6",
+            # The judge of tracks.
+            "motmetrics>=1.4",
+            "edgefirst-tracker>=0.38",
+            "pycocotools>=2.0.8",
             # What ROS 2's Python packages take from the system, which a virtual environment does not see.
             "lark",
             "packaging",

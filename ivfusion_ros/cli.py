@@ -21,14 +21,17 @@ COMMANDS = {
     "detect": "detect objects in image files or a folder",
     "record": "make a bag of two folders or two videos",
     "calibrate": "align a thermal and an RGB camera, by a board or by ordinary scenes",
-    "train": "train a fusion network on folders of registered pairs",
+    "dataset": "write images with boxes, to train and to judge detectors",
+    "train": "train a fusion network on registered pairs, or a detector on a data set",
     "import": "turn weights that a paper's authors published into a checkpoint",
     "export": "turn a trained checkpoint into an ONNX model",
+    "engine": "compile ONNX models for this machine's GPU by TensorRT, and test the result",
     "eval": "judge networks and folders of fused images by metrics and pictures",
+    "eval-detection": "judge what a detector finds in thermal, RGB and fused images",
     "bench": "time networks and backends side by side",
     "doctor": "show what is installed, which backends run and which models are intact",
 }
-"""Name (its module in commands/, with a final _ where Python reserves it) and what it is for."""
+"""Name (its module in commands/, with _ for - and a final _ where Python reserves it) and purpose."""
 
 INTERRUPTED = 130
 
@@ -44,7 +47,7 @@ def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
     for name, purpose in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=purpose, description=f"{purpose.capitalize()}.")
         if name == chosen:
-            module_name = f"{name}_" if keyword.iskeyword(name) else name
+            module_name = f"{name}_" if keyword.iskeyword(name) else name.replace("-", "_")
             module = importlib.import_module(f"ivfusion_ros.commands.{module_name}")
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
