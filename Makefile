@@ -1,4 +1,5 @@
 # make demo: install, simulate a bag, fuse it, show the pictures. make test: everything that is tested.
+# make test-ros and make test-gpu: what needs a ROS 2 or an NVIDIA GPU.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +9,7 @@ ROS_SETUP := $(lastword $(sort $(wildcard /opt/ros/*/setup.bash)))
 # A sourced ROS 2 brings pytest plugins that crash newer versions of pytest; these tests need none.
 export PYTEST_DISABLE_PLUGIN_AUTOLOAD := 1
 
-.PHONY: demo test test-ros lint clean
+.PHONY: demo test test-ros test-gpu lint clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/ivfusion demo --out demo
@@ -28,18 +29,21 @@ else
 	bash -c 'source $(ROS_SETUP) && exec $(BIN)/python -m pytest -m ros test/ros'
 endif
 
+test-gpu: $(VENV)/.test
+	test/gpu.sh
+
 clean:
-	rm -rf $(VENV) demo build install log
+	rm -rf $(VENV) demo gpu_figures build install log
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.runtime: setup.py constraints.txt | $(BIN)/python
-	$(PIP) --editable '.[openvino]'
+	$(PIP) --editable '.[openvino,tracking]'
 	touch $@
 
 # ultralytics and torchvision ask for a torch of their own, which may bring CUDA; hence no dependencies.
 $(VENV)/.test: $(VENV)/.runtime
-	$(PIP) --editable '.[openvino,train,test]'
+	$(PIP) --editable '.[openvino,tracking,train,test]'
 	$(PIP) --no-deps ultralytics==8.4.190 ultralytics-thop==2.2.3 torchvision==0.28.0
 	touch $@

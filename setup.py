@@ -74,6 +74,9 @@ setup(
             "mcap>=1.2",
             "mcap-ros2-support>=0.5",
             "onnx>=1.16",
+            # It parses and builds engines without a GPU.
+            "tensorrt_rtx_cu13>=1.7; platform_machine=='x86_64' and sys_platform=='linux'",
+            "cuda-bindings>=13,<14; platform_machine=='x86_64' and sys_platform=='linux'",
         ],
     },
     entry_points={

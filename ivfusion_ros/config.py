@@ -215,10 +215,14 @@ class FusionConfig:
     """The fusion network and what runs it."""
 
     model: str = parameter("refinefuse", "name in models/models.yaml or path of an ONNX file")
-    backend: str = parameter("auto", "onnxruntime, openvino or torch; auto takes the fastest one installed")
+    backend: str = parameter(
+        "auto",
+        "onnxruntime, openvino, torch or tensorrt; auto takes TensorRT where there is a GPU for it, else the "
+        "fastest one installed",
+    )
     precision: str = parameter(
         "auto",
-        "auto: the backend's fastest (bf16 where the CPU has it); f32: reference arithmetic",
+        "auto: the backend's fastest (half on a GPU, bf16 where the CPU has it); f32: reference arithmetic",
         choices=("auto", "f32"),
     )
     threads: int = parameter(0, "CPU threads of the backend; 0: all cores", minimum=0, maximum=256)
@@ -233,7 +237,7 @@ class DetectionConfig:
         "name in models/models.yaml or path of an ONNX file; auto: the shipped detector if there is "
         "one, else fusion only; empty: fusion only",
     )
-    backend: str = parameter("auto", "onnxruntime, openvino or torch; auto takes the fastest one installed")
+    backend: str = parameter("auto", "as fusion.backend, without torch")
     precision: str = parameter("auto", "as fusion.precision", choices=("auto", "f32"))
     threads: int = parameter(0, "CPU threads of the backend; 0: all cores", minimum=0, maximum=256)
     confidence: float = parameter(

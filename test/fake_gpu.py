@@ -134,8 +134,8 @@ class Logger:
 
 
 class Context:
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
-        self.session = session
+    def __init__(self, session: onnxruntime.InferenceSession, managed: bool) -> None:
+        self.session, self.managed = session, managed
         self.addresses: dict[str, int] = {}
 
     def set_tensor_address(self, name: str, address: int) -> None:
@@ -143,8 +143,10 @@ class Context:
 
     def set_device_memory(self, address: int, size: int) -> None:
         assert size == 64
+        self.addresses[""] = address
 
     def execute_async_v3(self, stream: int) -> bool:
+        assert "" in self.addresses or not self.managed
         TALLY.enqueued += 1
         Stream.every[stream].push(self.run)
         return True
@@ -191,9 +193,33 @@ class Engine:
     def get_tensor_mode(self, name: str) -> str:
         return "in" if name in {value.name for value in self.session.get_inputs()} else "out"
 
-    def create_execution_context(self, strategy: str) -> Context:
+    def create_execution_context(self, config: "RuntimeConfig | None" = None) -> Context:
+        return Context(self.session, managed=config is not None)
+
+    def create_runtime_config(self) -> "RuntimeConfig":
+        return RuntimeConfig()
+
+
+class RuntimeConfig:
+    """Of TensorRT for RTX, with its cache of kernels."""
+
+    taken: ClassVar[list[bytes]] = []
+
+    def set_execution_context_allocation_strategy(self, strategy: str) -> None:
         assert strategy == "user"
-        return Context(self.session)
+
+    def create_runtime_cache(self) -> "RuntimeConfig":
+        return self
+
+    def set_runtime_cache(self, cache: "RuntimeConfig") -> None:
+        assert cache is self
+
+    def deserialize(self, content: bytes) -> bool:
+        RuntimeConfig.taken.append(content)
+        return True
+
+    def serialize(self) -> bytes:
+        return b"kernels"
 
 
 class Runtime:

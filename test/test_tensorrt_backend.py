@@ -158,6 +158,23 @@ def test_without_a_graph_it_runs_all_the_same(fusion: Path, tally: fake_gpu.Tall
     assert caplog.text.count("without a CUDA graph") == 1 and tally.launches == 0
 
 
+def test_rtx_keeps_its_kernels(
+    fusion: Path, tally: fake_gpu.Tally, engines: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = make.Library(fake_gpu.TENSORRT, "tensorrt_rtx", "1.7")
+    monkeypatch.setattr(tensorrt_, "load_library", lambda: library)
+    reference = Fuser(load_backend(fusion, "onnxruntime"))
+    fake_gpu.RuntimeConfig.taken.clear()
+    for start in range(2):
+        fuser = Fuser(load_backend(fusion, "tensorrt"))
+        for seed in range(5):
+            assert close(fuser(*pair(seed)), reference(*pair(seed)))
+        assert fake_gpu.RuntimeConfig.taken == [b"kernels"] * start
+        fuser.backend.close()
+    (kernels,) = engines.glob("*.kernels")
+    assert kernels.read_bytes() == b"kernels" and not tally.alive
+
+
 @pytest.mark.parametrize("size", [SIDES, (200, 100), (80, 90)])
 def test_detector_fits_the_image_on_the_gpu(finder: Path, tally: fake_gpu.Tally, size) -> None:
     _, rgb = pair(0, size)

@@ -66,6 +66,7 @@ class DetectorTrainer(DetectionTrainer):
         # ultralytics prepares images in the training process itself where there is no GPU.
         self.args.workers = config.workers
         self.add_callback("on_train_start", lambda _: self._begin())
+        self.add_callback("on_train_epoch_start", lambda _: self._close_mosaic())
         self.add_callback("on_train_batch_start", lambda _: self._schedule())
         self.add_callback("on_train_batch_end", lambda _: self._stop_in_time())
 
@@ -141,6 +142,9 @@ class DetectorTrainer(DetectionTrainer):
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
         self._step += 1
+
+    def _close_mosaic(self) -> None:
+        """End with whole images; between two epochs, as the loader must not be reset while it is read."""
         if self._progress >= 1 - _WITHOUT_MOSAIC and not self._mosaic_closed:
             self._mosaic_closed = True
             self._close_dataloader_mosaic()

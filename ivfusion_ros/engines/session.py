@@ -140,12 +140,12 @@ class Session:
             (self.inputs if is_input else self.outputs)[name] = info
 
     def _make_context(self, library: Library) -> Any:
-        strategy = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
         if not library.is_rtx:
-            context = self._engine.create_execution_context(strategy)
+            context = self._engine.create_execution_context()
         else:
             config = self._engine.create_runtime_config()
-            config.set_execution_context_allocation_strategy(strategy)
+            managed = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
+            config.set_execution_context_allocation_strategy(managed)
             self._kernel_cache = config.create_runtime_cache()
             if self._kernels is not None and self._kernels.is_file():
                 # Kernels of another driver or GPU are refused, and compiled again.
@@ -162,10 +162,11 @@ class Session:
             self._host[name] = cuda.HostArray(shape, info.dtype)
             self._device[name] = cuda.DeviceMemory(self._host[name].size)
             self._context.set_tensor_address(name, self._device[name].address)
-        size = int(self._engine.device_memory_size_v2)
-        # Its name cannot be that of a tensor, which ONNX does not leave empty.
-        self._device[""] = cuda.DeviceMemory(size)
-        self._context.set_device_memory(self._device[""].address, size)
+        if self._kernel_cache is not None:
+            size = int(self._engine.device_memory_size_v2)
+            # Its name cannot be that of a tensor, which ONNX does not leave empty.
+            self._device[""] = cuda.DeviceMemory(size)
+            self._context.set_device_memory(self._device[""].address, size)
 
     def _compute(self) -> None:
         if self._graph is None and self._captures and self._runs >= _WARM_UPS:
