@@ -13,6 +13,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.networks.lite import RefineFuseLite
 from ivfusion_ros.networks.mda import MDA
 from ivfusion_ros.networks.mst import MST
 from ivfusion_ros.networks.refinefuse import RefineFuse
@@ -31,6 +32,7 @@ class FusionNetwork(Protocol):
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "refinefuse": RefineFuse,
+    "refinefuse_lite": RefineFuseLite,
     "mda": MDA,
     "mst": MST,
     "transfusion": TransFusion,

@@ -31,4 +31,10 @@ class TrainConfig:
         "downloaded once) or none (what the loss or network does without)",
         choices=("imagenet", "none"),
     )
+    teacher: str = parameter(
+        "", "fusion model to learn from, a name or an ONNX file; its images are kept beside the run"
+    )
+    folder_limit: int = parameter(
+        0, "most pairs of a folder to train on, evenly spread; 0: all of them", minimum=0
+    )
     device: str = parameter("auto", "auto, cpu or cuda", choices=("auto", "cpu", "cuda"))

@@ -8,8 +8,9 @@ memory as uint8 luminance: about 0.6 MB for a 640x480 pair, 0.9 MB with labels.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -108,6 +109,13 @@ def hold_out(
     return training, [pairs[index] for index in sorted(held)]
 
 
+def spread(pairs: Sequence[PairPaths], limit: int) -> list[PairPaths]:
+    """At most `limit` of the pairs, evenly spread over them; 0: all."""
+    if not 0 < limit < len(pairs):
+        return list(pairs)
+    return [pairs[index * len(pairs) // limit] for index in range(limit)]
+
+
 def _read(path: Path, flags: int) -> npt.NDArray[np.uint8]:
     image = cv2.imread(str(path), flags)
     if image is None:
@@ -131,11 +139,21 @@ def read_luminance(pair: PairPaths) -> npt.NDArray[np.uint8]:
     return np.stack((thermal, visible, labels))
 
 
+Planes = Callable[[PairPaths], npt.NDArray[np.uint8]]
+"""Reads a pair as (N, H, W) uint8, the first three as read_luminance."""
+
+
+def following_pairs(pairs: Sequence[PairPaths]) -> dict[PairPaths, PairPaths]:
+    """The next frame of each of a folder's sorted pairs that has one in its recording run."""
+    runs = split_runs([pair.stem for pair in pairs])
+    return {pairs[now]: pairs[after] for run in runs for now, after in pairwise(run)}
+
+
 @dataclass(frozen=True)
 class Patches:
     """Crops of several pairs.
 
-    images: (B, 3, crop, crop) uint8: thermal, visible luminance, class ids.
+    images: (B, N, crop, crop) uint8: thermal, visible luminance, class ids, and more where asked for.
     means: (B, 2) float32 in [0, 1]: of the whole thermal and visible images.
     """
 
@@ -150,8 +168,11 @@ def _means(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 class Crops:
     """Endless random crops of a set of pairs, seeded: flipped and turned by multiples of 90 degrees."""
 
-    def __init__(self, pairs: Sequence[PairPaths], crop: int, seed: int) -> None:
+    def __init__(
+        self, pairs: Sequence[PairPaths], crop: int, seed: int, read: Planes = read_luminance
+    ) -> None:
         self.pairs = pairs
+        self.read = read
         self.crop = crop
         self.random = np.random.default_rng(seed)
         self._cache: dict[int, tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]] = {}
@@ -164,7 +185,7 @@ class Crops:
 
     def _image(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
         if index not in self._cache:
-            image = read_luminance(self.pairs[index])
+            image = self.read(self.pairs[index])
             if min(image.shape[1:]) < self.crop:
                 raise DataError(
                     f"pair {self.pairs[index].stem} is {image.shape[2]}x{image.shape[1]}, smaller than "
@@ -180,10 +201,12 @@ class Crops:
         return patch[:, :, ::-1] if self.random.integers(2) else patch
 
 
-def centre_crops(pairs: Sequence[PairPaths], crop: int, batch: int) -> Iterator[Patches]:
+def centre_crops(
+    pairs: Sequence[PairPaths], crop: int, batch: int, read: Planes = read_luminance
+) -> Iterator[Patches]:
     """Central crops in order, `batch` at a time; the last batch may be smaller."""
     for start in range(0, len(pairs), batch):
-        images = [read_luminance(pair) for pair in pairs[start : start + batch]]
+        images = [read(pair) for pair in pairs[start : start + batch]]
         patches = []
         for image in images:
             top, left = (max(0, (side - crop) // 2) for side in image.shape[1:])

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ivfusion_ros.errors import ConfigError, DataError, ModelError
+from ivfusion_ros.models import resolve_model
 from ivfusion_ros.networks import make_network
 from ivfusion_ros.training.config import TrainConfig
 from ivfusion_ros.training.data import (
@@ -29,12 +30,17 @@ from ivfusion_ros.training.data import (
     Crops,
     PairPaths,
     Patches,
+    Planes,
     centre_crops,
     find_pairs,
+    following_pairs,
     hold_out,
+    read_luminance,
+    spread,
 )
 from ivfusion_ros.training.losses import make_loss
 from ivfusion_ros.training.losses.base import Batch, Outputs
+from ivfusion_ros.training.teacher import StudentPlanes, Teacher
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +77,13 @@ class Trainer:
             raise ConfigError(
                 f"crop is {config.crop}, must be a multiple of {config.network}'s stride, {stride}"
             )
-        self.training, self.validation = _split(folders, names, config)
-        self.crops = Crops(self.training, config.crop, config.seed)
+        self.training, self.validation, following = _split(folders, names, config)
+        self.read: Planes = read_luminance
+        if config.teacher:
+            teacher = Teacher(resolve_model(config.teacher), run.parent)
+            teacher.prepare([*self.training, *self.validation])
+            self.read = StudentPlanes(teacher, following)
+        self.crops = Crops(self.training, config.crop, config.seed, self.read)
         self.network.requires_grad_(False)
         self.trained = list(self.loss.trained(self.network))
         if not self.trained:
@@ -122,7 +133,7 @@ class Trainer:
         self.network.eval()
         sums: dict[str, float] = {}
         strips: list[npt.NDArray[np.uint8]] = []
-        for patches in centre_crops(self.validation, self.config.crop, self.config.batch):
+        for patches in centre_crops(self.validation, self.config.crop, self.config.batch, self.read):
             batch = self._tensors(patches)
             outputs = self._run(batch)
             fused = outputs.fused
@@ -183,8 +194,11 @@ class Trainer:
     def _tensors(self, patches: Patches) -> Batch:
         images = torch.from_numpy(np.ascontiguousarray(patches.images)).to(self.device)
         means = torch.from_numpy(patches.means).to(self.device)[:, :, None, None]
-        grey = images[:, :2].float() / 255
-        return Batch(grey[:, :1], grey[:, 1:], images[:, 2:], means[:, :1], means[:, 1:])
+        grey = images.float() / 255
+        teacher, following = (grey[:, 3:4], grey[:, 4:]) if self.config.teacher else (None, None)
+        return Batch(
+            grey[:, :1], grey[:, 1:2], images[:, 2:3], means[:, :1], means[:, 1:], teacher, following
+        )
 
     def _run(self, batch: Batch) -> Outputs:
         with torch.autocast(self.device, torch.bfloat16, enabled=self.config.precision == "bf16"):
@@ -224,16 +238,20 @@ def _device(name: str) -> str:
 
 def _split(
     folders: Sequence[Path], names: tuple[str, str], config: TrainConfig
-) -> tuple[list[PairPaths], list[PairPaths]]:
+) -> tuple[list[PairPaths], list[PairPaths], dict[PairPaths, PairPaths]]:
+    """Pairs to train on, those held out, and the next frame of each that has one."""
     training: list[PairPaths] = []
     validation: list[PairPaths] = []
+    following: dict[PairPaths, PairPaths] = {}
     for folder in folders:
-        kept, held = hold_out(find_pairs(folder, names), config.validation_fraction, config.seed)
-        training += kept
+        pairs = find_pairs(folder, names)
+        kept, held = hold_out(pairs, config.validation_fraction, config.seed)
+        training += spread(kept, config.folder_limit)
         validation += held
+        following |= following_pairs(pairs)
     if not training:
         raise DataError("no pairs are left to train on; lower validation_fraction or add --data folders")
-    return training, validation
+    return training, validation, following
 
 
 def _strip(images: Sequence[Tensor]) -> npt.NDArray[np.uint8]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.training.config import TrainConfig
 from ivfusion_ros.training.losses.base import FusedImageLoss, Loss
+from ivfusion_ros.training.losses.distillation import make_distillation_loss
 from ivfusion_ros.training.losses.mda import make_mda_loss
 from ivfusion_ros.training.losses.multiscale import MultiScaleLoss
 from ivfusion_ros.training.losses.refinefuse import refinefuse_paper_loss
@@ -23,6 +24,7 @@ LOSSES: dict[str, Callable[[TrainConfig], Loss]] = {
     "refinefuse_table8_a": lambda config: FusedImageLoss(both_sources_loss),
     "refinefuse_table8_b": lambda config: FusedImageLoss(maximum_loss),
     "refinefuse_table8_c": lambda config: FusedImageLoss(textureless_loss),
+    "distillation": make_distillation_loss,
     "mda": make_mda_loss,
     "transfusion_reconstruction": make_reconstruction_loss,
     "transfusion_fusion": lambda config: FeatureFusionLoss(),

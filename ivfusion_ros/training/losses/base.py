@@ -22,6 +22,8 @@ class Batch:
 
     thermal, visible: (B, 1, H, W) float32 in [0, 1]. labels: (B, 1, H, W) uint8 class ids, 255 unknown.
     thermal_mean, visible_mean: (B, 1, 1, 1) float32, of the whole images.
+    teacher: (B, 1, H, W) float32 in [0, 1], what a teacher fused, where the loss has one.
+    following: (B, 2, H, W) float32 in [0, 1], thermal and visible of the next frame, with the teacher.
     """
 
     thermal: Tensor
@@ -29,6 +31,8 @@ class Batch:
     labels: Tensor
     thermal_mean: Tensor
     visible_mean: Tensor
+    teacher: Tensor | None = None
+    following: Tensor | None = None
 
 
 @dataclass(frozen=True)
