@@ -217,8 +217,8 @@ class FusionConfig:
     model: str = parameter("refinefuse", "name in models/models.yaml or path of an ONNX file")
     backend: str = parameter(
         "auto",
-        "onnxruntime, openvino, torch or tensorrt; auto takes TensorRT where there is a GPU for it, else the "
-        "fastest one installed",
+        "onnxruntime, openvino, torch or tensorrt; auto takes TensorRT where there is a GPU for it, else "
+        "the fastest one installed",
     )
     precision: str = parameter(
         "auto",

@@ -55,7 +55,7 @@ class Deadline:
         return self._cost_ms(self.stride)
 
     def update(self, total_ms: float, detect_ms: float | None) -> None:
-        """Learn from a frame that took total_ms in all, detect_ms of it in the detector (None: it rested)."""
+        """Learn from a frame: total_ms in all, detect_ms of it in the detector, None where it rested."""
         self._rested = self._rested + 1 if detect_ms is None else 0
         config = self._config
         if not config.budget_ms:
