@@ -214,7 +214,11 @@ class FaultConfig:
 class FusionConfig:
     """The fusion network and what runs it."""
 
-    model: str = parameter("refinefuse", "name in models/models.yaml or path of an ONNX file")
+    model: str = parameter(
+        "auto",
+        "name in models/models.yaml or path of an ONNX file; auto: refinefuse with TensorRT, "
+        "refinefuse_lite on a CPU",
+    )
     backend: str = parameter(
         "auto",
         "onnxruntime, openvino, torch or tensorrt; auto takes TensorRT where there is a GPU for it, else "

@@ -10,8 +10,14 @@ from typing import cast
 
 import numpy as np
 
-from ivfusion_ros.backends import load_backend
-from ivfusion_ros.config import DeadlineConfig, DetectionConfig, PipelineConfig, RegistrationConfig
+from ivfusion_ros.backends import load_backend, resolve_backend
+from ivfusion_ros.config import (
+    DeadlineConfig,
+    DetectionConfig,
+    FusionConfig,
+    PipelineConfig,
+    RegistrationConfig,
+)
 from ivfusion_ros.deadline import Deadline
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.detection.native import Frames, with_native_boxes, with_temperatures
@@ -63,7 +69,9 @@ class Pipeline:
         dense_residual: bool = False,
         tracker: ByteTracker | None = None,
         deadline: Deadline | None = None,
+        fusion_model: str = "",
     ) -> None:
+        """fusion_model: its name, for people."""
         self.faults = faults
         self.scaler = scaler
         self.warp = warp
@@ -71,6 +79,7 @@ class Pipeline:
         self.detector = detector
         self.refinement = refinement
         self.tracker = tracker
+        self.fusion_model = fusion_model
         self.deadline = deadline or Deadline(DeadlineConfig())
         self._found: tuple[Detections, int] | None = None
         """what the detector found last, and the stamp of that image"""
@@ -274,8 +283,9 @@ class Pipeline:
 def build_pipeline(config: PipelineConfig) -> Pipeline:
     """Load models and calibration. Raises ConfigError, ModelError or BackendError."""
     warp = build_warp(config.registration)
+    fusion_model = fusion_model_name(config.fusion)
     fusion = load_backend(
-        resolve_model(config.fusion.model),
+        resolve_model(fusion_model),
         config.fusion.backend,
         precision=config.fusion.precision,
         threads=config.fusion.threads,
@@ -296,7 +306,16 @@ def build_pipeline(config: PipelineConfig) -> Pipeline:
         dense_residual=config.registration.residual == "dense",
         tracker=None if config.tracking.tracker == "off" else ByteTracker(config.tracking),
         deadline=Deadline(config.deadline),
+        fusion_model=fusion_model,
     )
+
+
+def fusion_model_name(config: FusionConfig) -> str:
+    """The configured fusion model; for auto, what this machine runs at camera rate. Raises BackendError."""
+    if config.model != "auto":
+        return config.model
+    on_gpu = resolve_backend(config.backend, config.precision) == "tensorrt"
+    return "refinefuse" if on_gpu else "refinefuse_lite"
 
 
 def build_warp(config: RegistrationConfig) -> Warp:

@@ -90,7 +90,7 @@ def test_bad_files(tmp_path, text: str, message: str) -> None:
 
 def test_the_node_parameters_that_ship_are_valid() -> None:
     config = load_config(PipelineConfig, share_folder("config") / "fusion.yaml")
-    assert config.fusion.model == "refinefuse"
+    assert config.fusion.model == "auto"
 
 
 FUSION_TRAINING = [

@@ -19,7 +19,7 @@ from ivfusion_ros.config import (
 from ivfusion_ros.errors import ConfigError, ImageError, ModelError
 from ivfusion_ros.faults import FaultReport
 from ivfusion_ros.parameters import make_config
-from ivfusion_ros.pipeline import build_pipeline, build_warp
+from ivfusion_ros.pipeline import build_pipeline, build_warp, fusion_model_name
 from ivfusion_ros.registration.calibration import Calibration, Remap, write_calibration
 from ivfusion_ros.registration.camera import CameraModel
 from ivfusion_ros.registration.learned import write_learned
@@ -132,6 +132,13 @@ def test_a_missing_detector_means_fusion_only_and_says_so(blend_model, caplog, m
     with build_pipeline(config) as pipeline:
         assert pipeline.process(make_pair()).detections is None
     assert "fusion only" in caplog.text
+
+
+def test_auto_takes_the_fusion_network_that_fits_the_machine(monkeypatch) -> None:
+    assert fusion_model_name(FusionConfig(backend="onnxruntime")) == "refinefuse_lite"
+    monkeypatch.setattr("ivfusion_ros.pipeline.resolve_backend", lambda *_: "tensorrt")
+    assert fusion_model_name(FusionConfig()) == "refinefuse"
+    assert fusion_model_name(FusionConfig(model="mst")) == "mst"
 
 
 def test_a_detector_is_no_fusion_model(box_model) -> None:

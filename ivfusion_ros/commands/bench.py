@@ -37,7 +37,10 @@ Rows = dict[str, dict[str, Any]]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "--model", nargs="+", default=["refinefuse"], help="fusion models: names or ONNX files"
+        "--model",
+        nargs="+",
+        default=["refinefuse", "refinefuse_lite"],
+        help="fusion models: names or ONNX files",
     )
     parser.add_argument("--backend", nargs="+", choices=tuple(BACKENDS), help="default: all that run here")
     parser.add_argument(

@@ -197,7 +197,7 @@ def _rate_hz(reader: BagReader, pairs: int | None) -> float:
 
 
 def _models(config: PipelineConfig, pipeline: Pipeline) -> dict[str, str]:
-    models = {"fusion": f"{config.fusion.model} by {pipeline.fuser.backend.description}"}
+    models = {"fusion": f"{pipeline.fusion_model} by {pipeline.fuser.backend.description}"}
     if pipeline.detector is not None:
         models["detection"] = f"{config.detection.model} by {pipeline.detector.backend.description}"
     return models

@@ -107,7 +107,7 @@ class Diagnostics:
                 stat.add("detection", f"on every {last.detector_stride}. image")
             if session.transforms is not None:
                 stat.add("extrinsics", session.transforms.source)
-            stat.add("fusion model", session.config.fusion.model)
+            stat.add("fusion model", session.fusion_model)
             for network, backend in session.backends.items():
                 stat.add(f"{network} backend", backend)
             for stage, elapsed_ms in (last.timings_ms if last else {}).items():

@@ -47,6 +47,7 @@ class FusionSession:
         self.worker = Worker(config, self._on_result, node.get_logger())
         pipeline = self.worker.load(node.context.ok)
         detector = pipeline.detector
+        self.fusion_model = pipeline.fusion_model
         self.backends = {"fusion": pipeline.fuser.backend.description}
         if detector is not None:
             self.backends["detection"] = detector.backend.description
