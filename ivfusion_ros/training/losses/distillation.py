@@ -15,6 +15,10 @@ from ivfusion_ros.training.losses.base import Batch, Outputs, Terms
 from ivfusion_ros.training.losses.image_terms import sobel
 from ivfusion_ros.training.losses.multiscale import MultiScaleLoss
 
+ROUNDING_VARIANCE = 1 / 12 / 255**2
+"""Of an 8-bit image: what changes less is no structure. Above it the faint texture of a thermal image
+begins, of which so small a network drops much unless it is told."""
+
 
 @dataclass(frozen=True)
 class DistillationLoss:
@@ -30,7 +34,9 @@ class DistillationLoss:
     """
 
     task: MultiScaleLoss = field(
-        default_factory=lambda: MultiScaleLoss(structure_weight=2.0, fidelity_weight=0.4)
+        default_factory=lambda: MultiScaleLoss(
+            structure_weight=2.0, structure_floor=ROUNDING_VARIANCE, fidelity_weight=0.4
+        )
     )
     teacher_share: float = 0.75
     teacher_intensity: float = 3.0

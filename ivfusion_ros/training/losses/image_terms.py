@@ -23,18 +23,19 @@ def box_mean(image: Tensor, size: int) -> Tensor:
     return functional.avg_pool2d(padded, size, 1)
 
 
-def structural_similarity(a: Tensor, b: Tensor, window: int = 7) -> Tensor:
+def structural_similarity(a: Tensor, b: Tensor, window: int = 7, floor: float = 1e-5) -> Tensor:
     """SSIM per pixel of two (B, 1, H, W) images in [0, 1], uniform window, with small constants.
 
     The constants keep flat regions from dividing by zero, and are far below SSIM's usual ones, since
-    fused images are judged by the structure of dark regions too.
+    fused images are judged by the structure of dark regions too. floor: the variance below which
+    structure counts for little.
     """
     mean_a, mean_b = box_mean(a, window), box_mean(b, window)
     variance_a = (box_mean(a * a, window) - mean_a**2).clamp(min=0)
     variance_b = (box_mean(b * b, window) - mean_b**2).clamp(min=0)
     covariance = box_mean(a * b, window) - mean_a * mean_b
     luminance = (2 * mean_a * mean_b + 1e-4) / (mean_a**2 + mean_b**2 + 1e-4)
-    return luminance * (2 * covariance + 1e-5) / (variance_a + variance_b + 1e-5)
+    return luminance * (2 * covariance + floor) / (variance_a + variance_b + floor)
 
 
 def _gaussian_means(image: Tensor, side: int) -> Tensor:

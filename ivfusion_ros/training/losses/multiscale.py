@@ -51,6 +51,8 @@ class MultiScaleLoss:
     thermal_gain: float = 0.55
     texture_weight: float = 5.0
     structure_weight: float = 0.2
+    structure_floor: float = 1e-5
+    """Variance below which a region's structure counts for little."""
     fidelity_weight: float = 0.6
 
     @torch.no_grad()
@@ -88,7 +90,9 @@ class MultiScaleLoss:
         target, sources = self.target(batch), (batch.thermal, batch.visible)
         gradients = zip(sobel(fused), sobel(target), strict=True)
         texture = torch.stack([(own - aim).abs().mean() for own, aim in gradients]).sum()
-        similarity = torch.stack([structural_similarity(fused, source).mean() for source in sources])
+        similarity = torch.stack(
+            [structural_similarity(fused, source, floor=self.structure_floor).mean() for source in sources]
+        )
         fidelity = torch.stack([visual_information_fidelity(source, fused).mean() for source in sources])
         return {
             "intensity": (fused - target).abs().mean(),
