@@ -83,7 +83,7 @@ def export_fusion(graph: FusionGraph, network_name: str, path: Path) -> None:
     )
     assert program is not None
     model = program.model_proto
-    _strip_traces(model)
+    strip_traces(model)
     _keep_all_weights(graph, model)
     for entry, value in ((NETWORK_KEY, network_name),):
         model.metadata_props.add(key=entry, value=value)
@@ -95,7 +95,7 @@ def export_fusion(graph: FusionGraph, network_name: str, path: Path) -> None:
         temporary.replace(path)
 
 
-def _strip_traces(model: onnx.ModelProto) -> None:
+def strip_traces(model: onnx.ModelProto) -> None:
     """Remove the exporter's stack traces: they name folders of this machine."""
     for item in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
         del item.metadata_props[:]

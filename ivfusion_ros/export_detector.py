@@ -19,6 +19,8 @@ from ivfusion_ros.detection import Detector
 from ivfusion_ros.errors import BackendError, ConfigError, ModelError
 
 OPSET = 17
+METADATA = ("names", "stride", "task", "batch", "imgsz", "channels", "license")
+"""What of ultralytics' metadata says something about the network."""
 
 _STRIDE = 32
 _TOLERANCE = 1e-3
@@ -60,8 +62,23 @@ def export_detector(weights: Path, path: Path, size: tuple[int, int]) -> tuple[s
         (found,) = backend.run({name: image for name in backend.inputs}).values()
         backend.close()
         _check_parity(found, _torch_output(copy, weights, image), max(size))
+        _keep_own_metadata(exported)
         exported.replace(path)
     return class_names
+
+
+def _keep_own_metadata(path: Path) -> None:
+    """Leave out what changes with every export or names folders of this machine."""
+    import onnx
+
+    from ivfusion_ros.export import strip_traces
+
+    model = onnx.load(path)
+    kept = [entry for entry in model.metadata_props if entry.key in METADATA]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    strip_traces(model)
+    onnx.save(model, path)
 
 
 def is_detector(weights: Path) -> bool:

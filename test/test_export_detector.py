@@ -41,6 +41,8 @@ def test_ultralytics_detector_of_any_classes(tmp_path: Path, capsys: pytest.Capt
     assert not list(tmp_path.glob("tmp*"))
     backend = load_backend(tmp_path / "deer.onnx", "onnxruntime", threads=1)
     assert backend.metadata["task"] == "detect" and backend.metadata["stride"] == "32"
+    assert not {"description", "date", "author"} & set(backend.metadata)
+    assert str(tmp_path).encode() not in (tmp_path / "deer.onnx").read_bytes()
     assert backend.inputs["images"].shape == (1, 3, 128, 160)
     detector = Detector(backend, DetectionConfig(confidence=0.0))
     assert detector.class_names == tuple(NAMES.values())
