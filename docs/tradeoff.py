@@ -27,6 +27,7 @@ from ivfusion_ros.operations import count_operations
 METRICS = ("VIF", "Qabf", "SSIM", "SCD", "EN", "AG")
 SIZE = (640, 480)
 BACKENDS = ("onnxruntime", "openvino")
+TICKS_MS = (5, 10, 30, 100, 300, 1000)
 
 Rows = dict[str, dict[str, Any]]
 """By network."""
@@ -144,6 +145,8 @@ def _plot(path: Path, rows: Rows) -> None:
             fastest = min(value for label, value in row.items() if label.endswith(", ms"))
             axes.scatter(fastest, row[metric], s=70, color=COLOURS[index % len(COLOURS)], label=name)
         axes.set_xscale("log")
+        axes.set_xticks(TICKS_MS, [str(tick) for tick in TICKS_MS])
+        axes.minorticks_off()
         axes.set_title(f"{metric} \N{UPWARDS ARROW}", fontsize=11, fontweight="bold", loc="left")
         axes.set_xlabel(f"ms at {SIZE[0]}x{SIZE[1]}, fastest backend")
         axes.grid(alpha=0.25)
