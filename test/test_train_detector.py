@@ -42,7 +42,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-SMALL = {"image_size": 128, "crop_width": 96, "crop_height": 64, "batch": 2, "device": "cpu", "mosaic": 0.5}
+SMALL = {
+    "image_size": 128,
+    "crop_width": 96,
+    "crop_height": 64,
+    "batch": 2,
+    "device": "cpu",
+    "mosaic": 0.5,
+    "workers": 0,
+}
 
 
 @pytest.mark.parametrize("name", ["yolov5n", "yolov5s", "yolov5n_cpu"])
@@ -85,7 +93,7 @@ def test_train_stop_and_resume(data: Path, tmp_path: Path) -> None:
 
 
 def test_the_clock_ends_a_run_and_validation_runs_without_torchvision(data: Path, tmp_path: Path) -> None:
-    trainer = DetectorTrainer(DetectorConfig(**SMALL, hours=1e-4, workers=0), data, tmp_path / "run")
+    trainer = DetectorTrainer(DetectorConfig(**SMALL, hours=1e-4), data, tmp_path / "run")
     trainer.train()
     assert trainer.epoch < 5
     assert (trainer.wdir / "best.pt").is_file()
