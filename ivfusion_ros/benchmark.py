@@ -9,13 +9,13 @@ import numpy as np
 
 from ivfusion_ros.backends import load_backend
 from ivfusion_ros.bags.messages import header, image_message, serialize
+from ivfusion_ros.build import build_pipeline
 from ivfusion_ros.config import DetectionConfig, PipelineConfig, ThermalConfig
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.fuse import Fuser
 from ivfusion_ros.images import decode_image
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.parameters import make_config
-from ivfusion_ros.pipeline import build_pipeline
 from ivfusion_ros.registration.calibration import Calibration
 from ivfusion_ros.registration.warp import Warp
 from ivfusion_ros.thermal import ThermalScaler

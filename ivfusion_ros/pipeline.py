@@ -1,35 +1,33 @@
-"""Pipeline: the one place where the stages meet, for topics, bags and folders alike."""
+"""Pipeline: the one place where the stages meet, for topics, bags and folders alike.
+
+It has two halves, so that a CPU can fuse a frame while it still looks for objects in the one before: `fuse`
+(or `rgb_only`, `thermal_only` where a camera is silent), then `detect`. See overlap.py.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import cast
 
 import numpy as np
 
-from ivfusion_ros.backends import load_backend, resolve_backend
+from ivfusion_ros.backends.device import DeviceBackend
 from ivfusion_ros.config import (
     DeadlineConfig,
-    DetectionConfig,
-    FusionConfig,
     PipelineConfig,
-    RegistrationConfig,
 )
 from ivfusion_ros.deadline import Deadline
 from ivfusion_ros.detection import Detector
-from ivfusion_ros.detection.native import Frames, with_native_boxes, with_temperatures
-from ivfusion_ros.errors import ConfigError, ModelError
+from ivfusion_ros.detection.native import Frames, Views, with_native_boxes, with_temperatures
+from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.faults import FaultMonitor, FaultReport, gate
 from ivfusion_ros.fuse import Fuser
 from ivfusion_ros.images import to_grey, to_rgb
-from ivfusion_ros.models import read_models, resolve_model
-from ivfusion_ros.registration.calibration import Calibration, read_calibration
+from ivfusion_ros.registration.calibration import Calibration
 from ivfusion_ros.registration.dense import Residual, dense_residual
 from ivfusion_ros.registration.refine import OnlineRefinement, Refinement
-from ivfusion_ros.registration.rig import CameraName, Extrinsics
 from ivfusion_ros.registration.warp import Warp
 from ivfusion_ros.thermal import ThermalScaler
 from ivfusion_ros.tracking import ByteTracker
@@ -54,8 +52,19 @@ class StageClock:
         self._last = now
 
 
+@dataclass(frozen=True, eq=False)
+class Fused:
+    """What is ready for the detector: a result without detections, and how the cameras saw it."""
+
+    result: FusionResult
+    views: Views
+
+
 class Pipeline:
-    """Judge, scale, register, fuse, detect. One thread uses it at a time; close it when done."""
+    """Judge, scale, register, fuse, detect; close it when done.
+
+    One thread at a time uses the first half and `reset`, one the second half.
+    """
 
     def __init__(
         self,
@@ -86,8 +95,20 @@ class Pipeline:
         self._dense_residual = dense_residual
         self._reference_size = (0, 0)
 
+    @property
+    def detects_apart(self) -> bool:
+        """Whether `detect` may run in another thread than `fuse`, at the same time.
+
+        Not on a GPU, which one thread owns and where a fused image is handed on before the next one.
+        """
+        return self.detector is not None and not isinstance(self.detector.backend, DeviceBackend)
+
     def process(self, pair: FramePair) -> FusionResult:
-        """One pair -> fused image and detections, with the reference's stamp, frame and geometry.
+        """One pair -> fused image and detections; raises what both halves raise."""
+        return self.detect(self.fuse(pair))
+
+    def fuse(self, pair: FramePair) -> Fused:
+        """One pair -> fused image with the reference's stamp, frame and geometry.
 
         Raises ImageError, ModelError or ConfigError for images that cannot be fused; the pipeline stays
         usable.
@@ -111,16 +132,15 @@ class Pipeline:
         fused = gate(self.fuser(thermal, rgb), thermal, rgb, report)
         clock.stage("fuse")
         frames: Frames = {"thermal": pair.thermal, "rgb": pair.rgb}
-        detections = self._detect(fused, frames, clock, pair.depth, residual)
-        result = _result(fused, thermal, rgb, frames, reference, detections, clock, pair.skew_ns, report)
+        result = _result(fused, thermal, rgb, frames, reference, clock, pair.skew_ns, report)
         if self._dense_residual:
             result = replace(result, residual_share=0.0 if residual is None else residual.kept)
         if refinement is not None:
             confidence, drift_px = refinement.confidence, refinement.drift_px
             result = replace(result, registration_confidence=confidence, drift_px=drift_px)
-        return self._meet_deadline(result)
+        return Fused(result, self._views(result, frames, pair.depth, residual))
 
-    def process_rgb(self, frame: Frame, thermal_size: tuple[int, int] | None = None) -> FusionResult:
+    def rgb_only(self, frame: Frame, thermal_size: tuple[int, int] | None = None) -> Fused:
         """An RGB frame while the thermal camera is silent: its image in the reference's view.
 
         thermal_size: (width, height) of the thermal camera, None where it was never seen; matters only
@@ -133,12 +153,11 @@ class Pipeline:
             rgb = self.warp(rgb, thermal_size or self.warp.usual_size(frame.size))
             clock.stage("register")
         frames: Frames = {"rgb": frame}
-        detections = self._detect(rgb, frames, clock)
         black = np.zeros(rgb.shape[:2], np.uint8)
-        result = _result(rgb, black, rgb, frames, frame, detections, clock, mode="rgb_only")
-        return self._meet_deadline(result)
+        result = _result(rgb, black, rgb, frames, frame, clock, mode="rgb_only")
+        return Fused(result, self._views(result, frames))
 
-    def process_thermal(self, frame: Frame, rgb_size: tuple[int, int] | None) -> FusionResult:
+    def thermal_only(self, frame: Frame, rgb_size: tuple[int, int] | None) -> Fused:
         """A thermal frame while the RGB camera is silent: in the reference's view, with the thermal stamp.
 
         rgb_size: (width, height) of the RGB camera, None where it was never seen; matters only where that
@@ -152,10 +171,38 @@ class Pipeline:
         clock.stage("register")
         shown = to_rgb(thermal)
         frames: Frames = {"thermal": frame}
-        detections = self._detect(shown, frames, clock)
         black = np.zeros((*thermal.shape, 3), np.uint8)
-        result = _result(shown, thermal, black, frames, frame, detections, clock, mode="thermal_only")
-        return self._meet_deadline(result)
+        result = _result(shown, thermal, black, frames, frame, clock, mode="thermal_only")
+        return Fused(result, self._views(result, frames))
+
+    def detect(self, fused: Fused) -> FusionResult:
+        """Add objects, in the order in which images were fused.
+
+        Those found last, with their age, while the detector rests. Raises ModelError or ConfigError.
+        """
+        if self.detector is None:
+            return fused.result
+        clock, result = StageClock(), fused.result
+        if self._found is not None and not self.deadline.detects:
+            detections, stamp_ns = self._found
+            detections = replace(detections, age_ns=max(1, result.stamp_ns - stamp_ns))
+        else:
+            detections = self._detect(fused, self.detector)
+        clock.stage("detect")
+        rested = detections.age_ns > 0
+        if self.tracker is not None:
+            detections = detections if rested else self.tracker(detections, result.stamp_ns)
+            clock.stage("track")
+        if not rested:
+            self._found = detections, result.stamp_ns
+        timings_ms = result.timings_ms | clock.timings_ms
+        self.deadline.update(sum(timings_ms.values()), None if rested else timings_ms["detect"])
+        return replace(
+            result,
+            detections=detections,
+            detector_stride=self.deadline.stride,
+            timings_ms=timings_ms,
+        )
 
     def _refine(
         self, thermal: Image, rgb: Image, pair: FramePair, report: FaultReport, clock: StageClock
@@ -196,44 +243,27 @@ class Pipeline:
         clock.stage("residual")
         return thermal, rgb, residual
 
-    def _detect(
+    def _views(
         self,
-        fused: Image,
+        result: FusionResult,
         frames: Frames,
-        clock: StageClock,
         depth: DepthImage | None = None,
         residual: Residual | None = None,
-    ) -> Detections | None:
-        """Objects in the fused image, with their boxes in the images of the cameras that sent one.
+    ) -> Views:
+        """What the detector's half needs of the warp, which goes on to the next pair."""
+        reference = self.warp.reference
+        size = (result.fused.shape[1], result.fused.shape[0])
+        other = next((frame for camera, frame in frames.items() if camera != reference), None)
+        to_other = None
+        if other is not None and self.detector is not None:
+            to_other = self.warp.point_map(other.size, size)
+        return Views(frames, reference, size, to_other, depth, residual)
 
-        Those found last, with their age, while the detector rests.
-        """
-        if self.detector is None:
-            return None
-        newest = frames.get(self.warp.reference) or next(iter(frames.values()))
-        if self._found is not None and not self.deadline.detects:
-            detections, stamp_ns = self._found
-            for stage in ("detect", "track") if self.tracker is not None else ("detect",):
-                clock.stage(stage)
-            return replace(detections, age_ns=max(1, newest.stamp_ns - stamp_ns))
-        size = (fused.shape[1], fused.shape[0])
-        found = self.detector(fused, self.fuser.resident(fused))
-        detections = with_native_boxes(found, frames, self.warp, size, depth, residual)
-        detections = with_temperatures(detections, frames, self.scaler)
-        clock.stage("detect")
-        if self.tracker is not None:
-            detections = self.tracker(detections, newest.stamp_ns)
-            clock.stage("track")
-        self._found = detections, newest.stamp_ns
-        return detections
-
-    def _meet_deadline(self, result: FusionResult) -> FusionResult:
-        """Let the deadline learn what this result took, and note how often the detector runs."""
-        if result.detections is None:
-            return result
-        detect_ms = None if result.detections.age_ns else result.timings_ms["detect"]
-        self.deadline.update(sum(result.timings_ms.values()), detect_ms)
-        return replace(result, detector_stride=self.deadline.stride)
+    def _detect(self, fused: Fused, detector: Detector) -> Detections:
+        """Objects in the fused image, with their boxes in the images of the cameras that sent one."""
+        image = fused.result.fused
+        detections = with_native_boxes(detector(image, self.fuser.resident(image)), fused.views)
+        return with_temperatures(detections, fused.views.frames, self.scaler)
 
     def accepted_calibration(self) -> Calibration:
         """The calibration with what the refinement has learned so far. Raises ConfigError."""
@@ -280,89 +310,12 @@ class Pipeline:
         self.close()
 
 
-def build_pipeline(config: PipelineConfig) -> Pipeline:
-    """Load models and calibration. Raises ConfigError, ModelError or BackendError."""
-    warp = build_warp(config.registration)
-    fusion_model = fusion_model_name(config.fusion)
-    fusion = load_backend(
-        resolve_model(fusion_model),
-        config.fusion.backend,
-        precision=config.fusion.precision,
-        threads=config.fusion.threads,
-    )
-    detector = build_detector(config.detection)
-    if detector is not None:
-        detector.follow(fusion)
-    refine = config.registration.refine
-    refinement = None if refine.model == "off" else OnlineRefinement(refine)
-    scaler = ThermalScaler(config.thermal)
-    return Pipeline(
-        FaultMonitor(config.faults),
-        scaler,
-        warp,
-        Fuser(fusion),
-        detector,
-        refinement,
-        dense_residual=config.registration.residual == "dense",
-        tracker=None if config.tracking.tracker == "off" else ByteTracker(config.tracking),
-        deadline=Deadline(config.deadline),
-        fusion_model=fusion_model,
-    )
-
-
-def fusion_model_name(config: FusionConfig) -> str:
-    """The configured fusion model; for auto, what this machine runs at camera rate. Raises BackendError."""
-    if config.model != "auto":
-        return config.model
-    on_gpu = resolve_backend(config.backend, config.precision) == "tensorrt"
-    return "refinefuse" if on_gpu else "refinefuse_lite"
-
-
-def build_warp(config: RegistrationConfig) -> Warp:
-    """The configured registration. Raises ConfigError."""
-    calibration = read_calibration(config.calibration) if config.calibration else None
-    warp = Warp(calibration, cast(CameraName, config.reference), config.plane_distance_m)
-    rig = None if calibration is None else calibration.rig
-    if rig is None and (config.depth or config.extrinsics == "tf"):
-        asked = "registration.depth is true" if config.depth else "registration.extrinsics is tf"
-        found = f"{config.calibration} has no rig" if config.calibration else "there is no calibration"
-        raise ConfigError(
-            f"{asked}, but {found}: set registration.calibration to a file with a rig (`ivfusion calibrate "
-            "--board`; one with thermal_size, rgb_size and `rig: {}` takes the intrinsics from camera_info)"
-        )
-    if rig is not None and config.extrinsics == "tf":
-        # Until a transform is there: the file's, or else as if both cameras stood in one place.
-        warp.set_extrinsics(rig.rgb_from_thermal or Extrinsics(np.eye(3), np.zeros(3)))
-    return warp
-
-
-def build_detector(config: DetectionConfig) -> Detector | None:
-    """The configured detector, None for fusion only. Raises ConfigError, ModelError or BackendError."""
-    name = config.model
-    if name == "auto":
-        shipped = [entry.name for entry in read_models().values() if entry.task == "detection"]
-        name = shipped[0] if shipped else ""
-        if not name:
-            log.warning("no detector ships with this version: fusion only (give one with detection.model)")
-    if not name:
-        return None
-    path = resolve_model(name)
-    if path.suffix == ".pt":
-        onnx = path.with_suffix(".onnx")
-        raise ModelError(
-            f"{path} is a checkpoint; run `ivfusion export --detector {path} {onnx}` and give {onnx}"
-        )
-    backend = load_backend(path, config.backend, precision=config.precision, threads=config.threads)
-    return Detector(backend, config)
-
-
 def _result(
     fused: Image,
     thermal: Image,
     rgb: Image,
     frames: Frames,
     reference: Frame,
-    detections: Detections | None,
     clock: StageClock,
     skew_ns: int = 0,
     report: FaultReport = _SOUND,
@@ -370,6 +323,7 @@ def _result(
     mode: Mode = "fused",
 ) -> FusionResult:
     headers = {camera: Header(frame.stamp_ns, frame.frame_id) for camera, frame in frames.items()}
+    received = [frame.received_ns for frame in frames.values() if frame.received_ns is not None]
     return FusionResult(
         fused=fused,
         thermal=thermal,
@@ -380,8 +334,8 @@ def _result(
         thermal_header=headers.get("thermal"),
         rgb_header=headers.get("rgb"),
         skew_ns=skew_ns,
+        received_ns=max(received, default=None),
         mode=mode,
-        detections=detections,
         faults=report.labels,
         thermal_weight=report.thermal_weight,
         rgb_weight=report.rgb_weight,

@@ -6,14 +6,16 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from typing import Any, Literal
 
 import numpy as np
 
 from ivfusion_ros.depth_frames import DepthFrames
 from ivfusion_ros.errors import ImageError
+from ivfusion_ros.overlap import Overlap
 from ivfusion_ros.pairing import Pairer
-from ivfusion_ros.pipeline import Pipeline
+from ivfusion_ros.pipeline import Fused, Pipeline
 from ivfusion_ros.registration.rig import Extrinsics
 from ivfusion_ros.transforms import TransformTree, frames_problem, missing_transform
 from ivfusion_ros.types import Frame, FramePair, FusionResult
@@ -54,21 +56,38 @@ class Replay:
     def results(self, frames: Iterable[tuple[Literal["thermal", "rgb"], Frame]]) -> Iterator[FusionResult]:
         """A result per pair, in order of RGB stamps; a pair that cannot be fused is counted and skipped."""
         start = time.perf_counter()
-        for pair in self._pairs(frames):
-            if self.depth is not None:
-                pair = self.depth.attach(pair)
-            if self.transforms is not None:
-                self._follow_transforms(self.transforms, pair)
-            try:
-                result = self.pipeline.process(pair)
-            except ImageError as error:
-                if str(error) not in self.failures:
-                    log.warning("pair at %d ns: %s", pair.rgb.stamp_ns, error)
-                self.failures[str(error)] += 1
-                continue
+        for result in self._process(self._pairs(frames)):
             self._count(result)
             yield result
             self._seconds = time.perf_counter() - start
+
+    def _process(self, pairs: Iterable[FramePair]) -> Iterator[FusionResult]:
+        """A pair's result comes when the next pair has been fused, and objects are sought in that."""
+        with Overlap(self.pipeline) as overlap:
+            before: Future[FusionResult] | None = None
+            for pair in pairs:
+                fused = self._fuse(pair)
+                if fused is None:
+                    continue
+                coming = overlap.submit(fused)
+                if before is not None:
+                    yield before.result()
+                before = coming
+            if before is not None:
+                yield before.result()
+
+    def _fuse(self, pair: FramePair) -> Fused | None:
+        if self.depth is not None:
+            pair = self.depth.attach(pair)
+        if self.transforms is not None:
+            self._follow_transforms(self.transforms, pair)
+        try:
+            return self.pipeline.fuse(pair)
+        except ImageError as error:
+            if str(error) not in self.failures:
+                log.warning("pair at %d ns: %s", pair.rgb.stamp_ns, error)
+            self.failures[str(error)] += 1
+            return None
 
     def _pairs(self, frames: Iterable[tuple[Literal["thermal", "rgb"], Frame]]) -> Iterator[FramePair]:
         for camera, frame in frames:

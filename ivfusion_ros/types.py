@@ -63,12 +63,14 @@ class Frame:
     image: (H, W) uint8 or uint16 (grey, thermal counts), or (H, W, 3) uint8 in RGB order.
     stamp_ns: acquisition time on the camera's own clock, nanoseconds.
     frame_id: optical frame of the camera (REP-103), may be empty.
+    received_ns: when a recorder received it, nanoseconds on its clock; None where that is not known.
     """
 
     image: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
     stamp_ns: int
     frame_id: str = ""
     camera_info: CameraInfo | None = None
+    received_ns: int | None = None
 
     def __post_init__(self) -> None:
         image = self.image
@@ -206,6 +208,7 @@ class FusionResult:
     thermal_header, rgb_header: of each camera's own frame, None for a silent one.
     mode: where one camera is silent, `fused` is the other's image, and the missing one is black.
     skew_ns: as in FramePair.
+    received_ns: when its newest frame was received; None where that is not known.
     detections: None where no detector is configured.
     faults: what is wrong with the cameras, from faults.LABELS.
     thermal_weight, rgb_weight: in [0, 1], below 1 for a camera with a fault; `fused` is faded to the better
@@ -227,6 +230,7 @@ class FusionResult:
     thermal_header: Header | None = None
     rgb_header: Header | None = None
     skew_ns: int = 0
+    received_ns: int | None = None
     mode: Mode = "fused"
     detections: Detections | None = None
     faults: tuple[str, ...] = ()

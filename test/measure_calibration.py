@@ -133,7 +133,7 @@ def measure_scenes(baseline_m: float, seed: int) -> None:
             continue
         used_s = time.process_time() - start
         warp, sizes = Warp(fit.calibration), (fit.calibration.thermal_size, fit.calibration.rgb_size)
-        apart = truth.error_px(warp.other_points(truth.rgb, *sizes), magnification)
+        apart = truth.error_px(warp.point_map(*sizes)(truth.rgb), magnification)
         far = f", distance {fit.rig.views.distance * _length(thermal_camera):.1f} m" if fit.rig else ""
         print(
             f"{name}  {'camera_info' if lenses else 'images only'}: {fit.model}, mean error at the main "

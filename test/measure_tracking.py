@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 import motmetrics
 import numpy as np
 
+from ivfusion_ros.build import build_pipeline
 from ivfusion_ros.commands.demo import true_calibration
 from ivfusion_ros.config import DetectionConfig, FusionConfig, PipelineConfig, TrackingConfig
 from ivfusion_ros.detection.nms import box_iou
-from ivfusion_ros.pipeline import build_pipeline
 from ivfusion_ros.registration.warp import Warp
 from ivfusion_ros.simulate import SceneConfig, Simulator, TrueObject
 from ivfusion_ros.tracking import ByteTracker
@@ -125,9 +125,9 @@ def detected(
             if mode == "fused":
                 result = pipeline.process(FramePair(thermal, rgb))
             elif mode == "rgb_only":
-                result = pipeline.process_rgb(rgb)
+                result = pipeline.detect(pipeline.rgb_only(rgb))
             else:
-                result = pipeline.process_thermal(thermal, rgb.size)
+                result = pipeline.detect(pipeline.thermal_only(thermal, rgb.size))
             assert result.detections is not None
             moments.append(Moment(result.stamp_ns, known(simulator, time_s), result.detections))
     return moments

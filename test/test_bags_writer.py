@@ -173,11 +173,14 @@ def test_compressed_results(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["cameras.mcap", "cameras"])
 def test_camera_frames_come_back(tmp_path: Path, name: str, compressed: bool) -> None:
     random = np.random.default_rng(0)
-    thermal = [Frame(random.integers(0, 2**16, (6, 8), np.uint16), STAMP + i, "t", None) for i in range(4)]
+    thermal = [
+        Frame(random.integers(0, 2**16, (6, 8), np.uint16), STAMP + i, "t", received_ns=STAMP + i + 5)
+        for i in range(4)
+    ]
     rgb = [Frame(smooth_image(), STAMP + 10 + i, "c", INFO) for i in range(4)]
     with BagWriter(tmp_path / name, compressed=compressed) as writer:
         for first, second in zip(thermal, rgb, strict=True):
-            writer.write_frame("thermal", first, log_time_ns=first.stamp_ns + 5)
+            writer.write_frame("thermal", first)
             writer.write_frame("/rgb/", second)
     with BagReader(tmp_path / name) as reader:
         chosen = reader.choose_topics()
@@ -212,8 +215,14 @@ def test_original_topics_are_copied(tmp_path: Path, storage: StoragePlugin) -> N
     with BagReader(source) as reader, BagWriter(tmp_path / "out") as writer:
         for camera, frame in reader.frames(reader.choose_topics(), writer.write_raw):
             if camera == "rgb":
-                own = FusionResult(frame.image, frame.image[..., 0], frame.image, frame.stamp_ns)
-                writer.write_result(own, log_time_ns=reader.log_time_ns)
+                own = FusionResult(
+                    frame.image,
+                    frame.image[..., 0],
+                    frame.image,
+                    frame.stamp_ns,
+                    received_ns=frame.received_ns,
+                )
+                writer.write_result(own)
     with AnyReader([tmp_path / "out"]) as copy:
         content = [(c.topic, c.msgtype, time, bytes(data)) for c, time, data in copy.messages()]
     assert [message for message in content if not message[0].startswith("/fused")] == written

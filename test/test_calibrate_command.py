@@ -284,7 +284,7 @@ def error_px(calibration: Calibration, distance_m: float) -> float:
     grid = np.stack(np.meshgrid(np.arange(20, 300, 20), np.arange(20, 220, 20)), -1).reshape(-1, 2)
     slopes = cameras["rgb"].rays()[grid[:, 1], grid[:, 0]]
     points = np.concatenate([slopes * distance_m, np.full((len(grid), 1), distance_m)], axis=1)
-    found = Warp(calibration).other_points(grid.astype(float), (320, 256), (320, 240))
+    found = Warp(calibration).point_map((320, 256), (320, 240))(grid.astype(float))
     return float(np.nanmean(np.linalg.norm(found - cameras["thermal"].project(points), axis=1)))
 
 

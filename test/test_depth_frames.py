@@ -12,6 +12,7 @@ from bag_samples import IMAGE, START_NS, Message, image, write_rosbag2
 from ivfusion_ros.bags import BagReader, BagTopic
 from ivfusion_ros.bags.messages import to_depth_frame, to_frame
 from ivfusion_ros.bags.topics import choose_depth_topic
+from ivfusion_ros.build import build_pipeline
 from ivfusion_ros.cli import main
 from ivfusion_ros.commands.replay import Outputs, replay_bags
 from ivfusion_ros.config import PipelineConfig, RegistrationConfig
@@ -20,7 +21,6 @@ from ivfusion_ros.errors import BagError, ConfigError, ImageError
 from ivfusion_ros.images import decode_depth
 from ivfusion_ros.pairing import Pairer
 from ivfusion_ros.parameters import make_config
-from ivfusion_ros.pipeline import build_pipeline
 from ivfusion_ros.registration.calibration import Calibration, write_calibration
 from ivfusion_ros.replay import Replay
 from ivfusion_ros.ros import messages as live_messages

@@ -30,7 +30,7 @@ import ivfusion_ros.metrics, ivfusion_ros.simulate
 import ivfusion_ros.commands.replay, ivfusion_ros.commands.demo, ivfusion_ros.commands.doctor
 from ivfusion_ros.config import PipelineConfig
 from ivfusion_ros.parameters import make_config
-from ivfusion_ros.pipeline import build_pipeline
+from ivfusion_ros.build import build_pipeline
 from ivfusion_ros.types import Frame, FramePair
 config = make_config(PipelineConfig, {{"fusion.model": {model!r}, "detection.model": ""}})
 with build_pipeline(config) as pipeline:

@@ -1,11 +1,13 @@
 """Boxes in the cameras' own images against the simulator's true boxes; temperatures against its heat."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ivfusion_ros.commands.detect import as_rows
 from ivfusion_ros.config import ThermalConfig
-from ivfusion_ros.detection.native import with_native_boxes, with_temperatures
+from ivfusion_ros.detection.native import Views, with_native_boxes, with_temperatures
 from ivfusion_ros.detection.native_boxes import box_depths, map_boxes, pixels_in
 from ivfusion_ros.detection.temperature import box_temperatures
 from ivfusion_ros.registration.calibration import Calibration
@@ -133,19 +135,20 @@ def test_boxes_of_the_street_in_the_other_camera(street, reference):
         return np.abs(native[other] - expected).max()
 
     size = frames[reference].size
-    by_depth = error(with_native_boxes(plain, frames, warp, size, depth))
-    by_plane = error(with_native_boxes(plain, frames, warp, size, None))
+    views = Views(frames, reference, size, warp.point_map(frames[other].size, size), depth)
+    by_depth = error(with_native_boxes(plain, views))
+    by_plane = error(with_native_boxes(plain, replace(views, depth=None)))
     assert by_depth < 0.3
     assert by_plane > 5
 
 
 def test_people_at_night_are_warmer_than_the_street(street):
-    simulator, calibration = street
+    simulator, _ = street
     frame = simulator.frame(1.0, "thermal")
     people = [item for item in simulator.boxes(1.0, "thermal") if item.class_name == "person"]
     found = detections([item.box_xyxy for item in people])
     scaler = ThermalScaler(ThermalConfig(scaling="radiometric", range_min=260, range_max=320))
-    found = with_native_boxes(found, {"thermal": frame}, Warp(calibration, "thermal"), frame.size, None)
+    found = with_native_boxes(found, Views({"thermal": frame}, "thermal", frame.size))
     found = with_temperatures(found, {"thermal": frame}, scaler)
     assert found.rgb_boxes_xyxy is None
     near = next(index for index, item in enumerate(people) if item.visible_fraction > 0.9)
@@ -158,9 +161,9 @@ def test_no_temperatures_without_radiometric_counts():
     grey, colour = Frame(np.zeros((8, 8), np.uint16), 0), Frame(np.zeros((8, 8, 3), np.uint8), 0)
     radiometric = ThermalScaler(ThermalConfig(scaling="radiometric"))
     for frame, scaler in ((grey, ThermalScaler(ThermalConfig())), (colour, radiometric)):
-        found = with_native_boxes(plain, {"thermal": frame}, Warp(None), (8, 8), None)
+        found = with_native_boxes(plain, Views({"thermal": frame}, "thermal", (8, 8)))
         assert with_temperatures(found, {"thermal": frame}, scaler).max_kelvin is None
-    rgb_only = with_native_boxes(plain, {"rgb": colour}, Warp(None), (8, 8), None)
+    rgb_only = with_native_boxes(plain, Views({"rgb": colour}, "rgb", (8, 8)))
     assert rgb_only.thermal_boxes_xyxy is None
     assert with_temperatures(rgb_only, {"rgb": colour}, radiometric).max_kelvin is None
 

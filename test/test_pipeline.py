@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from ivfusion_ros.build import build_pipeline, build_warp, fusion_model_name
 from ivfusion_ros.config import (
     DetectionConfig,
     FaultConfig,
@@ -19,7 +20,6 @@ from ivfusion_ros.config import (
 from ivfusion_ros.errors import ConfigError, ImageError, ModelError
 from ivfusion_ros.faults import FaultReport
 from ivfusion_ros.parameters import make_config
-from ivfusion_ros.pipeline import build_pipeline, build_warp, fusion_model_name
 from ivfusion_ros.registration.calibration import Calibration, Remap, write_calibration
 from ivfusion_ros.registration.camera import CameraModel
 from ivfusion_ros.registration.learned import write_learned
@@ -101,9 +101,9 @@ def test_live_thermal_scaling(blend_model) -> None:
 def test_one_camera_alone(blend_model, box_model) -> None:
     pair = make_pair()
     with build_pipeline(configure(blend_model, box_model)) as pipeline:
-        rgb_only = pipeline.process_rgb(pair.rgb)
-        thermal_only = pipeline.process_thermal(pair.thermal, (48, 32))
-        assert pipeline.process_thermal(pair.thermal, None).fused.shape == (64, 96, 3)
+        rgb_only = pipeline.detect(pipeline.rgb_only(pair.rgb))
+        thermal_only = pipeline.detect(pipeline.thermal_only(pair.thermal, (48, 32)))
+        assert pipeline.thermal_only(pair.thermal, None).result.fused.shape == (64, 96, 3)
     np.testing.assert_array_equal(rgb_only.fused, pair.rgb.image)
     assert (rgb_only.mode, rgb_only.stamp_ns, len(rgb_only.detections)) == ("rgb_only", 1000, 1)
     assert not rgb_only.thermal.any()
@@ -127,7 +127,7 @@ def test_same_pairs_same_bytes_for_16_bit(blend_model) -> None:
 
 
 def test_a_missing_detector_means_fusion_only_and_says_so(blend_model, caplog, monkeypatch) -> None:
-    monkeypatch.setattr("ivfusion_ros.pipeline.read_models", dict)
+    monkeypatch.setattr("ivfusion_ros.build.read_models", dict)
     config = make_config(PipelineConfig, {"fusion.model": str(blend_model), "detection.model": "auto"})
     with build_pipeline(config) as pipeline:
         assert pipeline.process(make_pair()).detections is None
@@ -136,7 +136,7 @@ def test_a_missing_detector_means_fusion_only_and_says_so(blend_model, caplog, m
 
 def test_auto_takes_the_fusion_network_that_fits_the_machine(monkeypatch) -> None:
     assert fusion_model_name(FusionConfig(backend="onnxruntime")) == "refinefuse_lite"
-    monkeypatch.setattr("ivfusion_ros.pipeline.resolve_backend", lambda *_: "tensorrt")
+    monkeypatch.setattr("ivfusion_ros.build.resolve_backend", lambda *_: "tensorrt")
     assert fusion_model_name(FusionConfig()) == "refinefuse"
     assert fusion_model_name(FusionConfig(model="mst")) == "mst"
 
@@ -179,8 +179,8 @@ def test_thermal_reference_gives_stamp_frame_and_geometry_of_the_thermal_camera(
     config = configure(blend_model, registration=RegistrationConfig(reference="thermal"))
     with build_pipeline(config) as pipeline:
         result = pipeline.process(pair)
-        lone_rgb = pipeline.process_rgb(pair.rgb, (48, 32))
-        lone_thermal = pipeline.process_thermal(pair.thermal, (96, 64))
+        lone_rgb = pipeline.detect(pipeline.rgb_only(pair.rgb, (48, 32)))
+        lone_thermal = pipeline.detect(pipeline.thermal_only(pair.thermal, (96, 64)))
     np.testing.assert_array_equal(result.thermal, pair.thermal.image)
     # Halving by linear interpolation is the mean of 2 x 2 pixels.
     halved = pair.rgb.image.reshape(32, 2, 48, 2, 3).mean(axis=(1, 3))
@@ -284,7 +284,7 @@ def test_boxes_and_temperatures_of_the_native_images(
     with build_pipeline(config) as pipeline:
         plane = pipeline.process(pair).detections
         near = pipeline.process(dataclasses.replace(pair, depth=depth)).detections
-        lone = pipeline.process_rgb(pair.rgb, (96, 64)).detections
+        lone = pipeline.detect(pipeline.rgb_only(pair.rgb, (96, 64))).detections
     sign = -1 if reference == "rgb" else 1
     for found, shift in ((plane, 4.0), (near, 8.0)):
         native = {"thermal": found.thermal_boxes_xyxy[0], "rgb": found.rgb_boxes_xyxy[0]}
@@ -347,7 +347,7 @@ def test_gating_is_live(blend_model) -> None:
 def test_one_camera_alone_has_no_faults(blend_model) -> None:
     pairs = covered_pairs(16)
     with build_pipeline(configure(blend_model)) as pipeline:
-        results = [pipeline.process_thermal(pair.thermal, None) for pair in pairs]
+        results = [pipeline.detect(pipeline.thermal_only(pair.thermal, None)) for pair in pairs]
     assert results[-1].faults == ()
 
 

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from ivfusion_ros.bags import BagReader, BagWriter
+from ivfusion_ros.build import build_pipeline
 from ivfusion_ros.config import DeadlineConfig, DetectionConfig, FusionConfig, PairingConfig, PipelineConfig
 from ivfusion_ros.draw import annotate
 from ivfusion_ros.pairing import Pairer
-from ivfusion_ros.pipeline import Pipeline, build_pipeline
+from ivfusion_ros.pipeline import Pipeline
 from ivfusion_ros.replay import Replay
 from ivfusion_ros.types import Frame, FramePair, FusionResult
 

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from ivfusion_ros.build import build_pipeline
 from ivfusion_ros.config import DetectionConfig, FusionConfig, PipelineConfig, RegistrationConfig
 from ivfusion_ros.faults import FaultReport
-from ivfusion_ros.pipeline import build_pipeline
 from ivfusion_ros.registration.calibration import Calibration, Remap, write_calibration
 from ivfusion_ros.registration.dense import Residual
 from ivfusion_ros.simulate import RgbConfig, RigConfig, SceneConfig, Simulator, ThermalCameraConfig
@@ -109,7 +109,7 @@ def test_images_and_native_boxes_go_the_same_way(
         configure(blend_model, box_model, reference=reference, residual="dense")
     ) as pipeline:
         result = pipeline.process(pair)
-        alone = pipeline.process_rgb(pair.rgb, (96, 64))
+        alone = pipeline.detect(pipeline.rgb_only(pair.rgb, (96, 64)))
     assert [image.shape for image in calls[0]] == [(64, 96)] * 2 and len(calls) == 1
     np.testing.assert_array_equal(calls[0][reference == "thermal"], pair.thermal.image)
     images = {"thermal": pair.thermal.image, "rgb": pair.rgb.image}

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from sample_frames import make_frames
 
+from ivfusion_ros.build import build_pipeline
 from ivfusion_ros.config import DetectionConfig, FusionConfig, PairingConfig, PipelineConfig
 from ivfusion_ros.draw import triptych
 from ivfusion_ros.image_files import read_image
 from ivfusion_ros.pairing import Pairer
 from ivfusion_ros.pictures import EvenSample, Pictures
-from ivfusion_ros.pipeline import build_pipeline
 from ivfusion_ros.replay import Replay, summary
 from ivfusion_ros.types import Frame
 from ivfusion_ros.video import VideoReader

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ivfusion_ros.build import build_detector, build_pipeline
 from ivfusion_ros.config import DetectionConfig, PipelineConfig
 from ivfusion_ros.detection_training.boxes import CLASS_NAMES, boxes_of
 from ivfusion_ros.detection_training.split import hold_out_scenes
 from ivfusion_ros.image_files import read_image
 from ivfusion_ros.models import read_models
 from ivfusion_ros.parameters import make_config
-from ivfusion_ros.pipeline import build_detector, build_pipeline
 from ivfusion_ros.training.data import find_pairs
 from ivfusion_ros.types import Frame, FramePair
 

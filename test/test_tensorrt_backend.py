@@ -15,6 +15,7 @@ from small_models import SIDES, write_detector, write_fusion
 from ivfusion_ros import cuda
 from ivfusion_ros.backends import available_backends, load_backend, resolve_backend, tensorrt_
 from ivfusion_ros.backends.device import DeviceBackend
+from ivfusion_ros.build import build_pipeline
 from ivfusion_ros.config import DetectionConfig, PipelineConfig
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.engines import make
@@ -23,7 +24,6 @@ from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.fuse import Fuser
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.parameters import make_config
-from ivfusion_ros.pipeline import build_pipeline
 from ivfusion_ros.types import Detections, Frame, FramePair, Image
 
 CONFIG = DetectionConfig(confidence=0.5, iou=0.6)

@@ -14,9 +14,9 @@ pytest.importorskip("edgefirst.tracker", reason="needs edgefirst-tracker: the ex
 from sample_frames import make_frames
 
 from ivfusion_ros.bags.messages import detections_message, header
+from ivfusion_ros.build import build_pipeline
 from ivfusion_ros.config import DetectionConfig, FusionConfig, PipelineConfig, TrackingConfig
 from ivfusion_ros.errors import BackendError
-from ivfusion_ros.pipeline import build_pipeline
 from ivfusion_ros.tracking import ByteTracker
 from ivfusion_ros.types import UNTRACKED, Detections, FramePair
 
@@ -123,8 +123,8 @@ def test_pipeline_keeps_ids_through_its_modes_until_reset(blend_model: Path, box
     with build_pipeline(config) as pipeline:
         results = [
             pipeline.process(pairs[0]),
-            pipeline.process_rgb(pairs[1].rgb),
-            pipeline.process_thermal(pairs[2].thermal, pairs[2].rgb.size),
+            pipeline.detect(pipeline.rgb_only(pairs[1].rgb)),
+            pipeline.detect(pipeline.thermal_only(pairs[2].thermal, pairs[2].rgb.size)),
             pipeline.process(pairs[3]),
         ]
         assert [ids(result.detections) for result in results] == [[1]] * 4

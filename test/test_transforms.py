@@ -10,11 +10,11 @@ from rig_samples import RGB_FRAME, THERMAL_FRAME
 
 from ivfusion_ros.bags import BagReader
 from ivfusion_ros.bags.messages import to_frame, to_transforms
+from ivfusion_ros.build import build_pipeline
 from ivfusion_ros.commands.replay import Outputs, replay_bags
 from ivfusion_ros.config import PipelineConfig, RegistrationConfig
 from ivfusion_ros.errors import BagError, ConfigError
 from ivfusion_ros.parameters import make_config
-from ivfusion_ros.pipeline import build_pipeline
 from ivfusion_ros.registration.rig import Extrinsics
 from ivfusion_ros.transforms import TransformTree, differ, missing_transform
 

@@ -84,7 +84,8 @@ def _precision(core: openvino.Core) -> str:
 
 
 def _properties(precision: str, threads: int) -> dict[str, Any]:
-    properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+    # Pinned, the threads of a second network would wait for the same cores while others are idle.
+    properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False}
     if threads:
         properties["INFERENCE_NUM_THREADS"] = threads
     if precision == "f32":

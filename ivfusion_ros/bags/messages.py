@@ -88,7 +88,12 @@ def image_encoding(data: bytes | memoryview, msgtype: str) -> str:
     return encoding.strip() if separator else ""
 
 
-def to_frame(data: bytes | memoryview, msgtype: str, camera_info: CameraInfo | None = None) -> Frame:
+def to_frame(
+    data: bytes | memoryview,
+    msgtype: str,
+    camera_info: CameraInfo | None = None,
+    received_ns: int | None = None,
+) -> Frame:
     """Decode an Image or CompressedImage. Raises BagError (bytes) or ImageError (pixels)."""
     message = deserialize(data, msgtype)
     if msgtype == COMPRESSED_IMAGE:
@@ -102,7 +107,7 @@ def to_frame(data: bytes | memoryview, msgtype: str, camera_info: CameraInfo | N
             step=message.step,
             is_bigendian=bool(message.is_bigendian),
         )
-    return Frame(image, _stamp_ns(message), message.header.frame_id, camera_info)
+    return Frame(image, _stamp_ns(message), message.header.frame_id, camera_info, received_ns)
 
 
 def to_depth_frame(data: bytes | memoryview) -> DepthFrame:

@@ -33,8 +33,8 @@ class BagReader:
     paths: rosbag2 folders, .mcap and .db3 files; a damaged file gives what is readable.
 
     topics: all topics. losses: what could not be read (complete after reading). skipped: messages that
-    could not be used, by topic, with skip_reasons giving the first reason. log_time_ns: when the
-    recorder received the message that frames() yielded last. start_ns, end_ns: None where unknown.
+    could not be used, by topic, with skip_reasons giving the first reason. start_ns, end_ns: None where
+    unknown.
 
     Raises BagError if nothing is readable.
     """
@@ -45,7 +45,6 @@ class BagReader:
             raise BagError("no bag was named")
         self.skipped: Counter[str] = Counter()
         self.skip_reasons: dict[str, str] = {}
-        self.log_time_ns = 0
         self._found_losses: list[str] = []
         self._files: list[BagFile] = []
         self._stack = ExitStack()
@@ -137,8 +136,7 @@ class BagReader:
                 each_message(topic, log_time_ns, data)
             try:
                 if topic.name in cameras and topic.type in (IMAGE, COMPRESSED_IMAGE):
-                    frame = messages.to_frame(data, topic.type, infos.get(topic.name))
-                    self.log_time_ns = log_time_ns
+                    frame = messages.to_frame(data, topic.type, infos.get(topic.name), log_time_ns)
                     yield cameras[topic.name], frame
                 elif topic.name in image_of and topic.type == CAMERA_INFO:
                     info = messages.to_camera_info(data)

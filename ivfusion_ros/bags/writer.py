@@ -60,7 +60,7 @@ class BagWriter:
     existing bag, once the new one is complete. left_out: topics that write_raw did not copy because
     this writer owns their names. Everything raises BagError, also for a full disk.
 
-    Log times are the stamps unless log_time_ns says when the message would have been received.
+    Log times are received_ns of what is written, or else the stamps.
     """
 
     def __init__(self, path: str | Path, *, compressed: bool = False, overwrite: bool = False) -> None:
@@ -101,21 +101,21 @@ class BagWriter:
         finally:
             shutil.rmtree(self._staging, ignore_errors=True)
 
-    def write_result(self, result: FusionResult, *, log_time_ns: int | None = None) -> None:
+    def write_result(self, result: FusionResult) -> None:
         """/fused/image_raw[/compressed], /fused/camera_info, /detections and, once, its label_info.
 
         The `class_id` of a detection is the class name; label_info has the names by index.
         """
         head = messages.header(result.stamp_ns, result.frame_id)
-        log_time_ns = result.stamp_ns if log_time_ns is None else log_time_ns
+        log_time_ns = result.stamp_ns if result.received_ns is None else result.received_ns
         self._write_camera(FUSED, result.fused, result.camera_info, head, log_time_ns)
         if result.detections is not None and not result.detections.age_ns:
             self._write_detections(result.detections, head, log_time_ns)
 
-    def write_frame(self, camera: str, frame: Frame, *, log_time_ns: int | None = None) -> None:
+    def write_frame(self, camera: str, frame: Frame) -> None:
         """/<camera>/image_raw[/compressed] and, where the frame has one, /<camera>/camera_info."""
         head = messages.header(frame.stamp_ns, frame.frame_id)
-        log_time_ns = frame.stamp_ns if log_time_ns is None else log_time_ns
+        log_time_ns = frame.stamp_ns if frame.received_ns is None else frame.received_ns
         self._write_camera(f"/{camera.strip('/')}", frame.image, frame.camera_info, head, log_time_ns)
 
     def write_raw(self, topic: BagTopic, log_time_ns: int, data: bytes | memoryview) -> None:

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from ivfusion_ros.build import build_detector
 from ivfusion_ros.commands.fuse import images_in
 from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config, write_text
 from ivfusion_ros.draw import annotate
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.image_files import read_image, write_image
 from ivfusion_ros.images import to_rgb
-from ivfusion_ros.pipeline import build_detector
 from ivfusion_ros.types import Detections
 
 log = logging.getLogger(__name__)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from ivfusion_ros.bags import BagReader, BagWriter, Topics
 from ivfusion_ros.bags.messages import to_depth_frame, to_transforms
 from ivfusion_ros.bags.topics import transform_topics
+from ivfusion_ros.build import build_pipeline
 from ivfusion_ros.commands.options import (
     add_json_option,
     add_pipeline_options,
@@ -26,7 +27,7 @@ from ivfusion_ros.depth_frames import DepthFrames
 from ivfusion_ros.errors import BagError
 from ivfusion_ros.pairing import Pairer
 from ivfusion_ros.pictures import Pictures
-from ivfusion_ros.pipeline import Pipeline, build_pipeline
+from ivfusion_ros.pipeline import Pipeline
 from ivfusion_ros.replay import Replay
 from ivfusion_ros.transforms import TransformTree
 
@@ -174,7 +175,7 @@ def _write_outputs(
         progress = stack.enter_context(tqdm(total=expected, unit="pair"))
         frames = reader.frames(chosen, writer.write_raw if outputs.originals else None, others)
         for result in replay.results(frames):
-            writer.write_result(result, log_time_ns=reader.log_time_ns)
+            writer.write_result(result)
             pictures.add(result)
             progress.update()
         if not progress.n:

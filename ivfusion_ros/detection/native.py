@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from ivfusion_ros.detection.native_boxes import Boxes, box_depths, map_boxes
 from ivfusion_ros.detection.temperature import box_temperatures
 from ivfusion_ros.registration.dense import Residual
 from ivfusion_ros.registration.rig import CameraName
-from ivfusion_ros.registration.warp import Warp
+from ivfusion_ros.registration.warp import PointMap
 from ivfusion_ros.thermal import ThermalScaler
 from ivfusion_ros.types import DepthImage, Detections, Frame
 
@@ -20,27 +20,32 @@ Frames = Mapping[CameraName, Frame]
 """The frames that a result is made of; a silent camera's is left out."""
 
 
-def with_native_boxes(
-    detections: Detections,
-    frames: Frames,
-    warp: Warp,
-    size: tuple[int, int],
-    depth: DepthImage | None,
-    residual: Residual | None = None,
-) -> Detections:
-    """Add the boxes in the images of the cameras that sent one, by the way that the warp goes.
+@dataclass(frozen=True)
+class Views:
+    """How the cameras saw what a fused image shows.
 
-    size: (width, height) of the image that the boxes belong to. depth: as in FramePair; then each box is
-    moved for its own distance. residual: that the warped image was moved by. Raises ConfigError.
+    size: (width, height) of the fused image. to_other: from there to the camera that is not the reference,
+    None where that is silent. depth: as in FramePair; then each box is moved for its own distance.
+    residual: that the warped image was moved by.
+    """
+
+    frames: Frames
+    reference: CameraName
+    size: tuple[int, int]
+    to_other: PointMap | None = None
+    depth: DepthImage | None = None
+    residual: Residual | None = None
+
+
+def with_native_boxes(detections: Detections, views: Views) -> Detections:
+    """Add the boxes in the images of the cameras that sent one, by the way that the warp went.
+
+    Raises ConfigError for a depth image without a rig.
     """
     boxes = detections.boxes_xyxy
-    depths = None if depth is None else box_depths(depth, boxes, size)
     native: dict[CameraName, Boxes] = {}
-    for camera, frame in frames.items():
-        at_reference = camera == warp.reference
-        native[camera] = (
-            boxes if at_reference else _other_boxes(boxes, frame.size, warp, size, depths, residual)
-        )
+    for camera, frame in views.frames.items():
+        native[camera] = boxes if camera == views.reference else _other_boxes(boxes, frame.size, views)
     return replace(detections, thermal_boxes_xyxy=native.get("thermal"), rgb_boxes_xyxy=native.get("rgb"))
 
 
@@ -53,18 +58,15 @@ def with_temperatures(detections: Detections, frames: Frames, scaler: ThermalSca
     return replace(detections, max_kelvin=hottest, mean_kelvin=mean)
 
 
-def _other_boxes(
-    boxes: Boxes,
-    other_size: tuple[int, int],
-    warp: Warp,
-    size: tuple[int, int],
-    depths: npt.NDArray[np.float64] | None,
-    residual: Residual | None,
-) -> Boxes:
+def _other_boxes(boxes: Boxes, other_size: tuple[int, int], views: Views) -> Boxes:
+    to_other = views.to_other
+    assert to_other is not None
+    depths = None if views.depth is None else box_depths(views.depth, boxes, views.size)
+
     def other_points(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         each = None if depths is None else np.repeat(depths, len(points) // len(depths))
-        if residual is not None:
-            points = residual.shown_points(points)
-        return warp.other_points(points, other_size, size, each)
+        if views.residual is not None:
+            points = views.residual.shown_points(points)
+        return to_other(points, each)
 
     return map_boxes(boxes, other_points, other_size)

@@ -21,6 +21,7 @@ import numpy.typing as npt
 import yaml
 from tqdm import tqdm
 
+from ivfusion_ros.build import build_pipeline
 from ivfusion_ros.config import PipelineConfig
 from ivfusion_ros.detection_training.boxes import CLASS_NAMES, JOINING_SCORE, Boxes, Hints, boxes_of
 from ivfusion_ros.detection_training.split import hold_out_scenes, spread
@@ -30,7 +31,7 @@ from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.image_files import read_image, write_image
 from ivfusion_ros.images import to_rgb
 from ivfusion_ros.parameters import load_config
-from ivfusion_ros.pipeline import Pipeline, build_pipeline
+from ivfusion_ros.pipeline import Pipeline
 from ivfusion_ros.training.data import PairPaths, find_pairs
 from ivfusion_ros.types import Detections, Frame, FramePair, FusionResult, Image
 

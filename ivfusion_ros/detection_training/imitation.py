@@ -14,6 +14,7 @@ import numpy as np
 import openvino
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ivfusion_ros.errors import ModelError
 
@@ -103,7 +104,7 @@ class ImitationLoss:
         """As ultralytics' losses: terms times batch size, and their values to be logged."""
         terms, items = self._loss(predictions, batch)
         layers = [
-            (self._seen[layer].float() - self._taught[layer]).square().mean() / self._taught[layer].var()
+            functional.mse_loss(self._seen[layer].float(), self._taught[layer]) / self._taught[layer].var()
             for layer in LAYERS
         ]
         distance = torch.stack(layers).mean()

@@ -36,6 +36,29 @@ class _View:
     depth_mapper: DepthMapper | None = None
 
 
+@dataclass(frozen=True)
+class PointMap:
+    """The way of pixels from the reference image to the other camera's; the warp may go on to change."""
+
+    remap: Remap
+    correction: Floats | None
+    rig: Rig | None
+    reference: CameraName
+    plane_distance_m: float
+
+    def __call__(self, points: Floats, depths_m: Floats | None = None) -> Floats:
+        """(N, 2) pixels of the reference image to the other camera's; NaN where it sees nothing.
+
+        depths_m: (N,) metres, NaN for the plane's distance; needs a rig. Raises ConfigError.
+        """
+        if self.correction is not None:
+            points = _through(np.asarray(np.linalg.inv(self.correction)), points)
+        if depths_m is None:
+            return look_up(self.remap, points)
+        depths = np.where(np.isnan(depths_m), self.plane_distance_m, depths_m)
+        return _needed(self.rig).other_pixels(points, depths, self.reference)
+
+
 class Warp:
     """Brings the other camera's images into the reference camera's view by a calibration.
 
@@ -161,21 +184,10 @@ class Warp:
             maps = self._view(size, reference_size).fixed
         return np.asarray(cv2.remap(image, *maps, cv2.INTER_LINEAR), np.uint8)
 
-    def other_points(
-        self, points: Floats, other_size: Size, reference_size: Size, depths_m: Floats | None = None
-    ) -> Floats:
-        """Pixels (N, 2) of the reference image to the other camera's; NaN where it sees nothing.
-
-        depths_m: (N,) metres, NaN for the plane's distance; needs a rig. Raises ConfigError.
-        """
+    def point_map(self, other_size: Size, reference_size: Size) -> PointMap:
+        """The way of pixels from the reference image to the other camera's, as it is now."""
         view = self._view(other_size, reference_size)
-        if self._correction is not None:
-            points = _through(np.asarray(np.linalg.inv(self._correction)), points)
-        if depths_m is None:
-            return look_up(view.remap, points)
-        rig = self._need_rig(view)
-        depths = np.where(np.isnan(depths_m), self._plane_distance_m, depths_m)
-        return rig.other_pixels(points, depths, self.reference)
+        return PointMap(view.remap, self._correction, view.rig, self.reference, self._plane_distance_m)
 
     def _view(self, other_size: Size, reference_size: Size) -> _View:
         key = (other_size, reference_size)
@@ -202,17 +214,9 @@ class Warp:
             return uncalibrated_map(other_size, size)
         return calibrated_map(self._calibration, self.reference, other_size, size)
 
-    def _need_rig(self, view: _View) -> Rig:
-        if view.rig is None:
-            raise ConfigError(
-                "a depth image needs a calibration with a rig (intrinsics and extrinsics of both cameras); "
-                "this one has none: leave the depth out, or calibrate with a target"
-            )
-        return view.rig
-
     def _depth_maps(self, view: _View, depth: DepthImage) -> FixedMaps:
         if view.depth_mapper is None:
-            view.depth_mapper = DepthMapper(self._need_rig(view), self.reference)
+            view.depth_mapper = DepthMapper(_needed(view.rig), self.reference)
         remap = view.depth_mapper(depth, self._plane_distance_m)
         if view.offsets is not None:
             np.add(remap.map_x, view.offsets.map_x, out=remap.map_x)
@@ -229,6 +233,15 @@ class Warp:
         view.corrector = view.corrector or Corrector(view.remap)
         view.offsets = view.corrector(self._correction)
         view.fixed = fixed_point(_sum(view.remap, view.offsets))
+
+
+def _needed(rig: Rig | None) -> Rig:
+    if rig is None:
+        raise ConfigError(
+            "a depth image needs a calibration with a rig (intrinsics and extrinsics of both cameras); "
+            "this one has none: leave the depth out, or calibrate with a target"
+        )
+    return rig
 
 
 def _sum(remap: Remap, offsets: Remap) -> Remap:

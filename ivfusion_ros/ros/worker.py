@@ -1,17 +1,25 @@
-"""The thread that owns the pipeline: it takes the newest job and leaves out older ones."""
+"""The thread that owns the pipeline: it takes the newest job and leaves out older ones.
+
+Where the pipeline's second half runs apart, results come out of that one's thread (see overlap.py).
+"""
 
 from __future__ import annotations
 
 import threading
 import traceback
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from ivfusion_ros.build import build_pipeline
 from ivfusion_ros.config import PipelineConfig
 from ivfusion_ros.errors import IvfusionError
-from ivfusion_ros.pipeline import Pipeline, build_pipeline
+from ivfusion_ros.overlap import THREAD_NAME as DETECTION_THREAD_NAME
+from ivfusion_ros.overlap import Overlap
+from ivfusion_ros.pipeline import Fused, Pipeline
 from ivfusion_ros.registration.learned import write_learned
 from ivfusion_ros.registration.rig import Extrinsics
 from ivfusion_ros.ros.complaints import Complaints
@@ -24,7 +32,7 @@ _THREAD_NAME = "fusion"
 
 def any_at_work() -> bool:
     """Whether a worker of this process still runs, maybe deep inside a backend."""
-    return any(thread.name == _THREAD_NAME for thread in threading.enumerate())
+    return any(thread.name in (_THREAD_NAME, DETECTION_THREAD_NAME) for thread in threading.enumerate())
 
 
 class Log(Protocol):
@@ -37,8 +45,8 @@ class Log(Protocol):
 class Worker:
     """Builds, runs and closes a pipeline in a thread of its own.
 
-    on_result: called in that thread. done: results. superseded: jobs replaced by a newer one before
-    their turn. failed: jobs that raised, logged with their stamps.
+    on_result: called in the order of the jobs, in a thread of the pipeline. done: results. superseded:
+    jobs replaced by a newer one before their turn. failed: jobs that raised, logged with their stamps.
     """
 
     def __init__(
@@ -56,6 +64,7 @@ class Worker:
         self._stopping = False
         self._pipeline_lock = threading.Lock()
         self._pipeline: Pipeline | None = None
+        self._overlap: Overlap | None = None
         self._load_error: BaseException | None = None
         self._loaded = threading.Event()
         self._last_stamps_ns: tuple[int, int] | None = None
@@ -99,9 +108,10 @@ class Worker:
             self._extrinsics = rgb_from_thermal
 
     def set_config(self, config: PipelineConfig) -> None:
-        """Change live parameters, after the job in work. Raises ConfigError, changing nothing."""
+        """Change live parameters, after the jobs in work. Raises ConfigError, changing nothing."""
         with self._pipeline_lock:
-            if self._pipeline is not None:
+            if self._overlap is not None and self._pipeline is not None:
+                self._overlap.settle()
                 self._pipeline.set_config(config)
 
     def accept_calibration(self) -> Path:
@@ -112,7 +122,7 @@ class Worker:
         return write_learned(self._config.registration.calibration, calibration)
 
     def stop(self, timeout_s: float) -> bool:
-        """End after the job in work and release the pipeline; False if it is not done in time."""
+        """End after the jobs in work and release the pipeline; False if it is not done in time."""
         with self._changed:
             self._stopping = True
             self._job = None
@@ -129,9 +139,9 @@ class Worker:
             return
         finally:
             self._loaded.set()
-        with self._pipeline as pipeline:
+        with self._pipeline as pipeline, Overlap(pipeline) as self._overlap:
             while (job := self._next_job()) is not None:
-                self._do(job, pipeline)
+                self._do(job, pipeline, self._overlap)
 
     def _next_job(self) -> Job | None:
         with self._changed:
@@ -139,46 +149,60 @@ class Worker:
             job, self._job = self._job, None
             return job
 
-    def _do(self, job: Job, pipeline: Pipeline) -> None:
+    def _do(self, job: Job, pipeline: Pipeline, overlap: Overlap) -> None:
         try:
             with self._pipeline_lock:
-                result = self._process(job, pipeline)
-            self._on_result(result, job)
-        except IvfusionError as error:
-            self._failures(str(error), f"{job}: {error}")
+                coming = overlap.submit(self._fuse(job, pipeline, overlap))
         except Exception as error:
-            self._failures(repr(error), f"{job}: defect of this package: {traceback.format_exc()}")
+            self._complain(job, error)
+        else:
+            coming.add_done_callback(partial(self._finish, job))
+
+    def _finish(self, job: Job, done: Future[FusionResult]) -> None:
+        try:
+            self._on_result(done.result(), job)
+        except Exception as error:
+            self._complain(job, error)
         else:
             self.done += 1
 
-    def _process(self, job: Job, pipeline: Pipeline) -> FusionResult:
+    def _complain(self, job: Job, error: Exception) -> None:
+        if isinstance(error, IvfusionError):
+            self._failures(str(error), f"{job}: {error}")
+        else:
+            trace = "".join(traceback.format_exception(error))
+            self._failures(repr(error), f"{job}: defect of this package: {trace}")
+
+    def _fuse(self, job: Job, pipeline: Pipeline, overlap: Overlap) -> Fused:
         with self._changed:
             extrinsics, self._extrinsics = self._extrinsics, None
         if extrinsics is not None:
             pipeline.warp.set_extrinsics(extrinsics)
         if job.thermal is None or job.rgb is None:
-            return _process_lone(job, pipeline)
-        self._notice_restart((job.thermal.stamp_ns, job.rgb.stamp_ns), pipeline)
-        return pipeline.process(FramePair(job.thermal, job.rgb, job.skew_ns, job.depth))
+            return _fuse_lone(job, pipeline)
+        if self._restarts((job.thermal.stamp_ns, job.rgb.stamp_ns)):
+            overlap.settle()
+            pipeline.reset()
+        return pipeline.fuse(FramePair(job.thermal, job.rgb, job.skew_ns, job.depth))
 
-    def _notice_restart(self, stamps_ns: tuple[int, int], pipeline: Pipeline) -> None:
+    def _restarts(self, stamps_ns: tuple[int, int]) -> bool:
         with self._changed:
             afresh, self._afresh = self._afresh, False
         last, self._last_stamps_ns = self._last_stamps_ns, stamps_ns
         # Where both cameras jumped back, as the thermal scaler decides by itself in a replay.
-        if afresh or (last is not None and stamps_ns[0] < last[0] and stamps_ns[1] < last[1]):
-            pipeline.reset()
+        return afresh or (last is not None and stamps_ns[0] < last[0] and stamps_ns[1] < last[1])
 
 
-def _process_lone(job: Job, pipeline: Pipeline) -> FusionResult:
+def _fuse_lone(job: Job, pipeline: Pipeline) -> Fused:
     view = job.view
     size = view.size if view else None
     if job.thermal is not None:
-        result = pipeline.process_thermal(job.thermal, size)
+        fused = pipeline.thermal_only(job.thermal, size)
     else:
         assert job.rgb is not None
-        result = pipeline.process_rgb(job.rgb, size)
+        fused = pipeline.rgb_only(job.rgb, size)
     if view is None:
-        return result
+        return fused
     # The output has the reference camera's geometry, so it has its frame and intrinsics as well.
-    return replace(result, frame_id=view.frame_id, camera_info=view.camera_info)
+    result = replace(fused.result, frame_id=view.frame_id, camera_info=view.camera_info)
+    return replace(fused, result=result)
