@@ -1,6 +1,7 @@
 """Figures of the node on this machine: python test/ros/measure_node.py (with a sourced ROS 2).
 
-Two processes, the node and this one, 640x480 rgb8 and mono16, and a backend that only copies or sleeps.
+Two processes, the node and this one, 640x480 rgb8 and mono16. `sustained` has the networks that ship, and
+a simulated street; the others have a backend that only copies or sleeps.
 """
 
 from __future__ import annotations
@@ -17,24 +18,50 @@ import domain_coordinator
 import harness
 import numpy as np
 
+from ivfusion_ros.simulate import SceneConfig, Simulator
+
 WIDTH, HEIGHT = 640, 480
 SETTLE_S = 3.0
 
 
-class Run:
-    """A node with the sleeping backend, or another program, and what came out of it."""
+Messages = list[tuple[Any, Any]]
+"""(rgb, thermal) images to be sent, again and again"""
 
-    def __init__(
-        self, probe: harness.Probe, sleep_s: float = 0.0, program: str = "sleeping_node.py"
-    ) -> None:
-        model = Path(tempfile.gettempdir()) / "measure_node.onnx"
-        model.touch()
-        self.node = probe.start_active(
-            fusion__model=str(model),
-            program=program,
-            fusion__backend="sleeping",
-            env={"SLEEP_S": str(sleep_s), "ROS_PYTHON_CHECK_FIELDS": "0"},
-        )
+
+def sleeping_node(
+    probe: harness.Probe, sleep_s: float = 0.0, program: str = "sleeping_node.py"
+) -> harness.FusionProcess:
+    """A node with the sleeping backend, or another program."""
+    model = Path(tempfile.gettempdir()) / "measure_node.onnx"
+    model.touch()
+    return probe.start_active(
+        fusion__model=str(model),
+        program=program,
+        fusion__backend="sleeping",
+        env={"SLEEP_S": str(sleep_s), "ROS_PYTHON_CHECK_FIELDS": "0"},
+    )
+
+
+def noise() -> Messages:
+    random = np.random.default_rng(0)
+    rgb = random.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    counts = random.integers(29000, 31000, (HEIGHT, WIDTH), np.uint16)
+    return [(harness.image(rgb, "rgb8"), harness.image(counts, "mono16"))]
+
+
+def street() -> Messages:
+    frames = list(Simulator(SceneConfig(duration_s=2.0)).frames())
+    rgb = [harness.image(frame.image, "rgb8") for camera, frame in frames if camera == "rgb"]
+    thermal = [harness.image(frame.image, "mono16") for camera, frame in frames if camera == "thermal"]
+    return list(zip(rgb, thermal, strict=False))
+
+
+class Run:
+    """A node, what it is sent, and what came out of it."""
+
+    def __init__(self, probe: harness.Probe, node: harness.FusionProcess, messages: Messages) -> None:
+        self.node = node
+        self._messages = messages
         best_effort = harness.profile(5, reliable=False)
         self._rgb = probe.publisher(harness.Image, "/rgb/image_raw", best_effort)
         self._thermal = probe.publisher(harness.Image, "/thermal/image_raw", best_effort)
@@ -46,10 +73,6 @@ class Run:
         probe.node.create_subscription(
             harness.DiagnosticStatus, "/fusion_node/status", self._statuses.append, harness.profile(100)
         )
-        random = np.random.default_rng(0)
-        rgb = random.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
-        counts = random.integers(29000, 31000, (HEIGHT, WIDTH), np.uint16)
-        self._messages = harness.image(rgb, "rgb8"), harness.image(counts, "mono16")
         self.sent_s: dict[int, float] = {}
 
     def _on_fused(self, message: Any) -> None:
@@ -57,12 +80,12 @@ class Run:
 
     def play(self, rate_hz: float, count: int) -> None:
         """Publish pairs at a rate; the moment of sending is that of the second image of a pair."""
-        rgb, thermal = self._messages
         begin_s, begin_ns = time.monotonic(), time.time_ns()
         for index in range(count):
             due_s = begin_s + index / rate_hz
             time.sleep(max(0.0, due_s - time.monotonic()))
             stamp_ns = begin_ns + round(index * 1e9 / rate_hz)
+            rgb, thermal = self._messages[index % len(self._messages)]
             self._rgb.publish(harness.set_stamp(rgb, stamp_ns))
             self.sent_s[stamp_ns] = time.monotonic()
             self._thermal.publish(harness.set_stamp(thermal, stamp_ns))
@@ -101,7 +124,7 @@ def percentiles(values: list[float]) -> dict[str, float]:
 
 def overhead(probe: harness.Probe, seconds: float) -> dict[str, Any]:
     """What the node adds to the pipeline at 30 Hz, and its share of one core."""
-    run = Run(probe)
+    run = Run(probe, sleeping_node(probe), noise())
     run.play(30, round(30 * SETTLE_S))
     run.sent_s.clear()
     cpu_s, start_s = run.cpu_s(), time.monotonic()
@@ -116,7 +139,7 @@ def overhead(probe: harness.Probe, seconds: float) -> dict[str, Any]:
 
 def relay(probe: harness.Probe, seconds: float) -> dict[str, Any]:
     """The same as `overhead` of a node that only passes the RGB image on: the cost of the transport."""
-    run = Run(probe, program="relay_node.py")
+    run = Run(probe, sleeping_node(probe, program="relay_node.py"), noise())
     run.play(30, round(30 * seconds))
     time.sleep(1)
     return {"sent": len(run.sent_s), "age_ms": percentiles([age for _, age in run.ages_ms()])}
@@ -124,7 +147,7 @@ def relay(probe: harness.Probe, seconds: float) -> dict[str, Any]:
 
 def age(probe: harness.Probe, seconds: float) -> dict[str, Any]:
     """How old outputs are with a backend of 60 ms at 30 Hz, and minute by minute."""
-    run = Run(probe, 0.06)
+    run = Run(probe, sleeping_node(probe, 0.06), noise())
     run.play(30, round(30 * seconds))
     time.sleep(1)
     ages = run.ages_ms()
@@ -138,7 +161,7 @@ def age(probe: harness.Probe, seconds: float) -> dict[str, Any]:
 
 def memory(probe: harness.Probe, pairs: float) -> dict[str, Any]:
     """Resident memory of the node after each tenth of the pairs."""
-    run = Run(probe)
+    run = Run(probe, sleeping_node(probe), noise())
     sizes, share = [], round(pairs / 10)
     for _ in range(10):
         run.play(60, share)
@@ -147,7 +170,22 @@ def memory(probe: harness.Probe, pairs: float) -> dict[str, Any]:
     return {"sent": len(run.sent_s), "outputs": len(run.ages_ms()), "rss_mb": sizes}
 
 
+def sustained(probe: harness.Probe, pairs: float) -> dict[str, Any]:
+    """Outputs of the networks that ship at 30 Hz."""
+    node = probe.start_active(
+        fusion__backend="auto", detection__model="auto", env={"ROS_PYTHON_CHECK_FIELDS": "0"}
+    )
+    run = Run(probe, node, street())
+    run.play(30, round(30 * SETTLE_S))
+    run.sent_s.clear()
+    run.play(30, round(pairs))
+    time.sleep(1)
+    ages = run.ages_ms()
+    return {"sent": len(run.sent_s), "outputs": len(ages), "age_ms": percentiles([age for _, age in ages])}
+
+
 MEASUREMENTS = {
+    "sustained": (sustained, 2000.0),
     "overhead": (overhead, 60.0),
     "relay": (relay, 30.0),
     "age": (age, 300.0),
