@@ -6,7 +6,7 @@ Shapes, dtypes, units and colour order are stated here, once, and checked on con
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +54,12 @@ class CameraInfo:
                 raise ImageError(
                     f"camera_info.{name} has {len(getattr(self, name))} entries, expected {length}"
                 )
+
+    @classmethod
+    def from_message(cls, message: Any) -> CameraInfo:
+        """Of a sensor_msgs/CameraInfo, be it rclpy's or that of a bag."""
+        d, k, r, p = (tuple(map(float, values)) for values in (message.d, message.k, message.r, message.p))
+        return cls(int(message.width), int(message.height), str(message.distortion_model), d, k, r, p)
 
 
 @dataclass(frozen=True, eq=False)

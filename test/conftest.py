@@ -1,4 +1,4 @@
-"""Shared fixtures: small models with outputs that can be computed by hand, and a small bag."""
+"""Shared fixtures: small models whose outputs are known by hand, a small bag, simulated streets."""
 
 from pathlib import Path
 
@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from sample_frames import make_frames
+from simulator_samples import SMALL, STILL
 
 from ivfusion_ros.bags import BagWriter
+from ivfusion_ros.simulate import SceneConfig, Simulator
 
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")
@@ -92,3 +94,21 @@ def small_bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for camera, frame in make_frames():
             writer.write_frame(camera, frame)
     return path
+
+
+@pytest.fixture(scope="session")
+def demo_street() -> Simulator:
+    """The scene and cameras of the demo."""
+    return Simulator()
+
+
+@pytest.fixture(scope="session")
+def small_street() -> Simulator:
+    """One second, seen by small cameras."""
+    return Simulator(SceneConfig(duration_s=1.0), SMALL)
+
+
+@pytest.fixture(scope="session")
+def empty_street() -> Simulator:
+    """Without people and cars, seen by small cameras."""
+    return Simulator(STILL, SMALL)

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("pycocotools", reason="needs pycocotools: the extra `eval`")
 pytest.importorskip("onnx")
 
-from test_detection import write_dynamic_detector
+from detector_samples import write_dynamic_detector
 
 from ivfusion_ros.cli import main
 from ivfusion_ros.detection_evaluation import find

@@ -108,7 +108,7 @@ def test_camera_info_goes_there_and_back() -> None:
     info = CameraInfo(640, 480, "rational_polynomial", numbers[:8], numbers[:9], numbers[:9], numbers)
     message = SimpleNamespace(header=head())
     messages.fill_camera_info(message, info)
-    assert messages.camera_info(message) == info
+    assert CameraInfo.from_message(message) == info
 
 
 def test_detections_and_labels_are_those_of_a_bag() -> None:

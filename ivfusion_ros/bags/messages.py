@@ -126,9 +126,7 @@ def to_depth_frame(data: bytes | memoryview) -> DepthFrame:
 
 def to_camera_info(data: bytes | memoryview) -> CameraInfo:
     """Decode a sensor_msgs/CameraInfo. Raises BagError."""
-    message = deserialize(data, CAMERA_INFO)
-    d, k, r, p = (tuple(field.tolist()) for field in (message.d, message.k, message.r, message.p))
-    return CameraInfo(message.width, message.height, message.distortion_model, d, k, r, p)
+    return CameraInfo.from_message(deserialize(data, CAMERA_INFO))
 
 
 def to_transforms(data: bytes | memoryview) -> list[tuple[str, str, Extrinsics]]:

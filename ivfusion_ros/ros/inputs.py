@@ -111,7 +111,7 @@ class CameraInput(ImageInput):
         self._on_frame(self._camera, frame)
 
     def _take_info(self, message: Any) -> None:
-        info = messages.camera_info(message)
+        info = CameraInfo.from_message(message)
         # The same object for the same values, so that what is derived from it can be kept.
         if info != self._info:
             self._info = info

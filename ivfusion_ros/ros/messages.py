@@ -55,12 +55,6 @@ def depth_frame(message: Any) -> DepthFrame:
     return DepthFrame(depth, _stamp_ns(message))
 
 
-def camera_info(message: Any) -> CameraInfo:
-    """Decode a sensor_msgs/CameraInfo."""
-    d, k, r, p = (tuple(map(float, values)) for values in (message.d, message.k, message.r, message.p))
-    return CameraInfo(message.width, message.height, message.distortion_model, d, k, r, p)
-
-
 def fill_header(message: Any, stamp_ns: int, frame_id: str) -> None:
     """Set stamp (nanoseconds, exactly) and frame of a message's header."""
     header = message.header

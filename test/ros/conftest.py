@@ -48,6 +48,29 @@ def module_probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     yield from _probe(tmp_path_factory.mktemp("ros"))
 
 
+@pytest.fixture(scope="module")
+def node(module_probe: Any, blend_model: Path, box_model: Path) -> Iterator[Any]:
+    """A process whose fused image is (rgb + thermal) // 2, and which finds one person."""
+    process = module_probe.start_active(
+        fusion__model=str(blend_model),
+        detection__model=str(box_model),
+        detection__backend="onnxruntime",
+        pairing__max_skew_ms=5,
+    )
+    yield process
+    status, _ = process.stop()
+    assert status == 0, process.log()
+    assert "Traceback" not in process.log()
+
+
+@pytest.fixture(scope="module")
+def cameras(module_probe: Any, node: Any) -> Any:
+    """Publishers of images for that node."""
+    from harness import Cameras
+
+    return Cameras(module_probe)
+
+
 def _probe(folder: Path) -> Iterator[Any]:
     import domain_coordinator
     from harness import Probe
