@@ -15,6 +15,7 @@ from ivfusion_ros.detection import Detector
 from ivfusion_ros.fuse import Fuser
 from ivfusion_ros.images import decode_image
 from ivfusion_ros.models import resolve_model
+from ivfusion_ros.overlap import Overlap
 from ivfusion_ros.parameters import make_config
 from ivfusion_ros.registration.calibration import Calibration
 from ivfusion_ros.registration.warp import Warp
@@ -87,14 +88,26 @@ class PipelineRun:
         self._count = 0
 
     def __call__(self) -> None:
-        """Process the next pair; no image is like the one before, which would count as a frozen camera."""
+        """Process the next pair."""
+        for stage, milliseconds in self.pipeline.process(self._next_pair()).timings_ms.items():
+            self.stages_ms.setdefault(stage, []).append(milliseconds)
+
+    def pairs_per_second(self, pairs: int) -> float:
+        """The rate that is kept up, with objects sought in one image while the next is fused."""
+        start = time.perf_counter()
+        with Overlap(self.pipeline) as overlap:
+            for _ in range(pairs):
+                coming = overlap.submit(self.pipeline.fuse(self._next_pair()))
+            coming.result()
+        return pairs / (time.perf_counter() - start)
+
+    def _next_pair(self) -> FramePair:
+        """No image is like the one before, which would count as a frozen camera."""
         self._count += 1
         thermal, rgb = (np.roll(image, 8 * self._count, 1) for image in self._images)
         counts = np.asarray(thermal.astype(np.uint16) * 16 + 29000, np.uint16)
         stamp_ns = self._count * self._FRAME_NS
-        result = self.pipeline.process(FramePair(Frame(counts, stamp_ns), Frame(rgb, stamp_ns)))
-        for stage, milliseconds in result.timings_ms.items():
-            self.stages_ms.setdefault(stage, []).append(milliseconds)
+        return FramePair(Frame(counts, stamp_ns), Frame(rgb, stamp_ns))
 
 
 def stage_candidates(size: tuple[int, int]) -> dict[str, Callable[[], object]]:

@@ -127,16 +127,18 @@ def _pipelines(options: argparse.Namespace, backends: list[tuple[str, str]], siz
                 runs[f"{model}: {built.pipeline.fuser.backend.description}"] = built
         warm_up = _warm_up(backends)
         alternate(runs, tqdm(range(options.rounds), desc="pipeline", leave=False), warm_up)
+        rates = {name: one.pairs_per_second(options.rounds) for name, one in runs.items()}
     finally:
         for one in runs.values():
             one.pipeline.close()
-    print(f"{'pipeline, from host memory to host memory':58} {'median ms':>10} {'p95 ms':>9}")
+    title = "pipeline, from host memory to host memory"
+    print(f"{title:58} {'median ms':>10} {'p95 ms':>9} {'pairs/s':>9}")
     for name, one in runs.items():
         warm = {stage: values[warm_up:] for stage, values in one.stages_ms.items()}
         total = summary([sum(stages) for stages in zip(*warm.values(), strict=True)])
         stages = {stage: summary(values) for stage, values in warm.items()}
-        rows[name] = {**total, "stages": stages}
-        print(f"{name:58} {total['median']:10.2f} {total['p95']:9.2f}")
+        rows[name] = {**total, "pairs_per_second": round(rates[name], 2), "stages": stages}
+        print(f"{name:58} {total['median']:10.2f} {total['p95']:9.2f} {rates[name]:9.1f}")
         parts = ", ".join(f"{stage} {row['median']:.2f}" for stage, row in stages.items())
         print(f"    {parts}")
     return rows

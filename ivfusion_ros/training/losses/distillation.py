@@ -35,7 +35,7 @@ class DistillationLoss:
 
     task: MultiScaleLoss = field(
         default_factory=lambda: MultiScaleLoss(
-            structure_weight=4.5, structure_floor=ROUNDING_VARIANCE, fidelity_weight=0.8
+            structure_weight=5.5, structure_floor=ROUNDING_VARIANCE, fidelity_weight=0.8
         )
     )
     teacher_share: float = 0.75
