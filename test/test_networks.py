@@ -110,6 +110,27 @@ def test_graph_recombines_colour_as_opencv_does(size) -> None:
     assert np.abs(fused - expected).max() <= 1.0
 
 
+class Shift(torch.nn.Module):
+    """Stands for a network that makes everything brighter by so much."""
+
+    stride = 32
+
+    def __init__(self, by: float) -> None:
+        super().__init__()
+        self.by = by
+
+    def forward(self, thermal, visible):
+        return visible + self.by
+
+
+@pytest.mark.parametrize("levels", [0, 51, -102])
+def test_graph_moves_all_channels_alike_and_clips(levels: int) -> None:
+    thermal, rgb = textured((75, 131))
+    graph = FusionGraph(Shift(levels / 255))
+    fused = graph(torch.from_numpy(thermal)[None], torch.from_numpy(rgb)[None])[0].numpy()
+    assert np.array_equal(fused, np.clip(rgb.astype(int) + levels, 0, 255))
+
+
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
@@ -149,6 +170,19 @@ def test_backends_agree_on_the_shipped_model(size) -> None:
         assert np.abs(other - reference).max() <= 1, f"{backend} {precision}"
     fast = np.abs(Fuser(load_backend(model, "openvino"))(thermal, rgb) - reference)
     assert fast.mean() <= 1 and fast.max() <= 8
+
+
+@pytest.mark.parametrize("name", ["mst", "refinefuse_lite"])
+def test_openvino_neither_gathers_channels_nor_copies_the_change_to_each(name: str) -> None:
+    """Each would take longer than all else around the network."""
+    openvino = pytest.importorskip("openvino")
+    core = openvino.Core()
+    model = core.read_model(str(resolve_model(name)))
+    model.reshape({"thermal": [1, 64, 96], "rgb": [1, 64, 96, 3]})
+    ran = core.compile_model(model, "CPU").get_runtime_model().get_ops()
+    kinds = [node.get_rt_info()["layerType"].astype(str) for node in ran]
+    assert kinds.count("Transpose") <= 2
+    assert not {"Broadcast", "Gather"} & set(kinds)
 
 
 def test_torch_backend_refuses_what_is_not_its_own(box_model) -> None:
