@@ -88,3 +88,55 @@ def write_detector(path: Path, free: bool = False, gain: float = 8.0) -> Path:
     inputs = [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, *sides])]
     outputs = [helper.make_tensor_value_info("output0", TensorProto.FLOAT, [1, 6, count])]
     return save(nodes, inputs, outputs, weights, path, names="{0: 'person', 1: 'car'}", stride="32")
+
+
+def write_deep_detector(path: Path, free: bool = False) -> Path:
+    """A u head of two classes behind a backbone with SiLU, a sum, and two levels joined by Concat."""
+    random = np.random.default_rng(2)
+    nodes: list = []
+    weights = {
+        "shape": np.array([1, 6, -1]),
+        "span": np.array([SIDES[0], SIDES[1], 30, 30, 1, 1], np.float32).reshape(1, 6, 1),
+        "twice": np.array([1, 1, 2, 2], np.float32),
+    }
+
+    def convolve(source: str, name: str, planes: tuple[int, int], side: int, stride: int = 1) -> str:
+        # Of variance 2 / inputs, so that values neither die nor explode (He et al., ICCV 2015).
+        spread = (2 / (planes[0] * side**2)) ** 0.5
+        weights[f"{name}.weight"] = random.normal(0, spread, (planes[1], planes[0], side, side)).astype(
+            "f4"
+        )
+        weights[f"{name}.bias"] = random.normal(0, 0.1, planes[1]).astype(np.float32)
+        given = [source, f"{name}.weight", f"{name}.bias"]
+        pads = [(side - stride + 1) // 2] * 4
+        node = helper.make_node("Conv", given, [name], f"/{name}/Conv", strides=[stride] * 2, pads=pads)
+        nodes.append(node)
+        return name
+
+    def add(kind: str, given: list[str], **options: object) -> str:
+        name = f"{kind}{len(nodes)}"
+        nodes.append(helper.make_node(kind, given, [name], f"/{name}", **options))
+        return name
+
+    def silu(name: str) -> str:
+        return add("Mul", [name, add("Sigmoid", [name])])
+
+    fine = silu(convolve("images", "fine", (3, 16), 8, 8))
+    middle = silu(convolve(fine, "middle", (16, 16), 3, 2))
+    middle = add("Add", [middle, silu(convolve(middle, "again", (16, 16), 3))])
+    coarse = silu(convolve(middle, "coarse", (16, 16), 3, 2))
+    joined = add("Concat", [add("Resize", [middle, "", "twice"], mode="nearest"), fine], axis=1)
+    fine = silu(convolve(joined, "joined", (32, 16), 1))
+    rows = [
+        add("Reshape", [convolve(level, f"head{index}", (16, 6), 1), "shape"])
+        for index, level in enumerate((fine, middle, coarse))
+    ]
+    nodes.append(
+        helper.make_node("Mul", [add("Sigmoid", [add("Concat", rows, axis=2)]), "span"], ["output0"])
+    )
+    sides = ["h", "w"] if free else [SIDES[1], SIDES[0]]
+    inputs = [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, *sides])]
+    count = "n" if free else 126
+    outputs = [helper.make_tensor_value_info("output0", TensorProto.FLOAT, [1, 6, count])]
+    metadata = {"names": "{0: 'person', 1: 'car'}", "stride": "32", "task": "detect"}
+    return save(nodes, inputs, outputs, weights, path, **metadata)

@@ -1,4 +1,4 @@
-"""`ivfusion export`: a fusion network, trained or without weights, or a detector -> ONNX."""
+"""`ivfusion export`: a fusion network, trained or without weights, or a detector -> ONNX, also in int8."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.commands.options import parse_size
-from ivfusion_ros.errors import BackendError, ModelError
-from ivfusion_ros.models import file_sha256
+from ivfusion_ros.errors import BackendError, ConfigError, ModelError
+from ivfusion_ros.models import file_sha256, resolve_model
 
 if TYPE_CHECKING:
     from ivfusion_ros.export import FusionGraph
@@ -22,10 +22,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "network",
         help="last.pt of a run of `ivfusion train`, or name of a network without weights: mst; with "
-        "--detector a .pt of ultralytics, for example yolov5su.pt",
+        "--detector a .pt of ultralytics, for example yolov5su.pt; with --int8 a detector in ONNX",
     )
     parser.add_argument("output", type=Path, help="ONNX file to write")
-    parser.add_argument("--half", action="store_true", help="in half precision, unless the self-test fails")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--half", action="store_true", help="in half precision, unless the self-test fails")
+    kind.add_argument(
+        "--int8", action="store_true", help="a detector (ONNX file or name) in int8, for OpenVINO on CPUs"
+    )
+    parser.add_argument(
+        "--images", type=Path, metavar="DIR",
+        help="for --int8: a data set of `ivfusion dataset`, or images such as the detector will see",
+    )  # fmt: skip
     parser.add_argument("--detector", action="store_true", help="the file is a detector of ultralytics")
     parser.add_argument(
         "--size", default="640x480", metavar="WxH", help="of a detector's input (default 640x480)"
@@ -36,7 +44,12 @@ def run(options: argparse.Namespace) -> None:
     """Export and verify. Raises IvfusionError."""
     if options.output.suffix != ".onnx":
         raise ModelError(f"output is {options.output}, expected a name ending in .onnx")
-    what = _export_detector(options) if options.detector else _export_fusion(options)
+    if (options.images is not None) != options.int8:
+        raise ConfigError("--int8 and --images go together: --int8 --images DIR calibrates on DIR's images")
+    if options.int8:
+        what = _quantise(options)
+    else:
+        what = _export_detector(options) if options.detector else _export_fusion(options)
     if options.half:
         _halve(options.output)
     size_mb = options.output.stat().st_size / 1e6
@@ -51,6 +64,19 @@ def _halve(path: Path) -> None:
         log.info("half precision: %s", parity.text)
     else:
         log.warning("%s stays in f32, half precision does not do: %s", path, parity.text)
+
+
+def _quantise(options: argparse.Namespace) -> str:
+    if options.detector:
+        raise ConfigError(
+            "--int8 reads ONNX: run the export with --detector first, then that file's with --int8"
+        )
+    try:
+        from ivfusion_ros.int8 import quantise_file
+    except ImportError as error:
+        raise BackendError(f"--int8 needs onnx ({error}); run: pip install 'ivfusion_ros[eval]'") from error
+    parity = quantise_file(resolve_model(options.network), options.output, options.images)
+    return f"detector in int8, beside f32: {parity.text}"
 
 
 def _export_detector(options: argparse.Namespace) -> str:
