@@ -22,10 +22,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from ivfusion_ros.backends.onnx_file import PRECISION_KEY
 from ivfusion_ros.errors import ModelError
-
-PRECISION_KEY = "ivfusion.precision"
-"""ONNX metadata key; f16 in a half model."""
 
 _PRODUCTS = {"Conv", "ConvTranspose", "MatMul", "Gemm"}
 _ALWAYS_F32 = {

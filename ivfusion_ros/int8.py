@@ -32,6 +32,7 @@ import onnx
 from onnx import TensorProto
 from tqdm import tqdm
 
+from ivfusion_ros.backends.onnx_file import PRECISION_KEY
 from ivfusion_ros.backends.tensors import Array
 from ivfusion_ros.detection.letterbox import Letterbox
 from ivfusion_ros.detection.nms import box_iou
@@ -39,7 +40,6 @@ from ivfusion_ros.detection.yolo import Candidates, decode, identify_head
 from ivfusion_ros.engines.cache import write_whole
 from ivfusion_ros.engines.graph import network_input_size, task_of
 from ivfusion_ros.errors import BackendError, DataError, IvfusionError, ModelError
-from ivfusion_ros.half import PRECISION_KEY
 from ivfusion_ros.image_files import SUFFIXES, read_image
 from ivfusion_ros.parity import Parity, reference
 

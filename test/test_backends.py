@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from ivfusion_ros.backends import BACKENDS, available_backends, load_backend, resolve_backend
-from ivfusion_ros.backends.onnx_file import read_metadata
+from ivfusion_ros.backends.onnx_file import PRECISION_KEY, read_metadata
 from ivfusion_ros.errors import BackendError, ModelError
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference" / "yolov5n_coco_480x640.onnx"
@@ -353,6 +353,19 @@ def test_auto_takes_openvino_where_it_is_faster(
     assert resolve_backend(precision="f32") == "onnxruntime"
     block(monkeypatch, "onnxruntime")
     assert resolve_backend(precision="f32") == "openvino"
+
+
+def test_auto_takes_openvino_for_int8(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    onnx, openvino_ = pytest.importorskip("onnx"), pytest.importorskip("ivfusion_ros.backends.openvino_")
+    monkeypatch.setattr(openvino_, "has_low_precision", lambda: False)
+    rounded = onnx.load(model)
+    rounded.metadata_props.add(key=PRECISION_KEY, value="int8")
+    onnx.save(rounded, tmp_path / "int8.onnx")
+    assert load_backend(model).name == "onnxruntime"
+    assert load_backend(tmp_path / "int8.onnx").name == "openvino"
+    assert " int8 " in load_backend(tmp_path / "int8.onnx").description
+    block(monkeypatch, "openvino")
+    assert load_backend(tmp_path / "int8.onnx").name == "onnxruntime"
 
 
 def test_the_choice_is_logged(model: Path, caplog: pytest.LogCaptureFixture) -> None:

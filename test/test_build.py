@@ -3,8 +3,8 @@
 import pytest
 from pipeline_samples import configure, make_pair
 
-from ivfusion_ros.build import build_pipeline, fusion_model_name
-from ivfusion_ros.config import FusionConfig, PipelineConfig
+from ivfusion_ros.build import build_pipeline, detection_model_name, fusion_model_name
+from ivfusion_ros.config import DetectionConfig, FusionConfig, PipelineConfig
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.parameters import make_config
 
@@ -22,6 +22,28 @@ def test_auto_takes_the_fusion_network_that_fits_the_machine(monkeypatch) -> Non
     monkeypatch.setattr("ivfusion_ros.build.resolve_backend", lambda *_: "tensorrt")
     assert fusion_model_name(FusionConfig()) == "refinefuse"
     assert fusion_model_name(FusionConfig(model="mst")) == "mst"
+
+
+@pytest.mark.parametrize(
+    ("backend", "machine", "has_openvino", "config", "expected"),
+    [
+        ("onnxruntime", "x86_64", True, DetectionConfig(), "yolov5n_int8"),
+        ("openvino", "x86_64", True, DetectionConfig(backend="openvino"), "yolov5n_int8"),
+        ("onnxruntime", "x86_64", False, DetectionConfig(), "yolov5n"),
+        ("onnxruntime", "x86_64", True, DetectionConfig(backend="onnxruntime"), "yolov5n"),
+        ("openvino", "x86_64", True, DetectionConfig(precision="f32"), "yolov5n"),
+        ("openvino", "aarch64", True, DetectionConfig(), "yolov5n"),
+        ("tensorrt", "x86_64", True, DetectionConfig(), "yolov5n"),
+        ("openvino", "x86_64", True, DetectionConfig(model="yolov5n"), "yolov5n"),
+    ],
+)
+def test_auto_takes_int8_where_that_is_faster(
+    monkeypatch, backend: str, machine: str, has_openvino: bool, config: DetectionConfig, expected: str
+) -> None:
+    monkeypatch.setattr("ivfusion_ros.build.resolve_backend", lambda *_: backend)
+    monkeypatch.setattr("ivfusion_ros.build.platform.machine", lambda: machine)
+    monkeypatch.setattr("ivfusion_ros.build.is_usable", lambda _: has_openvino)
+    assert detection_model_name(config) == expected
 
 
 def test_a_detector_is_no_fusion_model(box_model) -> None:

@@ -22,6 +22,7 @@ from onnx import helper
 from small_models import write_detector, write_fusion
 
 from ivfusion_ros import parity
+from ivfusion_ros.backends.onnx_file import PRECISION_KEY, read_metadata
 from ivfusion_ros.cli import main
 from ivfusion_ros.commands import doctor
 from ivfusion_ros.engines import make
@@ -46,7 +47,11 @@ from ivfusion_ros.parity import reference
 
 SIZE = (96, 64)
 CLASSIC = Path(__file__).parents[2] / "shared" / "reference" / "yolov5n_coco_480x640.onnx"
-MODELS = {name: entry.path for name, entry in read_models().items()} | {"classic": CLASSIC}
+MODELS = {
+    name: entry.path
+    for name, entry in read_models().items()
+    if PRECISION_KEY not in read_metadata(entry.path)
+} | {"classic": CLASSIC}
 KEY = EngineKey("ab" * 32, "tensorrt", "10.3.0", "Orin", "8.7", "96x64", "f16")
 RECORD = EngineRecord(KEY, "a.onnx", "f16", "", "mean error 0", "", 4, 1.0, "2026-01-01T00:00:00+00:00")
 
@@ -83,6 +88,14 @@ def test_every_model_parses_and_builds(name: str, half: bool, rtx: Library) -> N
     model = onnx.load(MODELS[name])
     graph = engine_graph(to_half(model) if half else model, (160, 128))
     assert len(build_plan(graph, rtx, title=name)) > 100_000
+
+
+def test_a_model_in_int8_is_refused(workshop: make.Workshop, fusion: Path, tmp_path: Path) -> None:
+    model = onnx.load(fusion)
+    model.metadata_props.add(key=PRECISION_KEY, value="int8")
+    onnx.save(model, tmp_path / "int8.onnx")
+    with pytest.raises(ModelError, match="is in int8, which is for CPUs"):
+        workshop.engine(tmp_path / "int8.onnx", SIZE, half=True)
 
 
 def test_what_cannot_be_built_says_why(rtx: Library) -> None:

@@ -9,16 +9,20 @@ from onnx import TensorProto, helper, numpy_helper
 from small_models import write_detector, write_fusion
 
 from ivfusion_ros.backends import load_backend
-from ivfusion_ros.backends.onnx_file import read_metadata
+from ivfusion_ros.backends.onnx_file import PRECISION_KEY, read_metadata
 from ivfusion_ros.cli import main
 from ivfusion_ros.engines.graph import engine_graph, network_input_size, task_of
 from ivfusion_ros.errors import ModelError
-from ivfusion_ros.half import PRECISION_KEY, to_half
+from ivfusion_ros.half import to_half
 from ivfusion_ros.models import read_models
 from ivfusion_ros.parity import compare, reference, rounded, sample_pairs
 
 CLASSIC = Path(__file__).parents[2] / "shared" / "reference" / "yolov5n_coco_480x640.onnx"
-MODELS = {name: entry.path for name, entry in read_models().items()}
+MODELS = {
+    name: entry.path
+    for name, entry in read_models().items()
+    if PRECISION_KEY not in read_metadata(entry.path)
+}
 SIZE = (96, 64)
 
 

@@ -11,12 +11,12 @@ from small_models import SIDES, write_deep_detector, write_detector, write_fusio
 
 from ivfusion_ros import int8
 from ivfusion_ros.backends import load_backend
-from ivfusion_ros.backends.onnx_file import read_metadata
+from ivfusion_ros.backends.onnx_file import PRECISION_KEY, read_metadata
 from ivfusion_ros.cli import main
 from ivfusion_ros.config import DetectionConfig
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.errors import DataError, ModelError
-from ivfusion_ros.half import PRECISION_KEY, to_half
+from ivfusion_ros.half import to_half
 from ivfusion_ros.image_files import read_image, write_image
 from ivfusion_ros.int8 import find_images, network_input, quantised_nodes, to_int8
 from ivfusion_ros.models import read_models

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ivfusion_ros.backends.onnx_file import read_metadata
 from ivfusion_ros.build import build_detector, build_pipeline
 from ivfusion_ros.config import DetectionConfig, PipelineConfig
 from ivfusion_ros.detection_training.boxes import CLASS_NAMES, boxes_of
@@ -15,11 +16,10 @@ from ivfusion_ros.parameters import make_config
 from ivfusion_ros.training.data import find_pairs
 from ivfusion_ros.types import Frame, FramePair
 
-ENTRY = next((entry for entry in read_models().values() if entry.task == "detection"), None)
-pytestmark = pytest.mark.skipif(ENTRY is None, reason="no detector ships")
+SHIPPED = {name: entry for name, entry in read_models().items() if entry.task == "detection"}
 
 
-def test_auto_takes_it() -> None:
+def test_auto_takes_one() -> None:
     detector = build_detector(DetectionConfig())
     assert detector is not None and detector.class_names == CLASS_NAMES
     assert len(detector(np.full((480, 640, 3), 114, np.uint8))) == 0
@@ -27,20 +27,22 @@ def test_auto_takes_it() -> None:
     detector.close()
 
 
-def test_file_is_small_and_names_no_folder_of_its_maker() -> None:
-    onnx = pytest.importorskip("onnx")
-    assert ENTRY is not None and ENTRY.path.stat().st_size < 12_000_000
-    metadata = {item.key: item.value for item in onnx.load(ENTRY.path).metadata_props}
+@pytest.mark.parametrize("name", SHIPPED)
+def test_file_is_small_and_names_no_folder_of_its_maker(name: str) -> None:
+    path = SHIPPED[name].path
+    assert path.stat().st_size < 12_000_000
+    metadata = read_metadata(path)
     assert metadata["task"] == "detect" and metadata["stride"] == "32"
-    content = ENTRY.path.read_bytes()
+    content = path.read_bytes()
     here = str(Path(__file__).parents[1])
     assert not [folder for folder in ("/tmp/", "/home/", "/root/", here) if folder.encode() in content]
 
 
-def test_people_of_held_out_nights(shared: Path) -> None:
+@pytest.mark.parametrize("name", SHIPPED)
+def test_people_of_held_out_nights(name: str, shared: Path) -> None:
     """On MST's images, since that network is quick: most people who are at least 40 pixels tall."""
     _, held = hold_out_scenes(find_pairs(shared / "data" / "msrs"))
-    config = make_config(PipelineConfig, {"fusion.model": "mst"})
+    config = make_config(PipelineConfig, {"fusion.model": "mst", "detection.model": name})
     seen = wanted = 0
     with build_pipeline(config) as pipeline:
         for pair in [pair for pair in held if pair.stem.endswith("N")][::8]:

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import NamedTuple, Protocol
 
 from ivfusion_ros import cuda
+from ivfusion_ros.backends.onnx_file import PRECISION_KEY, read_metadata
 from ivfusion_ros.backends.tensors import Array, TensorInfo
 from ivfusion_ros.errors import BackendError
 
@@ -72,12 +73,16 @@ def load_backend(
 
     precision: auto (the backend's fastest) or f32. threads: CPU threads, 0 for all cores.
     Raises BackendError where the backend is unknown or cannot run here, ModelError on a bad model.
+
+    auto takes OpenVINO for a model in int8: ONNX Runtime is slower with it than with the one in f32.
     """
     if precision not in ("auto", "f32"):
         raise BackendError(f"precision is {precision!r}, expected auto or f32")
     if threads < 0:
         raise BackendError(f"threads is {threads}, expected 0 (all cores) or more")
     name = resolve_backend(backend, precision)
+    if backend == "auto" and _is_int8(Path(model_path)) and is_usable("openvino"):
+        name = "openvino"
     backend_class = getattr(_import_backend(name), BACKENDS[name].split(":")[1])
     loaded: Backend = backend_class(Path(model_path), precision=precision, threads=threads)
     how = ", by auto" if backend == "auto" else ""
@@ -96,13 +101,18 @@ def resolve_backend(backend: str = "auto", precision: str = "auto") -> str:
     if backend != "auto":
         raise BackendError(f"unknown backend {backend!r}; known: auto, {', '.join(BACKENDS)}")
     # Most machines have no GPU, and are told so before anything of TensorRT is imported.
-    if _has_gpu() and _usable("tensorrt"):
+    if _has_gpu() and is_usable("tensorrt"):
         return "tensorrt"
-    usable = [name for name in ("onnxruntime", "openvino") if _usable(name)]
+    usable = [name for name in ("onnxruntime", "openvino") if is_usable(name)]
     if not usable:
         raise BackendError(f"no inference backend is installed; run: {INSTALL['onnxruntime']}")
     fast = "openvino" in usable and _import_backend("openvino").has_low_precision()
     return "openvino" if fast and precision == "auto" else usable[0]
+
+
+def is_usable(name: str) -> bool:
+    """Whether a backend of BACKENDS can run here; imports its library."""
+    return _status(name).usable
 
 
 def available_backends() -> dict[str, BackendStatus]:
@@ -125,8 +135,8 @@ def _has_gpu() -> bool:
     return True
 
 
-def _usable(name: str) -> bool:
-    return _status(name).usable
+def _is_int8(model_path: Path) -> bool:
+    return read_metadata(model_path).get(PRECISION_KEY) == "int8"
 
 
 def _version(name: str) -> str:

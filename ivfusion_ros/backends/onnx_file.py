@@ -13,6 +13,9 @@ from pathlib import Path
 
 from ivfusion_ros.errors import ModelError
 
+PRECISION_KEY = "ivfusion.precision"
+"""Metadata key: f16 in a half model, int8 in a quantised one; neither has it in f32."""
+
 _GRAPH = 7
 _OPSET_IMPORT = 8
 _METADATA = 14

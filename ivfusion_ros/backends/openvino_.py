@@ -9,7 +9,7 @@ from typing import Any
 
 import openvino
 
-from ivfusion_ros.backends.onnx_file import read_metadata
+from ivfusion_ros.backends.onnx_file import PRECISION_KEY, read_metadata
 from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
 from ivfusion_ros.errors import BackendError, ModelError
 
@@ -34,7 +34,8 @@ class OpenVinoBackend:
         self.inputs: Mapping[str, TensorInfo] = _infos(self._model.inputs)
         self.outputs: Mapping[str, TensorInfo] = _infos(self._model.outputs)
         count = f"{threads} threads" if threads else "all cores"
-        self.description = f"OpenVINO {_version()} {_precision(self._core)} on CPU, {count}"
+        precision = self.metadata.get(PRECISION_KEY) or _precision(self._core)
+        self.description = f"OpenVINO {_version()} {precision} on CPU, {count}"
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """See Backend.run; the first run of a shape compiles the model for it."""

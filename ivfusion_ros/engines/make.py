@@ -12,7 +12,7 @@ from pathlib import Path
 
 import onnx
 
-from ivfusion_ros.backends.onnx_file import read_metadata
+from ivfusion_ros.backends.onnx_file import PRECISION_KEY, read_metadata
 from ivfusion_ros.backends.tensors import Array
 from ivfusion_ros.cuda import Gpu
 from ivfusion_ros.engines.build import build_plan
@@ -30,7 +30,7 @@ from ivfusion_ros.engines.graph import Size, engine_graph
 from ivfusion_ros.engines.library import Library
 from ivfusion_ros.engines.session import Lane, Session
 from ivfusion_ros.errors import BackendError, ModelError
-from ivfusion_ros.half import PRECISION_KEY, to_half
+from ivfusion_ros.half import to_half
 from ivfusion_ros.models import file_sha256
 from ivfusion_ros.parity import Parity, Run, check_half, self_test
 
@@ -97,7 +97,11 @@ class Workshop:
         half: in half precision, unless that fails its self-test. anew: build even if one is kept.
         Raises ModelError with the reason, BackendError where CUDA fails.
         """
-        read_metadata(model)  # tells missing and damaged files apart
+        # This also tells missing and damaged files apart.
+        if read_metadata(model).get(PRECISION_KEY) == "int8":
+            raise ModelError(
+                f"{model} is in int8, which is for CPUs; take the model in f32, in half precision for speed"
+            )
         key = self.key(model, size, half)
         path = plan_path(self.folder, model, key)
         with only_builder(path):
