@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from ivfusion_ros.errors import ImageError
 from ivfusion_ros.images import AnyImage, demosaic, encode_image
+from ivfusion_ros.whole_file import whole_file
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 """File names that read_image and write_image know, in lower case."""
@@ -68,12 +68,10 @@ def write_image(path: str | Path, image: AnyImage) -> None:
     """
     path = Path(path)
     content = _encode(image, path.suffix.lower(), [])
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            temporary.write_bytes(content)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise ImageError(f"cannot write {path}: {error.strerror}") from error
 
 

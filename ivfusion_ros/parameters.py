@@ -71,18 +71,7 @@ def make_config(config_class: type[Config], values: Mapping[str, Any], source: s
 
     source names the origin in errors. Raises ConfigError.
     """
-    flat = dict(_flatten(values))
-    parameters = {item.name: item for item in iter_parameters(config_class)}
-    for name in flat:
-        if name not in parameters:
-            close = difflib.get_close_matches(name, parameters, 1)
-            hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(parameters)}"
-            raise ConfigError(f"{source}: unknown parameter {name}; {hint}")
-    checked = {name: _check(parameters[name], value, source) for name, value in flat.items()}
-    try:
-        return _assemble(config_class, checked)
-    except ConfigError as error:
-        raise ConfigError(f"{source}: {error}") from error
+    return _make(config_class, _checked(config_class, values, source), source)
 
 
 def load_config(
@@ -92,11 +81,39 @@ def load_config(
 
     overrides: dotted names to values, taken over the file's. Raises ConfigError.
     """
-    values: dict[str, Any] = {}
+    checked: dict[str, Any] = {}
     if path is not None:
-        values.update(_flatten(_strip_ros_envelope(read_yaml(path), str(path))))
-    values.update(overrides or {})
-    return make_config(config_class, values, str(path) if path is not None else "options")
+        values = dict(_flatten(_strip_ros_envelope(read_yaml(path), str(path))))
+        shared = {name: value for name, value in values.items() if not _is_of_node_only(name)}
+        checked.update(_checked(config_class, shared, str(path)))
+    checked.update(_checked(config_class, overrides or {}, "options"))
+    origin = "options" if path is None else f"{path} with options" if overrides else str(path)
+    return _make(config_class, checked, origin)
+
+
+def _checked(config_class: type[Any], values: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Values by dotted name, each of its parameter's type and in its range."""
+    parameters = {item.name: item for item in iter_parameters(config_class)}
+    checked = {}
+    for name, value in _flatten(values):
+        if name not in parameters:
+            raise ConfigError(f"{source}: unknown parameter {name}; {_hint(name, parameters)}")
+        checked[name] = _check(parameters[name], value, source)
+    return checked
+
+
+def _hint(name: str, known: Mapping[str, Parameter]) -> str:
+    if _is_of_node_only(name):
+        return "it is of the live node only"
+    close = difflib.get_close_matches(name, known, 1)
+    return f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+
+
+def _make(config_class: type[Config], checked: Mapping[str, Any], source: str) -> Config:
+    try:
+        return _assemble(config_class, checked)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from error
 
 
 def _assemble(config_class: type[Config], checked: Mapping[str, Any], prefix: str = "") -> Config:
@@ -125,7 +142,11 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 NODE_ONLY = ("node", "use_sim_time", "qos_overrides", "diagnostic_updater")
-"""Parameters of a robot's file that mean nothing at a desk."""
+"""Sections of a robot's file that mean nothing at a desk."""
+
+
+def _is_of_node_only(name: str) -> bool:
+    return name.partition(".")[0] in NODE_ONLY
 
 
 def _strip_ros_envelope(content: dict[str, Any], source: str) -> dict[str, Any]:
@@ -140,7 +161,7 @@ def _strip_ros_envelope(content: dict[str, Any], source: str) -> dict[str, Any]:
     parameters = nodes[0]["ros__parameters"]
     if not isinstance(parameters, dict):
         raise ConfigError(f"{source}: ros__parameters is empty or no mapping")
-    return {name: value for name, value in parameters.items() if name not in NODE_ONLY}
+    return parameters
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -151,17 +172,31 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield f"{prefix}{name}", value
 
 
+_EXPECTED = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    tuple: "a list of strings",
+}
+
+
 def _check(item: Parameter, value: Any, source: str) -> Any:
     where = f"{source}: {item.name}"
+    if value is False and "off" in item.choices:
+        # YAML 1.1 reads a bare off as false.
+        value = "off"
     if item.type is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
+    if item.type is tuple and isinstance(value, str):
+        value = [value]
     if item.type is tuple and isinstance(value, (list, tuple)):
         if not all(isinstance(entry, str) for entry in value):
             raise ConfigError(f"{where} is {value!r}, expected a list of strings")
         # ROS cannot declare an empty string array; [''] stands for it.
         return tuple(entry for entry in value if entry)
     if not isinstance(value, item.type) or (item.type is int and isinstance(value, bool)):
-        raise ConfigError(f"{where} is {value!r} ({type(value).__name__}), expected {item.type.__name__}")
+        raise ConfigError(f"{where} is {value!r} ({type(value).__name__}), expected {_EXPECTED[item.type]}")
     if item.choices and value not in item.choices:
         raise ConfigError(f"{where} is {value!r}, expected one of {', '.join(item.choices)}")
     if isinstance(value, (int, float)):

@@ -14,6 +14,7 @@ import numpy as np
 
 from ivfusion_ros.errors import ImageError
 from ivfusion_ros.types import Image
+from ivfusion_ros.whole_file import whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -28,18 +29,20 @@ class VideoWriter:
     def __init__(self, path: str | Path, rate_hz: float) -> None:
         """Open the file. Raises ImageError if it cannot be written or PyAV is missing."""
         self._path = Path(path)
-        self._partial = self._path.with_name(self._path.name + ".partial")
         if not rate_hz > 0:
             raise ImageError(f"video {path}: the rate is {rate_hz} Hz, expected more than 0")
         self._av = _import_av()
         self._rate = Fraction(rate_hz).limit_denominator(1001)
         self._size: tuple[int, int] | None = None
         self._stream: Any = None
-        with self._errors():
+        self._stack = contextlib.ExitStack()
+        with self._errors(), contextlib.ExitStack() as stack:
+            partial = stack.enter_context(whole_file(self._path))
             # PyAV opens the file at the first frame; find out now whether it can.
-            self._partial.touch()
+            partial.touch()
             options = {"movflags": "+faststart"}
-            self._container = self._av.open(str(self._partial), "w", format="mp4", options=options)
+            self._container = self._av.open(str(partial), "w", format="mp4", options=options)
+            self._stack = stack.pop_all()
 
     def __enter__(self) -> VideoWriter:
         return self

@@ -13,39 +13,66 @@ from tqdm import tqdm
 
 from ivfusion_ros.build import build_detector
 from ivfusion_ros.commands.fuse import images_in
-from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config, write_text
+from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config, refuse_input, write_text
 from ivfusion_ros.draw import annotate
-from ivfusion_ros.errors import ModelError
-from ivfusion_ros.image_files import read_image, write_image
+from ivfusion_ros.errors import DataError, ModelError
+from ivfusion_ros.image_files import SUFFIXES, read_image, write_image
 from ivfusion_ros.images import to_rgb
-from ivfusion_ros.types import Detections
+from ivfusion_ros.thermal import ThermalScaler
+from ivfusion_ros.types import Detections, Image
 
 log = logging.getLogger(__name__)
+
+SECTIONS = ("thermal", "detection")
+"""Of the configuration."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("images", type=Path, help="image, or folder of images; fused, RGB or thermal")
     parser.add_argument("output", type=Path, help="folder for pictures with boxes and detections.json")
-    add_pipeline_options(parser)
+    add_pipeline_options(parser, SECTIONS)
 
 
 def run(options: argparse.Namespace) -> None:
     """Detect in each image. Raises IvfusionError."""
-    detector = build_detector(pipeline_config(options).detection)
+    config = pipeline_config(options)
+    jobs = _jobs(options.images, options.output)
+    detector = build_detector(config.detection)
     if detector is None:
         raise ModelError("no detector was given; name one with --detector FILE.onnx")
-    paths = list(images_in(options.images).values()) if options.images.is_dir() else [options.images]
-    options.output.mkdir(parents=True, exist_ok=True)
+    scaler = ThermalScaler(config.thermal)
     found: dict[str, list[dict[str, Any]]] = {}
-    for path in tqdm(paths, unit="image", disable=len(paths) == 1):
-        image = to_rgb(read_image(path))
+    for path, picture in tqdm(jobs, unit="image", disable=len(jobs) == 1):
+        image = _read(path, scaler)
         detections = detector(image)
-        write_image(options.output / f"{path.stem}.png", annotate(image, detections))
+        options.output.mkdir(parents=True, exist_ok=True)
+        write_image(picture, annotate(image, detections))
         found[path.name] = as_rows(detections)
     detector.close()
     write_text(options.output / "detections.json", json.dumps(found, indent=1) + "\n")
-    log.info("%d objects in %d images: %s", sum(map(len, found.values())), len(paths), options.output)
+    log.info("images: %d, objects: %d, in %s", len(jobs), sum(map(len, found.values())), options.output)
+
+
+def _jobs(images: Path, output: Path) -> list[tuple[Path, Path]]:
+    """Images to read, and the pictures to write of them."""
+    if not output.is_dir() and (output.exists() or output.suffix.lower() in SUFFIXES):
+        raise DataError(f"the output is {output}, expected a folder for pictures and detections.json")
+    paths = list(images_in(images).values()) if images.is_dir() else [images]
+    jobs = [(path, output / f"{path.stem}.png") for path in paths]
+    refuse_input(output, images)
+    for path, picture in jobs:
+        refuse_input(picture, path)
+    return jobs
+
+
+def _read(path: Path, scaler: ThermalScaler) -> Image:
+    """(H, W, 3) RGB; counts of 16 bits are stretched, each image on its own."""
+    image = read_image(path)
+    if image.dtype == np.uint16:
+        scaler.reset()
+        image = scaler(image, 0)
+    return to_rgb(image)
 
 
 def as_rows(detections: Detections) -> list[dict[str, Any]]:

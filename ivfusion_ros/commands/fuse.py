@@ -10,12 +10,18 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ivfusion_ros.build import build_pipeline
-from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config
+from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config, refuse_input
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.image_files import SUFFIXES, read_image, write_image
 from ivfusion_ros.types import Frame, FramePair
 
 log = logging.getLogger(__name__)
+
+SECTIONS = ("thermal", "registration", "faults", "fusion")
+"""Of the configuration: each pair is fused on its own, and nothing is detected."""
+
+_NAMED = 5
+"""Images without a partner that are told by name."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "folder with images of the same names",
     )
     parser.add_argument("output", type=Path, help="image to write, or folder for PNG images")
-    add_pipeline_options(parser)
+    add_pipeline_options(parser, SECTIONS)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -42,8 +48,9 @@ def run(options: argparse.Namespace) -> None:
         for thermal, rgb, output in tqdm(jobs, unit="pair", disable=len(jobs) == 1):
             pipeline.reset()
             result = pipeline.process(FramePair(Frame(read_image(thermal), 0), Frame(read_image(rgb), 0)))
+            output.parent.mkdir(parents=True, exist_ok=True)
             write_image(output, result.fused)
-    log.info("fused %d pairs: %s", len(jobs), options.output)
+    log.info("pairs fused: %d, in %s", len(jobs), options.output)
 
 
 def images_in(folder: Path) -> dict[str, Path]:
@@ -55,18 +62,24 @@ def images_in(folder: Path) -> dict[str, Path]:
 
 
 def _jobs(thermal: Path, rgb: Path, output: Path) -> list[tuple[Path, Path, Path]]:
+    for path in (thermal, rgb):
+        if not path.exists():
+            raise DataError(f"there is no file or folder {path}")
     if thermal.is_dir() != rgb.is_dir():
         raise DataError(f"{thermal} and {rgb} must be two files or two folders")
     if not thermal.is_dir():
-        return [(thermal, rgb, output / f"{thermal.stem}.png" if output.is_dir() else output)]
+        picture = output / f"{thermal.stem}.png" if output.is_dir() else output
+        refuse_input(picture, thermal, rgb)
+        return [(thermal, rgb, picture)]
+    refuse_input(output, thermal, rgb)
     thermal_images, rgb_images = images_in(thermal), images_in(rgb)
     stems = sorted(thermal_images.keys() & rgb_images.keys())
     if not stems:
         raise DataError(
             f"no image of {thermal} has the name of one in {rgb}; expected equal names for a pair"
         )
-    alone = len(thermal_images) + len(rgb_images) - 2 * len(stems)
+    alone = sorted(thermal_images.keys() ^ rgb_images.keys())
     if alone:
-        log.warning("%d images have no partner of the same name and are left out", alone)
-    output.mkdir(parents=True, exist_ok=True)
+        names = ", ".join(alone[:_NAMED]) + (", ..." if len(alone) > _NAMED else "")
+        log.warning("left out, without a partner of the same name: %d (%s)", len(alone), names)
     return [(thermal_images[stem], rgb_images[stem], output / f"{stem}.png") for stem in stems]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import logging
 from pathlib import Path
@@ -12,19 +13,33 @@ import yaml
 
 from ivfusion_ros.backends import BACKENDS
 from ivfusion_ros.config import PipelineConfig
-from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.parameters import load_config
 
 log = logging.getLogger(__name__)
 
 
-def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
-    """Options that decide what the pipeline does."""
+SECTIONS = tuple(item.name for item in dataclasses.fields(PipelineConfig))
+
+
+def add_pipeline_options(parser: argparse.ArgumentParser, sections: tuple[str, ...] = SECTIONS) -> None:
+    """Options that decide what the pipeline does.
+
+    sections: those of PipelineConfig that the command uses; there are no options for others, which a file
+    may have all the same.
+    """
+    parser.set_defaults(sections=sections, model=None, detector=None)
     group = parser.add_argument_group("pipeline")
     group.add_argument("--config", type=Path, metavar="FILE", help="YAML, plain or of ROS parameters")
-    group.add_argument("--model", help="fusion model: name in models.yaml or an ONNX file")
-    group.add_argument("--detector", help="detection model: name, ONNX file, or '' for fusion only")
-    group.add_argument("--backend", choices=("auto", *BACKENDS), help="what runs the networks")
+    fuses, detects = "fusion" in sections, "detection" in sections
+    if fuses:
+        group.add_argument("--model", help="fusion model: name in models.yaml or an ONNX file")
+    if detects:
+        none = ", or '' for fusion only" if fuses else ""
+        group.add_argument("--detector", help=f"detection model: name in models.yaml or an ONNX file{none}")
+    backends = ("auto", *(name for name in BACKENDS if fuses or name != "torch"))
+    alone = "; torch: the fusion network only" if fuses and detects else ""
+    group.add_argument("--backend", choices=backends, help=f"what runs the networks{alone}")
     group.add_argument(
         "--set",
         action="append",
@@ -46,7 +61,8 @@ def pipeline_config(options: argparse.Namespace) -> PipelineConfig:
         ("fusion.model", options.model),
         ("fusion.backend", options.backend),
         ("detection.model", options.detector),
-        ("detection.backend", options.backend),
+        # torch runs no detectors.
+        ("detection.backend", None if options.backend == "torch" else options.backend),
     ):
         if value is not None:
             overrides[name] = value
@@ -54,11 +70,24 @@ def pipeline_config(options: argparse.Namespace) -> PipelineConfig:
         name, equals, text = assignment.partition("=")
         if not equals:
             raise ConfigError(f"--set is {assignment!r}, expected NAME=VALUE")
+        section = name.partition(".")[0]
+        if section in SECTIONS and section not in options.sections:
+            used = ", ".join(options.sections)
+            raise ConfigError(
+                f"--set {name} does nothing in `ivfusion {options.command}`, which uses {used}"
+            )
         try:
             overrides[name] = yaml.safe_load(text) if text else ""
         except yaml.YAMLError as error:
             raise ConfigError(f"--set {name}: {text!r} is no YAML value: {error}") from error
     return load_config(PipelineConfig, options.config, overrides)
+
+
+def refuse_input(output: Path, *inputs: Path) -> None:
+    """Raises DataError where the output is an input, whatever its name."""
+    for path in inputs:
+        if output.exists() and path.exists() and output.samefile(path):
+            raise DataError(f"the output, {output}, is an input too; give another one")
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -171,17 +171,24 @@ def memory(probe: harness.Probe, pairs: float) -> dict[str, Any]:
 
 
 def sustained(probe: harness.Probe, pairs: float) -> dict[str, Any]:
-    """Outputs of the networks that ship at 30 Hz."""
+    """Outputs of the networks that ship at 30 Hz; cores: that the node keeps busy, and this process."""
     node = probe.start_active(
         fusion__backend="auto", detection__model="auto", env={"ROS_PYTHON_CHECK_FIELDS": "0"}
     )
     run = Run(probe, node, street())
     run.play(30, round(30 * SETTLE_S))
     run.sent_s.clear()
+    cpu_s, own_s, start_s = run.cpu_s(), time.process_time(), time.monotonic()
     run.play(30, round(pairs))
+    seconds = time.monotonic() - start_s
+    cores = {
+        "node": round((run.cpu_s() - cpu_s) / seconds, 2),
+        "probe": round((time.process_time() - own_s) / seconds, 2),
+    }
     time.sleep(1)
     ages = run.ages_ms()
-    return {"sent": len(run.sent_s), "outputs": len(ages), "age_ms": percentiles([age for _, age in ages])}
+    age_ms = percentiles([age for _, age in ages])
+    return {"sent": len(run.sent_s), "outputs": len(ages), "age_ms": age_ms, "cores": cores}
 
 
 MEASUREMENTS = {
