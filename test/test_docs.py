@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ivfusion_ros.cli import COMMANDS
@@ -18,6 +19,14 @@ def test_parameter_table_is_up_to_date() -> None:
     assert parameter_table(FusionNodeConfig) in text, (
         "docs/parameters.md is old; paste what `ivfusion doctor --parameters` prints"
     )
+
+
+def test_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.S)
+    thermal, rgb = np.full((64, 96), 90, np.uint8), np.full((64, 96, 3), 60, np.uint8)
+    exec(code, {"thermal": thermal, "rgb": rgb})
+    assert capsys.readouterr().out.startswith("(64, 96, 3)")
 
 
 def test_readme_names_only_commands_and_files_that_exist() -> None:
