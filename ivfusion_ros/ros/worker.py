@@ -110,8 +110,9 @@ class Worker:
     def set_config(self, config: PipelineConfig) -> None:
         """Change live parameters, after the jobs in work. Raises ConfigError, changing nothing."""
         with self._pipeline_lock:
-            if self._overlap is not None and self._pipeline is not None:
+            if self._overlap is not None:
                 self._overlap.settle()
+            if self._pipeline is not None:
                 self._pipeline.set_config(config)
 
     def accept_calibration(self) -> Path:
