@@ -2,8 +2,9 @@
 
 From a uint8 image of 640x480 to boxes in its pixels, in turn, round after round, so that noise hits all
 alike: ultralytics on the same ONNX file (and on --weights, the .pt that it came from), and this package
-through each backend. Pre- and postprocessing are timed apart, on a recorded output of the network. The
-image is a real one where the data is at hand; how many of ultralytics' objects are found is printed.
+through each backend; with --int8 in OpenVINO as well. Pre- and postprocessing are timed apart, on a
+recorded output of the network. The image is a real one where the data is at hand; how many of ultralytics'
+objects are found is printed.
 """
 
 from __future__ import annotations
@@ -96,6 +97,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("detector", help="name in models.yaml or ONNX file, of input 640x480")
     parser.add_argument("--weights", type=Path, help="the .pt that it was exported from: torch's time too")
+    parser.add_argument("--int8", help="the same detector in int8: name in models.yaml or ONNX file")
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--threads", type=int, default=0, help="of each; 0: all cores")
     parser.add_argument("--json", type=Path)
@@ -108,9 +110,12 @@ def main() -> None:
     if options.weights:
         candidates["ultralytics predict, torch"] = theirs(YOLO(options.weights), image)
     reference = candidates["ultralytics predict, ONNX"]()
-    for name, precision in BACKENDS:
+    runs = [(path, *backend) for backend in BACKENDS]
+    if options.int8:
+        runs.append((resolve_model(options.int8), "openvino", "auto"))
+    for model, name, precision in runs:
         if available_backends()[name].usable:
-            backend = load_backend(path, name, precision=precision, threads=options.threads)
+            backend = load_backend(model, name, precision=precision, threads=options.threads)
             detector = Detector(backend, CONFIG)
             candidates[backend.description] = functools.partial(detector, image)
             print(f"{backend.description}: {agreement(detector(image), reference)}")
