@@ -135,10 +135,10 @@ def stage_candidates(size: tuple[int, int]) -> dict[str, Callable[[], object]]:
     }
 
 
-def detection_overhead(model: str, size: tuple[int, int]) -> dict[str, Callable[[], object]]:
+def detection_overhead(model: str, size: tuple[int, int], threads: int) -> dict[str, Callable[[], object]]:
     """The detector around its network: letterbox, decode and NMS of a recorded output."""
     _, rgb = sample_pair(size)
-    backend = load_backend(resolve_model(model))
+    backend = load_backend(resolve_model(model), threads=threads)
     detector = Detector(backend, DetectionConfig())
     recorded: dict[tuple[int, ...], dict[str, np.ndarray]] = {}
     network = backend.run

@@ -8,7 +8,9 @@ import importlib
 import keyword
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 from ivfusion_ros import __version__
@@ -42,16 +44,25 @@ def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
         prog="ivfusion", description="Thermal + RGB fusion and detection, from bags, folders and topics."
     )
     parser.add_argument("--version", action="version", version=f"ivfusion {__version__}")
-    parser.add_argument("-v", "--verbose", action="store_true", help="say more about what happens")
+    _add_verbose(parser, False)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, purpose in COMMANDS.items():
-        subparser = subparsers.add_parser(name, help=purpose, description=f"{purpose.capitalize()}.")
+        description = f"{purpose[0].upper()}{purpose[1:]}."
+        subparser = subparsers.add_parser(name, help=purpose, description=description)
+        # Without it, the one before the command counts.
+        _add_verbose(subparser, argparse.SUPPRESS)
         if name == chosen:
             module_name = f"{name}_" if keyword.iskeyword(name) else name.replace("-", "_")
             module = importlib.import_module(f"ivfusion_ros.commands.{module_name}")
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
     return parser
+
+
+def _add_verbose(parser: argparse.ArgumentParser, default: object) -> None:
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", default=default, help="say more about what happens"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,27 +73,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # tqdm reads this when it is imported; a log file needs no ten lines a second.
         os.environ.setdefault("TQDM_MININTERVAL", "10")
     words = list(sys.argv[1:] if arguments is None else arguments)
-    chosen = next((word for word in words if word in COMMANDS), None)
-    options = build_parser(chosen).parse_args(words)
-    logging.basicConfig(
-        level=logging.DEBUG if options.verbose else logging.INFO, format="%(message)s", force=True
-    )
+    chosen = next((word for word in words if word in COMMANDS), "")
+    _end_as_by_ctrl_c()
     try:
+        options = build_parser(chosen).parse_args(words)
+        logging.basicConfig(
+            level=logging.DEBUG if options.verbose else logging.INFO, format="%(message)s", force=True
+        )
         options.run(options)
     except IvfusionError as error:
-        return _fail(options.command, str(error), error.exit_code)
+        return _fail(chosen, str(error), error.exit_code)
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             return 0
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         advice = "; free some space or write elsewhere" if full else ""
         where = f"{error.filename}: " if error.filename else ""
-        return _fail(options.command, f"{where}{error.strerror or error}{advice}", 1)
+        return _fail(chosen, f"{where}{error.strerror or error}{advice}", 1)
     except MemoryError:
-        return _fail(options.command, "out of memory; use smaller images or fewer threads", 1)
-    except KeyboardInterrupt:
-        return _fail(options.command, "interrupted", INTERRUPTED)
+        return _fail(chosen, "out of memory; use smaller images or fewer threads", 1)
+    except KeyboardInterrupt as error:
+        return _fail(chosen, f"interrupted; {error}" if error.args else "interrupted", INTERRUPTED)
     return 0
+
+
+def _end_as_by_ctrl_c() -> None:
+    """Have SIGTERM clean up too, unless somebody has other plans for it."""
+    if (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    ):
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _fail(command: str, message: str, status: int) -> int:

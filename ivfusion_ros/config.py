@@ -265,8 +265,8 @@ class TrackingConfig:
 
     tracker: str = parameter(
         "off",
-        "bytetrack: objects keep their id from frame to frame (needs pip install "
-        "'ivfusion_ros[tracking]'); off: ids count the objects of each frame",
+        "bytetrack: objects keep their id from frame to frame (needs pip install edgefirst-tracker); off: "
+        "ids count the objects of each frame",
         choices=("off", "bytetrack"),
     )
     start_confidence: float = parameter(

@@ -8,7 +8,7 @@ import numpy as np
 
 from ivfusion_ros.backends import Backend
 from ivfusion_ros.backends.device import DeviceBackend
-from ivfusion_ros.errors import ModelError
+from ivfusion_ros.errors import ImageError, ModelError
 from ivfusion_ros.types import Image
 
 MINIMUM_SIDE = 8
@@ -29,11 +29,15 @@ class Fuser:
         self._fused: Image | None = None
 
     def __call__(self, thermal: Image, rgb: Image) -> Image:
-        """Fuse (H, W) uint8 thermal and (H, W, 3) uint8 RGB of one geometry to (H, W, 3) uint8 RGB."""
-        if thermal.shape != rgb.shape[:2] or min(thermal.shape) < MINIMUM_SIDE:
-            raise ModelError(
-                f"cannot fuse thermal {thermal.shape} with rgb {rgb.shape}; expected one size of at least "
-                f"{MINIMUM_SIDE} x {MINIMUM_SIDE}"
+        """Fuse (H, W) uint8 thermal and (H, W, 3) uint8 RGB of one geometry to (H, W, 3) uint8 RGB.
+
+        Raises ImageError for other images, ModelError where the model fails.
+        """
+        fits = rgb.shape == (*thermal.shape, 3) and thermal.dtype == rgb.dtype == np.uint8
+        if not fits or min(thermal.shape) < MINIMUM_SIDE:
+            raise ImageError(
+                f"cannot fuse thermal {thermal.dtype} {thermal.shape} with rgb {rgb.dtype} {rgb.shape}; "
+                f"expected uint8 (H, W) and (H, W, 3), H and W alike and at least {MINIMUM_SIDE}"
             )
         fused = self.backend.run({"thermal": thermal[None], "rgb": rgb[None]})["fused"]
         self._fused = np.asarray(fused[0], np.uint8)

@@ -27,8 +27,7 @@ def count_operations(model_path: Path, size: tuple[int, int]) -> tuple[int, int]
         import onnxruntime  # noqa: F401
     except ImportError as error:
         raise BackendError(
-            f"counting operations needs onnx and onnxruntime ({error}); "
-            "run: pip install onnxruntime 'ivfusion_ros[eval]'"
+            f"counting operations needs onnx and onnxruntime ({error}); run: pip install onnx onnxruntime"
         ) from error
     try:
         model = onnx.load(model_path)

@@ -97,16 +97,17 @@ def _checked(config_class: type[Any], values: Mapping[str, Any], source: str) ->
     checked = {}
     for name, value in _flatten(values):
         if name not in parameters:
-            raise ConfigError(f"{source}: unknown parameter {name}; {_hint(name, parameters)}")
+            raise ConfigError(f"{source}: {_why_unknown(name, parameters)}")
         checked[name] = _check(parameters[name], value, source)
     return checked
 
 
-def _hint(name: str, known: Mapping[str, Parameter]) -> str:
+def _why_unknown(name: str, known: Mapping[str, Parameter]) -> str:
     if _is_of_node_only(name):
-        return "it is of the live node only"
+        return f"{name} is a parameter of the live node only"
     close = difflib.get_close_matches(name, known, 1)
-    return f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+    return f"unknown parameter {name}; {hint}"
 
 
 def _make(config_class: type[Config], checked: Mapping[str, Any], source: str) -> Config:

@@ -34,7 +34,7 @@ class ByteTracker:
         except ImportError as error:
             raise BackendError(
                 f"tracking.tracker is bytetrack, which needs edgefirst-tracker ({error}); run: "
-                "pip install 'ivfusion_ros[tracking]'"
+                "pip install edgefirst-tracker"
             ) from error
         self._config = config
         self._library = ByteTrack

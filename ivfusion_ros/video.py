@@ -35,13 +35,13 @@ class VideoWriter:
         self._rate = Fraction(rate_hz).limit_denominator(1001)
         self._size: tuple[int, int] | None = None
         self._stream: Any = None
-        self._stack = contextlib.ExitStack()
         with self._errors(), contextlib.ExitStack() as stack:
             partial = stack.enter_context(whole_file(self._path))
             # PyAV opens the file at the first frame; find out now whether it can.
             partial.touch()
             options = {"movflags": "+faststart"}
             self._container = self._av.open(str(partial), "w", format="mp4", options=options)
+            stack.push(self._finish)
             self._stack = stack.pop_all()
 
     def __enter__(self) -> VideoWriter:
@@ -50,13 +50,8 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if kind is None:
-                self._finish()
-        finally:
-            with contextlib.suppress(self._av.FFmpegError, OSError):
-                self._container.close()
-            self._partial.unlink(missing_ok=True)
+        with self._errors():
+            self._stack.__exit__(kind, error, trace)
 
     def write(self, image_rgb: Image) -> None:
         """Append an (H, W, 3) uint8 image; all have one size. Raises ImageError.
@@ -85,13 +80,16 @@ class VideoWriter:
         context.colorspace, context.color_range = _BT709, _LIMITED_RANGE
         return stream
 
-    def _finish(self) -> None:
-        if self._stream is None:
-            raise ImageError(f"video {self._path} was given no image, so it was not written")
-        with self._errors():
-            self._container.mux(self._stream.encode(None))
-            self._container.close()
-            self._partial.replace(self._path)
+    def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                if self._stream is None:
+                    raise ImageError(f"video {self._path} was given no image, so it was not written")
+                self._container.mux(self._stream.encode(None))
+                self._container.close()
+        finally:
+            with contextlib.suppress(self._av.FFmpegError, OSError):
+                self._container.close()
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:

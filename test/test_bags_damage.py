@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin
 
-from ivfusion_ros.bags import BagReader
+from ivfusion_ros.bags import BagReader, BagTopic, BagWriter
 from ivfusion_ros.errors import BagError
 
 
@@ -112,6 +112,25 @@ def test_damaged_chunk_costs_only_itself(tmp_path: Path) -> None:
     assert in_order(got, written)
     assert len(losses) == 1
     assert losses[0].startswith("damaged.mcap: chunk at byte ")
+
+
+def test_damage_in_a_bag_of_our_own_is_seen(tmp_path: Path) -> None:
+    """As Foxglove's reader sees it, by the checksum of the chunk."""
+    reading = pytest.importorskip("mcap.reader", reason="needs mcap")
+    path = tmp_path / "out.mcap"
+    with BagWriter(path) as writer:
+        for topic, msgtype, log_time_ns, data in many_strings(20):
+            writer.write_raw(BagTopic(topic, msgtype), log_time_ns, data)
+    with path.open("rb") as file:
+        (chunk,) = reading.make_reader(file).get_summary().chunk_indexes
+        file.seek(0)
+        assert len(list(reading.make_reader(file, validate_crcs=True).iter_messages())) == 20
+    content = bytearray(path.read_bytes())
+    content[chunk.chunk_start_offset + chunk.chunk_length - 20] ^= 1
+    path.write_bytes(content)
+    with path.open("rb") as file, pytest.raises(Exception, match="crc"):
+        list(reading.make_reader(file, validate_crcs=True).iter_messages())
+    assert "checksum mismatch" in read(path)[1][0]
 
 
 def test_damaged_summary_is_rebuilt(tmp_path: Path) -> None:

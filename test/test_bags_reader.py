@@ -254,6 +254,7 @@ def test_metadata_that_does_not_match(tmp_path: Path) -> None:
         with BagReader(bag) as reader:
             assert len(list(reader.messages())) == 30
             assert "metadata.yaml cannot be used" in reader.losses[0]
+            assert "\n" not in reader.losses[0]
     (bag / "metadata.yaml").write_text(metadata)
     (bag / "bag.mcap").rename(bag / "renamed.mcap")
     with (

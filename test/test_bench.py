@@ -1,6 +1,7 @@
 """Benchmarks: what is timed, the bound by the machine's peak, and the plot."""
 
 import json
+import sys
 from pathlib import Path
 
 import cv2
@@ -60,6 +61,13 @@ def test_pipelines_are_timed_by_stage(blend_model: Path, box_model: Path) -> Non
     assert run.pairs_per_second(4) > 0
     assert [report.labels for report in faults] == [()] * 4
     run.pipeline.close()
+
+
+@pytest.mark.parametrize(("option", "package"), [("--roofline", "onnx"), ("--plot=a.png", "matplotlib")])
+def test_what_an_option_needs_is_asked_for_first(option, package, monkeypatch, capsys) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    assert main(["bench", option, "--model", "absent.onnx"]) == BackendError.exit_code
+    assert f"needs {package}; run: pip install {package}" in capsys.readouterr().err
 
 
 def test_command_with_roofline_and_plot(blend_model, box_model, tmp_path, monkeypatch, capsys) -> None:

@@ -1,6 +1,7 @@
 """The command line: main jobs end to end, and one clear message for whatever is wrong with the input."""
 
 import json
+import logging
 import random
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def read_messages(path: Path) -> list[tuple[str, int, bytes]]:
         return [(topic.name, log_time, bytes(data)) for topic, log_time, data in reader.messages()]
 
 
-def test_help_lists_every_command() -> None:
+def test_help_lists_every_command(capsys) -> None:
     text = subprocess.run(
         [sys.executable, "-m", "ivfusion_ros.cli", "--help"], capture_output=True, text=True
     )
@@ -46,17 +47,22 @@ def test_help_lists_every_command() -> None:
         with pytest.raises(SystemExit) as stop:
             main([command, "--help"])
         assert stop.value.code == 0
+        assert "(default ," not in capsys.readouterr().out, command
 
 
 def test_replay_end_to_end(run, small_bag, blend_model, box_model, tmp_path) -> None:
     out, figures = tmp_path / "out.mcap", tmp_path / "figures.json"
     pictures = ["--sheet", tmp_path / "sheet.png", "--video", tmp_path / "film.mp4"]
     models = ["--model", blend_model, "--detector", box_model, "--backend", "onnxruntime"]
-    status, _ = run("replay", small_bag, out, *models, *pictures, "--originals", "--json", figures)
+    status, said = run("replay", small_bag, out, *models, *pictures, "--originals", "--json", figures)
     assert status == 0
     report = json.loads(figures.read_text())
     assert report["pairs"] == 10
-    assert report["drops"] == {}
+    assert report["drops"] == {} and not report["interrupted"]
+    assert report["models"]["detection"].startswith(str(box_model))
+    for path in (out, *pictures[1::2]):
+        assert str(path) in said
+    assert "took /thermal/image_raw (Image mono16)" in said and "thermal: /thermal" not in said
     names = [name for name, _, _ in read_messages(out)]
     for topic in ("/fused/image_raw", "/detections", "/rgb/image_raw", "/thermal/image_raw"):
         assert names.count(topic) == 10, topic
@@ -148,15 +154,34 @@ def test_bench_reports_ratios(run, blend_model, tmp_path) -> None:
     report = json.loads(figures.read_text())
     (network,) = report["networks"].values()
     assert network["speed_up"] == 1.0
+    # Steps are no alternatives to each other.
+    assert all("speed_up" not in row for row in report["steps"].values())
     assert set(report["steps"]) >= {"decode mono16", "thermal scaling", "warp", "serialise fused image"}
     assert report["steps_total_ms"] == pytest.approx(
         sum(row["median"] for row in report["steps"].values()), abs=0.01
     )
 
 
+def test_verbose_before_and_after_the_command(run, monkeypatch) -> None:
+    levels = []
+    monkeypatch.setattr(
+        "ivfusion_ros.commands.doctor.run", lambda _: levels.append(logging.getLogger().level)
+    )
+    for words in (["doctor"], ["-v", "doctor"], ["doctor", "-v"]):
+        assert run(*words)[0] == 0
+    assert levels == [logging.INFO, logging.DEBUG, logging.DEBUG]
+
+
+def test_help_keeps_names_as_they_are(capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["engine", "--help"])
+    assert "Compile ONNX models for this machine's GPU by TensorRT" in capsys.readouterr().out
+
+
 def test_doctor_names_what_runs(run, capsys, tmp_path) -> None:
     figures = tmp_path / "doctor.json"
-    assert main(["doctor", "--json", str(figures)]) == 0
+    status, logged = run("doctor", "--json", figures)
+    assert status == 0 and "runs in" not in logged
     report = json.loads(figures.read_text())
     assert report["backends"]["onnxruntime"].startswith("runs")
     assert report["models"]["refinefuse"].startswith("intact")
@@ -171,7 +196,7 @@ def test_doctor_names_what_runs(run, capsys, tmp_path) -> None:
         (["replay", "absent.mcap", "out.mcap"], 4, "absent.mcap"),
         (["replay", "{bag}", "out.mcap", "--set", "pairing.max_skew_ms"], 2, "NAME=VALUE"),
         (["replay", "{bag}", "out.mcap", "--set", "pairing.max=1"], 2, "unknown parameter"),
-        (["replay", "{bag}", "out.mcap", "--set", "detection.confidence=high"], 2, "expected float"),
+        (["replay", "{bag}", "out.mcap", "--set", "detection.confidence=high"], 2, "expected a number"),
         (["replay", "{bag}", "out.mcap", "--config", "absent.yaml"], 2, "cannot read absent.yaml"),
         (["replay", "{bag}", "out.mcap", "--model", "nonsense"], 5, "unknown model 'nonsense'"),
         (["replay", "{bag}", "out.mcap", "--model", "absent.onnx"], 5, "no model file"),
@@ -184,7 +209,12 @@ def test_doctor_names_what_runs(run, capsys, tmp_path) -> None:
         (["bench", "--size", "640"], 2, "expected WIDTHxHEIGHT"),
         (["export", "absent.pt", "out.onnx"], 5, "absent.pt"),
         (["train", "nonsense", "--data", "absent"], 2, "unknown training config"),
-        (["train", "refinefuse", "--data", "absent"], 7, "none with equal names"),
+        (["export", "mst", "absent/out.onnx"], 5, "there is no folder absent"),
+        (["export", "mst", "out.onnx", "--size", "axb"], 2, "--size is for --detector"),
+        (["train", "refinefuse", "--data", "absent"], 7, "there is no folder absent"),
+        (["replay", "{bag}", "out.bag"], 4, "must end in .mcap"),
+        (["record", "{bag}", "{bag}", "out.mp4"], 4, "must end in .mcap"),
+        (["doctor", "--parameters", "--json", "out.json"], 2, "give one of both"),
     ],
 )
 def test_one_clear_message(

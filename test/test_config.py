@@ -1,9 +1,12 @@
 """Configuration: every default is in range, errors name the parameter, files and ROS files are equal."""
 
+import argparse
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config
 from ivfusion_ros.config import PipelineConfig
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.models import share_folder
@@ -35,8 +38,13 @@ def test_a_wrong_type_is_refused_by_name(name: str, value: object) -> None:
         ({"nonsense": 1}, "unknown parameter nonsense"),
         ({"pairing.max_skew_ms": -1}, "must be at least 0"),
         ({"pairing.max_skew_ms": float("nan")}, "must be at least"),
-        ({"pairing.queue_size": True}, r"True \(bool\), expected int"),
-        ({"pairing.queue_size": 2.5}, "expected int"),
+        ({"pairing.queue_size": True}, r"True \(bool\), expected a whole number"),
+        ({"pairing.queue_size": 2.5}, "expected a whole number"),
+        ({"detection.iou": "much"}, "expected a number"),
+        ({"detection.classes": 3}, "expected a list of strings"),
+        ({"node.autostart": True}, "node.autostart is a parameter of the live node only"),
+        ({"faults.gate": "off"}, "expected true or false"),
+        ({"fusion.model": False}, r"False \(bool\), expected a text"),
         ({"fusion.threads": 1000}, "must be at most 256"),
         ({"thermal.scaling": "auto"}, "expected one of percentile, fixed, radiometric"),
         ({"detection.classes": ["car", 3]}, "list of strings"),
@@ -55,9 +63,45 @@ def test_integers_become_floats_and_empty_names_vanish() -> None:
     assert config.detection.classes == ("car",)
 
 
+def test_a_bare_off_is_a_choice_though_yaml_reads_false() -> None:
+    config = make_config(PipelineConfig, {"registration.residual": False, "tracking.tracker": False})
+    assert config == PipelineConfig()
+    with pytest.raises(ConfigError, match=r"thermal.scaling is False"):
+        make_config(PipelineConfig, {"thermal.scaling": False})
+
+
+def test_one_name_is_a_list_of_one() -> None:
+    assert make_config(PipelineConfig, {"detection.classes": "car"}).detection.classes == ("car",)
+
+
+def test_errors_name_the_source_that_is_wrong(tmp_path) -> None:
+    path = tmp_path / "good.yaml"
+    path.write_text("thermal.range_min: 10\n")
+    with pytest.raises(ConfigError, match=r"^options: pairing.max_skew_ms is 'abc'"):
+        load_config(PipelineConfig, path, {"pairing.max_skew_ms": "abc"})
+    with pytest.raises(ConfigError, match=r"good.yaml with options: thermal.range_max is 5.0, must"):
+        load_config(PipelineConfig, path, {"thermal.range_max": 5})
+    path.write_text("pairing.max_skew_ms: abc\n")
+    with pytest.raises(ConfigError, match=r"good.yaml: pairing.max_skew_ms is 'abc'"):
+        load_config(PipelineConfig, path, {"thermal.range_max": 5})
+
+
+@pytest.mark.parametrize(("backend", "detector"), [("torch", "auto"), ("openvino", "openvino")])
+def test_one_option_sets_the_backend_of_both_networks_but_torch_runs_no_detectors(
+    backend, detector
+) -> None:
+    parser = argparse.ArgumentParser()
+    add_pipeline_options(parser)
+    config = pipeline_config(parser.parse_args(["--backend", backend]))
+    assert (config.fusion.backend, config.detection.backend) == (backend, detector)
+
+
 def test_plain_and_ros_files_give_the_same(tmp_path) -> None:
     plain, ros = tmp_path / "plain.yaml", tmp_path / "ros.yaml"
-    plain.write_text("pairing: {max_skew_ms: 9}\ndetection.confidence: 0.5\n")
+    plain.write_text(
+        "pairing: {max_skew_ms: 9}\ndetection.confidence: 0.5\nnode: {autostart: true}\n"
+        "node.when_silent: silence\n"
+    )
     ros.write_text(
         "/**:\n  ros__parameters:\n    use_sim_time: true\n    node: {autostart: true}\n"
         "    qos_overrides: {a: 1}\n"

@@ -63,7 +63,7 @@ def rtx() -> Library:
     except BackendError as error:
         pytest.skip(str(error))
     if not library.is_rtx:
-        pytest.skip("builds without a GPU need TensorRT for RTX: pip install 'ivfusion_ros[rtx]'")
+        pytest.skip("builds without a GPU need TensorRT for RTX: pip install tensorrt_rtx_cu13")
     return library
 
 
@@ -310,11 +310,23 @@ def test_the_command_builds_tells_and_keeps(
     assert main(["engine", str(fusion), "--size", "64"]) == 2
 
 
+def test_the_command_says_what_the_default_precision_is_for(monkeypatch, fusion: Path, capsys) -> None:
+    class Workshop:
+        def engine(self, *_: object, **__: object) -> None:
+            raise ModelError("no engine")
+
+    monkeypatch.setattr("ivfusion_ros.commands.engine._workshop", lambda *_: Workshop())
+    assert main(["engine", str(fusion)]) == 5
+    assert "--half builds what auto" in capsys.readouterr().err
+    assert main(["engine", str(fusion), "--half"]) == 5
+    assert "auto" not in capsys.readouterr().err
+
+
 def test_the_command_without_tensorrt(fusion: Path, monkeypatch, capsys) -> None:
     for name in ("tensorrt", "tensorrt_rtx"):
         monkeypatch.setitem(sys.modules, name, None)
     assert main(["engine", str(fusion)]) == 6
-    assert "pip install 'ivfusion_ros[rtx]'" in capsys.readouterr().err
+    assert "pip install tensorrt_rtx_cu13" in capsys.readouterr().err
 
 
 def test_doctor_says_which_engines_fit(

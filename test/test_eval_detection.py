@@ -194,4 +194,6 @@ def test_what_is_missing_is_named(
     (dataset / "data.yaml").write_text("names: [class_0]\n", encoding="utf-8")
     (dataset / "labels" / "val" / "rgb" / "x_001D.txt").write_text("7 0.5 0.5 0.1 0.1\n", encoding="utf-8")
     assert main(words) == 7 and "has class 7, but data.yaml names 1" in capsys.readouterr().err
+    words[2] = str(tmp_path / "absent")
+    assert main(words) == 7 and "make a data set with `ivfusion dataset`" in capsys.readouterr().err
     assert len(read_scenes(dataset, "val", limit=2)[0]) == 2

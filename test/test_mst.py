@@ -100,9 +100,13 @@ def test_shifted_thermal_brightness_is_the_same_picture() -> None:
     np.testing.assert_allclose(fuse(thermal + 0.1, visible), fuse(thermal, visible), atol=0.02)
 
 
-def test_export_by_name_runs_everywhere_and_shows_no_folder_of_this_machine(tmp_path: Path) -> None:
+def test_export_by_name_runs_everywhere_and_shows_no_folder_of_this_machine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
     path = tmp_path / "mst.onnx"
     assert main(["export", "mst", str(path)]) == 0
+    # One line about the file, and nothing of the exporter's own worries.
+    assert capsys.readouterr().err.count("\n") == 1 and not recwarn.list
     assert str(Path.cwd()).encode() not in path.read_bytes()
     random = np.random.default_rng(0)
     # Flat parts too: without a floor under the energies they divide 0 by 0.

@@ -7,6 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training dependencies are not installed")
 
+import onnx
+
 from ivfusion_ros.backends import load_backend
 from ivfusion_ros.errors import ConfigError, ModelError
 from ivfusion_ros.export import FusionGraph, build_graph, export_fusion
@@ -146,6 +148,29 @@ def test_export_names_its_network_and_the_torch_backend_rebuilds_it(exported: Pa
     own = Fuser(backend)(thermal, rgb)
     reference = Fuser(load_backend(exported, "onnxruntime"))(thermal, rgb)
     assert np.abs(own.astype(int) - reference).max() <= 1
+
+
+class WeightedMean(torch.nn.Module):
+    """Export folds the transposed weight, and keeps the weight beside it."""
+
+    stride = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shares = torch.nn.Parameter(torch.tensor([[0.25, 0.75]]))
+
+    def forward(self, thermal: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
+        both = torch.cat([thermal, visible], 1).permute(0, 2, 3, 1)
+        return (both @ self.shares.t()).permute(0, 3, 1, 2)
+
+
+def test_export_is_silent(tmp_path, capfd, recwarn) -> None:
+    path = tmp_path / "mean.onnx"
+    export_fusion(FusionGraph(WeightedMean()).eval(), "mean", path)
+    nodes = onnx.load(path).graph
+    assert "network.shares" in {item.name for item in nodes.initializer}
+    assert not any("network.shares" in node.input for node in nodes.node)
+    assert capfd.readouterr() == ("", "") and not recwarn.list
 
 
 def test_export_that_does_not_match_leaves_no_file(tmp_path, monkeypatch) -> None:

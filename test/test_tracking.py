@@ -141,5 +141,5 @@ def test_pipeline_keeps_ids_through_its_modes_until_reset(blend_model: Path, box
 
 def test_missing_library_is_named_with_its_mend(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "edgefirst.tracker", None)
-    with pytest.raises(BackendError, match=r"pip install 'ivfusion_ros\[tracking\]'"):
+    with pytest.raises(BackendError, match="pip install edgefirst-tracker"):
         ByteTracker(TRACKING)

@@ -32,7 +32,7 @@ INSTALL = {
     "onnxruntime": "pip install onnxruntime",
     "openvino": "pip install openvino",
     "torch": "pip install torch",
-    "tensorrt": "pip install 'ivfusion_ros[rtx]' (RTX GPU) or 'ivfusion_ros[tensorrt]' (Jetson, other GPU)",
+    "tensorrt": "pip install cuda-bindings onnx, with tensorrt_rtx_cu13 (RTX GPU) or tensorrt (other GPU)",
 }
 """Backend name -> what to run where it is missing."""
 

@@ -94,11 +94,16 @@ def _in_folder(folder: Path, losses: list[str]) -> list[Path]:
         names = _listed(metadata)
     except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
         losses.append(
-            f"{metadata} cannot be used ({type(error).__name__}: {error}); took all .mcap and .db3 "
-            "files of its folder"
+            f"{metadata} cannot be used ({_in_a_line(error)}); took all .mcap and .db3 files of its folder"
         )
         return present
     return _match(folder, names, present, losses)
+
+
+def _in_a_line(error: Exception) -> str:
+    """A YAML error shows the text around it in further lines."""
+    said = str(getattr(error, "problem", None) or error).splitlines() or [""]
+    return f"{type(error).__name__}: {said[0]}"
 
 
 def _listed(metadata: Path) -> list[str]:

@@ -32,9 +32,9 @@ class BagReader:
 
     paths: rosbag2 folders, .mcap and .db3 files; a damaged file gives what is readable.
 
-    topics: all topics. losses: what could not be read (complete after reading). skipped: messages that
-    could not be used, by topic, with skip_reasons giving the first reason. start_ns, end_ns: None where
-    unknown.
+    files: the storage files behind paths. topics: all topics. losses: what could not be read (complete
+    after reading). skipped: messages that could not be used, by topic, with skip_reasons giving the first
+    reason. start_ns, end_ns: None where unknown.
 
     Raises BagError if nothing is readable.
     """
@@ -45,6 +45,7 @@ class BagReader:
             raise BagError("no bag was named")
         self.skipped: Counter[str] = Counter()
         self.skip_reasons: dict[str, str] = {}
+        self.files: list[Path] = []
         self._found_losses: list[str] = []
         self._files: list[BagFile] = []
         self._stack = ExitStack()
@@ -151,7 +152,8 @@ class BagReader:
 
     def _open_files(self, scratch: Path) -> None:
         refusals: list[BagError] = []
-        for path in find_files(self.paths, self._found_losses):
+        self.files = find_files(self.paths, self._found_losses)
+        for path in self.files:
             try:
                 self._files.append(open_file(path, scratch))
             except BagError as error:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import errno
 import shutil
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Literal
 
 from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
+from rosbags.rosbag2.storage_mcap import McapWriter
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 
 from ivfusion_ros.bags import messages
+from ivfusion_ros.bags.mcap_records import CHUNK_CHECKSUM_OFFSET, RECORD_HEAD
 from ivfusion_ros.bags.topics import BagTopic
 from ivfusion_ros.errors import BagError
+from ivfusion_ros.image_files import SUFFIXES as IMAGE_SUFFIXES
 from ivfusion_ros.images import AnyImage
 from ivfusion_ros.types import CameraInfo, Detections, Frame, FusionResult
 
@@ -29,6 +33,9 @@ OUTPUT_TOPICS = frozenset(
 
 METADATA_VERSION: Literal[8] = 8
 """Newer metadata.yaml writes QoS as a mapping, on which ROS 2 Humble fails; Jazzy reads both."""
+
+NO_FOLDERS = (".db3", ".bag", ".mp4", ".avi", ".mkv", ".mov", ".json", ".yaml", *IMAGE_SUFFIXES)
+"""A name that ends so means a file of another kind, not a rosbag2 folder."""
 
 FOREVER = QosTime(9223372036, 854775807)
 UNKNOWN_HASH = "RIHS01_" + 64 * "0"
@@ -50,6 +57,22 @@ def _reliable(depth: int, durability: QosDurability) -> Qos:
 
 STREAM = _reliable(10, QosDurability.VOLATILE)
 LATCHED = _reliable(1, QosDurability.TRANSIENT_LOCAL)
+
+
+class _ChecksummedMcap(McapWriter):
+    """rosbags' storage writes no checksums of chunks, without which damage inside them is not seen."""
+
+    def close_chunk(self) -> None:
+        start, checksum = self.bio.tell(), zlib.crc32(self.chunk.bio.getbuffer())
+        super().close_chunk()
+        end = self.bio.tell()
+        self.bio.seek(start + RECORD_HEAD.size + CHUNK_CHECKSUM_OFFSET)
+        self.bio.write(checksum.to_bytes(4, "little"))
+        self.bio.seek(end)
+
+
+class _Writer(Writer):
+    STORAGE_PLUGINS = MappingProxyType({**Writer.STORAGE_PLUGINS, StoragePlugin.MCAP: _ChecksummedMcap})
 
 
 class BagWriter:
@@ -80,7 +103,7 @@ class BagWriter:
         with self._as_bag_error():
             if self._staging.exists():
                 shutil.rmtree(self._staging)
-            self._writer = Writer(self._bag, version=METADATA_VERSION, storage_plugin=StoragePlugin.MCAP)
+            self._writer = _Writer(self._bag, version=METADATA_VERSION, storage_plugin=StoragePlugin.MCAP)
             self._writer.open()
         return self
 
@@ -102,7 +125,7 @@ class BagWriter:
             shutil.rmtree(self._staging, ignore_errors=True)
 
     def write_result(self, result: FusionResult) -> None:
-        """/fused/image_raw[/compressed], /fused/camera_info, /detections and, once, its label_info.
+        """/fused/camera_info, /fused/image_raw[/compressed], /detections and, once, its label_info.
 
         The `class_id` of a detection is the class name; label_info has the names by index.
         """
@@ -130,11 +153,12 @@ class BagWriter:
     def _write_camera(
         self, camera: str, image: AnyImage, info: CameraInfo | None, head: Any, log_time_ns: int
     ) -> None:
+        # First, so that who reads the bag in order knows the camera when its first image comes.
+        if info is not None:
+            self._write(f"{camera}/camera_info", messages.camera_info_message(info, head), log_time_ns)
         name = f"{camera}/image_raw" + ("/compressed" if self.compressed else "")
         message = messages.image_message(image, head, compressed=self.compressed)
         self._write(name, message, log_time_ns)
-        if info is not None:
-            self._write(f"{camera}/camera_info", messages.camera_info_message(info, head), log_time_ns)
 
     def _write_detections(self, detections: Detections, head: Any, log_time_ns: int) -> None:
         if not self._has_labels and detections.class_names:
@@ -171,7 +195,7 @@ class BagWriter:
 
     def _check_target(self) -> None:
         """Refuse a path that must not be replaced."""
-        if self.path.suffix in (".db3", ".bag"):
+        if self.path.suffix.lower() in NO_FOLDERS:
             raise BagError(f"bags are written as MCAP; {self.path} must end in .mcap or name a folder")
         if not self.path.exists():
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import logging
 import platform
 from collections.abc import Callable
@@ -63,6 +64,9 @@ def run(options: argparse.Namespace) -> None:
     size = parse_size(options.size)
     if options.rounds < 1:
         raise ConfigError(f"--rounds is {options.rounds}, expected at least 1")
+    for option, package in (("roofline", "onnx"), ("plot", "matplotlib")):
+        if getattr(options, option) and importlib.util.find_spec(package) is None:
+            raise BackendError(f"--{option} needs {package}; run: pip install {package}")
     usable = [name for name, status in available_backends().items() if status.usable]
     backends = [
         (name, precision)
@@ -76,8 +80,8 @@ def run(options: argparse.Namespace) -> None:
     pipeline_rows = _pipelines(options, backends, size)
     steps = stage_candidates(size)
     if options.detector:
-        steps |= detection_overhead(options.detector, size)
-    step_rows = _table("step", steps, 20 * options.rounds, 2)
+        steps |= detection_overhead(options.detector, size, options.threads)
+    step_rows = _table("step", steps, 20 * options.rounds, 2, compare=False)
     total = sum(row["median"] for row in step_rows.values())
     print(f"all steps around the networks: {total:.2f} ms a pair (sum of medians)")
     figures = {
@@ -90,7 +94,10 @@ def run(options: argparse.Namespace) -> None:
     }
     write_json(options.json, figures)
     if options.plot:
-        _plot(options.plot, network_rows, pipeline_rows)
+        from ivfusion_ros.bench_plot import write_plot
+
+        write_plot(options.plot, network_rows, pipeline_rows)
+        log.info("plot: %s", options.plot)
 
 
 def _least_ms(
@@ -150,17 +157,23 @@ def _table(
     rounds: int,
     warm_up: int,
     least_ms: dict[str, float] | None = None,
+    *,
+    compare: bool = True,
 ) -> Rows:
+    """Print and return times. compare: the candidates do the same, so that their ratio says something."""
     times: Times = alternate(candidates, tqdm(range(rounds), desc=title, leave=False), warm_up)
     slowest = max(np.median(values) for values in times.values())
     rows: Rows = {}
     bounds = least_ms or {}
     roof = f" {'of peak':>8}" if bounds else ""
-    print(f"{title:58} {'median ms':>10} {'p95 ms':>9} {'speed-up':>9}{roof}")
+    speed_up = f" {'speed-up':>9}" if compare else ""
+    print(f"{title:58} {'median ms':>10} {'p95 ms':>9}{speed_up}{roof}")
     for name, values in sorted(times.items(), key=lambda item: -float(np.median(item[1]))):
         row: dict[str, Any] = dict(summary(values))
-        row["speed_up"] = round(float(slowest / np.median(values)), 2)
-        line = f"{name:58} {row['median']:10.2f} {row['p95']:9.2f} {row['speed_up']:9.2f}"
+        line = f"{name:58} {row['median']:10.2f} {row['p95']:9.2f}"
+        if compare:
+            row["speed_up"] = round(float(slowest / np.median(values)), 2)
+            line += f" {row['speed_up']:9.2f}"
         bound = bounds.get(name.partition(": ")[0])
         if bound is not None:
             row["least_ms"] = round(bound, 4)
@@ -174,13 +187,3 @@ def _table(
 def _warm_up(backends: list[tuple[str, str]]) -> int:
     """Untimed runs: where engines are built and CUDA graphs recorded, it takes a few."""
     return 5 if any(name == "tensorrt" for name, _ in backends) else 2
-
-
-def _plot(path: Path, networks: Rows, pipelines: Rows) -> None:
-    try:
-        from ivfusion_ros.bench_plot import write_plot
-
-        write_plot(path, networks, pipelines)
-    except ImportError as error:
-        raise BackendError(f"--plot needs matplotlib ({error}); run: pip install matplotlib") from error
-    log.info("plot: %s", path)

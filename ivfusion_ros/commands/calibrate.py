@@ -39,7 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "with the same names",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("calibration.yaml"), metavar="YAML", help="to write"
+        "--out",
+        type=Path,
+        default=Path("calibration.yaml"),
+        metavar="YAML",
+        help="file to write, and a picture beside it; replaced if they exist (default calibration.yaml)",
     )
     parser.add_argument(
         "--board",

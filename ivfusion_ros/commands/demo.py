@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import importlib.util
+import json
 import logging
 import platform
+import shlex
 import time
 from pathlib import Path
 
@@ -14,11 +15,13 @@ import numpy as np
 from tqdm import tqdm
 
 from ivfusion_ros.bags import BagWriter
+from ivfusion_ros.build import detection_model_name, fusion_model_name
 from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config, write_json
-from ivfusion_ros.commands.replay import Outputs, replay_bags
-from ivfusion_ros.config import PipelineConfig, RegistrationConfig
+from ivfusion_ros.commands.replay import Outputs, end_if_interrupted, replay_bags
+from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.models import resolve_model
 from ivfusion_ros.registration.calibration import Calibration, Remap, write_calibration
-from ivfusion_ros.simulate import SceneConfig, Simulator
+from ivfusion_ros.simulate import RigConfig, SceneConfig, Simulator
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +29,22 @@ SETTINGS = ("thermal.scaling=radiometric", "thermal.range_min=275", "thermal.ran
 """Unless --config says otherwise: the simulated camera is radiometric, so objects have temperatures. The
 range (kelvin) spans a street at night, from the sky to a face."""
 
+SHORTEST_S = 0.5
+"""Scenes of that length have some pairs."""
+
 MAIN_DEPTH_M = 15.0
 """Distance at which the demo's static registration is exact."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="folder to write")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("demo"),
+        metavar="DIR",
+        help="folder to write, also over an earlier demo",
+    )
     parser.add_argument("--seconds", type=float, default=10.0, help="length of the scene (default 10)")
     parser.add_argument("--seed", type=int, default=0, help="of the scene")
     add_pipeline_options(parser)
@@ -40,40 +52,59 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Simulate, replay, and leave bags, pictures and figures. Raises IvfusionError."""
-    config = _config(options)
+    if not options.seconds >= SHORTEST_S:
+        raise ConfigError(f"--seconds is {options.seconds:g}, expected at least {SHORTEST_S:g}")
     folder: Path = options.out
+    bag, calibration = folder / "cameras.mcap", folder / "calibration.yaml"
+    scene, rig = SceneConfig(seed=options.seed, duration_s=options.seconds), RigConfig()
+    options.set = [*_settings(options, rig, calibration), *options.set]
+    config = pipeline_config(options)
+    # What is mistyped is told before the simulation, and before an earlier demo is replaced.
+    for model in (fusion_model_name(config.fusion), detection_model_name(config.detection)):
+        if model:
+            resolve_model(model)
+    if bag.exists():
+        log.info("replacing the demo in %s", folder)
     folder.mkdir(parents=True, exist_ok=True)
-    simulator = Simulator(SceneConfig(seed=options.seed, duration_s=options.seconds))
-    seconds = _record(simulator, folder / "cameras.mcap")
-    calibration = folder / "calibration.yaml"
+    simulator = Simulator(scene, rig)
+    seconds = _record(simulator, bag)
     write_calibration(calibration, true_calibration(simulator))
-    pairing = dataclasses.replace(
-        config.pairing, thermal_time_offset_ms=-simulator.rig.thermal.clock_offset_ms
-    )
-    config = dataclasses.replace(
-        config, pairing=pairing, registration=RegistrationConfig(calibration=str(calibration))
-    )
     outputs = Outputs(
         folder / "fused.mcap",
         overwrite=True,
         video=folder / "fused.mp4",
         sheet=folder / "contact_sheet.png",
     )
-    log.info("replay: ivfusion replay %s %s", folder / "cameras.mcap", folder / "fused.mcap")
-    figures = replay_bags([folder / "cameras.mcap"], outputs, config)
+    log.info("what follows, as a command of its own: %s", _replay_command(bag, outputs.bag, options))
+    figures = replay_bags([bag], outputs, config)
     write_json(
         folder / "summary.json",
         {"machine": platform.platform(), "simulation_seconds": round(seconds, 2), **figures},
     )
+    end_if_interrupted(figures)
     log.info("look at %s and %s", outputs.sheet, outputs.video)
 
 
-def _config(options: argparse.Namespace) -> PipelineConfig:
-    """The options', over what shows most; objects are tracked where the library for it is installed."""
+def _settings(options: argparse.Namespace, rig: RigConfig, calibration: Path) -> list[str]:
+    """The rig', and what shows most; objects are tracked where the library for it is installed."""
+    settings = [
+        f"registration.calibration={json.dumps(str(calibration))}",
+        f"pairing.thermal_time_offset_ms={-rig.thermal.clock_offset_ms}",
+    ]
     if options.config is None:
-        tracking = ("tracking.tracker=bytetrack",) if importlib.util.find_spec("edgefirst") else ()
-        options.set = [*SETTINGS, *tracking, *options.set]
-    return pipeline_config(options)
+        settings += SETTINGS
+        settings += ["tracking.tracker=bytetrack"] if importlib.util.find_spec("edgefirst") else []
+    return settings
+
+
+def _replay_command(bag: Path, output: Path, options: argparse.Namespace) -> str:
+    words = ["ivfusion", "replay", str(bag), str(output), "--force"]
+    for name in ("config", "model", "detector", "backend"):
+        if (value := getattr(options, name)) is not None:
+            words += [f"--{name}", str(value)]
+    for setting in options.set:
+        words += ["--set", setting]
+    return shlex.join(words)
 
 
 def _record(simulator: Simulator, path: Path) -> float:

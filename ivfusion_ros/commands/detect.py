@@ -24,7 +24,7 @@ from ivfusion_ros.types import Detections, Image
 log = logging.getLogger(__name__)
 
 SECTIONS = ("thermal", "detection")
-"""Of the configuration."""
+"""Of the configuration; thermal is for images of 16 bits."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import logging
 import os
 import platform
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from ivfusion_ros.commands.options import add_json_option, write_json
 from ivfusion_ros.cuda import Gpu, find_gpu
 from ivfusion_ros.engines.cache import FOLDER_VARIABLE, engine_folder, fitness, read_records
 from ivfusion_ros.engines.library import Library, load_library
-from ivfusion_ros.errors import BackendError, IvfusionError, ModelError
+from ivfusion_ros.errors import BackendError, ConfigError, IvfusionError, ModelError
 from ivfusion_ros.models import read_models
 from ivfusion_ros.parameters import iter_parameters
 from ivfusion_ros.ros.config import FusionNodeConfig
@@ -40,9 +41,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Print the findings. Raises ModelError when a model is damaged or none can run."""
     if options.parameters:
+        if options.json:
+            raise ConfigError("--json writes the findings, which --parameters leaves out; give one of both")
         print(parameter_table(FusionNodeConfig))
         return
-    findings = examine()
+    # Loading a model logs what it runs in, which is among the findings.
+    logging.disable(logging.INFO)
+    try:
+        findings = examine()
+    finally:
+        logging.disable(logging.NOTSET)
     for title, rows in findings.items():
         print(f"{title}:")
         for name, finding in rows.items():

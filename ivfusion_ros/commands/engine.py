@@ -58,6 +58,11 @@ def run(options: argparse.Namespace) -> None:
         raise ConfigError(f"--workspace is {options.workspace}, expected MiB, or 0 for any")
     sizes = [parse_size(text) for text in options.size]
     workshop = _workshop(options.cache, options.workspace)
+    if not options.half:
+        log.info(
+            "building in f32, which is used where fusion.precision (or detection.precision) is f32; --half "
+            "builds what auto, the default, takes"
+        )
     rows = {}
     for name in options.models:
         for size in sizes:
@@ -79,9 +84,7 @@ def _workshop(folder: Path | None, workspace_mib: int) -> Workshop:
     try:
         from ivfusion_ros.engines.make import Workshop
     except ImportError as error:
-        raise BackendError(
-            f"engines need onnx ({error}); run: pip install 'ivfusion_ros[tensorrt]'"
-        ) from error
+        raise BackendError(f"engines need onnx ({error}); run: pip install onnx") from error
     library = load_library()
     gpu: Gpu | None = None
     try:

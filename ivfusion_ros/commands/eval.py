@@ -22,6 +22,7 @@ from ivfusion_ros.evaluation.sheet import write_sheet
 from ivfusion_ros.evaluation.tables import image_rows, mean_rows, to_csv, to_markdown
 from ivfusion_ros.image_files import read_image
 from ivfusion_ros.metrics import METRICS
+from ivfusion_ros.metrics.flicker import FLICKER
 from ivfusion_ros.training.data import PAIR_FOLDERS
 
 log = logging.getLogger(__name__)
@@ -90,6 +91,7 @@ def run(options: argparse.Namespace) -> None:
     scored = sum(bool(result.scores) for result in results)
     if not scored:
         raise DataError(f"none of {len(results)} images could be scored; the first: {results[0].reason}")
+    _warn_of_gaps(pairs, results)
     pictures = _write_pictures(options, pairs, methods, results)
     _write_tables(options.out, methods, results, costs, pictures)
     print(page(results, costs, ()))
@@ -107,6 +109,18 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError(
             f"--sheet-by {options.sheet_by} is not among --metrics {' '.join(options.metrics)}"
         )
+
+
+def _warn_of_gaps(pairs: Sequence[Pair], results: Sequence[Result]) -> None:
+    """Tell of frames after others that have no flicker all the same."""
+    following = {(pair.data, pair.stem) for pair in pairs if pair.previous is not None}
+    scored = [item for item in results if item.scores and (item.data, item.pair) in following]
+    without = sum(not item.scores.keys() >= FLICKER.keys() for item in scored)
+    if without:
+        log.warning(
+            "%d of %d images have no flicker: the frame before has another size or cannot be read",
+            without, len(scored),
+        )  # fmt: skip
 
 
 def _costs(
@@ -140,7 +154,7 @@ def _write_pictures(
     try:
         write_plot(options.out / "plot.png", results)
     except ImportError as error:
-        log.warning("no plot, it needs matplotlib (%s); run: pip install 'ivfusion_ros[eval]'", error)
+        log.warning("no plot, it needs matplotlib (%s); run: pip install matplotlib", error)
         return ["sheet.png"]
     return ["plot.png", "sheet.png"]
 

@@ -119,6 +119,6 @@ def _plot(folder: Path, entries: list[Entry]) -> list[str]:
     try:
         write_curves(folder / "curves.png", entries)
     except ImportError as error:
-        log.warning("no curves, they need matplotlib (%s); run: pip install 'ivfusion_ros[eval]'", error)
+        log.warning("no curves, they need matplotlib (%s); run: pip install matplotlib", error)
         return []
     return ["curves.png"]

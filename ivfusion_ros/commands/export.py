@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+DETECTOR_SIZE = "640x480"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -36,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--detector", action="store_true", help="the file is a detector of ultralytics")
     parser.add_argument(
-        "--size", default="640x480", metavar="WxH", help="of a detector's input (default 640x480)"
+        "--size", metavar="WxH", help=f"of a detector's input, for --detector (default {DETECTOR_SIZE})"
     )
 
 
@@ -44,8 +46,12 @@ def run(options: argparse.Namespace) -> None:
     """Export and verify. Raises IvfusionError."""
     if options.output.suffix != ".onnx":
         raise ModelError(f"output is {options.output}, expected a name ending in .onnx")
+    if not options.output.parent.is_dir():
+        raise ModelError(f"output is {options.output}, but there is no folder {options.output.parent}")
     if (options.images is not None) != options.int8:
         raise ConfigError("--int8 and --images go together: --int8 --images DIR calibrates on DIR's images")
+    if options.size and not options.detector:
+        raise ConfigError("--size is for --detector; a fusion network takes images of any size")
     if options.int8:
         what = _quantise(options)
     else:
@@ -74,7 +80,7 @@ def _quantise(options: argparse.Namespace) -> str:
     try:
         from ivfusion_ros.int8 import quantise_file
     except ImportError as error:
-        raise BackendError(f"--int8 needs onnx ({error}); run: pip install 'ivfusion_ros[eval]'") from error
+        raise BackendError(f"--int8 needs onnx ({error}); run: pip install onnx") from error
     parity = quantise_file(resolve_model(options.network), options.output, options.images)
     return f"detector in int8, beside f32: {parity.text}"
 
@@ -82,7 +88,8 @@ def _quantise(options: argparse.Namespace) -> str:
 def _export_detector(options: argparse.Namespace) -> str:
     from ivfusion_ros.export_detector import export_detector
 
-    names = export_detector(Path(options.network), options.output, parse_size(options.size))
+    size = parse_size(options.size or DETECTOR_SIZE)
+    names = export_detector(Path(options.network), options.output, size)
     return f"detector of {', '.join(names)}"
 
 
@@ -91,7 +98,7 @@ def _export_fusion(options: argparse.Namespace) -> str:
         from ivfusion_ros.export import export_fusion
     except ImportError as error:
         raise BackendError(
-            f"export needs torch ({error}); run: pip install 'ivfusion_ros[train]'"
+            f"export needs torch, onnx and onnxscript ({error}); run: pip install torch onnx onnxscript"
         ) from error
     name, graph = _graph(options.network)
     export_fusion(graph, name, options.output)

@@ -62,10 +62,10 @@ def images_in(folder: Path) -> dict[str, Path]:
 
 
 def _jobs(thermal: Path, rgb: Path, output: Path) -> list[tuple[Path, Path, Path]]:
-    for path in (thermal, rgb):
-        if not path.exists():
-            raise DataError(f"there is no file or folder {path}")
     if thermal.is_dir() != rgb.is_dir():
+        for path in (thermal, rgb):
+            if not path.exists():
+                raise DataError(f"there is no file or folder {path}")
         raise DataError(f"{thermal} and {rgb} must be two files or two folders")
     if not thermal.is_dir():
         picture = output / f"{thermal.stem}.png" if output.is_dir() else output

@@ -25,9 +25,7 @@ def run(options: argparse.Namespace) -> None:
 
         from ivfusion_ros.networks.published import read_published
     except ImportError as error:
-        raise BackendError(
-            f"import needs torch ({error}); run: pip install 'ivfusion_ros[train]'"
-        ) from error
+        raise BackendError(f"import needs torch ({error}); run: pip install torch") from error
     weights = read_published(options.network, options.file)
     temporary = options.output.with_name(f".{options.output.name}.partial")
     torch.save({"network": options.network, "weights": weights}, temporary)

@@ -6,6 +6,8 @@ import argparse
 import dataclasses
 import json
 import logging
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,13 @@ from ivfusion_ros.backends import BACKENDS
 from ivfusion_ros.config import PipelineConfig
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.parameters import load_config
+from ivfusion_ros.whole_file import whole_file
 
 log = logging.getLogger(__name__)
 
 
 SECTIONS = tuple(item.name for item in dataclasses.fields(PipelineConfig))
+"""Of the configuration, one for each part of the pipeline."""
 
 
 def add_pipeline_options(parser: argparse.ArgumentParser, sections: tuple[str, ...] = SECTIONS) -> None:
@@ -40,18 +44,42 @@ def add_pipeline_options(parser: argparse.ArgumentParser, sections: tuple[str, .
     backends = ("auto", *(name for name in BACKENDS if fuses or name != "torch"))
     alone = "; torch: the fusion network only" if fuses and detects else ""
     group.add_argument("--backend", choices=backends, help=f"what runs the networks{alone}")
+    which = "any parameter" if sections == SECTIONS else f"a parameter of {', '.join(sections)}"
     group.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="any parameter, for example pairing.max_skew_ms=10; `ivfusion doctor --parameters` lists them",
+        help=f"{which}, for example thermal.polarity=black_hot; `ivfusion doctor --parameters` lists them",
     )
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
     """Where the printed figures go as JSON."""
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every printed figure here")
+    parser.add_argument(
+        "--json", type=output_file(".json", ""), metavar="FILE", help="write every printed figure here"
+    )
+
+
+def output_file(*suffixes: str) -> Callable[[str], Path]:
+    """The argparse type of a file to write with one of the suffixes; its folder is made where missing.
+
+    What cannot be written is found before the work, and a slip of the hand does not name a bag.
+    """
+
+    def check(text: str) -> Path:
+        path = Path(text)
+        if path.suffix.lower() not in suffixes:
+            raise argparse.ArgumentTypeError(f"{text} must end in {' or '.join(filter(None, suffixes))}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise argparse.ArgumentTypeError(f"cannot write {text}: {error.strerror}") from error
+        if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise argparse.ArgumentTypeError(f"cannot write {text}")
+        return path
+
+    return check
 
 
 def pipeline_config(options: argparse.Namespace) -> PipelineConfig:
@@ -100,9 +128,8 @@ def parse_size(text: str) -> tuple[int, int]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file; it is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path | None, figures: dict[str, Any]) -> None:

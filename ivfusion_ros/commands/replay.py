@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,22 +15,28 @@ from tqdm import tqdm
 
 from ivfusion_ros.bags import BagReader, BagWriter, Topics
 from ivfusion_ros.bags.messages import to_depth_frame, to_transforms
+from ivfusion_ros.bags.reader import Camera
 from ivfusion_ros.bags.topics import transform_topics
-from ivfusion_ros.build import build_pipeline
+from ivfusion_ros.build import build_pipeline, detection_model_name
+from ivfusion_ros.commands.interruption import held_back
 from ivfusion_ros.commands.options import (
     add_json_option,
     add_pipeline_options,
+    output_file,
     pipeline_config,
+    refuse_input,
     write_json,
 )
 from ivfusion_ros.config import PipelineConfig
 from ivfusion_ros.depth_frames import DepthFrames
 from ivfusion_ros.errors import BagError
+from ivfusion_ros.image_files import SUFFIXES
 from ivfusion_ros.pairing import Pairer
 from ivfusion_ros.pictures import Pictures
 from ivfusion_ros.pipeline import Pipeline
 from ivfusion_ros.replay import Replay
 from ivfusion_ros.transforms import TransformTree
+from ivfusion_ros.types import Frame
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +71,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compressed", action="store_true", help="write fused images as JPEG")
     parser.add_argument("--originals", action="store_true", help="copy the input's topics as well")
     parser.add_argument("--force", action="store_true", help="replace an existing output")
-    parser.add_argument("--video", type=Path, metavar="MP4", help="film: thermal | RGB | fused with boxes")
-    parser.add_argument("--sheet", type=Path, metavar="PNG", help="contact sheet of the same")
+    parser.add_argument(
+        "--video", type=output_file(".mp4"), metavar="MP4", help="film: thermal | RGB | fused with boxes"
+    )
+    parser.add_argument(
+        "--sheet", type=output_file(*SUFFIXES), metavar="PNG", help="contact sheet of the same"
+    )
     add_json_option(parser)
     add_pipeline_options(parser)
 
@@ -81,6 +92,7 @@ def run(options: argparse.Namespace) -> None:
     topics = (options.thermal_topic, options.rgb_topic)
     figures = replay_bags(options.bags, outputs, config, topics, options.depth_topic)
     write_json(options.json, figures)
+    end_if_interrupted(figures)
 
 
 def replay_bags(
@@ -94,35 +106,53 @@ def replay_bags(
 
     depth_topic: where registration.depth is true, None to guess.
 
-    Raises BagError for unreadable bags, missing topics and when there is no pair at all, ConfigError,
-    ModelError and BackendError as build_pipeline does.
+    SIGINT and SIGTERM end it after the pairs in work; the outputs are complete up to there.
+
+    Raises BagError for unreadable bags, missing topics and when there is no pair at all, DataError where
+    the output is an input, ConfigError, ModelError and BackendError as build_pipeline does.
     """
-    with BagReader(bags) as reader, build_pipeline(config) as pipeline:
+    with ExitStack() as stack:
+        reader = stack.enter_context(BagReader(bags))
+        refuse_input(outputs.bag, *reader.files, *(file.resolve().parent for file in reader.files))
         chosen = reader.choose_topics(*topics)
-        log.info(
-            "thermal: %s, RGB: %s%s", chosen.thermal, chosen.rgb, f" ({chosen.note})" if chosen.note else ""
-        )
+        log.info("%s", chosen.note or f"thermal: {chosen.thermal}, RGB: {chosen.rgb}")
         others: Others = {}
-        replay = Replay(
-            Pairer(config.pairing),
-            pipeline,
-            _read_depth(reader, config, depth_topic, others),
-            _read_transforms(reader, config, others),
+        depth = _read_depth(reader, config, depth_topic, others)
+        transforms = _read_transforms(reader, config, others)
+        expected = _expected_pairs(reader, chosen)
+        # The outputs before the networks, which take seconds to load. A sheet that fails does not cost the
+        # bag, which is complete before it.
+        pictures = stack.enter_context(Pictures(outputs.video, outputs.sheet, _rate_hz(reader, expected)))
+        writer = stack.enter_context(
+            BagWriter(outputs.bag, compressed=outputs.compressed, overwrite=outputs.overwrite)
         )
-        _write_outputs(reader, chosen, replay, outputs, others)
+        pipeline = stack.enter_context(build_pipeline(config))
+        replay = Replay(Pairer(config.pairing), pipeline, depth, transforms)
+        frames = reader.frames(chosen, writer.write_raw if outputs.originals else None, others)
+        interrupted = _write(replay, frames, expected, writer, pictures)
+        report = replay.report()
+        if not report["pairs"]:
+            raise BagError(_no_pairs(report, reader.losses))
         figures = {
             "input": [str(bag) for bag in bags],
             "output": str(outputs.bag),
             "topics": {"thermal": chosen.thermal, "rgb": chosen.rgb, "others": list(others)},
             "models": _models(config, pipeline),
-            **replay.report(),
+            "interrupted": interrupted,
+            **report,
             "skipped_messages": dict(reader.skipped),
             "losses": reader.losses,
         }
         for topic, count in reader.skipped.items():
             log.warning("skipped %d messages of %s: %s", count, topic, reader.skip_reasons[topic])
-    _print(figures)
+    _print(figures, outputs)
     return figures
+
+
+def end_if_interrupted(figures: dict[str, Any]) -> None:
+    """What is left to do when the figures are written. Raises KeyboardInterrupt."""
+    if figures["interrupted"]:
+        raise KeyboardInterrupt(f"{figures['output']} has the {figures['pairs']} pairs until then")
 
 
 def _read_depth(
@@ -163,27 +193,26 @@ def _read_transforms(reader: BagReader, config: PipelineConfig, others: Others) 
     return tree
 
 
-def _write_outputs(
-    reader: BagReader, chosen: Topics, replay: Replay, outputs: Outputs, others: Others
-) -> None:
-    expected = _expected_pairs(reader, chosen)
-    with ExitStack() as stack:
-        writer = stack.enter_context(
-            BagWriter(outputs.bag, compressed=outputs.compressed, overwrite=outputs.overwrite)
-        )
-        pictures = stack.enter_context(Pictures(outputs.video, outputs.sheet, _rate_hz(reader, expected)))
-        progress = stack.enter_context(tqdm(total=expected, unit="pair"))
-        frames = reader.frames(chosen, writer.write_raw if outputs.originals else None, others)
-        for result in replay.results(frames):
+def _write(
+    replay: Replay,
+    frames: Iterable[tuple[Camera, Frame]],
+    expected: int | None,
+    writer: BagWriter,
+    pictures: Pictures,
+) -> bool:
+    """Fuse and write; a signal ends the frames early, which it returns. Raises KeyboardInterrupt."""
+    with held_back() as stopped, tqdm(total=expected, unit="pair") as progress:
+        for result in replay.results(itertools.takewhile(lambda _: not stopped.is_set(), frames)):
             writer.write_result(result)
             pictures.add(result)
             progress.update()
-        if not progress.n:
-            raise BagError(_no_pairs(replay.report(), reader.losses))
+        if stopped.is_set() and not progress.n:
+            raise KeyboardInterrupt
     if writer.left_out:
         log.warning(
             "not copied, since the output has topics of these names: %s", ", ".join(sorted(writer.left_out))
         )
+    return stopped.is_set()
 
 
 def _expected_pairs(reader: BagReader, chosen: Topics) -> int | None:
@@ -200,7 +229,8 @@ def _rate_hz(reader: BagReader, pairs: int | None) -> float:
 def _models(config: PipelineConfig, pipeline: Pipeline) -> dict[str, str]:
     models = {"fusion": f"{pipeline.fusion_model} by {pipeline.fuser.backend.description}"}
     if pipeline.detector is not None:
-        models["detection"] = f"{config.detection.model} by {pipeline.detector.backend.description}"
+        name = detection_model_name(config.detection)
+        models["detection"] = f"{name} by {pipeline.detector.backend.description}"
     return models
 
 
@@ -216,7 +246,7 @@ def _no_pairs(report: dict[str, Any], losses: list[str]) -> str:
     )
 
 
-def _print(figures: dict[str, Any]) -> None:
+def _print(figures: dict[str, Any], outputs: Outputs) -> None:
     for loss in figures["losses"]:
         log.warning("lost: %s", loss)
     stages = ", ".join(f"{name} {times['median']:.1f}" for name, times in figures["stages_ms"].items())
@@ -231,4 +261,5 @@ def _print(figures: dict[str, Any]) -> None:
     )  # fmt: skip
     if figures["detections"]:
         log.info("detected: %s", ", ".join(f"{name} {n}" for name, n in figures["detections"].items()))
-    log.info("written: %s", figures["output"])
+    written = filter(None, (outputs.bag, outputs.video, outputs.sheet))
+    log.info("written: %s", ", ".join(map(str, written)))

@@ -50,9 +50,7 @@ def run(options: argparse.Namespace) -> None:
     try:
         from ivfusion_ros.training.train import Trainer
     except ImportError as error:
-        raise BackendError(
-            f"training needs torch ({error}); run: pip install 'ivfusion_ros[train]'"
-        ) from error
+        raise BackendError(f"training needs torch ({error}); run: pip install torch") from error
     config = load_config(TrainConfig, path, _given(options))
     trainer = Trainer(config, options.data, run_folder, options.init, tuple(options.folders))
     if options.resume:
@@ -81,13 +79,17 @@ def _train_detector(options: argparse.Namespace, path: Path, run_folder: Path) -
 
 def _add_option(group: Any, item: Parameter, other: Parameter | None = None) -> None:
     """An option for one setting, which may also be one of detectors (other), with its own default."""
-    default = f"default {item.default}" + (f", detectors {other.default}" if other else "")
+    default = f"default {_shown(item)}" + (f", detectors {_shown(other)}" if other else "")
     kind = _boolean if item.type is bool else item.type
     group.add_argument(
         f"--{item.name.replace('_', '-')}",
         type=kind,
         help=f"{item.description} ({default})".replace("%", "%%"),
     )
+
+
+def _shown(item: Parameter) -> str:
+    return "none" if item.default == "" else str(item.default)
 
 
 def _boolean(text: str) -> bool:

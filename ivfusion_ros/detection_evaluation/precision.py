@@ -92,7 +92,7 @@ def _evaluated(
         from pycocotools.cocoeval import COCOeval
     except ImportError as error:
         raise BackendError(
-            f"average precision needs pycocotools ({error}); run: pip install 'ivfusion_ros[eval]'"
+            f"average precision needs pycocotools ({error}); run: pip install pycocotools"
         ) from error
     objects, boxes = [], []
     for image, (truth, item) in enumerate(zip(truths, found, strict=True)):

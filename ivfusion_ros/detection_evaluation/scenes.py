@@ -47,6 +47,8 @@ def read_scenes(dataset: Path, part: str, limit: int | None = None) -> tuple[lis
     limit: most scenes, evenly spaced. Raises DataError where thermal and RGB images or labels are missing,
     ConfigError for a data.yaml without names.
     """
+    if not (dataset / "data.yaml").is_file():
+        raise DataError(f"there is no {dataset / 'data.yaml'}; make a data set with `ivfusion dataset`")
     names = names_from_yaml(dataset / "data.yaml")
     images = dataset / "images" / part
     for camera in CAMERAS:

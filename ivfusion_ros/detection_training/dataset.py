@@ -111,8 +111,12 @@ def write_dataset(
     """
     _check(kinds)
     scenes = list(_scenes(folders, kinds))
-    if teacher is None and any(scene.pair.labels is None for scene in scenes):
-        raise DataError("some pairs have no image in labels/; give a detector as --teacher to label them")
+    bare = [scene.pair.thermal for scene in scenes if scene.pair.labels is None]
+    if teacher is None and bare:
+        raise DataError(
+            f"no image in labels/: {len(bare)} pairs, the first is {bare[0]}; give a detector as --teacher "
+            "to label them"
+        )
     with ExitStack() as stack:
         pipelines = {
             name: stack.enter_context(_pipeline(model, backend))

@@ -23,11 +23,11 @@ FLAVOURS = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT for RTX"}
 
 _JETSON = (
     "on this Jetson: sudo apt install python3-libnvinfer, in a virtual environment made with "
-    "--system-site-packages, and pip install 'ivfusion_ros[tensorrt]'"
+    "--system-site-packages, and pip install cuda-bindings onnx"
 )
 _DESKTOP = (
-    "on a desktop with an RTX GPU: pip install 'ivfusion_ros[rtx]'; with another NVIDIA GPU: "
-    "pip install 'ivfusion_ros[tensorrt]' tensorrt"
+    "on a desktop with an RTX GPU: pip install tensorrt_rtx_cu13 cuda-bindings onnx; with another NVIDIA "
+    "GPU: pip install tensorrt cuda-bindings onnx"
 )
 
 

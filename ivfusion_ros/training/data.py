@@ -53,6 +53,8 @@ def find_pairs(folder: Path, names: tuple[str, str] = PAIR_FOLDERS) -> list[Pair
 
     names: of the folders in it that hold the thermal and the rgb images.
     """
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}")
     thermal, rgb = (_by_stem(folder / name) for name in names)
     if names == PAIR_FOLDERS:
         rgb = rgb or _by_stem(folder / "visible")

@@ -44,6 +44,8 @@ from ivfusion_ros.training.teacher import StudentPlanes, Teacher
 
 log = logging.getLogger(__name__)
 
+_CHECKPOINT = "the last.pt of a run of `ivfusion train`"
+
 
 class Trainer:
     """One run: network, optimiser, schedule, data and their state on disk."""
@@ -173,8 +175,14 @@ class Trainer:
         temporary.replace(self.run / "last.pt")
 
     def resume(self) -> None:
-        """Continue from last.pt. Raises ConfigError when its settings differ from this run's."""
-        state = load_checkpoint(self.run / "last.pt")
+        """Continue from last.pt.
+
+        Raises ModelError where there is none, ConfigError when its settings differ from this run's.
+        """
+        path = self.run / "last.pt"
+        if not path.exists():
+            raise ModelError(f"there is no checkpoint at {path}; train without --resume first")
+        state = load_checkpoint(path)
         if state["config"] != dataclasses.asdict(self.config):
             changed = [
                 name
@@ -209,12 +217,14 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint written by Trainer.save, on the CPU. Raises ModelError."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ModelError(f"there is no checkpoint at {path}; train without --resume first") from error
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise ModelError(f"{path} is no readable checkpoint: {error}") from error
+    except OSError as error:
+        raise ModelError(
+            f"cannot read {path}: {error.strerror or error}; expected {_CHECKPOINT}"
+        ) from error
+    except Exception as error:  # torch raises many kinds, with advice of its own, for a damaged file
+        raise ModelError(f"{path} is no readable checkpoint; expected {_CHECKPOINT}") from error
     if not isinstance(state, dict) or not {"network", "weights"} <= state.keys():
-        raise ModelError(f"{path} is no checkpoint of `ivfusion train`")
+        raise ModelError(f"{path} is no checkpoint; expected {_CHECKPOINT}")
     return state
 
 

@@ -1,0 +1,38 @@
+"""Ctrl-C and SIGTERM for commands whose work until then is worth keeping."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def held_back() -> Iterator[threading.Event]:
+    """An event that the first SIGINT or SIGTERM sets, instead of what it does otherwise; the next one does.
+
+    Signals that are ignored stay so, as does everything outside of the main thread, which gets none.
+    """
+    event = threading.Event()
+    before: dict[signal.Signals, Any] = {}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def hold(*_: object) -> None:
+        event.set()
+        restore()
+
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                before[number] = signal.signal(number, hold)
+    try:
+        yield event
+    finally:
+        restore()
