@@ -355,6 +355,28 @@ def test_auto_takes_openvino_where_it_is_faster(
     assert resolve_backend(precision="f32") == "openvino"
 
 
+def test_a_signal_after_backends_were_closed_is_only_a_signal(model: Path) -> None:
+    """In the order in which they were loaded: what each changes in a process must not outlive it."""
+    code = """
+import faulthandler, os, signal, sys
+from ivfusion_ros.backends import load_backend
+faulthandler.enable()
+backends = [load_backend(sys.argv[1], "openvino") for _ in range(2)]
+while backends:
+    backends.pop(0).close()
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    pytest.importorskip("openvino")
+    root = str(Path(__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(model)], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
+
+
 def test_auto_takes_openvino_for_int8(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     onnx, openvino_ = pytest.importorskip("onnx"), pytest.importorskip("ivfusion_ros.backends.openvino_")
     monkeypatch.setattr(openvino_, "has_low_precision", lambda: False)

@@ -125,11 +125,11 @@ def test_command_writes_a_detector_like_the_one_in_f32(
     platform.machine() != "x86_64", reason="what OpenVINO has int8 kernels for differs on ARM"
 )
 def test_openvino_computes_in_int8(images: Path, tmp_path: Path) -> None:
-    openvino = pytest.importorskip("openvino")
+    core = pytest.importorskip("ivfusion_ros.backends.openvino_").core()
     model = onnx.load(write_deep_detector(tmp_path / "a.onnx"))
     result = to_int8(model, [network_input(model, path) for path in find_images(images, 4)])
     onnx.save(result, tmp_path / "b.onnx")
-    compiled = openvino.Core().compile_model(tmp_path / "b.onnx", "CPU")
+    compiled = core.compile_model(tmp_path / "b.onnx", "CPU")
     kinds: dict[str, list[str]] = {}
     for node in compiled.get_runtime_model().get_ordered_ops():
         information = node.get_rt_info()

@@ -200,8 +200,7 @@ def test_backends_agree_on_the_shipped_model(size) -> None:
 @pytest.mark.parametrize("name", ["mst", "refinefuse_lite"])
 def test_openvino_neither_gathers_channels_nor_copies_the_change_to_each(name: str) -> None:
     """Each would take longer than all else around the network."""
-    openvino = pytest.importorskip("openvino")
-    core = openvino.Core()
+    core = pytest.importorskip("ivfusion_ros.backends.openvino_").core()
     model = core.read_model(str(resolve_model(name)))
     model.reshape({"thermal": [1, 64, 96], "rgb": [1, 64, 96, 3]})
     ran = core.compile_model(model, "CPU").get_runtime_model().get_ops()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,14 +28,13 @@ class OpenVinoBackend:
     def __init__(self, model_path: Path, *, precision: str, threads: int) -> None:
         self.metadata: Mapping[str, str] = read_metadata(model_path)
         self._name = model_path.name
-        self._core = openvino.Core()
-        self._core.set_property("CPU", _properties(precision, threads))
-        self._model = _read(self._core, model_path)
+        self._properties = _properties(precision, threads)
+        self._model = _read(model_path)
         self._requests: OrderedDict[tuple[tuple[int, ...], ...], Any] = OrderedDict()
         self.inputs: Mapping[str, TensorInfo] = _infos(self._model.inputs)
         self.outputs: Mapping[str, TensorInfo] = _infos(self._model.outputs)
         count = f"{threads} threads" if threads else "all cores"
-        precision = self.metadata.get(PRECISION_KEY) or _precision(self._core)
+        precision = self.metadata.get(PRECISION_KEY) or _precision(precision)
         self.description = f"OpenVINO {_version()} {precision} on CPU, {count}"
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -66,8 +66,19 @@ class OpenVinoBackend:
         if model.is_dynamic():
             model = model.clone()
             model.reshape({name: list(shape) for name, shape in shapes.items()})
-        self._requests[key] = self._core.compile_model(model, "CPU").create_infer_request()
+        self._requests[key] = core().compile_model(model, "CPU", self._properties).create_infer_request()
         return self._requests[key]
+
+
+@functools.cache
+def core() -> openvino.Core:
+    """The only Core of this process.
+
+    A Core puts a signal stack of its own in the place of the one that it finds, and puts that back when it
+    ends. Where the first of two ends first, the stack that stays in the end is one that is gone, and the
+    next signal, be it Ctrl-C, is a segmentation fault (OpenVINO 2026.4).
+    """
+    return openvino.Core()
 
 
 def _version() -> str:
@@ -76,11 +87,13 @@ def _version() -> str:
 
 def has_low_precision() -> bool:
     """Whether OpenVINO computes in less than f32 on this CPU unless told otherwise."""
-    return _precision(openvino.Core()) != "f32"
+    return _precision("auto") != "f32"
 
 
-def _precision(core: openvino.Core) -> str:
-    hint = str(core.get_property("CPU", "INFERENCE_PRECISION_HINT").to_string())
+def _precision(asked: str) -> str:
+    if asked == "f32":
+        return asked
+    hint = str(core().get_property("CPU", "INFERENCE_PRECISION_HINT").to_string())
     return _PRECISIONS.get(hint, hint)
 
 
@@ -94,9 +107,9 @@ def _properties(precision: str, threads: int) -> dict[str, Any]:
     return properties
 
 
-def _read(core: openvino.Core, path: Path) -> Any:
+def _read(path: Path) -> Any:
     try:
-        return core.read_model(str(path))
+        return core().read_model(str(path))
     except RuntimeError as error:
         raise ModelError(
             f"OpenVINO {_version()} cannot load {path}: {_reason(error)}; "

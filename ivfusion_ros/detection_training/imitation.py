@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ivfusion_ros.backends.openvino_ import core
 from ivfusion_ros.errors import ModelError
 
 LAYERS = (2, 4, 6, 9, 13, 17, 20, 23)
@@ -27,8 +28,7 @@ class FeatureTeacher:
 
     def __init__(self, path: Path) -> None:
         """Raises ModelError where the file has no YOLOv5 blocks."""
-        self._core = openvino.Core()
-        self._model = self._core.read_model(path)
+        self._model = core().read_model(path)
         tensors = {
             name: output
             for operation in self._model.get_ops()
@@ -55,7 +55,7 @@ class FeatureTeacher:
         shape = tuple(images.shape)
         if shape not in self._compiled:
             self._features.reshape(list(shape))
-            self._compiled[shape] = self._core.compile_model(self._features, "CPU")
+            self._compiled[shape] = core().compile_model(self._features, "CPU")
         result = self._compiled[shape](np.ascontiguousarray(images.float().cpu().numpy()))
         return [torch.from_numpy(result[index]).to(images.device) for index in range(len(LAYERS))]
 
