@@ -270,7 +270,7 @@ def test_auto_takes_tensorrt_where_there_is_a_gpu(tally: fake_gpu.Tally, monkeyp
 def test_without_tensorrt_the_error_says_what_to_install(fusion: Path, monkeypatch) -> None:
     for name in ("tensorrt", "tensorrt_rtx"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(BackendError, match=r"no TensorRT here .*pip install 'ivfusion_ros\[rtx\]'"):
+    with pytest.raises(BackendError, match=r"no TensorRT here .*pip install tensorrt_rtx_cu13"):
         load_backend(fusion, "tensorrt")
     monkeypatch.setattr("ivfusion_ros.engines.library.is_jetson", lambda: True)
     with pytest.raises(BackendError, match="sudo apt install python3-libnvinfer"):
