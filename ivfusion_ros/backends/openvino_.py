@@ -34,8 +34,9 @@ class OpenVinoBackend:
         self.inputs: Mapping[str, TensorInfo] = _infos(self._model.inputs)
         self.outputs: Mapping[str, TensorInfo] = _infos(self._model.outputs)
         count = f"{threads} threads" if threads else "all cores"
-        precision = self.metadata.get(PRECISION_KEY) or _precision(precision)
-        self.description = f"OpenVINO {_version()} {precision} on CPU, {count}"
+        is_int8 = self.metadata.get(PRECISION_KEY) == "int8"
+        computes_in = "int8" if is_int8 else _precision(precision)
+        self.description = f"OpenVINO {_version()} {computes_in} on CPU, {count}"
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """See Backend.run; the first run of a shape compiles the model for it."""
