@@ -8,15 +8,15 @@ import numpy as np
 
 from ivfusion_ros.backends import load_backend
 from ivfusion_ros.commands.demo import true_calibration
-from ivfusion_ros.config import ThermalConfig
-from ivfusion_ros.draw import contact_sheet
-from ivfusion_ros.fuse import Fuser
-from ivfusion_ros.image_files import write_image
-from ivfusion_ros.images import to_rgb
+from ivfusion_ros.config.pipeline import ThermalConfig
+from ivfusion_ros.geometry.warp import Warp
+from ivfusion_ros.images.draw import contact_sheet
+from ivfusion_ros.images.encodings import to_rgb
+from ivfusion_ros.images.files import write_image
+from ivfusion_ros.images.thermal import ThermalScaler
 from ivfusion_ros.models import read_models
-from ivfusion_ros.registration.warp import Warp
+from ivfusion_ros.pipeline.fuser import Fuser
 from ivfusion_ros.simulate import SceneConfig, Simulator
-from ivfusion_ros.thermal import ThermalScaler
 from ivfusion_ros.types import Image
 
 SCENES = {

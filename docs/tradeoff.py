@@ -19,10 +19,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ivfusion_ros.cli import main as ivfusion
-from ivfusion_ros.evaluation.plots import COLOURS
-from ivfusion_ros.evaluation.tables import to_markdown
+from ivfusion_ros.evaluation.fusion.plots import COLOURS
+from ivfusion_ros.evaluation.fusion.tables import to_markdown
+from ivfusion_ros.graphs.operations import count_operations
 from ivfusion_ros.models import read_models
-from ivfusion_ros.operations import count_operations
 
 METRICS = ("VIF", "Qabf", "SSIM", "SCD", "EN", "AG")
 SIZE = (640, 480)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ivfusion_ros.errors import ConfigError, ModelError
-from ivfusion_ros.parameters import read_yaml
+from ivfusion_ros.files import read_yaml
 
 
 @dataclass(frozen=True)

@@ -257,3 +257,18 @@ class FusionResult:
             array = getattr(self, name)
             if array.dtype != np.uint8 or array.shape != expected:
                 raise ImageError(f"fusion result's {name} is {_describe(array)}, expected uint8 {expected}")
+
+
+@dataclass(frozen=True, eq=False)
+class DepthFrame:
+    """A depth image in the view of the reference camera, and when it was taken."""
+
+    image: DepthImage
+    stamp_ns: int
+
+
+CameraName = Literal["thermal", "rgb"]
+
+
+Boxes = npt.NDArray[np.float32]
+"""(N, 4) left, top, right, bottom in pixels; the first pixel spans 0 to 1."""

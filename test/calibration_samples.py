@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 
-from ivfusion_ros.registration.calibration import Remap
-from ivfusion_ros.registration.camera import CameraModel
-from ivfusion_ros.registration.rig import Extrinsics, RigParts
+from ivfusion_ros.geometry.calibration import Remap
+from ivfusion_ros.geometry.camera import CameraModel
+from ivfusion_ros.geometry.rig import Extrinsics, RigParts
 
 TILTED = np.array([[1.1, 0.08, -20.0], [-0.05, 0.95, 14.0], [2e-4, -1e-4, 1.0]])
 LENS = {"matrix": [[90, 0, 48.5], [0, 90, 36], [0, 0, 1]], "distortion": [-0.1, 0.02, 0, 0, 0]}

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import settings
+from places import SHARED
 from sample_frames import make_frames
 from simulator_samples import SMALL, STILL
 
@@ -13,8 +14,6 @@ from ivfusion_ros.simulate import SceneConfig, Simulator
 
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")
-
-SHARED = Path(__file__).parents[2] / "shared"
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,10 @@ import onnx
 import onnxruntime
 import pytest
 
-from ivfusion_ros import cuda, parity
-from ivfusion_ros.engines import make
-from ivfusion_ros.engines.library import Library
+from ivfusion_ros.backends import cuda
+from ivfusion_ros.backends import self_test as parity
+from ivfusion_ros.backends.tensorrt import make
+from ivfusion_ros.backends.tensorrt.library import Library
 from ivfusion_ros.errors import BackendError
 
 GPU = cuda.Gpu("NVIDIA Test", (8, 9), 2**33, (13, 0))
@@ -245,13 +246,13 @@ LIBRARY = Library(TENSORRT, "tensorrt", "10.13.0")
 
 def install(monkeypatch: pytest.MonkeyPatch) -> Tally:
     """Put the fake in the place of CUDA and TensorRT."""
-    from ivfusion_ros.backends import tensorrt_
+    from ivfusion_ros.backends.tensorrt import backend
 
     TALLY.__init__()
     fakes = {"Stream": Stream, "Event": Event, "Graph": Graph, "HostArray": Host, "DeviceMemory": Memory}
     for name, fake in (fakes | {"find_gpu": lambda: GPU}).items():
         monkeypatch.setattr(cuda, name, fake)
-    monkeypatch.setattr(tensorrt_, "load_library", lambda: LIBRARY)
+    monkeypatch.setattr(backend, "load_library", lambda: LIBRARY)
     monkeypatch.setattr(make, "build_plan", build)
     monkeypatch.setattr(parity, "sample_pairs", sample_pairs)
     return TALLY

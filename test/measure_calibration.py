@@ -20,9 +20,9 @@ from ivfusion_ros.calibrate.collect import collect_views
 from ivfusion_ros.calibrate.solve import solve_rig
 from ivfusion_ros.calibrate.targetless import fit_scenes
 from ivfusion_ros.errors import DataError
-from ivfusion_ros.registration.calibration import Remap
-from ivfusion_ros.registration.maps import look_up
-from ivfusion_ros.registration.warp import Warp
+from ivfusion_ros.geometry.calibration import Remap
+from ivfusion_ros.geometry.maps import look_up
+from ivfusion_ros.geometry.warp import Warp
 from ivfusion_ros.simulate import RgbConfig, RigConfig, SceneConfig, Simulator, ThermalCameraConfig
 from ivfusion_ros.types import Frame, FramePair
 

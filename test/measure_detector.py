@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from places import SHARED
+
 os.environ |= {"YOLO_AUTOINSTALL": "false", "YOLO_OFFLINE": "true", "YOLO_VERBOSE": "false"}
 os.environ.setdefault("YOLO_CONFIG_DIR", tempfile.mkdtemp(prefix="ultralytics_"))
 
@@ -28,21 +30,21 @@ from tqdm import trange
 from ultralytics import YOLO
 
 from ivfusion_ros.backends import available_backends, load_backend
-from ivfusion_ros.benchmark import alternate
-from ivfusion_ros.config import DetectionConfig
+from ivfusion_ros.config.pipeline import DetectionConfig
 from ivfusion_ros.detection import Detector
-from ivfusion_ros.detection.letterbox import Letterbox
-from ivfusion_ros.detection.nms import box_iou
-from ivfusion_ros.detection_training.nms_stand_in import provide_nms
-from ivfusion_ros.image_files import read_image
-from ivfusion_ros.images import to_rgb
+from ivfusion_ros.evaluation.speed.benchmark import alternate
+from ivfusion_ros.graphs.letterbox import Letterbox
+from ivfusion_ros.graphs.yolo import box_iou
+from ivfusion_ros.images.encodings import to_rgb
+from ivfusion_ros.images.files import read_image
 from ivfusion_ros.models import resolve_model
-from ivfusion_ros.replay import summary
+from ivfusion_ros.pipeline.replay import summary
+from ivfusion_ros.training.detector.nms_stand_in import provide_nms
 from ivfusion_ros.types import Detections
 
 Image = npt.NDArray[np.uint8]
 
-SCENES = Path(__file__).parents[2] / "shared" / "data" / "msrs" / "rgb"
+SCENES = SHARED / "data" / "msrs" / "rgb"
 SIZE = (640, 480)
 CONFIG = DetectionConfig()
 BACKENDS = (("onnxruntime", "auto"), ("openvino", "f32"), ("openvino", "auto"))

@@ -11,26 +11,26 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from places import SHARED
 
-from ivfusion_ros.config import ThermalConfig
+from ivfusion_ros.config.pipeline import ThermalConfig
 from ivfusion_ros.errors import ImageError
-from ivfusion_ros.registration.calibration import Calibration, Remap
-from ivfusion_ros.registration.deformation import displacements_at
-from ivfusion_ros.registration.refine import OnlineRefinement, Refinement, RefinementConfig
-from ivfusion_ros.registration.warp import Warp
+from ivfusion_ros.geometry.calibration import Calibration, Remap
+from ivfusion_ros.geometry.maps import displacements_at
+from ivfusion_ros.geometry.warp import Warp
+from ivfusion_ros.images.thermal import ThermalScaler
+from ivfusion_ros.images.video import VideoReader
+from ivfusion_ros.registration.online.refine import OnlineRefinement, Refinement, RefinementConfig
 from ivfusion_ros.simulate import SceneConfig, Simulator
-from ivfusion_ros.thermal import ThermalScaler
-from ivfusion_ros.video import VideoReader
 
 Floats = npt.NDArray[np.float64]
 Image = npt.NDArray[np.uint8]
 
-CLIPS = Path(__file__).parents[2] / "shared" / "data" / "m3svd_video"
+CLIPS = SHARED / "data" / "m3svd_video"
 SIZE = (640, 480)
 RATE_HZ = 10.0
 START_NS = 10**18

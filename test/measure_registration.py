@@ -16,18 +16,18 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from places import SHARED
 
-from ivfusion_ros.registration.dense import dense_residual
-from ivfusion_ros.registration.gradients import content_mask
-from ivfusion_ros.registration.matching import align
+from ivfusion_ros.registration.scene.align import align
+from ivfusion_ros.registration.scene.dense import dense_residual
+from ivfusion_ros.registration.scene.features import content_mask
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "misaligned_roadscene"
+DATA = SHARED / "data" / "misaligned_roadscene"
 Floats = npt.NDArray[np.float64]
 Grey = npt.NDArray[np.uint8]
 Placing = Callable[[Floats], Floats]

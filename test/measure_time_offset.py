@@ -13,11 +13,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 from moving_rig import START_NS, Recording, small_simulator
+from places import SHARED
 
-from ivfusion_ros.time_offset import TimeOffset, estimate_time_offset
+from ivfusion_ros.sync.time_offset import TimeOffset, estimate_time_offset
 from ivfusion_ros.types import Frame
 
-CLIPS = Path(__file__).parents[2] / "shared" / "data" / "m3svd_video"
+CLIPS = SHARED / "data" / "m3svd_video"
 CLIP_HZ = 30.0
 OFFSETS_MS = (-80.0, -13.0, 0.0, 47.0, 80.0)
 RATES_HZ = ((9.0, 30.0), (25.0, 30.0), (30.0, 30.0), (30.0, 10.0))

@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 import motmetrics
 import numpy as np
 
-from ivfusion_ros.build import build_pipeline
 from ivfusion_ros.commands.demo import true_calibration
-from ivfusion_ros.config import DetectionConfig, FusionConfig, PipelineConfig, TrackingConfig
-from ivfusion_ros.detection.nms import box_iou
-from ivfusion_ros.registration.warp import Warp
+from ivfusion_ros.config.pipeline import DetectionConfig, FusionConfig, PipelineConfig, TrackingConfig
+from ivfusion_ros.detection.tracking import ByteTracker
+from ivfusion_ros.geometry.warp import Warp
+from ivfusion_ros.graphs.yolo import box_iou
+from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.simulate import SceneConfig, Simulator, TrueObject
-from ivfusion_ros.tracking import ByteTracker
 from ivfusion_ros.types import UNTRACKED, Detections, FramePair, Mode
 
 NAMES = ("person", "car")

@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 
-from ivfusion_ros.config import DetectionConfig, FusionConfig, PipelineConfig, RegistrationConfig
-from ivfusion_ros.registration.calibration import Calibration, write_calibration
-from ivfusion_ros.registration.rig import Extrinsics, RigParts
+from ivfusion_ros.config.pipeline import DetectionConfig, FusionConfig, PipelineConfig, RegistrationConfig
+from ivfusion_ros.geometry.calibration import Calibration, write_calibration
+from ivfusion_ros.geometry.rig import Extrinsics, RigParts
 from ivfusion_ros.types import CameraInfo, Frame, FramePair
 
 INFO = CameraInfo(96, 64)

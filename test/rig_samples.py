@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ivfusion_ros.registration.calibration import Calibration, write_calibration
-from ivfusion_ros.registration.camera import CameraModel
-from ivfusion_ros.registration.rig import Extrinsics, RigParts
+from ivfusion_ros.geometry.calibration import Calibration, write_calibration
+from ivfusion_ros.geometry.camera import CameraModel
+from ivfusion_ros.geometry.rig import Extrinsics, RigParts
 
 SIZE = (96, 64)
 """width and height of both cameras' images"""

@@ -14,7 +14,7 @@ import pytest
 from ivfusion_ros.bags import BagReader
 from ivfusion_ros.bags.messages import to_frame
 from ivfusion_ros.cli import COMMANDS, main
-from ivfusion_ros.image_files import read_image, write_image
+from ivfusion_ros.images.files import read_image, write_image
 from ivfusion_ros.types import Frame
 
 OUTPUTS = {"a.mcap", "b.mcap", "c.mcap", "d.mcap", "e.png", "f.mcap"}

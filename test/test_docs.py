@@ -1,16 +1,14 @@
 """The documents say what the code does."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
+from places import ROOT
 
 from ivfusion_ros.cli import COMMANDS
 from ivfusion_ros.commands.doctor import parameter_table
-from ivfusion_ros.ros.config import FusionNodeConfig
-
-ROOT = Path(__file__).parents[1]
+from ivfusion_ros.config.node import FusionNodeConfig
 
 
 @pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="docs/ is not beside the tests")

@@ -25,12 +25,12 @@ class Block:
             raise ImportError("blocked: " + name)
 sys.meta_path.insert(0, Block())
 import numpy as np
-import ivfusion_ros.replay, ivfusion_ros.bags, ivfusion_ros.draw
+import ivfusion_ros.pipeline.replay, ivfusion_ros.bags, ivfusion_ros.images.draw
 import ivfusion_ros.metrics, ivfusion_ros.simulate
 import ivfusion_ros.commands.replay, ivfusion_ros.commands.demo, ivfusion_ros.commands.doctor
-from ivfusion_ros.config import PipelineConfig
-from ivfusion_ros.parameters import make_config
-from ivfusion_ros.build import build_pipeline
+from ivfusion_ros.config.pipeline import PipelineConfig
+from ivfusion_ros.config.parameters import make_config
+from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.types import Frame, FramePair
 config = make_config(PipelineConfig, {{"fusion.model": {model!r}, "detection.model": ""}})
 with build_pipeline(config) as pipeline:

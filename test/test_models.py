@@ -4,8 +4,8 @@ import pytest
 
 from ivfusion_ros.backends import load_backend
 from ivfusion_ros.errors import ConfigError, ModelError
-from ivfusion_ros.fuse import Fuser
 from ivfusion_ros.models import file_sha256, read_models, resolve_model
+from ivfusion_ros.pipeline.fuser import Fuser
 
 SHIPPED = read_models()
 LIMIT_BYTES = 20_000_000

@@ -13,10 +13,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple, Protocol
 
-from ivfusion_ros import cuda
-from ivfusion_ros.backends.onnx_file import PRECISION_KEY, read_metadata
+from ivfusion_ros.backends import cuda
 from ivfusion_ros.backends.tensors import Array, TensorInfo
 from ivfusion_ros.errors import BackendError
+from ivfusion_ros.graphs.onnx_file import PRECISION_KEY, read_metadata
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ BACKENDS = {
     "onnxruntime": "ivfusion_ros.backends.onnxruntime_:OnnxRuntimeBackend",
     "openvino": "ivfusion_ros.backends.openvino_:OpenVinoBackend",
     "torch": "ivfusion_ros.backends.torch_:TorchBackend",
-    "tensorrt": "ivfusion_ros.backends.tensorrt_:TensorRtBackend",
+    "tensorrt": "ivfusion_ros.backends.tensorrt.backend:TensorRtBackend",
 }
 """Backend name (that of its Python module) -> the class that runs a model."""
 

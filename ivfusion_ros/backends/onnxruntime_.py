@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from ivfusion_ros.backends.onnx_file import read_metadata
 from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
 from ivfusion_ros.errors import BackendError, ModelError
+from ivfusion_ros.graphs.onnx_file import read_metadata
 
 _DTYPES = {
     "float": "float32",

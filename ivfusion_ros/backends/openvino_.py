@@ -10,9 +10,9 @@ from typing import Any
 
 import openvino
 
-from ivfusion_ros.backends.onnx_file import PRECISION_KEY, read_metadata
 from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
 from ivfusion_ros.errors import BackendError, ModelError
+from ivfusion_ros.graphs.onnx_file import PRECISION_KEY, read_metadata
 
 _MAX_SHAPES = 4
 """Compiled shapes kept per model: a robot has one, a folder of mixed sizes must not fill the memory."""

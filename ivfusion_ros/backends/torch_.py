@@ -16,11 +16,11 @@ import numpy as np
 import onnx
 import torch
 
-from ivfusion_ros.backends.onnx_file import read_metadata
 from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
 from ivfusion_ros.errors import BackendError, ConfigError, ModelError
-from ivfusion_ros.export import NETWORK_KEY, FusionGraph
+from ivfusion_ros.graphs.onnx_file import read_metadata
 from ivfusion_ros.networks import make_network
+from ivfusion_ros.networks.graph import NETWORK_KEY, FusionGraph
 
 _UINT8 = np.dtype(np.uint8)
 

@@ -13,12 +13,11 @@ import numpy as np
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from ivfusion_ros.depth_frames import DepthFrame
 from ivfusion_ros.errors import BagError, ConfigError
-from ivfusion_ros.image_files import decode_compressed, encode_compressed
-from ivfusion_ros.images import AnyImage, decode_depth, decode_image, encode_image
-from ivfusion_ros.registration.rig import Extrinsics
-from ivfusion_ros.types import CameraInfo, Detections, Frame
+from ivfusion_ros.geometry.rig import Extrinsics
+from ivfusion_ros.images.encodings import AnyImage, decode_depth, decode_image, encode_image
+from ivfusion_ros.images.files import decode_compressed, encode_compressed
+from ivfusion_ros.types import CameraInfo, DepthFrame, Detections, Frame
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"

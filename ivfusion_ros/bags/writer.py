@@ -20,8 +20,8 @@ from ivfusion_ros.bags import messages
 from ivfusion_ros.bags.mcap_records import CHUNK_CHECKSUM_OFFSET, RECORD_HEAD
 from ivfusion_ros.bags.topics import BagTopic
 from ivfusion_ros.errors import BagError
-from ivfusion_ros.image_files import SUFFIXES as IMAGE_SUFFIXES
-from ivfusion_ros.images import AnyImage
+from ivfusion_ros.images.encodings import AnyImage
+from ivfusion_ros.images.files import SUFFIXES as IMAGE_SUFFIXES
 from ivfusion_ros.types import CameraInfo, Detections, Frame, FusionResult
 
 FUSED = "/fused"

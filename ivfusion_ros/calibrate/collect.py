@@ -10,9 +10,8 @@ from ivfusion_ros.calibrate.detect import BoardFinder
 from ivfusion_ros.calibrate.pairs import NamedPair
 from ivfusion_ros.calibrate.views import BoardView, with_slips
 from ivfusion_ros.errors import DataError
-from ivfusion_ros.registration.camera import Size
-from ivfusion_ros.registration.rig import CameraName
-from ivfusion_ros.types import FramePair
+from ivfusion_ros.geometry.camera import Size
+from ivfusion_ros.types import CameraName, FramePair
 
 _KEPT_PAIRS = 3
 

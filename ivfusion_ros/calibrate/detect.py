@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from ivfusion_ros.calibrate.boards import Board
 from ivfusion_ros.calibrate.enhance import Look, looks_for
-from ivfusion_ros.calibrate.refine import saddle_points, tag_corners
-from ivfusion_ros.images import AnyImage, to_grey
+from ivfusion_ros.calibrate.subpixel import saddle_points, tag_corners
+from ivfusion_ros.images.encodings import AnyImage, to_grey
 from ivfusion_ros.types import Image
 
 Pixels = npt.NDArray[np.float32]

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.images import AnyImage, to_grey
+from ivfusion_ros.images.encodings import AnyImage, to_grey
 from ivfusion_ros.types import Image
 
 _SMALL_WIDTH, _LARGE_WIDTH = 400, 900

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from ivfusion_ros.calibrate.boards import Board
 from ivfusion_ros.calibrate.detect import Corners
 from ivfusion_ros.errors import DataError
-from ivfusion_ros.registration.camera import CameraModel, Floats, Size
-from ivfusion_ros.registration.rig import Extrinsics
+from ivfusion_ros.geometry.camera import CameraModel, Floats, Size
+from ivfusion_ros.geometry.rig import Extrinsics
 
 LEAST_VIEWS = 6
 LEAST_TILT_DEG = 12.0

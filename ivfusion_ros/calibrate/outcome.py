@@ -17,12 +17,12 @@ from ivfusion_ros.calibrate.report import Overlay, scene_report, target_report
 from ivfusion_ros.calibrate.scene_rig import SceneRig
 from ivfusion_ros.calibrate.solve import RigFit, solve_rig
 from ivfusion_ros.calibrate.targetless import SceneModel, fit_scenes
-from ivfusion_ros.registration.calibration import Calibration
-from ivfusion_ros.registration.camera import CameraModel
-from ivfusion_ros.registration.maps import pixel_grid
-from ivfusion_ros.registration.rig import CameraName, Extrinsics, RigParts
-from ivfusion_ros.registration.warp import Warp
-from ivfusion_ros.types import FramePair, Image
+from ivfusion_ros.geometry.calibration import Calibration
+from ivfusion_ros.geometry.camera import CameraModel
+from ivfusion_ros.geometry.maps import pixel_grid
+from ivfusion_ros.geometry.rig import Extrinsics, RigParts
+from ivfusion_ros.geometry.warp import Warp
+from ivfusion_ros.types import CameraName, FramePair, Image
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.image_files import write_image
-from ivfusion_ros.registration.calibration import Calibration, write_calibration
+from ivfusion_ros.geometry.calibration import Calibration, write_calibration
+from ivfusion_ros.images.files import write_image
 from ivfusion_ros.types import Image
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Protocol
 
 from ivfusion_ros.bags import BagReader, Topics
-from ivfusion_ros.config import PairingConfig
+from ivfusion_ros.config.pipeline import PairingConfig
 from ivfusion_ros.errors import ConfigError, DataError
-from ivfusion_ros.image_files import SUFFIXES, read_image
-from ivfusion_ros.images import to_rgb
-from ivfusion_ros.pairing import Pairer
-from ivfusion_ros.time_offset import TimeOffset, TimeOffsetMonitor
+from ivfusion_ros.images.encodings import to_rgb
+from ivfusion_ros.images.files import SUFFIXES, read_image
+from ivfusion_ros.sync.pairing import Pairer
+from ivfusion_ros.sync.time_offset import TimeOffset, TimeOffsetMonitor
 from ivfusion_ros.types import Frame, FramePair
 
 NamedPair = tuple[str, FramePair]

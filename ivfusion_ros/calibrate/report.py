@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.calibrate.solve import RigFit
-from ivfusion_ros.draw import PALETTE, contact_sheet
-from ivfusion_ros.registration.camera import Floats, Size
-from ivfusion_ros.registration.rig import CameraName
-from ivfusion_ros.types import Image
+from ivfusion_ros.geometry.camera import Floats, Size
+from ivfusion_ros.images.draw import PALETTE, contact_sheet
+from ivfusion_ros.types import CameraName, Image
 
 _TILES = 8
 _THERMAL_COLOUR, _RGB_COLOUR = PALETTE[0], PALETTE[1]

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.registration.calibration import Calibration, Remap
-from ivfusion_ros.registration.camera import CameraModel, Floats
-from ivfusion_ros.registration.maps import fixed_point, pinhole_map, pixel_grid, plane_map
-from ivfusion_ros.registration.matching import Alignment, ImagePair, Matches, align_many, match_places
-from ivfusion_ros.registration.rig import Extrinsics, Rig, RigParts
-from ivfusion_ros.registration.two_views import Sightings, TwoViews, fit_two_views, nearest_rotation
+from ivfusion_ros.geometry.calibration import Calibration, Remap
+from ivfusion_ros.geometry.camera import CameraModel, Floats
+from ivfusion_ros.geometry.maps import fixed_point, pinhole_map, pixel_grid, plane_map
+from ivfusion_ros.geometry.rig import Extrinsics, Rig, RigParts
+from ivfusion_ros.registration.scene.align import Alignment, ImagePair, Matches, align_many, match_places
+from ivfusion_ros.registration.scene.two_views import Sightings, TwoViews, fit_two_views, nearest_rotation
 from ivfusion_ros.types import Frame, FramePair, Image
 
 _LARGEST_ACROSS_PX = 1.0

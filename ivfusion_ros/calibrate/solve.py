@@ -13,8 +13,9 @@ from ivfusion_ros.calibrate.detect import Corners
 from ivfusion_ros.calibrate.lens import LEAST_VIEWS, LensFit, agreeing, as_poses, fit_lens, residual, rms
 from ivfusion_ros.calibrate.views import LARGEST_SLIP_PX, BoardView, choose_various, coverage, same_order
 from ivfusion_ros.errors import DataError
-from ivfusion_ros.registration.camera import CameraModel, Floats, Size
-from ivfusion_ros.registration.rig import CameraName, Extrinsics, Rig
+from ivfusion_ros.geometry.camera import CameraModel, Floats, Size
+from ivfusion_ros.geometry.rig import Extrinsics, Rig
+from ivfusion_ros.types import CameraName
 
 MOST_VIEWS = 40
 LARGEST_RMS_PX = 1.5

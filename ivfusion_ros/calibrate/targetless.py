@@ -11,15 +11,14 @@ import numpy as np
 from ivfusion_ros.calibrate.collect import check_sizes
 from ivfusion_ros.calibrate.pairs import NamedPair
 from ivfusion_ros.calibrate.scene_rig import Lenses, SceneRig, fit_scene_rig, published_lenses
-from ivfusion_ros.config import ThermalConfig
+from ivfusion_ros.config.pipeline import ThermalConfig
 from ivfusion_ros.errors import DataError
-from ivfusion_ros.images import to_grey
-from ivfusion_ros.registration.calibration import Calibration
-from ivfusion_ros.registration.camera import Size
-from ivfusion_ros.registration.matching import Alignment, ImagePair, align_many
-from ivfusion_ros.registration.rig import CameraName
-from ivfusion_ros.thermal import ThermalScaler
-from ivfusion_ros.types import FramePair
+from ivfusion_ros.geometry.calibration import Calibration
+from ivfusion_ros.geometry.camera import Size
+from ivfusion_ros.images.encodings import to_grey
+from ivfusion_ros.images.thermal import ThermalScaler
+from ivfusion_ros.registration.scene.align import Alignment, ImagePair, align_many
+from ivfusion_ros.types import CameraName, FramePair
 
 SceneModel = Literal["rig", "homography", "affine"]
 

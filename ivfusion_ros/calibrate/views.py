@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ivfusion_ros.calibrate.boards import Board
 from ivfusion_ros.calibrate.detect import Corners
-from ivfusion_ros.registration.camera import Size
+from ivfusion_ros.geometry.camera import Size
 
 Floats = npt.NDArray[np.float64]
 

@@ -14,7 +14,9 @@ import numpy as np
 from tqdm import tqdm
 
 from ivfusion_ros.backends import BACKENDS, available_backends
-from ivfusion_ros.benchmark import (
+from ivfusion_ros.commands.options import add_json_option, parse_size, write_json
+from ivfusion_ros.errors import BackendError, ConfigError
+from ivfusion_ros.evaluation.speed.benchmark import (
     PipelineRun,
     Times,
     alternate,
@@ -22,10 +24,8 @@ from ivfusion_ros.benchmark import (
     fusion_candidates,
     stage_candidates,
 )
-from ivfusion_ros.commands.options import add_json_option, parse_size, write_json
-from ivfusion_ros.errors import BackendError, ConfigError
 from ivfusion_ros.models import resolve_model
-from ivfusion_ros.replay import summary
+from ivfusion_ros.pipeline.replay import summary
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def run(options: argparse.Namespace) -> None:
     }
     write_json(options.json, figures)
     if options.plot:
-        from ivfusion_ros.bench_plot import write_plot
+        from ivfusion_ros.evaluation.speed.plot import write_plot
 
         write_plot(options.plot, network_rows, pipeline_rows)
         log.info("plot: %s", options.plot)
@@ -106,8 +106,8 @@ def _least_ms(
     """Shortest time of each model by the machine's measured peak; empty unless asked for."""
     if not options.roofline:
         return {}
-    from ivfusion_ros.operations import count_operations
-    from ivfusion_ros.roofline import measure_peak
+    from ivfusion_ros.evaluation.speed.roofline import measure_peak
+    from ivfusion_ros.graphs.operations import count_operations
 
     peak = measure_peak(tqdm(backends, desc="peak", leave=False), options.threads)
     print(f"peak of this machine: {peak}")

@@ -14,11 +14,12 @@ from ivfusion_ros.calibrate.outcome import Outcome, calibrate_by_board, calibrat
 from ivfusion_ros.calibrate.output import write_outputs
 from ivfusion_ros.calibrate.pairs import PairSource, open_source
 from ivfusion_ros.calibrate.targetless import SceneModel
-from ivfusion_ros.config import PipelineConfig
+from ivfusion_ros.config.parameters import load_config
+from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import ConfigError, DataError
-from ivfusion_ros.parameters import load_config
-from ivfusion_ros.registration.camera import DISTORTION_LENGTHS
-from ivfusion_ros.registration.rig import DEFAULT_PLANE_DISTANCE_M, CameraName
+from ivfusion_ros.geometry.camera import DISTORTION_LENGTHS
+from ivfusion_ros.geometry.rig import DEFAULT_PLANE_DISTANCE_M
+from ivfusion_ros.types import CameraName
 
 log = logging.getLogger(__name__)
 

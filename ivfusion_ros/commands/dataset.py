@@ -7,9 +7,9 @@ import logging
 from pathlib import Path
 
 from ivfusion_ros.backends import BACKENDS
-from ivfusion_ros.detection_training.dataset import Kind, write_dataset
-from ivfusion_ros.detection_training.teacher import Teacher
 from ivfusion_ros.models import resolve_model
+from ivfusion_ros.training.detector.dataset import Kind, write_dataset
+from ivfusion_ros.training.detector.teacher import Teacher
 
 log = logging.getLogger(__name__)
 

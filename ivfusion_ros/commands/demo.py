@@ -15,12 +15,12 @@ import numpy as np
 from tqdm import tqdm
 
 from ivfusion_ros.bags import BagWriter
-from ivfusion_ros.build import detection_model_name, fusion_model_name
 from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config, write_json
 from ivfusion_ros.commands.replay import Outputs, end_if_interrupted, replay_bags
 from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.geometry.calibration import Calibration, Remap, write_calibration
 from ivfusion_ros.models import resolve_model
-from ivfusion_ros.registration.calibration import Calibration, Remap, write_calibration
+from ivfusion_ros.pipeline.build import detection_model_name, fusion_model_name
 from ivfusion_ros.simulate import RigConfig, SceneConfig, Simulator
 
 log = logging.getLogger(__name__)

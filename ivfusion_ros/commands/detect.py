@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ivfusion_ros.build import build_detector
 from ivfusion_ros.commands.fuse import images_in
 from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config, refuse_input, write_text
-from ivfusion_ros.draw import annotate
 from ivfusion_ros.errors import DataError, ModelError
-from ivfusion_ros.image_files import SUFFIXES, read_image, write_image
-from ivfusion_ros.images import to_rgb
-from ivfusion_ros.thermal import ThermalScaler
+from ivfusion_ros.images.draw import annotate
+from ivfusion_ros.images.encodings import to_rgb
+from ivfusion_ros.images.files import SUFFIXES, read_image, write_image
+from ivfusion_ros.images.thermal import ThermalScaler
+from ivfusion_ros.pipeline.build import build_detector
 from ivfusion_ros.types import Detections, Image
 
 log = logging.getLogger(__name__)

@@ -13,14 +13,14 @@ from typing import Any, TypeVar
 
 from ivfusion_ros import __version__
 from ivfusion_ros.backends import available_backends, load_backend
+from ivfusion_ros.backends.cuda import Gpu, find_gpu
+from ivfusion_ros.backends.tensorrt.cache import FOLDER_VARIABLE, engine_folder, fitness, read_records
+from ivfusion_ros.backends.tensorrt.library import Library, load_library
 from ivfusion_ros.commands.options import add_json_option, write_json
-from ivfusion_ros.cuda import Gpu, find_gpu
-from ivfusion_ros.engines.cache import FOLDER_VARIABLE, engine_folder, fitness, read_records
-from ivfusion_ros.engines.library import Library, load_library
+from ivfusion_ros.config.node import FusionNodeConfig
+from ivfusion_ros.config.parameters import iter_parameters
 from ivfusion_ros.errors import BackendError, ConfigError, IvfusionError, ModelError
 from ivfusion_ros.models import read_models
-from ivfusion_ros.parameters import iter_parameters
-from ivfusion_ros.ros.config import FusionNodeConfig
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from ivfusion_ros.errors import BackendError, ConfigError
 from ivfusion_ros.models import resolve_model
 
 if TYPE_CHECKING:
-    from ivfusion_ros.engines.make import Workshop
+    from ivfusion_ros.backends.tensorrt.make import Workshop
 
 log = logging.getLogger(__name__)
 
@@ -78,11 +78,11 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _workshop(folder: Path | None, workspace_mib: int) -> Workshop:
-    from ivfusion_ros.cuda import Gpu, find_gpu
-    from ivfusion_ros.engines.library import load_library
+    from ivfusion_ros.backends.cuda import Gpu, find_gpu
+    from ivfusion_ros.backends.tensorrt.library import load_library
 
     try:
-        from ivfusion_ros.engines.make import Workshop
+        from ivfusion_ros.backends.tensorrt.make import Workshop
     except ImportError as error:
         raise BackendError(f"engines need onnx ({error}); run: pip install onnx") from error
     library = load_library()

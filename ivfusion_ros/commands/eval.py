@@ -10,20 +10,20 @@ from pathlib import Path
 
 from ivfusion_ros.backends import BACKENDS
 from ivfusion_ros.commands.options import write_json, write_text
-from ivfusion_ros.cost import Cost, measure_cost
 from ivfusion_ros.errors import ConfigError, DataError, ImageError
-from ivfusion_ros.evaluation.journal import Journal
-from ivfusion_ros.evaluation.judge import Result, judge
-from ivfusion_ros.evaluation.methods import Method, NetworkMethod, make_methods
-from ivfusion_ros.evaluation.pairs import Pair, read_pairs
-from ivfusion_ros.evaluation.plots import write_plot
-from ivfusion_ros.evaluation.report import figures, page
-from ivfusion_ros.evaluation.sheet import write_sheet
-from ivfusion_ros.evaluation.tables import image_rows, mean_rows, to_csv, to_markdown
-from ivfusion_ros.image_files import read_image
+from ivfusion_ros.evaluation.fusion.journal import Journal
+from ivfusion_ros.evaluation.fusion.judge import Result, judge
+from ivfusion_ros.evaluation.fusion.methods import Method, NetworkMethod, make_methods
+from ivfusion_ros.evaluation.fusion.pairs import Pair, read_pairs
+from ivfusion_ros.evaluation.fusion.plots import write_plot
+from ivfusion_ros.evaluation.fusion.report import figures, page
+from ivfusion_ros.evaluation.fusion.sheet import write_sheet
+from ivfusion_ros.evaluation.fusion.tables import image_rows, mean_rows, to_csv, to_markdown
+from ivfusion_ros.evaluation.speed.cost import Cost, measure_cost
+from ivfusion_ros.images.files import read_image
+from ivfusion_ros.images.pairs import PAIR_FOLDERS
 from ivfusion_ros.metrics import METRICS
 from ivfusion_ros.metrics.flicker import FLICKER
-from ivfusion_ros.training.data import PAIR_FOLDERS
 
 log = logging.getLogger(__name__)
 

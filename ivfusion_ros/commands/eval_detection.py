@@ -8,15 +8,15 @@ from pathlib import Path
 
 from ivfusion_ros.backends import BACKENDS
 from ivfusion_ros.commands.options import write_json, write_text
-from ivfusion_ros.detection_evaluation.curves import write_curves
-from ivfusion_ros.detection_evaluation.find import CameraMethod, Found, Judged, find
-from ivfusion_ros.detection_evaluation.results import Entry, figures, judge, page, rows
-from ivfusion_ros.detection_evaluation.scenes import Truth, read_scenes, read_truth
-from ivfusion_ros.detection_evaluation.sheet import write_sheet
 from ivfusion_ros.errors import ConfigError, DataError
-from ivfusion_ros.evaluation.journal import Journal
-from ivfusion_ros.evaluation.methods import Method, make_methods
-from ivfusion_ros.evaluation.tables import finite, to_csv
+from ivfusion_ros.evaluation.detection.curves import write_curves
+from ivfusion_ros.evaluation.detection.find import CameraMethod, Found, Judged, find
+from ivfusion_ros.evaluation.detection.results import Entry, figures, judge, page, rows
+from ivfusion_ros.evaluation.detection.scenes import Truth, read_scenes, read_truth
+from ivfusion_ros.evaluation.detection.sheet import write_sheet
+from ivfusion_ros.evaluation.fusion.journal import Journal
+from ivfusion_ros.evaluation.fusion.methods import Method, make_methods
+from ivfusion_ros.evaluation.fusion.tables import finite, to_csv
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from ivfusion_ros.errors import BackendError, ConfigError, ModelError
 from ivfusion_ros.models import file_sha256, resolve_model
 
 if TYPE_CHECKING:
-    from ivfusion_ros.export import FusionGraph
+    from ivfusion_ros.networks.graph import FusionGraph
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _halve(path: Path) -> None:
-    from ivfusion_ros.parity import halve_file
+    from ivfusion_ros.backends.self_test import halve_file
 
     parity = halve_file(path)
     if parity.passed:
@@ -78,7 +78,7 @@ def _quantise(options: argparse.Namespace) -> str:
             "--int8 reads ONNX: run the export with --detector first, then that file's with --int8"
         )
     try:
-        from ivfusion_ros.int8 import quantise_file
+        from ivfusion_ros.export.int8 import quantise_file
     except ImportError as error:
         raise BackendError(f"--int8 needs onnx ({error}); run: pip install onnx") from error
     parity = quantise_file(resolve_model(options.network), options.output, options.images)
@@ -86,7 +86,7 @@ def _quantise(options: argparse.Namespace) -> str:
 
 
 def _export_detector(options: argparse.Namespace) -> str:
-    from ivfusion_ros.export_detector import export_detector
+    from ivfusion_ros.export.detector import export_detector
 
     size = parse_size(options.size or DETECTOR_SIZE)
     names = export_detector(Path(options.network), options.output, size)
@@ -95,7 +95,7 @@ def _export_detector(options: argparse.Namespace) -> str:
 
 def _export_fusion(options: argparse.Namespace) -> str:
     try:
-        from ivfusion_ros.export import export_fusion
+        from ivfusion_ros.export.fusion import export_fusion
     except ImportError as error:
         raise BackendError(
             f"export needs torch, onnx and onnxscript ({error}); run: pip install torch onnx onnxscript"
@@ -107,10 +107,10 @@ def _export_fusion(options: argparse.Namespace) -> str:
 
 def _graph(network: str) -> tuple[str, FusionGraph]:
     """Name and fusion graph of a checkpoint, or of a network that has no weights, by its name."""
-    from ivfusion_ros.export import build_graph
-    from ivfusion_ros.export_detector import is_detector
+    from ivfusion_ros.export.detector import is_detector
     from ivfusion_ros.networks import NETWORKS
-    from ivfusion_ros.training.train import load_checkpoint
+    from ivfusion_ros.networks.checkpoint import load_checkpoint
+    from ivfusion_ros.networks.graph import build_graph
 
     if network not in NETWORKS:
         if not Path(network).exists():

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ivfusion_ros.build import build_pipeline
 from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config, refuse_input
 from ivfusion_ros.errors import DataError
-from ivfusion_ros.image_files import SUFFIXES, read_image, write_image
+from ivfusion_ros.images.files import SUFFIXES, read_image, write_image
+from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.types import Frame, FramePair
 
 log = logging.getLogger(__name__)

@@ -14,10 +14,10 @@ from typing import Any
 import yaml
 
 from ivfusion_ros.backends import BACKENDS
-from ivfusion_ros.config import PipelineConfig
+from ivfusion_ros.config.parameters import load_config
+from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import ConfigError, DataError
-from ivfusion_ros.parameters import load_config
-from ivfusion_ros.whole_file import whole_file
+from ivfusion_ros.files import whole_file
 
 log = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ from tqdm import tqdm
 from ivfusion_ros.bags import BagWriter
 from ivfusion_ros.commands.fuse import images_in
 from ivfusion_ros.errors import ConfigError, DataError
-from ivfusion_ros.image_files import read_image
-from ivfusion_ros.images import AnyImage, to_grey, to_rgb
+from ivfusion_ros.images.encodings import AnyImage, to_grey, to_rgb
+from ivfusion_ros.images.files import read_image
+from ivfusion_ros.images.video import VideoReader
 from ivfusion_ros.types import Frame
-from ivfusion_ros.video import VideoReader
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,6 @@ from ivfusion_ros.bags import BagReader, BagWriter, Topics
 from ivfusion_ros.bags.messages import to_depth_frame, to_transforms
 from ivfusion_ros.bags.reader import Camera
 from ivfusion_ros.bags.topics import transform_topics
-from ivfusion_ros.build import build_pipeline, detection_model_name
 from ivfusion_ros.commands.interruption import held_back
 from ivfusion_ros.commands.options import (
     add_json_option,
@@ -27,15 +26,16 @@ from ivfusion_ros.commands.options import (
     refuse_input,
     write_json,
 )
-from ivfusion_ros.config import PipelineConfig
-from ivfusion_ros.depth_frames import DepthFrames
+from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import BagError
-from ivfusion_ros.image_files import SUFFIXES
-from ivfusion_ros.pairing import Pairer
-from ivfusion_ros.pictures import Pictures
-from ivfusion_ros.pipeline import Pipeline
-from ivfusion_ros.replay import Replay
-from ivfusion_ros.transforms import TransformTree
+from ivfusion_ros.geometry.tf import TransformTree
+from ivfusion_ros.images.files import SUFFIXES
+from ivfusion_ros.images.film import Pictures
+from ivfusion_ros.pipeline.build import build_pipeline, detection_model_name
+from ivfusion_ros.pipeline.pipeline import Pipeline
+from ivfusion_ros.pipeline.replay import Replay
+from ivfusion_ros.sync.depth import DepthFrames
+from ivfusion_ros.sync.pairing import Pairer
 from ivfusion_ros.types import Frame
 
 log = logging.getLogger(__name__)

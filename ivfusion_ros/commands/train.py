@@ -7,12 +7,13 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from ivfusion_ros.detection_training.config import DetectorConfig
+from ivfusion_ros.config.parameters import Parameter, iter_parameters, load_config
 from ivfusion_ros.errors import BackendError, ConfigError
+from ivfusion_ros.files import read_yaml
+from ivfusion_ros.images.pairs import PAIR_FOLDERS
 from ivfusion_ros.models import share_folder
-from ivfusion_ros.parameters import Parameter, iter_parameters, load_config, read_yaml
-from ivfusion_ros.training.config import TrainConfig
-from ivfusion_ros.training.data import PAIR_FOLDERS
+from ivfusion_ros.training.detector.config import DetectorConfig
+from ivfusion_ros.training.fusion.config import TrainConfig
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def run(options: argparse.Namespace) -> None:
         _train_detector(options, path, run_folder)
         return
     try:
-        from ivfusion_ros.training.train import Trainer
+        from ivfusion_ros.training.fusion.train import Trainer
     except ImportError as error:
         raise BackendError(f"training needs torch ({error}); run: pip install torch") from error
     config = load_config(TrainConfig, path, _given(options))
@@ -63,7 +64,7 @@ def _train_detector(options: argparse.Namespace, path: Path, run_folder: Path) -
     if len(options.data) != 1:
         raise ConfigError(f"--data has {len(options.data)} folders, expected one of `ivfusion dataset`")
     try:
-        from ivfusion_ros.detection_training.train import DetectorTrainer
+        from ivfusion_ros.training.detector.train import DetectorTrainer
     except ImportError as error:
         raise BackendError(
             f"training a detector needs ultralytics and openvino ({error}); run: "

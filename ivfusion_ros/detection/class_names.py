@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.errors import ConfigError, ModelError
-from ivfusion_ros.parameters import read_yaml
+from ivfusion_ros.files import read_yaml
 
 
 def names_from_metadata(metadata: Mapping[str, str]) -> tuple[str, ...] | None:

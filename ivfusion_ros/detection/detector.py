@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from ivfusion_ros.backends import Backend
 from ivfusion_ros.backends.device import DeviceBackend
-from ivfusion_ros.config import DetectionConfig
+from ivfusion_ros.config.pipeline import DetectionConfig
 from ivfusion_ros.detection.class_names import class_mask, names_from_metadata, names_from_yaml
-from ivfusion_ros.detection.letterbox import GREY, Letterbox, network_size, stride_of
 from ivfusion_ros.detection.nms import suppress
-from ivfusion_ros.detection.yolo import Head, decode, identify_head
 from ivfusion_ros.errors import ConfigError, ImageError, ModelError
+from ivfusion_ros.graphs.letterbox import GREY, Letterbox, network_size, stride_of
+from ivfusion_ros.graphs.yolo import Head, decode, identify_head
 from ivfusion_ros.types import Detections, Image
 
 _SQUARE = (640, 640)

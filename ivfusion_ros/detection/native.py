@@ -10,11 +10,10 @@ import numpy.typing as npt
 
 from ivfusion_ros.detection.native_boxes import Boxes, box_depths, map_boxes
 from ivfusion_ros.detection.temperature import box_temperatures
-from ivfusion_ros.registration.dense import Residual
-from ivfusion_ros.registration.rig import CameraName
-from ivfusion_ros.registration.warp import PointMap
-from ivfusion_ros.thermal import ThermalScaler
-from ivfusion_ros.types import DepthImage, Detections, Frame
+from ivfusion_ros.geometry.warp import PointMap
+from ivfusion_ros.images.thermal import ThermalScaler
+from ivfusion_ros.registration.scene.dense import Residual
+from ivfusion_ros.types import CameraName, DepthImage, Detections, Frame
 
 Frames = Mapping[CameraName, Frame]
 """The frames that a result is made of; a silent camera's is left out."""

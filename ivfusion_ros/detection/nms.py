@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ivfusion_ros.graphs.yolo import box_iou
+
 MAX_CANDIDATES = 4096
 """Boxes looked at, best first: bounds the time where the confidence is set to nothing."""
 
@@ -30,13 +32,3 @@ def suppress(
         apart = box_iou(boxes[best], boxes[others]) <= iou
         remaining = others[apart | (classes[others] != classes[best])]
     return order[keep].astype(np.int64)
-
-
-def box_iou(box: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Intersection over union of one (4,) box with (N, 4) boxes, all xyxy, none of zero area."""
-    shared = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    intersection = np.prod(np.maximum(shared, 0), axis=1)
-    area = np.prod(box[2:] - box[:2])
-    areas = np.prod(others[:, 2:] - others[:, :2], axis=1)
-    result: npt.NDArray[np.float32] = intersection / (area + areas - intersection)
-    return result

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.detection.native_boxes import Boxes, pixels_in
-from ivfusion_ros.images import AnyImage
+from ivfusion_ros.images.encodings import AnyImage
 
 _Floats32 = npt.NDArray[np.float32]
 

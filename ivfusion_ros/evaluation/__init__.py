@@ -1,1 +1,1 @@
-"""Judging fusion networks, and folders of fused images by other programs, with metrics and pictures."""
+"""Judging fusion networks, detectors and speed, with tables and pictures."""

@@ -13,11 +13,11 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode
 
-from ivfusion_ros.faults import LABELS
+from ivfusion_ros.pipeline.faults import LABELS
 from ivfusion_ros.ros.session import FusionSession
 from ivfusion_ros.ros.status import level_and_message
 from ivfusion_ros.ros.streams import CAMERAS
-from ivfusion_ros.time_offset import time_offset_advice
+from ivfusion_ros.sync.time_offset import time_offset_advice
 
 WINDOW_S = 5.0
 WITHOUT_DEPTH = "pairs without depth"

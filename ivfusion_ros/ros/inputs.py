@@ -9,12 +9,11 @@ from typing import Any
 from rclpy.node import Node
 from sensor_msgs import msg as sensor_msgs
 
-from ivfusion_ros.depth_frames import DepthFrame
 from ivfusion_ros.errors import ConfigError, ImageError
 from ivfusion_ros.ros import messages, qos
 from ivfusion_ros.ros.complaints import Complaints
 from ivfusion_ros.ros.streams import Camera
-from ivfusion_ros.types import CameraInfo, Frame
+from ivfusion_ros.types import CameraInfo, DepthFrame, Frame
 
 
 class ImageInput:

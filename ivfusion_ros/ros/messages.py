@@ -9,12 +9,10 @@ import array
 import math
 from typing import Any
 
-from ivfusion_ros.depth_frames import DepthFrame
 from ivfusion_ros.errors import ImageError
-from ivfusion_ros.image_files import decode_compressed, encode_compressed
-from ivfusion_ros.images import ENCODINGS, decode_depth, decode_image, encode_image
-from ivfusion_ros.registration.rig import CameraName
-from ivfusion_ros.types import CameraInfo, Detections, Frame, Image
+from ivfusion_ros.images.encodings import ENCODINGS, decode_depth, decode_image, encode_image
+from ivfusion_ros.images.files import decode_compressed, encode_compressed
+from ivfusion_ros.types import CameraInfo, CameraName, DepthFrame, Detections, Frame, Image
 
 NS_PER_S = 1_000_000_000
 

@@ -23,7 +23,7 @@ from std_srvs.srv import Trigger
 from ivfusion_ros.errors import ConfigError, IvfusionError
 from ivfusion_ros.ros.diagnostics import Diagnostics
 from ivfusion_ros.ros.logs import forward_logs
-from ivfusion_ros.ros.parameters import NodeParameters
+from ivfusion_ros.ros.node_parameters import NodeParameters
 from ivfusion_ros.ros.session import FusionSession
 from ivfusion_ros.ros.worker import any_at_work
 

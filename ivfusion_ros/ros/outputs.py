@@ -10,11 +10,10 @@ from rclpy.lifecycle import LifecycleNode
 from sensor_msgs import msg as sensor_msgs
 from vision_msgs import msg as vision_msgs
 
-from ivfusion_ros.draw import annotate
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.registration.rig import CameraName
+from ivfusion_ros.images.draw import annotate
 from ivfusion_ros.ros import messages, qos
-from ivfusion_ros.types import Detections, FusionResult, Header
+from ivfusion_ros.types import CameraName, Detections, FusionResult, Header
 
 
 class Outputs:

@@ -10,16 +10,16 @@ from typing import cast
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode
 
-from ivfusion_ros.depth_frames import DepthFrames
+from ivfusion_ros.config.node import FusionNodeConfig
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.ros.config import FusionNodeConfig
 from ivfusion_ros.ros.inputs import CameraInput, ImageInput, depth_input
 from ivfusion_ros.ros.outputs import Outputs
 from ivfusion_ros.ros.status import change_status, result_status
 from ivfusion_ros.ros.streams import CAMERAS, Camera, Job, Streams
-from ivfusion_ros.ros.transforms import TransformWatch
+from ivfusion_ros.ros.tf import TransformWatch
 from ivfusion_ros.ros.worker import Worker
-from ivfusion_ros.time_offset import TimeOffsetWatch
+from ivfusion_ros.sync.depth import DepthFrames
+from ivfusion_ros.sync.time_offset import TimeOffsetWatch
 from ivfusion_ros.types import Frame, FusionResult
 
 PATIENCE_S = 10.0

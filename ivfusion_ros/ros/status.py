@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-from ivfusion_ros.ros.config import NodeConfig
+from ivfusion_ros.config.node import NodeConfig
 from ivfusion_ros.ros.streams import Camera
-from ivfusion_ros.time_offset import TimeOffset
+from ivfusion_ros.sync.time_offset import TimeOffset
 from ivfusion_ros.types import FusionResult
 
 _NS_PER_S = 1_000_000_000

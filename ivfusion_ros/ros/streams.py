@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ivfusion_ros.config import PairingConfig
-from ivfusion_ros.depth_frames import DepthFrames
-from ivfusion_ros.pairing import Pairer
-from ivfusion_ros.ros.config import NodeConfig
+from ivfusion_ros.config.node import NodeConfig
+from ivfusion_ros.config.pipeline import PairingConfig
+from ivfusion_ros.sync.depth import DepthFrames
+from ivfusion_ros.sync.pairing import Pairer
 from ivfusion_ros.types import CameraInfo, DepthImage, Frame
 
 Camera = Literal["thermal", "rgb"]

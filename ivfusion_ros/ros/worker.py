@@ -14,14 +14,14 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from ivfusion_ros.build import build_pipeline
-from ivfusion_ros.config import PipelineConfig
+from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import IvfusionError
-from ivfusion_ros.overlap import THREAD_NAME as DETECTION_THREAD_NAME
-from ivfusion_ros.overlap import Overlap
-from ivfusion_ros.pipeline import Fused, Pipeline
-from ivfusion_ros.registration.learned import write_learned
-from ivfusion_ros.registration.rig import Extrinsics
+from ivfusion_ros.geometry.learned import write_learned
+from ivfusion_ros.geometry.rig import Extrinsics
+from ivfusion_ros.pipeline.build import build_pipeline
+from ivfusion_ros.pipeline.overlap import THREAD_NAME as DETECTION_THREAD_NAME
+from ivfusion_ros.pipeline.overlap import Overlap
+from ivfusion_ros.pipeline.pipeline import Fused, Pipeline
 from ivfusion_ros.ros.complaints import Complaints
 from ivfusion_ros.ros.streams import Job
 from ivfusion_ros.types import FramePair, FusionResult

@@ -1,1 +1,1 @@
-"""Training of the fusion networks; all but its config needs torch."""
+"""Training of fusion networks and detectors; all but their configs needs torch."""

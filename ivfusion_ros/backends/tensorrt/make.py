@@ -1,0 +1,224 @@
+"""From an ONNX file to an engine that is known to compute the same: from the cache, or built and tested."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import onnx
+
+from ivfusion_ros.backends.cuda import Gpu
+from ivfusion_ros.backends.self_test import Parity, Run, check_half, self_test
+from ivfusion_ros.backends.tensorrt.build import build_plan
+from ivfusion_ros.backends.tensorrt.cache import (
+    EngineKey,
+    EngineRecord,
+    engine_folder,
+    only_builder,
+    plan_path,
+    read_plan,
+    runtime_cache_path,
+    write_plan,
+)
+from ivfusion_ros.backends.tensorrt.library import Library
+from ivfusion_ros.backends.tensorrt.session import Lane, Session
+from ivfusion_ros.backends.tensors import Array
+from ivfusion_ros.errors import BackendError, ModelError
+from ivfusion_ros.graphs.byte_input import engine_graph
+from ivfusion_ros.graphs.half import to_half
+from ivfusion_ros.graphs.onnx_file import PRECISION_KEY, read_metadata
+from ivfusion_ros.graphs.task import Size
+from ivfusion_ros.models import file_sha256
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A plan, what is known of it, and where it is kept."""
+
+    plan: bytes
+    record: EngineRecord
+    path: Path
+
+    @property
+    def kernels(self) -> Path:
+        """File for what TensorRT for RTX compiles on first use."""
+        return runtime_cache_path(self.path)
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What builds engines, and for which GPU; gpu is None on a machine without one (RTX only).
+
+    workspace_mib: as in build_plan.
+    """
+
+    library: Library
+    gpu: Gpu | None
+    folder: Path
+    workspace_mib: int = 0
+
+    @classmethod
+    def here(
+        cls, library: Library, gpu: Gpu | None, folder: Path | None = None, workspace_mib: int = 0
+    ) -> Workshop:
+        """The workshop of this machine. Raises BackendError where it can build nothing."""
+        if gpu is None and not library.is_rtx:
+            raise BackendError(
+                f"{library.title} builds engines only on the GPU that they are for, and there is none"
+            )
+        if gpu is not None and not library.supports(gpu.capability):
+            raise BackendError(
+                f"{library.title} does not run on {gpu.name} (compute capability "
+                f"{_dotted(gpu.capability)}); run: pip install tensorrt"
+            )
+        return cls(library, gpu, folder or engine_folder(), workspace_mib)
+
+    def key(self, model: Path, size: Size, half: bool) -> EngineKey:
+        """What an engine of this workshop depends on. Raises OSError."""
+        return EngineKey(
+            model_sha256=file_sha256(model),
+            flavour=self.library.flavour,
+            version=self.library.version,
+            gpu=self.gpu.name if self.gpu else "none",
+            capability=_dotted(self.gpu.capability) if self.gpu else "none",
+            size=f"{size[0]}x{size[1]}",
+            precision="f16" if half else "f32",
+        )
+
+    def engine(self, model: Path, size: Size, *, half: bool, anew: bool = False) -> Engine:
+        """The engine of a model for images of a size (width, height): kept from before, or built.
+
+        half: in half precision, unless that fails its self-test. anew: build even if one is kept.
+        Raises ModelError with the reason, BackendError where CUDA fails.
+        """
+        # This also tells missing and damaged files apart.
+        if read_metadata(model).get(PRECISION_KEY) == "int8":
+            raise ModelError(
+                f"{model} is in int8, which is for CPUs; take the model in f32, in half precision for speed"
+            )
+        key = self.key(model, size, half)
+        path = plan_path(self.folder, model, key)
+        with only_builder(path):
+            kept = "it was asked for" if anew else read_plan(path, key)
+            if not isinstance(kept, str):
+                return Engine(*kept, path)
+            if kept:
+                log.info("%s is built again: %s", path.name, kept)
+            plan, record = self._build(model, key, size, half)
+            _keep(path, plan, record)
+            return Engine(plan, record, path)
+
+    def _build(self, model: Path, key: EngineKey, size: Size, half: bool) -> tuple[bytes, EngineRecord]:
+        log.info(
+            "building %s at %s in %s by %s; kept in %s",
+            model.name, key.size, key.precision, self.library.title, self.folder,
+        )  # fmt: skip
+        source = _load(model)
+        is_half = any(item.key == PRECISION_KEY for item in source.metadata_props)
+        built, check, fallback = None, "", ""
+        if half and not is_half:
+            built, check = self._try_half(source, model.stem, size)
+            if built is None:
+                fallback = check
+                log.warning("%s runs in f32, half precision does not do: %s", model.name, fallback)
+        runs_in = "f16" if is_half or built is not None else "f32"
+        if built is None:
+            built = self._plan(source, model.stem, size)
+            parity = self._on_gpu(built[0], source, size)
+            check = parity.text if parity else "not run: there is no GPU"
+            if parity and not parity.passed:
+                raise ModelError(f"the engine of {model} does not give what the model does: {parity.text}")
+        plan, seconds = built
+        record = EngineRecord(
+            key=key,
+            model=model.name,
+            runs_in=runs_in,
+            fallback=fallback,
+            check=check,
+            plan_sha256=hashlib.sha256(plan).hexdigest(),
+            plan_bytes=len(plan),
+            build_seconds=round(seconds, 2),
+            built=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        )
+        log.info("%s: %.1f MB in %.1f s, %s", model.name, len(plan) / 1e6, seconds, check)
+        return plan, record
+
+    def _try_half(
+        self, source: onnx.ModelProto, title: str, size: Size
+    ) -> tuple[tuple[bytes, float] | None, str]:
+        """What _plan gives, and the outcome of its self-test; None where half precision does not do."""
+        try:
+            half = to_half(source)
+            parity = check_half(source, half, size)
+            if not parity.passed:
+                return None, parity.text
+            built = self._plan(half, title, size)
+            on_gpu = self._on_gpu(built[0], source, size)
+        except ModelError as error:
+            return None, str(error)
+        if on_gpu is None:
+            return built, f"on the CPU: {parity.text}"
+        return (built if on_gpu.passed else None), on_gpu.text
+
+    def _plan(self, model: onnx.ModelProto, title: str, size: Size) -> tuple[bytes, float]:
+        """A plan, and the seconds it took."""
+        gpu = self.gpu
+        name = f"timing-{self.library.version}-{gpu.name.replace(' ', '_')}.cache" if gpu else ""
+        writable = self.folder.is_dir()
+        start = time.perf_counter()
+        plan = build_plan(
+            engine_graph(model, size),
+            self.library,
+            title=f"{title} {size[0]}x{size[1]}",
+            workspace_mib=self.workspace_mib,
+            timing_cache=self.folder / name if name and writable else None,
+        )
+        return plan, time.perf_counter() - start
+
+    def _on_gpu(self, plan: bytes, source: onnx.ModelProto, size: Size) -> Parity | None:
+        """Parity of the plan itself with the model in ONNX Runtime; None without a GPU."""
+        if self.gpu is None:
+            return None
+        lane = Lane()
+        try:
+            session = Session(plan, self.library, lane)
+            try:
+                return self_test(source, size, _runner(session))
+            finally:
+                session.close()
+        finally:
+            lane.free()
+
+
+def _runner(session: Session) -> Run:
+    def run(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        session.launch(dict(inputs))
+        return session.fetch()
+
+    return run
+
+
+def _keep(path: Path, plan: bytes, record: EngineRecord) -> None:
+    try:
+        write_plan(path, plan, record)
+    except OSError as error:
+        log.warning("the engine is not kept in %s: %s", path.parent, error.strerror)
+
+
+def _load(path: Path) -> onnx.ModelProto:
+    try:
+        return onnx.load(path)
+    # A damaged file raises an error of protobuf, which shares no base class but Exception.
+    except Exception as error:
+        raise ModelError(f"cannot read {path} as an ONNX model: {error}") from error
+
+
+def _dotted(capability: tuple[int, int]) -> str:
+    return f"{capability[0]}.{capability[1]}"

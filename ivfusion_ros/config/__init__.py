@@ -1,0 +1,1 @@
+"""Parameters: declared once, checked, and read from YAML, for the pipeline and for the node."""

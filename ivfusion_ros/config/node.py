@@ -1,0 +1,49 @@
+"""Parameters of the live node: those of the pipeline, and what only a node needs to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ivfusion_ros.config.parameters import parameter
+from ivfusion_ros.config.pipeline import PipelineConfig
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """What only the live node needs to know; `ivfusion replay` skips this section of a file."""
+
+    thermal_transport: str = parameter(
+        "raw",
+        "raw: thermal/image_raw; compressed: thermal/image_raw/compressed",
+        choices=("raw", "compressed"),
+    )
+    rgb_transport: str = parameter(
+        "raw", "raw: rgb/image_raw; compressed: rgb/image_raw/compressed", choices=("raw", "compressed")
+    )
+    silent_after_s: float = parameter(
+        1.0,
+        "a camera is silent when the other one's stamps have advanced by this without a frame of it, s",
+        minimum=0.05,
+        maximum=3600.0,
+        live=True,
+    )
+    when_silent: str = parameter(
+        "fallback",
+        "while a camera is silent; fallback: publish the other one's images (mode rgb_only or "
+        "thermal_only); silence: publish nothing",
+        choices=("fallback", "silence"),
+        live=True,
+    )
+    watch_time_offset: bool = parameter(
+        True,
+        "estimate the offset between the cameras' clocks for /diagnostics while the rig moves; takes at "
+        "most 2 % of a CPU core",
+    )
+    autostart: bool = parameter(False, "configure and activate at start, without being asked")
+
+
+@dataclass(frozen=True)
+class FusionNodeConfig(PipelineConfig):
+    """All parameters of the node."""
+
+    node: NodeConfig = field(default_factory=NodeConfig)

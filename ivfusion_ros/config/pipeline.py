@@ -1,0 +1,319 @@
+"""Configuration: one frozen dataclass per stage, one field per parameter.
+
+`config/fusion.yaml` is a ROS parameter file that `load_config` reads as it is, so a robot and a desk
+replay share it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ivfusion_ros.config.parameters import parameter
+from ivfusion_ros.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class PairingConfig:
+    """Which thermal and RGB frames belong together."""
+
+    max_skew_ms: float = parameter(
+        25.0, "largest distance in time within a pair, ms", minimum=0.0, maximum=1000.0, live=True
+    )
+    thermal_time_offset_ms: float = parameter(
+        0.0,
+        "added to thermal stamps before pairing, ms: the constant offset between the clocks",
+        minimum=-10000.0,
+        maximum=10000.0,
+        live=True,
+    )
+    queue_size: int = parameter(
+        30, "frames kept per camera while waiting for a partner", minimum=1, maximum=1000
+    )
+    reset_after_ms: float = parameter(
+        500.0,
+        "a stamp further back than this is a restart (looped bag, clock reset), not a late frame, ms",
+        minimum=1.0,
+        maximum=60000.0,
+    )
+
+
+@dataclass(frozen=True)
+class ThermalConfig:
+    """How thermal counts become 8 bit grey."""
+
+    scaling: str = parameter(
+        "percentile",
+        "percentile: stretch between smoothed percentiles; fixed: between range_min and range_max in "
+        "counts; radiometric: counts to kelvin by kelvin_per_count and kelvin_offset, then between "
+        "range_min and range_max in kelvin. Percentile applies to 16-bit input only",
+        choices=("percentile", "fixed", "radiometric"),
+        live=True,
+    )
+    percentile_low: float = parameter(
+        0.5, "share of the coldest pixels mapped to black, %", minimum=0.0, maximum=49.0, live=True
+    )
+    percentile_high: float = parameter(
+        99.5, "percentile mapped to white, %", minimum=51.0, maximum=100.0, live=True
+    )
+    smoothing_s: float = parameter(
+        0.7, "time constant of the stretch; 0 follows each frame, s", minimum=0.0, maximum=60.0, live=True
+    )
+    min_span: float = parameter(
+        64.0,
+        "smallest span of the stretch in counts, so that a flat scene's noise is not blown up",
+        minimum=1.0,
+        maximum=65535.0,
+        live=True,
+    )
+    range_min: float = parameter(
+        0.0, "black, in counts (fixed) or kelvin (radiometric)", minimum=0.0, maximum=65535.0, live=True
+    )
+    range_max: float = parameter(
+        65535.0, "white, in counts (fixed) or kelvin (radiometric)", minimum=0.0, maximum=65535.0, live=True
+    )
+    kelvin_per_count: float = parameter(
+        0.01, "radiometric scale, K per count", minimum=1e-6, maximum=100.0, live=True
+    )
+    kelvin_offset: float = parameter(
+        0.0, "radiometric offset, K", minimum=-1000.0, maximum=1000.0, live=True
+    )
+    polarity: str = parameter(
+        "white_hot", "whether hot is bright in the input", choices=("white_hot", "black_hot"), live=True
+    )
+
+    def __post_init__(self) -> None:
+        if self.range_max <= self.range_min:
+            raise ConfigError(
+                f"thermal.range_max is {self.range_max}, must be above thermal.range_min, {self.range_min}"
+            )
+
+
+@dataclass(frozen=True)
+class RefinementConfig:
+    """A correction of the calibration that follows what the images show."""
+
+    model: str = parameter(
+        "off",
+        "what is tracked on top of the calibration",
+        choices=("off", "shift", "affine", "homography"),
+    )
+    max_rate_px_s: float = parameter(
+        2.0, "fastest change of the correction, px/s of the reference image", minimum=0.01, maximum=100.0
+    )
+    max_px: float = parameter(
+        16.0, "largest correction, px of the reference image", minimum=0.5, maximum=1000.0
+    )
+    min_confidence: float = parameter(
+        0.5, "below this the correction stays as it is", minimum=0.0, maximum=1.0
+    )
+    smoothing_s: float = parameter(
+        0.5, "time constant over which frames are averaged, s", minimum=0.05, maximum=60.0
+    )
+
+
+@dataclass(frozen=True)
+class RegistrationConfig:
+    """How one camera's pixels reach the other's view."""
+
+    calibration: str = parameter(
+        "", "calibration YAML; empty: the images are registered, only scaled to the reference's size"
+    )
+    reference: str = parameter(
+        "rgb",
+        "the camera whose view, stamp and frame the output has; the other one's image is warped",
+        choices=("rgb", "thermal"),
+    )
+    plane_distance_m: float = parameter(
+        0.0,
+        "distance at which both images meet, for a calibration with a rig; 0: the calibration's, m",
+        minimum=0.0,
+        maximum=100000.0,
+        live=True,
+    )
+    residual: str = parameter(
+        "off",
+        "dense: a smooth displacement found in each pair on top of all that, for objects nearer than the "
+        "calibration's distance; kept only where it fits better, takes about 30 ms",
+        choices=("off", "dense"),
+    )
+    extrinsics: str = parameter(
+        "calibration",
+        "where the thermal camera stands to the RGB camera, for a calibration with a rig; calibration: as "
+        "its file says; tf: as the transform between the frame_ids of both cameras' images says "
+        "(/tf_static, /tf), and as the file says until there is one",
+        choices=("calibration", "tf"),
+    )
+    depth: bool = parameter(
+        False,
+        "register every pixel at its own distance, by the depth images on depth/image_raw (of a bag: "
+        "--depth-topic): 32FC1 in metres or 16UC1 in millimetres, in the view of the reference camera; "
+        "for a calibration with a rig",
+    )
+    depth_max_skew_ms: float = parameter(
+        100.0,
+        "largest distance in time of a depth image from the reference camera's, ms; a pair without one "
+        "that near is registered at plane_distance_m and counted",
+        minimum=0.0,
+        maximum=10000.0,
+        live=True,
+    )
+    refine: RefinementConfig = field(default_factory=RefinementConfig)
+
+
+@dataclass(frozen=True)
+class FaultConfig:
+    """When a camera's images are worth nothing, and how they leave the fused image."""
+
+    gate: bool = parameter(
+        True, "fade a camera with a fault out of the fused image; false: only name the fault", live=True
+    )
+    fade_s: float = parameter(
+        0.3,
+        "time in which a camera is faded out entirely or in again, s",
+        minimum=0.0,
+        maximum=10.0,
+        live=True,
+    )
+    hold_s: float = parameter(
+        0.25,
+        "how long a bad picture (dark, saturated, flat) must last to be a fault, and twice as long a good "
+        "one to end it, s",
+        minimum=0.0,
+        maximum=10.0,
+        live=True,
+    )
+    frozen_after_ms: float = parameter(
+        120.0,
+        "the same image for longer than this is a freeze, ms: more than a slow camera takes between two "
+        "images if its driver repeats them",
+        minimum=10.0,
+        maximum=10000.0,
+        live=True,
+    )
+    shutter_ms: float = parameter(
+        1500.0,
+        "a frozen thermal image is taken for its shutter event (FFC) up to this duration, ms",
+        minimum=0.0,
+        maximum=60000.0,
+        live=True,
+    )
+    least_contrast: float = parameter(
+        1.0,
+        "structure of the image in units of its noise (standard deviations) below which it is a fault: "
+        "pure noise has 0.3, real scenes more than 3",
+        minimum=0.0,
+        maximum=10.0,
+        live=True,
+    )
+    largest_clipped: float = parameter(
+        0.5, "share of RGB pixels at the upper end that is a fault", minimum=0.05, maximum=1.0, live=True
+    )
+
+
+@dataclass(frozen=True)
+class FusionConfig:
+    """The fusion network and what runs it."""
+
+    model: str = parameter(
+        "auto",
+        "name in models/models.yaml or path of an ONNX file; auto: refinefuse with TensorRT, "
+        "refinefuse_lite on a CPU",
+    )
+    backend: str = parameter(
+        "auto",
+        "onnxruntime, openvino, torch or tensorrt; auto takes TensorRT where there is a GPU for it, else "
+        "the fastest one installed",
+    )
+    precision: str = parameter(
+        "auto",
+        "auto: the backend's fastest (half on a GPU, bf16 where the CPU has it); f32: reference arithmetic",
+        choices=("auto", "f32"),
+    )
+    threads: int = parameter(0, "CPU threads of the backend; 0: all cores", minimum=0, maximum=256)
+
+
+@dataclass(frozen=True)
+class DetectionConfig:
+    """The YOLOv5 detector on the fused image."""
+
+    model: str = parameter(
+        "auto",
+        "name in models/models.yaml or path of an ONNX file; auto: yolov5n_int8 in OpenVINO on x86, "
+        "else yolov5n; empty: fusion only",
+    )
+    backend: str = parameter("auto", "as fusion.backend, without torch")
+    precision: str = parameter("auto", "as fusion.precision", choices=("auto", "f32"))
+    threads: int = parameter(0, "CPU threads of the backend; 0: all cores", minimum=0, maximum=256)
+    confidence: float = parameter(
+        0.25, "lowest score that is reported", minimum=0.0, maximum=1.0, live=True
+    )
+    iou: float = parameter(
+        0.45, "overlap from which two boxes of a class are one", minimum=0.0, maximum=1.0, live=True
+    )
+    max_detections: int = parameter(
+        100, "most objects reported per image", minimum=1, maximum=10000, live=True
+    )
+    classes: tuple[str, ...] = parameter((), "class names to report; empty: all", live=True)
+    class_names: str = parameter(
+        "", "YAML with `names:` for a model whose metadata has none (list or id: name)"
+    )
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """Identities of detected objects over time."""
+
+    tracker: str = parameter(
+        "off",
+        "bytetrack: objects keep their id from frame to frame (needs pip install edgefirst-tracker); off: "
+        "ids count the objects of each frame",
+        choices=("off", "bytetrack"),
+    )
+    start_confidence: float = parameter(
+        0.5,
+        "score from which an object starts a track; one below, down to detection.confidence, only "
+        "continues one",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    iou: float = parameter(
+        0.25, "least overlap of an object with where its track is expected", minimum=0.0, maximum=1.0
+    )
+    lost_after_s: float = parameter(
+        1.0, "a track without an object for longer than this ends, s", minimum=0.0, maximum=60.0
+    )
+
+
+@dataclass(frozen=True)
+class DeadlineConfig:
+    """What gives way when the machine is too slow."""
+
+    budget_ms: float = parameter(
+        0.0,
+        "time that a pair may usually take in the pipeline, ms; above it the detector rests on every "
+        "second frame, then on three of four; 0: never",
+        minimum=0.0,
+        maximum=10000.0,
+        live=True,
+    )
+    patience_s: float = parameter(
+        1.0,
+        "how long the budget must be missed, or kept with room to spare, before that changes, s",
+        minimum=0.1,
+        maximum=60.0,
+        live=True,
+    )
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """Everything that decides what comes out for given frames."""
+
+    pairing: PairingConfig = field(default_factory=PairingConfig)
+    thermal: ThermalConfig = field(default_factory=ThermalConfig)
+    registration: RegistrationConfig = field(default_factory=RegistrationConfig)
+    faults: FaultConfig = field(default_factory=FaultConfig)
+    fusion: FusionConfig = field(default_factory=FusionConfig)
+    detection: DetectionConfig = field(default_factory=DetectionConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    deadline: DeadlineConfig = field(default_factory=DeadlineConfig)

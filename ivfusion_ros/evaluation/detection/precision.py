@@ -1,0 +1,140 @@
+"""Average precision as COCO defines it, by pycocotools; and what was missed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ivfusion_ros.errors import BackendError
+from ivfusion_ros.evaluation.detection.find import MOST, Found
+from ivfusion_ros.evaluation.detection.scenes import Truth
+
+Floats = npt.NDArray[np.float64]
+
+RECALLS: Floats = np.linspace(0, 1, 101)
+"""Where COCO samples a precision-recall curve."""
+
+REPORTED = 0.25
+"""Score from which the robot reports an object (the default of detection.confidence)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Precision:
+    """Of one class in the images of one method.
+
+    objects: how many there are. ap50, ap50_95: in [0, 1], None without objects.
+    curve: (101,) precision at RECALLS by an overlap of 0.5, empty without objects.
+    """
+
+    class_name: str
+    objects: int
+    ap50: float | None
+    ap50_95: float | None
+    curve: Floats
+
+
+def precisions(
+    truths: Sequence[Truth], found: Sequence[Found], class_names: Sequence[str]
+) -> list[Precision]:
+    """By class, for the images of one method; truths[i] belongs to found[i].
+
+    Raises BackendError where pycocotools is missing.
+    """
+    table = _evaluated(truths, found, class_names).eval["precision"][:, :, :, 0, 0]
+    results = []
+    for index, name in enumerate(class_names):
+        objects = sum(int(np.count_nonzero(truth.class_ids == index)) for truth in truths)
+        if not objects:
+            results.append(Precision(name, 0, None, None, np.zeros(0)))
+            continue
+        own = table[:, :, index]
+        results.append(Precision(name, objects, float(own[0].mean()), float(own.mean()), own[0]))
+    return results
+
+
+def missed(truths: Sequence[Truth], found: Sequence[Found], class_names: Sequence[str]) -> list[list[int]]:
+    """Of each image, the objects (places in its Truth) without a reported box of their class on them.
+
+    Reported are scores from REPORTED on; a box is on an object by an overlap of 0.5.
+    Raises BackendError where pycocotools is missing.
+    """
+    evaluation = _evaluated(truths, found, class_names, REPORTED)
+    places = [(image, place) for image, truth in enumerate(truths) for place in range(len(truth.class_ids))]
+    results: list[list[int]] = [[] for _ in truths]
+    for entry in evaluation.evalImgs:
+        if entry is None:
+            continue
+        for number, match in zip(entry["gtIds"], entry["gtMatches"][0], strict=True):
+            if not match:
+                image, place = places[number - 1]
+                results[image].append(place)
+    return [sorted(result) for result in results]
+
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """Over the classes that there are."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _evaluated(
+    truths: Sequence[Truth], found: Sequence[Found], class_names: Sequence[str], least_score: float = 0.0
+) -> Any:
+    """A COCOeval that has run, over all sizes of objects."""
+    try:
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+    except ImportError as error:
+        raise BackendError(
+            f"average precision needs pycocotools ({error}); run: pip install pycocotools"
+        ) from error
+    objects, boxes = [], []
+    for image, (truth, item) in enumerate(zip(truths, found, strict=True)):
+        objects += _annotations(image, truth.boxes_xyxy, truth.class_ids)
+        sure = item.detections.scores >= least_score
+        rows = _annotations(image, item.detections.boxes_xyxy[sure], item.detections.class_ids[sure])
+        for row, score in zip(rows, item.detections.scores[sure].tolist(), strict=True):
+            boxes.append({**row, "score": score})
+    frame = {
+        "images": [{"id": image} for image in range(len(truths))],
+        "categories": [{"id": index, "name": name} for index, name in enumerate(class_names)],
+    }
+    # It prints its progress, which is none of ours.
+    with contextlib.redirect_stdout(io.StringIO()):
+        pair = []
+        for annotations in (objects, boxes):
+            coco = COCO()
+            coco.dataset = {**frame, "annotations": _numbered(annotations)}
+            coco.createIndex()
+            pair.append(coco)
+        evaluation = COCOeval(*pair, "bbox")
+        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
+        evaluation.params.maxDets = [MOST]
+        evaluation.params.recThrs = RECALLS
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return evaluation
+
+
+def _annotations(
+    image: int, boxes_xyxy: npt.NDArray[np.float32], class_ids: npt.NDArray[np.int64]
+) -> list[dict[str, Any]]:
+    rows = []
+    for (left, top, right, bottom), class_id in zip(boxes_xyxy.tolist(), class_ids.tolist(), strict=True):
+        width, height = right - left, bottom - top
+        box = [left, top, width, height]
+        rows.append(
+            {"image_id": image, "category_id": class_id, "bbox": box, "area": width * height, "iscrowd": 0}
+        )
+    return rows
+
+
+def _numbered(annotations: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    # From 1 on: pycocotools takes a match with number 0 for none.
+    return [{**row, "id": number} for number, row in enumerate(annotations, start=1)]

@@ -1,0 +1,131 @@
+"""Average precisions by subset (all, day, night), method and class: rows, JSON and a page of Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ivfusion_ros import __version__
+from ivfusion_ros.evaluation.detection.find import CONFIDENCE, MOST, OVERLAP, Found, Judged
+from ivfusion_ros.evaluation.detection.precision import Precision, mean, precisions
+from ivfusion_ros.evaluation.detection.scenes import Truth
+from ivfusion_ros.evaluation.fusion.methods import Method
+from ivfusion_ros.evaluation.fusion.tables import Row, to_markdown
+
+ALL = "all"
+"""The subset of every scene, and the mean over classes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """How one method did on one subset, class by class."""
+
+    subset: str
+    method: str
+    images: int
+    classes: tuple[Precision, ...]
+
+    @property
+    def ap50(self) -> float | None:
+        """Mean over the classes that there are."""
+        return mean([item.ap50 for item in self.classes])
+
+    @property
+    def ap50_95(self) -> float | None:
+        """Mean over the classes that there are."""
+        return mean([item.ap50_95 for item in self.classes])
+
+
+def judge(
+    truths: Sequence[Truth], found: dict[str, list[Found]], class_names: Sequence[str]
+) -> list[Entry]:
+    """Entries of all subsets that hold a scene; truths[i] belongs to found[method][i]."""
+    some = next(iter(found.values()))
+    nights = [item.scene.night for item in some]
+    subsets = {ALL: list(range(len(truths)))}
+    if len(set(nights)) > 1:
+        subsets["day"] = [index for index, night in enumerate(nights) if not night]
+        subsets["night"] = [index for index, night in enumerate(nights) if night]
+    entries = []
+    for subset, chosen in subsets.items():
+        own_truths = [truths[index] for index in chosen]
+        for method, items in found.items():
+            classes = precisions(own_truths, [items[index] for index in chosen], class_names)
+            entries.append(Entry(subset, method, len(chosen), tuple(classes)))
+    return entries
+
+
+def rows(entries: Sequence[Entry]) -> list[Row]:
+    """One row per entry: AP50 of each class and their mean, then AP50:95, in [0, 1]."""
+    return [
+        {"subset": entry.subset, "images": entry.method}
+        | {f"AP50 {item.class_name}": item.ap50 for item in entry.classes}
+        | {f"AP50 {ALL}": entry.ap50}
+        | {f"AP50:95 {item.class_name}": item.ap50_95 for item in entry.classes}
+        | {f"AP50:95 {ALL}": entry.ap50_95}
+        for entry in entries
+    ]
+
+
+def page(
+    entries: Sequence[Entry], detector: Judged, skipped: Sequence[Found], pictures: Sequence[str]
+) -> str:
+    """Markdown: a table per subset (as Table 4 of RefineFuse's paper), pictures, what was skipped."""
+    parts = [
+        f"# Objects found by {detector.path.name}\n",
+        "Average precision as COCO defines it, in [0, 1]: at an overlap of 0.5 (AP50) and its mean over "
+        f"0.5 to 0.95 (AP50:95). The same protocol for all: scores from {CONFIDENCE:g}, suppression at an "
+        f"overlap of {OVERLAP:g}, at most {MOST} objects per image.\n",
+    ]
+    table = rows(entries)
+    for subset in dict.fromkeys(entry.subset for entry in entries):
+        first = next(entry for entry in entries if entry.subset == subset)
+        objects = ", ".join(f"{item.objects} {item.class_name}" for item in first.classes)
+        own = [
+            {key: row[key] for key in row if key != "subset"} for row in table if row["subset"] == subset
+        ]
+        best = [name for name in own[0] if name != "images" and own[0][name] is not None]
+        parts.append(f"## {subset}: {first.images} scenes; {objects}\n\n{to_markdown(own, best)}")
+    parts += [f"![{name}]({name})\n" for name in pictures]
+    if skipped:
+        parts.append(f"## Left out\n\n{to_markdown(skipped_rows(skipped))}")
+    return "\n".join(parts)
+
+
+def figures(
+    entries: Sequence[Entry], methods: Sequence[Method], detector: Judged, skipped: Sequence[Found]
+) -> dict[str, Any]:
+    """Everything, for JSON; the curves are precision at recalls of 0, 0.01 to 1."""
+    return {
+        "version": __version__,
+        "detector": detector.details(),
+        "methods": {method.label: method.details() for method in methods},
+        "results": [
+            {
+                "subset": entry.subset,
+                "images": entry.method,
+                "scenes": entry.images,
+                "AP50": entry.ap50,
+                "AP50:95": entry.ap50_95,
+                "classes": {
+                    item.class_name: {
+                        "objects": item.objects,
+                        "AP50": item.ap50,
+                        "AP50:95": item.ap50_95,
+                        "curve": [round(value, 4) for value in item.curve.tolist()],
+                    }
+                    for item in entry.classes
+                },
+            }
+            for entry in entries
+        ],
+        "skipped": skipped_rows(skipped),
+    }
+
+
+def skipped_rows(skipped: Sequence[Found]) -> list[Row]:
+    """Images that there are not, and why: their scenes count for no method."""
+    return [
+        {"scene": item.scene.pair.stem, "images": item.method, "reason": item.reason} for item in skipped
+    ]

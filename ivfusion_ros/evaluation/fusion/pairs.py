@@ -1,0 +1,79 @@
+"""The pairs of images that networks are judged on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.images.pairs import PAIR_FOLDERS, find_pairs
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A registered pair on disk.
+
+    data: name of its data set, unlike that of all others.
+    previous: the pair one frame earlier, where the data set is a video.
+    """
+
+    data: str
+    stem: str
+    thermal: Path
+    rgb: Path
+    previous: Pair | None = None
+
+
+def read_pairs(
+    folders: Sequence[Path],
+    names: tuple[str, str] = PAIR_FOLDERS,
+    *,
+    limit: int | None = None,
+    sequence: bool = False,
+) -> list[Pair]:
+    """All pairs of the data folders in order, frames of a sequence by number.
+
+    names: of the folders with the thermal and the rgb image.
+    limit: most pairs of each folder, evenly spaced, or the first ones of a sequence.
+    Raises DataError where a folder has none, ConfigError where a folder is given twice.
+    """
+    pairs: list[Pair] = []
+    for name, folder in zip(_names(folders), folders, strict=True):
+        found = [Pair(name, paths.stem, paths.thermal, paths.rgb) for paths in find_pairs(folder, names)]
+        if sequence:
+            found = _linked(sorted(found, key=_frame_order)[:limit])
+        elif limit is not None and limit < len(found):
+            found = [found[index] for index in np.linspace(0, len(found) - 1, limit).round().astype(int)]
+        pairs += found
+    return pairs
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """The shortest ends of the folders' paths that tell them apart."""
+    parts = [folder.resolve().parts for folder in folders]
+    if len(set(parts)) < len(parts):
+        raise ConfigError("a data folder is given twice; name each folder once")
+    depth = 1
+    while len({part[-depth:] for part in parts}) < len(parts):
+        depth += 1
+    return ["/".join(part[-depth:]) for part in parts]
+
+
+def _frame_order(pair: Pair) -> tuple[tuple[int, str], ...]:
+    """Sorts frame 10 after frame 9."""
+    return tuple(
+        (int(text), "") if text.isdigit() else (-1, text) for text in re.split(r"([0-9]+)", pair.stem)
+    )
+
+
+def _linked(frames: Sequence[Pair]) -> list[Pair]:
+    # A link to the bare predecessor only, or every frame would hold on to the whole video.
+    befores = [None, *frames[:-1]]
+    return [
+        Pair(frame.data, frame.stem, frame.thermal, frame.rgb, before)
+        for frame, before in zip(frames, befores, strict=False)
+    ]

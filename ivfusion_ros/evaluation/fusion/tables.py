@@ -1,0 +1,148 @@
+"""Results as tables: per image and means, as JSON, CSV and Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ivfusion_ros.evaluation.fusion.judge import Result
+from ivfusion_ros.evaluation.fusion.scores import LOWER_IS_BETTER
+from ivfusion_ros.evaluation.speed.cost import Cost
+
+ALL = "all"
+"""Name of the table over all images of several data sets."""
+
+Row = dict[str, Any]
+Means = dict[str, dict[str, dict[str, float]]]
+"""data set -> method -> metric -> mean"""
+
+
+def metric_names(results: Sequence[Result]) -> list[str]:
+    """All metrics that any result has, in order."""
+    return list(dict.fromkeys(name for result in results for name in result.scores))
+
+
+def means(results: Sequence[Result]) -> Means:
+    """Means of what was scored; over all images too where there are several data sets."""
+    scored = [result for result in results if result.scores]
+    sets = list(dict.fromkeys(result.data for result in scored))
+    methods = list(dict.fromkeys(result.method for result in scored))
+    table: Means = {}
+    for data in [*sets, ALL] if len(sets) > 1 else sets:
+        for method in methods:
+            chosen = [item.scores for item in scored if data in (item.data, ALL) and item.method == method]
+            if chosen:
+                table.setdefault(data, {})[method] = _mean(chosen)
+    return table
+
+
+def _mean(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    names = dict.fromkeys(name for item in scores for name in item)
+    # The first frame of a video has no flicker.
+    return {name: float(np.mean([item[name] for item in scores if name in item])) for name in names}
+
+
+def counts(results: Sequence[Result]) -> dict[tuple[str, str], int]:
+    """Number of scored images by (data set or ALL, method)."""
+    found: dict[tuple[str, str], int] = {}
+    for result in results:
+        for data in (result.data, ALL):
+            found[data, result.method] = found.get((data, result.method), 0) + bool(result.scores)
+    return found
+
+
+def image_rows(results: Sequence[Result]) -> list[Row]:
+    """One row per scored image."""
+    return [
+        {"data": item.data, "pair": item.pair, "network": item.method, **item.scores}
+        for item in results
+        if item.scores
+    ]
+
+
+def mean_rows(results: Sequence[Result], costs: Mapping[str, Cost]) -> list[Row]:
+    """One row per data set and method, with the cost of networks where it was measured."""
+    number = counts(results)
+    return [
+        {"data": data, "network": method, "images": number[data, method], **values}
+        | (cost_columns(costs[method]) if method in costs else {})
+        for data, methods in means(results).items()
+        for method, values in methods.items()
+    ]
+
+
+def cost_columns(cost: Cost) -> Row:
+    """A cost in the units that people compare."""
+    width, height = cost.size
+    return {
+        "size": f"{width}x{height}",
+        "parameters_M": cost.parameters / 1e6,
+        "multiply_adds_G": cost.multiply_adds / 1e9,
+        "file_MB": cost.file_bytes / 1e6,
+        "median_ms": cost.median_ms,
+        "peak_MB": None if cost.peak_bytes is None else cost.peak_bytes / 1e6,
+    }
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """Rows as CSV under all their columns; numbers with six digits."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _columns(rows), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _short(value, "{:.6g}") for name, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def to_markdown(rows: Sequence[Row], best: Sequence[str] = ()) -> str:
+    """Rows as a Markdown table; of the columns in `best`, the best value is bold and an arrow tells why."""
+    columns = _columns(rows)
+    winners = {name: _best(rows, name) for name in best if len(rows) > 1}
+    titles = [f"{name} {arrow(name)}" if name in best else name for name in columns]
+    lines = [titles, ["---" if _is_text(rows, name) else "---:" for name in columns]]
+    for row in rows:
+        cells = {name: _short(row.get(name), "{:.4f}") for name in columns}
+        for name, winner in winners.items():
+            if winner is not None and row.get(name) == winner:
+                cells[name] = f"**{cells[name]}**"
+        lines.append([cells[name].replace("|", "\\|") for name in columns])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def arrow(metric: str) -> str:
+    """Which way is better."""
+    return "↓" if metric in LOWER_IS_BETTER else "↑"
+
+
+def finite(value: Any) -> Any:
+    """JSON has no infinity: None stands for it, however deep."""
+    if isinstance(value, dict):
+        return {name: finite(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _columns(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def _best(rows: Sequence[Row], name: str) -> float | None:
+    values = [row[name] for row in rows if name in row]
+    if not values:
+        return None
+    return float(min(values) if name in LOWER_IS_BETTER else max(values))
+
+
+def _is_text(rows: Sequence[Row], name: str) -> bool:
+    return any(isinstance(row.get(name), str) for row in rows)
+
+
+def _short(value: Any, form: str) -> str:
+    if value is None:
+        return ""
+    return form.format(value) if isinstance(value, float) else str(value)

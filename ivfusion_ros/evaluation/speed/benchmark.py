@@ -1,0 +1,153 @@
+"""Timing of alternatives side by side in one run: on a noisy machine only ratios can be trusted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+
+from ivfusion_ros.backends import load_backend
+from ivfusion_ros.bags.messages import header, image_message, serialize
+from ivfusion_ros.config.parameters import make_config
+from ivfusion_ros.config.pipeline import DetectionConfig, PipelineConfig, ThermalConfig
+from ivfusion_ros.detection import Detector
+from ivfusion_ros.geometry.calibration import Calibration
+from ivfusion_ros.geometry.warp import Warp
+from ivfusion_ros.images.encodings import decode_image
+from ivfusion_ros.images.thermal import ThermalScaler
+from ivfusion_ros.models import resolve_model
+from ivfusion_ros.pipeline.build import build_pipeline
+from ivfusion_ros.pipeline.fuser import Fuser
+from ivfusion_ros.pipeline.overlap import Overlap
+from ivfusion_ros.types import Frame, FramePair, Image
+
+Times = dict[str, list[float]]
+"""milliseconds of each run, by name"""
+
+
+def alternate(
+    candidates: Mapping[str, Callable[[], object]], rounds: Iterable[int], warm_up: int = 2
+) -> Times:
+    """Run all candidates in turn, round after round, so that noise hits them alike."""
+    times: Times = {name: [] for name in candidates}
+    for _ in range(warm_up):
+        for run in candidates.values():
+            run()
+    for _ in rounds:
+        for name, run in candidates.items():
+            start = time.perf_counter()
+            run()
+            times[name].append((time.perf_counter() - start) * 1e3)
+    return times
+
+
+def sample_pair(size: tuple[int, int]) -> tuple[Image, Image]:
+    """A textured thermal (H, W) and RGB (H, W, 3) image, uint8, of (width, height), always the same."""
+    random = np.random.default_rng(0)
+    width, height = size
+    noise = random.integers(0, 64, (height, width, 3), np.uint8)
+    slope = np.linspace(0, 180, width, dtype=np.uint8)[None, :, None]
+    rgb = np.asarray(slope + noise, np.uint8)
+    return np.ascontiguousarray(rgb[::-1, :, 1]), rgb
+
+
+def fusion_candidates(
+    models: Iterable[str], backends: Iterable[tuple[str, str]], size: tuple[int, int], threads: int
+) -> dict[str, Callable[[], object]]:
+    """A call per model and (backend, precision) that fuses one pair."""
+    thermal, rgb = sample_pair(size)
+    candidates: dict[str, Callable[[], object]] = {}
+    for model in models:
+        for backend, precision in backends:
+            loaded = load_backend(resolve_model(model), backend, precision=precision, threads=threads)
+            fuser = Fuser(loaded)
+            candidates[f"{model}: {loaded.description}"] = lambda fuser=fuser: fuser(thermal, rgb)  # type: ignore[misc]
+    return candidates
+
+
+class PipelineRun:
+    """Pairs of frames through a whole pipeline, from host memory to host memory.
+
+    stages_ms: times of each stage of every run, by name.
+    """
+
+    _FRAME_NS = 33_000_000
+
+    def __init__(
+        self, model: str, detector: str, backend: tuple[str, str], size: tuple[int, int], threads: int
+    ) -> None:
+        name, precision = backend
+        settings: dict[str, object] = {"fusion.model": model, "detection.model": detector}
+        for stage in ("fusion", "detection"):
+            settings |= {f"{stage}.backend": name, f"{stage}.precision": precision}
+            settings[f"{stage}.threads"] = threads
+        self.pipeline = build_pipeline(make_config(PipelineConfig, settings))
+        self.stages_ms: Times = {}
+        self._images = sample_pair(size)
+        self._count = 0
+
+    def __call__(self) -> None:
+        """Process the next pair."""
+        for stage, milliseconds in self.pipeline.process(self._next_pair()).timings_ms.items():
+            self.stages_ms.setdefault(stage, []).append(milliseconds)
+
+    def pairs_per_second(self, pairs: int) -> float:
+        """The rate that is kept up, with objects sought in one image while the next is fused."""
+        start = time.perf_counter()
+        with Overlap(self.pipeline) as overlap:
+            for _ in range(pairs):
+                coming = overlap.submit(self.pipeline.fuse(self._next_pair()))
+            coming.result()
+        return pairs / (time.perf_counter() - start)
+
+    def _next_pair(self) -> FramePair:
+        """No image is like the one before, which would count as a frozen camera."""
+        self._count += 1
+        thermal, rgb = (np.roll(image, 8 * self._count, 1) for image in self._images)
+        counts = np.asarray(thermal.astype(np.uint16) * 16 + 29000, np.uint16)
+        stamp_ns = self._count * self._FRAME_NS
+        return FramePair(Frame(counts, stamp_ns), Frame(rgb, stamp_ns))
+
+
+def stage_candidates(size: tuple[int, int]) -> dict[str, Callable[[], object]]:
+    """Every step around the networks, each on the output of the one before."""
+    grey, rgb = sample_pair(size)
+    width, height = size
+    counts = (grey.astype(np.uint16) * 16 + 29000).astype("<u2")
+    raw_thermal, raw_rgb = counts.tobytes(), rgb.tobytes()
+    scaler = ThermalScaler(ThermalConfig())
+    shift = np.array([[1.01, 0.01, 3.0], [-0.01, 1.02, -2.0], [0.0, 0.0, 1.0]])
+    warp = Warp(Calibration(size, size, rgb_from_thermal=shift))
+    head = header(0, "rgb_optical_frame")
+
+    def decode(data: bytes, encoding: str, step: int) -> object:
+        return decode_image(
+            data, encoding=encoding, width=width, height=height, step=step, is_bigendian=False
+        )
+
+    return {
+        "decode mono16": lambda: decode(raw_thermal, "mono16", 2 * width),
+        "decode bgr8": lambda: decode(raw_rgb, "bgr8", 3 * width),
+        "thermal scaling": lambda: scaler(counts, 0),
+        "warp": lambda: warp(grey, size),
+        "serialise fused image": lambda: serialize(image_message(rgb, head, compressed=False)),
+    }
+
+
+def detection_overhead(model: str, size: tuple[int, int], threads: int) -> dict[str, Callable[[], object]]:
+    """The detector around its network: letterbox, decode and NMS of a recorded output."""
+    _, rgb = sample_pair(size)
+    backend = load_backend(resolve_model(model), threads=threads)
+    detector = Detector(backend, DetectionConfig())
+    recorded: dict[tuple[int, ...], dict[str, np.ndarray]] = {}
+    network = backend.run
+
+    def replayed(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        shape = next(iter(inputs.values())).shape
+        if shape not in recorded:
+            recorded[shape] = network(inputs)
+        return recorded[shape]
+
+    backend.run = replayed  # type: ignore[method-assign]
+    return {"detector without its network": lambda: detector(rgb)}

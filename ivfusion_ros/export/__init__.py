@@ -1,0 +1,1 @@
+"""Trained networks to ONNX: fusion networks, detectors, and detectors in int8."""

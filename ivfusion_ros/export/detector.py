@@ -1,0 +1,154 @@
+"""Detector of ultralytics (yolov5su.pt and its like, with any classes) -> ONNX, as detection/ runs it.
+
+Classic YOLOv5 needs no export here: its own repository writes the ONNX file that detection/ reads as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ivfusion_ros.backends import load_backend
+from ivfusion_ros.config.pipeline import DetectionConfig
+from ivfusion_ros.detection import Detector
+from ivfusion_ros.errors import BackendError, ConfigError, ModelError
+
+OPSET = 17
+METADATA = ("names", "stride", "task", "batch", "imgsz", "channels", "license")
+"""What of ultralytics' metadata says something about the network."""
+
+_STRIDE = 32
+_TOLERANCE = 1e-3
+"""Largest difference between ONNX Runtime and torch, as a share of the image's longer side."""
+
+
+def export_detector(weights: Path, path: Path, size: tuple[int, int]) -> tuple[str, ...]:
+    """Write the detector for images of (width, height) as ONNX, check it, and return its class names.
+
+    The file appears only when it is whole. Class names, task and stride are in its metadata.
+    Loading runs code that the file holds, as ultralytics' files do: export only what you trust.
+    Raises ConfigError for a size that is no multiple of 32, ModelError for a file that is no such detector,
+    BackendError where ultralytics is missing.
+    """
+    if size[0] % _STRIDE or size[1] % _STRIDE:
+        raise ConfigError(
+            f"size is {size[0]}x{size[1]}, expected multiples of {_STRIDE}, for example 640x480"
+        )
+    _check_origin(weights, size)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        # ultralytics writes beside the weights.
+        copy = Path(folder) / "detector.pt"
+        shutil.copyfile(weights, copy)
+        model = _load(copy, weights)
+        exported = Path(
+            model.export(
+                format="onnx",
+                imgsz=(size[1], size[0]),
+                opset=OPSET,
+                simplify=False,
+                nms=False,
+                device="cpu",
+                verbose=False,
+            )
+        )
+        backend = load_backend(exported, "onnxruntime", precision="f32")
+        class_names = Detector(backend, DetectionConfig()).class_names
+        image = np.random.default_rng(0).random((1, 3, size[1], size[0]), np.float32)
+        (found,) = backend.run({name: image for name in backend.inputs}).values()
+        backend.close()
+        _check_parity(found, _torch_output(copy, weights, image), max(size))
+        _keep_own_metadata(exported)
+        exported.replace(path)
+    return class_names
+
+
+def _keep_own_metadata(path: Path) -> None:
+    """Leave out what changes with every export or names folders of this machine."""
+    import onnx
+
+    from ivfusion_ros.export.fusion import strip_traces
+
+    model = onnx.load(path)
+    kept = [entry for entry in model.metadata_props if entry.key in METADATA]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    strip_traces(model)
+    onnx.save(model, path)
+
+
+def is_detector(weights: Path) -> bool:
+    """Whether a .pt file holds a detector, of ultralytics or of classic YOLOv5."""
+    return _origin(weights) is not None
+
+
+def _origin(weights: Path) -> str | None:
+    """The package whose classes a checkpoint holds, without running any code of it."""
+    content = weights.read_bytes()
+    for marker, origin in ((b"ultralytics.nn", "ultralytics"), (b"models.yolo", "yolov5")):
+        if marker in content:
+            return origin
+    return None
+
+
+def _check_origin(weights: Path, size: tuple[int, int]) -> None:
+    if not weights.is_file():
+        raise ModelError(f"there is no file {weights}; expected a detector's .pt, for example yolov5su.pt")
+    if weights.suffix == ".onnx":
+        raise ModelError(f"{weights} is ONNX already: give it to --detector of the other commands as it is")
+    origin = _origin(weights)
+    if origin == "yolov5":
+        raise ModelError(
+            f"{weights} is a classic YOLOv5 checkpoint, which only the repository ultralytics/yolov5 "
+            f"reads; export it there: `python export.py --weights {weights.name} --include onnx --imgsz "
+            f"{size[1]} {size[0]}`; that ONNX file is taken as it is"
+        )
+    if origin is None:
+        raise ModelError(
+            f"{weights} holds no detector of ultralytics; a checkpoint of a fusion network is exported "
+            "without --detector"
+        )
+
+
+def _load(copy: Path, weights: Path) -> Any:
+    # Nothing is installed or fetched behind the user's back.
+    os.environ["YOLO_AUTOINSTALL"] = "false"
+    os.environ.setdefault("YOLO_OFFLINE", "true")
+    os.environ.setdefault("YOLO_VERBOSE", "false")
+    try:
+        from ultralytics.models import YOLO
+    except ImportError as error:
+        raise BackendError(
+            f"export of a detector needs ultralytics ({error}); run: pip install ultralytics"
+        ) from error
+    try:
+        model = YOLO(copy)
+    except Exception as error:
+        # Anything can go wrong in a pickle, and each version of ultralytics puts it in other words.
+        raise ModelError(f"ultralytics cannot read {weights}: {error}") from error
+    if model.task != "detect":
+        raise ModelError(f"{weights} is for {model.task}, expected a detector (task detect)")
+    return model
+
+
+def _torch_output(copy: Path, weights: Path, image: Any) -> Any:
+    """The prediction of the network itself, read anew: an export leaves its network changed."""
+    import torch
+
+    network = _load(copy, weights).model.float().eval()
+    with torch.no_grad():
+        output = network(torch.from_numpy(image))
+    return (output[0] if isinstance(output, (list, tuple)) else output).numpy()
+
+
+def _check_parity(found: Any, expected: Any, side: int) -> None:
+    worst = float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
+    if not worst <= _TOLERANCE * side:
+        raise ModelError(
+            f"the exported detector differs from torch by up to {worst:g}, expected at most "
+            f"{_TOLERANCE * side:g}; export it with another version of ultralytics"
+        )

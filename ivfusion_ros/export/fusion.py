@@ -1,0 +1,106 @@
+"""Torch network -> ONNX fusion graph, with pre- and post-processing inside.
+
+The graph takes `thermal` uint8 (1, H, W) and `rgb` uint8 (1, H, W, 3) and gives `fused` uint8 (1, H, W, 3)
+for any H and W. Colour is BT.601 full range: the network fuses thermal with Y, Cb and Cr are kept.
+Metadata names the network, so that the torch backend can rebuild it from the same file.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+
+from ivfusion_ros.errors import ModelError
+from ivfusion_ros.networks.graph import NETWORK_KEY, FusionGraph
+
+OPSET = 18
+
+
+def export_fusion(graph: FusionGraph, network_name: str, path: Path) -> None:
+    """Write the graph as ONNX and check it. The file appears only when it is whole.
+
+    Raises ModelError when ONNX Runtime does not reproduce torch within one grey level.
+    """
+    thermal = torch.randint(0, 256, (1, 80, 112), dtype=torch.uint8)
+    rgb = torch.randint(0, 256, (1, 80, 112, 3), dtype=torch.uint8)
+    height, width = torch.export.Dim("height", min=8), torch.export.Dim("width", min=8)
+    with _quiet():
+        program = torch.onnx.export(
+            graph,
+            (thermal, rgb),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["thermal", "rgb"],
+            output_names=["fused"],
+            dynamic_shapes=({1: height, 2: width}, {1: height, 2: width}),
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    strip_traces(model)
+    _keep_all_weights(graph, model)
+    for entry, value in ((NETWORK_KEY, network_name),):
+        model.metadata_props.add(key=entry, value=value)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        temporary = Path(folder) / path.name
+        onnx.save(model, temporary)
+        onnx.checker.check_model(temporary, full_check=True)
+        _check_parity(graph, temporary)
+        temporary.replace(path)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter warns of its own code, and tells every node that it removes."""
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def strip_traces(model: onnx.ModelProto) -> None:
+    """Remove the exporter's stack traces: they name folders of this machine."""
+    for item in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+        del item.metadata_props[:]
+    del model.graph.metadata_props[:]
+
+
+def _keep_all_weights(graph: FusionGraph, model: onnx.ModelProto) -> None:
+    """Add the weights that the exporter reshaped or merged: the torch backend finds each by its name."""
+    present = {item.name for item in model.graph.initializer}
+    for name, weight in graph.state_dict().items():
+        if name not in present:
+            model.graph.initializer.append(onnx.numpy_helper.from_array(weight.numpy(), name))
+
+
+def _check_parity(graph: FusionGraph, path: Path) -> None:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    # Only errors: it warns of each weight that is kept for the torch backend alone.
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    random = np.random.default_rng(0)
+    for height, width in ((64, 96), (75, 131)):
+        thermal = random.integers(0, 256, (1, height, width), np.uint8)
+        rgb = random.integers(0, 256, (1, height, width, 3), np.uint8)
+        with torch.no_grad():
+            expected = graph(torch.from_numpy(thermal), torch.from_numpy(rgb)).numpy()
+        (found,) = session.run(None, {"thermal": thermal, "rgb": rgb})
+        worst = int(np.abs(found.astype(int) - expected.astype(int)).max())
+        if worst > 1:
+            raise ModelError(
+                f"the exported graph differs from torch by {worst} grey levels at {width}x{height}, "
+                "expected at most 1; the network uses an operation that does not export"
+            )

@@ -1,7 +1,0 @@
-"""Cameras that send images which are worth nothing: found, named, and faded out of the fused image."""
-
-from ivfusion_ros.config import FaultConfig
-from ivfusion_ros.faults.gate import gate
-from ivfusion_ros.faults.monitor import LABELS, FaultMonitor, FaultReport
-
-__all__ = ["LABELS", "FaultConfig", "FaultMonitor", "FaultReport", "gate"]

@@ -1,0 +1,60 @@
+"""What an ONNX model is for, and the size of image that it takes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import onnx
+from onnx import TensorProto
+
+from ivfusion_ros.errors import ModelError
+from ivfusion_ros.graphs.letterbox import network_size, stride_of
+
+Task = Literal["fusion", "detection"]
+
+
+Size = tuple[int, int]
+"""(width, height) in pixels."""
+
+
+def task_of(model: onnx.ModelProto) -> Task:
+    """What the model is for, by its inputs. Raises ModelError for another kind of model."""
+    inputs = _inputs(model)
+    kinds = [value.type.tensor_type.elem_type for value in inputs]
+    if {value.name for value in inputs} == {"thermal", "rgb"}:
+        return "fusion"
+    if len(inputs) == 1 and kinds[0] in (TensorProto.FLOAT, TensorProto.FLOAT16):
+        return "detection"
+    raise ModelError(
+        f"the model has the inputs {', '.join(value.name for value in inputs)}, expected thermal and rgb, "
+        "or the one image of a detector; engines are made for those only"
+    )
+
+
+def fixed_network_size(model: onnx.ModelProto) -> Size | None:
+    """(width, height) of the only input that the network takes, None where any will do."""
+    value = next(value for value in _inputs(model) if value.name != "thermal")
+    sides = _sides(value)
+    height, width = sides[1:3] if task_of(model) == "fusion" else sides[2:4]
+    return (width, height) if width > 0 and height > 0 else None
+
+
+def network_input_size(model: onnx.ModelProto, size: Size) -> Size:
+    """(width, height) of what the network itself gets of an image of this size."""
+    if task_of(model) == "fusion":
+        return size
+    metadata = {item.key: item.value for item in model.metadata_props}
+    return fixed_network_size(model) or network_size(size, stride_of(metadata))
+
+
+def _sides(value: onnx.ValueInfoProto) -> list[int]:
+    """Sizes of all four dimensions, 0 where one is free. Raises ModelError."""
+    sides = [item.dim_value for item in value.type.tensor_type.shape.dim]
+    if len(sides) != 4:
+        raise ModelError(f"input {value.name} has {len(sides)} dimensions, expected 4")
+    return sides
+
+
+def _inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    weights = {item.name for item in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in weights]

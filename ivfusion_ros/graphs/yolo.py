@@ -1,0 +1,105 @@
+"""The two output layouts of YOLOv5: telling them apart and decoding them.
+
+classic: (1, anchors, 5 + classes), rows of cx, cy, w, h, objectness, class scores; three anchors per
+grid cell. u (ultralytics' anchor-free `yolov5*u`): (1, 4 + classes, anchors), one anchor per cell and
+no objectness. Boxes are in network pixels, scores in [0, 1] (sigmoid is in the graph).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ivfusion_ros.errors import ModelError
+
+_STRIDES = ((8, 16, 32), (8, 16, 32, 64))
+"""Of the usual and of the P6 models."""
+
+
+class Head(NamedTuple):
+    """How to read an output."""
+
+    layout: Literal["classic", "u"]
+    class_count: int
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Boxes before NMS: boxes_xyxy (N, 4) float32, scores (N,) float32, class_ids (N,) int64."""
+
+    boxes_xyxy: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32]
+    class_ids: npt.NDArray[np.int64]
+
+    def select(self, which: npt.NDArray[Any]) -> Candidates:
+        """The candidates of an index or mask array."""
+        return Candidates(self.boxes_xyxy[which], self.scores[which], self.class_ids[which])
+
+
+def identify_head(shape: tuple[int, ...], size: tuple[int, int], class_count: int | None = None) -> Head:
+    """The head that gives this output shape for an input of size (width, height).
+
+    class_count decides where both would fit. Raises ModelError if neither does.
+    """
+    cells = {sum(-(-size[0] // s) * -(-size[1] // s) for s in strides) for strides in _STRIDES}
+    heads: list[Head] = []
+    if len(shape) == 3 and shape[0] == 1:
+        _, rows, columns = shape
+        if rows in {3 * count for count in cells} and columns > 5:
+            heads.append(Head("classic", columns - 5))
+        if columns in cells and rows > 4:
+            heads.append(Head("u", rows - 4))
+    if not heads:
+        count = min(cells)
+        raise ModelError(
+            f"output {shape} is no YOLOv5 detection head; expected (1, {3 * count}, 5 + classes) or "
+            f"(1, 4 + classes, {count}) for an input of {size[0]}x{size[1]}: export a YOLOv5 detection "
+            "model to ONNX without NMS, e.g. `yolo export model=yolov5nu.pt format=onnx nms=False`"
+        )
+    return next((head for head in heads if head.class_count == class_count), heads[0])
+
+
+def decode(output: npt.NDArray[Any], head: Head, confidence: float) -> Candidates:
+    """Boxes of a (1, ..., ...) output with a score of at least confidence, each with its best class.
+
+    What is not finite is dropped; boxes may be empty or lie outside the network's input.
+    """
+    raw = output[0].astype(np.float32, copy=False)
+    # A broken network may give inf or nan: they end in nan scores, which no threshold lets through.
+    with np.errstate(invalid="ignore", over="ignore"):
+        rows, class_scores = (_classic if head.layout == "classic" else _u)(raw, confidence)
+        class_ids = class_scores.argmax(axis=1)
+        scores = np.take_along_axis(class_scores, class_ids[:, None], axis=1)[:, 0]
+        keep = (scores >= confidence) & np.isfinite(scores) & np.isfinite(rows).all(axis=1)
+        centre, half = rows[keep, :2], rows[keep, 2:] / 2
+        boxes = np.concatenate([centre - half, centre + half], axis=1)
+    return Candidates(boxes, np.minimum(scores[keep], 1), class_ids[keep].astype(np.int64))
+
+
+def _classic(
+    raw: npt.NDArray[np.float32], confidence: float
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """((M, 4) cxcywh, (M, classes) scores) of the anchors that can reach the confidence."""
+    rows = raw[raw[:, 4] >= confidence]
+    return rows[:, :4], rows[:, 5:] * rows[:, 4:5]
+
+
+def _u(
+    raw: npt.NDArray[np.float32], confidence: float
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """((M, 4) cxcywh, (M, classes) scores) of the anchors that reach the confidence."""
+    columns = raw[:, raw[4:].max(axis=0) >= confidence]
+    return columns[:4].T, columns[4:].T
+
+
+def box_iou(box: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Intersection over union of one (4,) box with (N, 4) boxes, all xyxy, none of zero area."""
+    shared = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
+    intersection = np.prod(np.maximum(shared, 0), axis=1)
+    area = np.prod(box[2:] - box[:2])
+    areas = np.prod(others[:, 2:] - others[:, :2], axis=1)
+    result: npt.NDArray[np.float32] = intersection / (area + areas - intersection)
+    return result

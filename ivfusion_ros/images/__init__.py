@@ -1,0 +1,1 @@
+"""Pixels in and out: encodings, image files, films, thermal stretch, drawing, pairs on disk."""

@@ -1,0 +1,123 @@
+"""Pairs of images on disk, by folder and stem, and the recordings that they come from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from ivfusion_ros.errors import DataError
+
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+
+
+PAIR_FOLDERS = ("thermal", "rgb")
+"""What the folders of a pair's images are called unless the user says otherwise."""
+
+
+RUN_GAP = 5
+"""Consecutive frame numbers further apart than this belong to different recordings."""
+
+
+LONGEST_RUN = 40
+"""A longer recording counts as several, or it could not be shared between training and validation."""
+
+
+@dataclass(frozen=True)
+class PairPaths:
+    """One pair on disk; labels is None where the folder has none for it."""
+
+    thermal: Path
+    rgb: Path
+    labels: Path | None
+
+    @property
+    def stem(self) -> str:
+        """Name without suffix, equal for all files of the pair."""
+        return self.thermal.stem
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        return {}
+    return {path.stem: path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES}
+
+
+def find_pairs(folder: Path, names: tuple[str, str] = PAIR_FOLDERS) -> list[PairPaths]:
+    """All pairs of a data folder, sorted by stem. Raises DataError when there are none.
+
+    names: of the folders in it that hold the thermal and the rgb images.
+    """
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}")
+    thermal, rgb = (_by_stem(folder / name) for name in names)
+    if names == PAIR_FOLDERS:
+        rgb = rgb or _by_stem(folder / "visible")
+    labels = _by_stem(folder / "labels")
+    stems = sorted(thermal.keys() & rgb.keys())
+    if not stems:
+        raise DataError(
+            f"{folder} has {len(thermal)} images in {names[0]}/ and {len(rgb)} in {names[1]}/, none with "
+            f"equal names; expected pairs such as {names[0]}/0001.png and {names[1]}/0001.png, or other "
+            "folder names in --folders"
+        )
+    return [PairPaths(thermal[stem], rgb[stem], labels.get(stem)) for stem in stems]
+
+
+def split_runs(stems: Sequence[str]) -> list[list[int]]:
+    """Group indices of sorted stems into recording runs.
+
+    A run ends where the frame number jumps by more than RUN_GAP, where the text around the number changes
+    and after LONGEST_RUN frames. Stems without a number are runs of their own.
+    """
+    runs: list[list[int]] = []
+    previous: tuple[str, int] | None = None
+    for index, stem in enumerate(stems):
+        match = re.search(r"\d+(?=\D*$)", stem)
+        if match is None:
+            runs.append([index])
+            previous = None
+            continue
+        current = (stem[: match.start()] + stem[match.end() :], int(match.group()))
+        near = previous is not None and current[0] == previous[0] and current[1] - previous[1] <= RUN_GAP
+        if near and len(runs[-1]) < LONGEST_RUN:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+        previous = current
+    return runs
+
+
+def hold_out(
+    pairs: Sequence[PairPaths], fraction: float, seed: int
+) -> tuple[list[PairPaths], list[PairPaths]]:
+    """Split into (training, validation) along whole runs, drawn by seed until `fraction` is reached.
+
+    A run that would more than double the share is left to training, so that a folder with a single
+    recording is not held out whole.
+    """
+    runs = split_runs([pair.stem for pair in pairs])
+    wanted = fraction * len(pairs)
+    held: set[int] = set()
+    for number in np.random.default_rng(seed).permutation(len(runs)):
+        if len(held) < wanted and len(held) + len(runs[number]) <= 2 * wanted:
+            held.update(runs[number])
+    training = [pair for index, pair in enumerate(pairs) if index not in held]
+    return training, [pairs[index] for index in sorted(held)]
+
+
+def spread(pairs: Sequence[PairPaths], limit: int) -> list[PairPaths]:
+    """At most `limit` of the pairs, evenly spread over them; 0: all."""
+    if not 0 < limit < len(pairs):
+        return list(pairs)
+    return [pairs[index * len(pairs) // limit] for index in range(limit)]
+
+
+def following_pairs(pairs: Sequence[PairPaths]) -> dict[PairPaths, PairPaths]:
+    """The next frame of each of a folder's sorted pairs that has one in its recording run."""
+    runs = split_runs([pair.stem for pair in pairs])
+    return {pairs[now]: pairs[after] for run in runs for now, after in pairwise(run)}

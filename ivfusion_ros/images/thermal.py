@@ -1,0 +1,114 @@
+"""Thermal counts -> 8 bit grey, steady over time."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ivfusion_ros.config.pipeline import ThermalConfig
+from ivfusion_ros.errors import ImageError
+from ivfusion_ros.images.encodings import AnyImage, to_grey
+from ivfusion_ros.types import Image
+
+_PERCENTILE_SAMPLES = 20_000
+_NEW_SCENE_OVERLAP = 0.25
+
+
+class ThermalScaler:
+    """Scales the frames of one thermal camera; the same frames in the same order give the same bytes.
+
+    The percentile stretch is smoothed by the frames' stamps, so the camera's rate does not matter and
+    a gap much longer than smoothing_s starts afresh by itself. A frame whose own range and the smoothed
+    one share less than a quarter of their union is a new scene (shutter, fire, indoors to outdoors):
+    its range is taken at once, as is that of the first frame and of one older than its predecessor.
+    """
+
+    def __init__(self, config: ThermalConfig) -> None:
+        self._config = config
+        self.reset()
+
+    def set_config(self, config: ThermalConfig) -> None:
+        """Take over other parameters from the next frame on; the smoothed range stays."""
+        self._config = config
+
+    @property
+    def is_radiometric(self) -> bool:
+        """Whether counts are temperatures."""
+        return self._config.scaling == "radiometric"
+
+    def reset(self) -> None:
+        """Forget the smoothed range."""
+        self._range: tuple[float, float] | None = None
+        self._stamp_ns = 0
+
+    def __call__(self, image: AnyImage, stamp_ns: int) -> Image:
+        """(H, W) uint8 or uint16 counts, or (H, W, 3) uint8 false colour -> (H, W) uint8, hot is bright.
+
+        8-bit input passes a percentile stretch as it is (and is then not copied). Raises ImageError.
+        """
+        grey = to_grey(image)
+        if grey.dtype == np.uint8 and self._config.scaling == "percentile":
+            scaled = grey.view(np.uint8)
+        else:
+            scaled = _stretch(grey, *self._black_and_white(grey, int(stamp_ns)))
+        return np.asarray(cv2.bitwise_not(scaled)) if self._config.polarity == "black_hot" else scaled
+
+    def kelvin(self, image: AnyImage) -> npt.NDArray[np.float32]:
+        """(H, W) counts -> (H, W) float32 temperature in kelvin by the radiometric parameters.
+
+        Raises ImageError for false colour, which carries no temperature.
+        """
+        if image.ndim != 2:
+            raise ImageError(f"image is {image.dtype} {image.shape}, expected (H, W) radiometric counts")
+        kelvin = image.astype(np.float32)
+        kelvin *= np.float32(self._config.kelvin_per_count)
+        kelvin += np.float32(self._config.kelvin_offset)
+        return kelvin
+
+    def _black_and_white(self, grey: AnyImage, stamp_ns: int) -> tuple[float, float]:
+        """The counts that become 0 and 255."""
+        config = self._config
+        if config.scaling == "fixed":
+            return config.range_min, config.range_max
+        if config.scaling == "radiometric":
+            return (
+                (config.range_min - config.kelvin_offset) / config.kelvin_per_count,
+                (config.range_max - config.kelvin_offset) / config.kelvin_per_count,
+            )
+        current = self._percentiles(grey)
+        self._range = self._smooth(self._range, current, (stamp_ns - self._stamp_ns) / 1e9)
+        self._stamp_ns = stamp_ns
+        return self._range
+
+    def _percentiles(self, grey: AnyImage) -> tuple[float, float]:
+        stride = max(1, math.isqrt(grey.size // _PERCENTILE_SAMPLES))
+        shares = (self._config.percentile_low, self._config.percentile_high)
+        low, high = np.percentile(grey[::stride, ::stride], shares)
+        missing = max(0.0, self._config.min_span - float(high - low))
+        return float(low) - missing / 2, float(high) + missing / 2
+
+    def _smooth(
+        self, smoothed: tuple[float, float] | None, current: tuple[float, float], elapsed_s: float
+    ) -> tuple[float, float]:
+        if smoothed is None or elapsed_s < 0 or _overlap(smoothed, current) < _NEW_SCENE_OVERLAP:
+            return current
+        tau = self._config.smoothing_s
+        share = -math.expm1(-elapsed_s / tau) if tau > 0 else 1.0
+        return (
+            smoothed[0] + share * (current[0] - smoothed[0]),
+            smoothed[1] + share * (current[1] - smoothed[1]),
+        )
+
+
+def _overlap(a: tuple[float, float], b: tuple[float, float]) -> float:
+    """Intersection over union of two ranges, in [0, 1]."""
+    return max(0.0, min(a[1], b[1]) - max(a[0], b[0])) / (max(a[1], b[1]) - min(a[0], b[0]))
+
+
+def _stretch(grey: AnyImage, low: float, high: float) -> Image:
+    scale = 255.0 / (high - low)
+    # addWeighted is OpenCV's one-pass a * x + b that rounds and saturates from 16 to 8 bits.
+    return np.asarray(cv2.addWeighted(grey, scale, grey, 0.0, -low * scale, dtype=cv2.CV_8U))

@@ -1,0 +1,162 @@
+"""Frames in, results out, with everything counted: the loop that replay, demo and bench share."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from typing import Any, Literal
+
+import numpy as np
+
+from ivfusion_ros.errors import ImageError
+from ivfusion_ros.geometry.rig import Extrinsics
+from ivfusion_ros.geometry.tf import TransformTree, frames_problem, missing_transform
+from ivfusion_ros.pipeline.overlap import Overlap
+from ivfusion_ros.pipeline.pipeline import Fused, Pipeline
+from ivfusion_ros.sync.depth import DepthFrames
+from ivfusion_ros.sync.pairing import Pairer
+from ivfusion_ros.types import Frame, FramePair, FusionResult
+
+log = logging.getLogger(__name__)
+
+
+class Replay:
+    """Pairs frames and runs the pipeline over them; what happened is in `report()`.
+
+    depth: takes the depth images, each before the frames that came after it; None: there are none.
+    transforms: takes the transforms between frames likewise; None: the calibration's extrinsics count.
+    """
+
+    def __init__(
+        self,
+        pairer: Pairer,
+        pipeline: Pipeline,
+        depth: DepthFrames | None = None,
+        transforms: TransformTree | None = None,
+    ) -> None:
+        self.pairer = pairer
+        self.pipeline = pipeline
+        self.depth = depth
+        self.transforms = transforms
+        self._extrinsics: Extrinsics | None = None
+        self._unlinked = 0
+        self.failures: Counter[str] = Counter()
+        """pairs that could not be fused, by error"""
+        self._frames: Counter[str] = Counter()
+        self._timings_ms: dict[str, list[float]] = {}
+        self._skews_ms: list[float] = []
+        self._detections: Counter[str] = Counter()
+        self._faults: Counter[str] = Counter()
+        self._rested = 0
+        self._seconds = 0.0
+
+    def results(self, frames: Iterable[tuple[Literal["thermal", "rgb"], Frame]]) -> Iterator[FusionResult]:
+        """A result per pair, in order of RGB stamps; a pair that cannot be fused is counted and skipped."""
+        start = time.perf_counter()
+        for result in self._process(self._pairs(frames)):
+            self._count(result)
+            yield result
+            self._seconds = time.perf_counter() - start
+
+    def _process(self, pairs: Iterable[FramePair]) -> Iterator[FusionResult]:
+        """A pair's result comes when the next pair has been fused, and objects are sought in that."""
+        with Overlap(self.pipeline) as overlap:
+            before: Future[FusionResult] | None = None
+            for pair in pairs:
+                fused = self._fuse(pair)
+                if fused is None:
+                    continue
+                coming = overlap.submit(fused)
+                if before is not None:
+                    yield before.result()
+                before = coming
+            if before is not None:
+                yield before.result()
+
+    def _fuse(self, pair: FramePair) -> Fused | None:
+        if self.depth is not None:
+            pair = self.depth.attach(pair)
+        if self.transforms is not None:
+            self._follow_transforms(self.transforms, pair)
+        try:
+            return self.pipeline.fuse(pair)
+        except ImageError as error:
+            if str(error) not in self.failures:
+                log.warning("pair at %d ns: %s", pair.rgb.stamp_ns, error)
+            self.failures[str(error)] += 1
+            return None
+
+    def _pairs(self, frames: Iterable[tuple[Literal["thermal", "rgb"], Frame]]) -> Iterator[FramePair]:
+        for camera, frame in frames:
+            self._frames[camera] += 1
+            add = self.pairer.add_thermal if camera == "thermal" else self.pairer.add_rgb
+            yield from add(frame)
+        yield from self.pairer.flush()
+
+    def _follow_transforms(self, transforms: TransformTree, pair: FramePair) -> None:
+        rgb_frame, thermal_frame = pair.rgb.frame_id, pair.thermal.frame_id
+        problem = frames_problem(rgb_frame, thermal_frame)
+        found = None if problem else transforms.lookup(rgb_frame, thermal_frame)
+        if found is None:
+            if not self._unlinked:
+                log.warning("%s", missing_transform(rgb_frame, thermal_frame, "in the bag"))
+            self._unlinked += 1
+        elif found is not self._extrinsics:
+            self._extrinsics = found
+            self.pipeline.warp.set_extrinsics(found)
+
+    def _count(self, result: FusionResult) -> None:
+        self._skews_ms.append(result.skew_ns / 1e6)
+        self._faults.update(result.faults)
+        for stage, milliseconds in result.timings_ms.items():
+            self._timings_ms.setdefault(stage, []).append(milliseconds)
+        if result.detections is not None and result.detections.age_ns:
+            self._rested += 1
+        elif result.detections is not None:
+            names = result.detections.class_names
+            self._detections.update(names[class_id] for class_id in result.detections.class_ids)
+
+    def report(self) -> dict[str, Any]:
+        """Frames, pairs, drops by reason, rate, stage times, skew, pairs by fault; JSON-ready, in ms."""
+        pairs = len(self._skews_ms)
+        total = [sum(stages) for stages in zip(*self._timings_ms.values(), strict=True)]
+        skews = np.abs(self._skews_ms) if pairs else np.zeros(1)
+        return {
+            "frames": dict(self._frames),
+            "pairs": pairs,
+            "drops": dict(sorted(self.pairer.drops.items())),
+            "failed_pairs": dict(self.failures),
+            **self._missing(),
+            "seconds": round(self._seconds, 3),
+            "pairs_per_second": round(pairs / self._seconds, 2) if self._seconds else 0.0,
+            "skew_ms": {"median": _rounded(np.median(skews)), "max": _rounded(skews.max())},
+            "stages_ms": {name: summary(times) for name, times in self._timings_ms.items()},
+            "pipeline_ms": summary(total),
+            "faults": dict(self._faults.most_common()),
+            "detections": dict(self._detections.most_common()),
+            "pairs_without_detection": self._rested,
+        }
+
+    def _missing(self) -> dict[str, int]:
+        """Pairs that lacked what was asked for."""
+        missing = {} if self.depth is None else {"pairs_without_depth": self.depth.missed}
+        if self.transforms is not None:
+            missing["pairs_without_transform"] = self._unlinked
+        return missing
+
+
+def summary(milliseconds: list[float]) -> dict[str, float]:
+    """Median and 95th percentile of times in ms; empty without any."""
+    if not milliseconds:
+        return {}
+    return {
+        "median": _rounded(np.median(milliseconds)),
+        "p95": _rounded(np.percentile(milliseconds, 95)),
+    }
+
+
+def _rounded(value: Any) -> float:
+    return round(float(value), 3)

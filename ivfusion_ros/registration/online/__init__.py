@@ -1,0 +1,1 @@
+"""The small correction that is learned while a pipeline runs."""

@@ -1,0 +1,198 @@
+"""A small correction on top of the calibration, tracked from frame to frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from ivfusion_ros.config.pipeline import RefinementConfig
+from ivfusion_ros.errors import ImageError
+from ivfusion_ros.geometry.camera import Floats, Size
+from ivfusion_ros.geometry.maps import displacements_at
+from ivfusion_ros.registration.online.alignment import AlignmentFilter
+from ivfusion_ros.registration.online.edges import SUPPORT_PX, Structure, edge_structure
+from ivfusion_ros.registration.online.field import matrix_from_corners
+from ivfusion_ros.types import Image
+
+__all__ = ["OnlineRefinement", "Refinement", "RefinementConfig", "RefinementStatus"]
+
+RefinementStatus = Literal["settling", "tracking", "searching", "unsure", "empty", "frozen"]
+
+_WORKING_WIDTH = 320
+_LONGEST_STEP_S = 0.2
+"""A longer gap between frames counts as this one: nothing may jump after it."""
+_LEAST_POWER = 0.01
+# In pixels of the working size, so that all follows the image's size.
+_DEAD_ZONE_PX = 0.15
+_PUBLISH_PX = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Refinement:
+    """What is known after a pair.
+
+    correction: 3x3 float64, from pixels of the image as the calibration alone warps it to pixels of the
+    reference image. confidence: in [0, 1]. drift_px: mean displacement that the correction makes over the
+    image. status: "tracking", "searching" (far from the optimum), "settling" (too few frames so far),
+    "unsure" (below the least confidence), "empty" (an image without edges), "frozen" (a repeated image);
+    only the first two change the correction.
+    """
+
+    correction: Floats
+    confidence: float
+    drift_px: float
+    status: RefinementStatus
+
+
+class OnlineRefinement:
+    """Follows the displacement between warped images and reference images. Not for several threads.
+
+    The image is warped by the calibration and then by `correction`, and given back to `update`.
+    """
+
+    def __init__(self, config: RefinementConfig) -> None:
+        """config.model must not be "off"."""
+        self._config = config
+        self._tracker: _Tracker | None = None
+        self._stamp_ns = 0
+
+    def reset(self) -> None:
+        """Back to no correction, as after a jump of time or once a correction is in the calibration."""
+        self._tracker = None
+
+    @property
+    def correction(self) -> Floats | None:
+        """3x3 as in Refinement, None for none; another array only when it changed."""
+        return None if self._tracker is None else self._tracker.correction
+
+    def update(
+        self,
+        warped: Image,
+        reference: Image,
+        stamp_ns: int,
+        *,
+        valid: Image | None = None,
+        frozen: bool = False,
+    ) -> Refinement:
+        """Learn from a pair whose warped image was made with `correction` as it is before this call.
+
+        warped, reference: (H, W) or (H, W, 3) uint8. valid: (H, W) uint8, 255 where warped shows
+        something, not to be changed afterwards; None: everywhere. frozen: a camera is known to repeat its
+        image. A stamp that goes back, or another size, starts anew. Raises ImageError.
+        """
+        _check(warped, reference, valid)
+        size = (reference.shape[1], reference.shape[0])
+        if self._tracker is None or self._tracker.size != size or stamp_ns < self._stamp_ns:
+            self._tracker, self._stamp_ns = _Tracker(self._config, size), stamp_ns
+        elapsed_s = min((stamp_ns - self._stamp_ns) / 1e9, _LONGEST_STEP_S)
+        self._stamp_ns = stamp_ns
+        return self._tracker.update(warped, reference, valid, frozen, elapsed_s)
+
+
+class _Tracker:
+    """The state for one image size."""
+
+    def __init__(self, config: RefinementConfig, size: Size) -> None:
+        self.size = size
+        self.correction: Floats | None = None
+        self._config = config
+        factor = max(1.0, size[0] / _WORKING_WIDTH)
+        self._small_size = (round(size[0] / factor), round(size[1] / factor))
+        self._px = factor
+        self._filter = AlignmentFilter(config.model, size, self._small_size, config.smoothing_s)
+        self._images: tuple[Image, Image] | None = None
+        self._mask_of: tuple[Image | None, Structure] | None = None
+        self._confidence = 0.0
+        self._corners: Floats = np.zeros((4, 2))
+        self._published = self._corners
+
+    def update(
+        self, warped: Image, reference: Image, valid: Image | None, frozen: bool, elapsed_s: float
+    ) -> Refinement:
+        images = _shrink(warped, self._small_size), _shrink(reference, self._small_size)
+        repeated = self._images is not None and any(map(np.array_equal, images, self._images))
+        self._images = images
+        if frozen or repeated:
+            return self._result("frozen")
+        moving, still = map(edge_structure, images)
+        mask = self._mask(valid)
+        still = np.asarray(cv2.multiply(still, mask), np.float32)
+        least = _LEAST_POWER * cv2.norm(mask, cv2.NORM_L2SQR)
+        if min(cv2.norm(image, cv2.NORM_L2SQR) for image in (moving, still)) <= least:
+            return self._result("empty")
+        self._filter.observe(still, moving, self._matrix, elapsed_s)
+        return self._result(self._follow(elapsed_s))
+
+    @property
+    def _matrix(self) -> Floats:
+        return np.eye(3) if self.correction is None else self.correction
+
+    def _mask(self, valid: Image | None) -> Structure:
+        """(h, w, 2) float32, 1 where a structure depends on nothing but what the warped image shows."""
+        if self._mask_of is None or self._mask_of[0] is not valid:
+            self._mask_of = valid, _mask(valid, self._small_size)
+        return self._mask_of[1]
+
+    def _follow(self, elapsed_s: float) -> RefinementStatus:
+        """Move the correction a little towards the estimate, if that is to be trusted."""
+        estimate = self._filter.estimate(self._published, self._matrix)
+        self._confidence = 0.0 if estimate is None else estimate.confidence
+        if self._filter.seen_s < self._config.smoothing_s:
+            return "settling"
+        if estimate is None or self._confidence < self._config.min_confidence:
+            return "unsure"
+        self._step(estimate.corners, elapsed_s)
+        return "searching" if estimate.coarse else "tracking"
+
+    def _step(self, target: Floats, elapsed_s: float) -> None:
+        target = target * min(1.0, self._config.max_px / max(_largest(target), 1e-9))
+        way = target - self._corners
+        length = _largest(way)
+        allowed = min(length - _DEAD_ZONE_PX * self._px, self._config.max_rate_px_s * elapsed_s)
+        if allowed > 0:
+            self._corners = self._corners + way * (allowed / length)
+        change = self._corners - self._published
+        if _largest(change) >= _PUBLISH_PX * self._px:
+            self._published = self._corners
+            self.correction = matrix_from_corners(self.size, self._corners)
+            self._filter.correction_changed(change.mean(axis=0))
+
+    def _result(self, status: RefinementStatus) -> Refinement:
+        moved = np.hypot(*displacements_at(self._filter.cells, self._matrix).T)
+        return Refinement(self._matrix, self._confidence, float(moved.mean()), status)
+
+
+def _check(warped: Image, reference: Image, valid: Image | None) -> None:
+    for name, image in (("warped", warped), ("reference", reference), ("valid", valid)):
+        if image is None:
+            continue
+        channels = ((),) if name == "valid" else ((), (3,))
+        shape = image.shape[:2] == reference.shape[:2] and image.ndim >= 2 and image.shape[2:] in channels
+        if not shape or image.dtype != np.uint8 or min(image.shape[:2]) < 64:
+            raise ImageError(
+                f"refinement's {name} image is {image.dtype} {image.shape}, expected uint8 of "
+                f"{reference.shape[:2]} like the reference image, at least 64 pixels wide and high"
+            )
+
+
+def _shrink(image: Image, size: Size) -> Image:
+    if image.ndim == 3:
+        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _mask(valid: Image | None, size: Size) -> Structure:
+    width, height = size
+    whole = np.full((height, width), 255, np.uint8) if valid is None else _shrink(valid, size)
+    side = 2 * SUPPORT_PX + 1
+    kernel = np.ones((side, side), np.uint8)
+    shown = np.where(whole == 255, np.uint8(1), np.uint8(0))
+    inner = cv2.erode(shown, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return np.asarray(cv2.merge([inner, inner]), np.float32)
+
+
+def _largest(displacements: Floats) -> float:
+    return float(np.hypot(displacements[:, 0], displacements[:, 1]).max())

@@ -1,0 +1,1 @@
+"""Aligning two cameras by what their images show of ordinary scenes."""

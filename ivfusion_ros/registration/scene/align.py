@@ -1,0 +1,233 @@
+"""Alignment of a thermal and a visible camera from ordinary scenes, without a target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ivfusion_ros.errors import DataError, ImageError
+from ivfusion_ros.registration.scene.coarse import coarse_alignments
+from ivfusion_ros.registration.scene.motion import MotionModel, Voting, fit_motion, moved_points
+from ivfusion_ros.registration.scene.overlay import Overlay, scaling
+from ivfusion_ros.registration.scene.score_volume import Floats, ScoreVolume, mean_volume
+from ivfusion_ros.types import Image
+
+ImagePair = tuple[Image, Image]
+"""(H, W) uint8 thermal and (H2, W2) uint8 luminance of the visible image, taken at the same moment."""
+
+
+@dataclass(frozen=True)
+class _Level:
+    side_px: int
+    reach: int
+    cell_px: int
+    window_px: float
+    near_px: tuple[float, float]
+
+
+_FIRST = _Level(160, 6, 4, 6.0, (4.0, 1.2))
+_LEVELS = (_Level(320, 5, 8, 12.0, (3.0, 1.0)), _Level(640, 4, 10, 16.0, (2.0, 0.8)))
+_PLACES = _Level(640, 10, 10, 10.0, (0.8, 0.8))
+_CHECK = _Level(320, 6, 8, 12.0, (3.0, 1.0))
+_CANDIDATES = 4
+_COARSE_FRAMES = 6
+_AGREEING_PX, _SPLIT_PX = 2.0, 4.0
+_TRUSTED = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """Where thermal pixels lie in the visible image, and how sure that is.
+
+    rgb_from_thermal: 3x3 float64, maps thermal pixels (x, y, 1) to visible ones; integers are centres.
+    confidence: in [0, 1]; trusted: whether it is worth using (0.5 or more).
+    agreement: share of the textured places, weighted by their texture, that find the same position by
+    themselves, within 2 px of a 320 px wide image; 0.07 by chance.
+    split_px: how far alignments of separate halves of the image (and of the frames, where there are
+    several) are apart, mean over the image, visible pixels.
+    frames: how many pairs it was made from.
+    """
+
+    rgb_from_thermal: Floats
+    confidence: float
+    agreement: float
+    split_px: float
+    frames: int
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the alignment is worth using."""
+        return self.confidence >= _TRUSTED
+
+
+def align(
+    thermal: Image,
+    visible: Image,
+    initial: Floats | None = None,
+    model: Literal["affine", "homography"] = "homography",
+) -> Alignment:
+    """Align one pair; see align_many."""
+    return align_many([(thermal, visible)], initial, model)
+
+
+def align_many(
+    pairs: Sequence[ImagePair],
+    initial: Floats | None = None,
+    model: Literal["affine", "homography"] = "homography",
+) -> Alignment:
+    """One alignment of a fixed rig from several pairs, the more various the scenes the better.
+
+    initial: 3x3 rgb_from_thermal to start from; None takes both views as centred and equally wide.
+    Found are scales of 0.8 to 1.25 around it, rotations up to 8 degrees, and shifts up to 15% of the
+    image's width. Raises ImageError for wrong or unequal sizes, DataError for no pairs and for images
+    without any edges; scenes with too few of them give an Alignment that is not trusted.
+    """
+    _check(pairs)
+    start = _centred(*pairs[0]) if initial is None else np.asarray(initial, np.float64)
+    few = list(pairs)[:: -(-len(pairs) // _COARSE_FRAMES)]
+    overlays = [Overlay(*pair, _FIRST.side_px) for pair in pairs]
+    best, best_score = start, -np.inf
+    for candidate in coarse_alignments(few, start, _CANDIDATES):
+        for _ in range(2):
+            candidate, score = _improve(overlays, candidate, _FIRST, "affine")
+        if score > best_score:
+            best, best_score = candidate, score
+    for level in _LEVELS:
+        if level.side_px > _FIRST.side_px and _resolved(*pairs[0], level.side_px):
+            overlays = [Overlay(*pair, level.side_px) for pair in pairs]
+            best, _ = _improve(overlays, best, level, "affine")
+            best, _ = _improve(overlays, best, level, model)
+    return _judge(pairs, best / best[2, 2])
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """Places of an aligned rig that both cameras see, each found for itself, at whatever distance.
+
+    thermal, rgb: (N, 2) float64 pixels. weights: (N,), how far to trust them. frames: (N,), index of the
+    pair. factor: size of the image that was compared, in sizes of the visible one.
+    """
+
+    thermal: Floats
+    rgb: Floats
+    weights: Floats
+    frames: npt.NDArray[np.intp]
+    factor: float
+
+
+def match_places(pairs: Sequence[ImagePair], rgb_from_thermal: Floats) -> Matches:
+    """What lies within 10 px (of a 640 px wide image) of an alignment of a fixed rig.
+
+    Raises as align_many does.
+    """
+    _check(pairs)
+    sides = [level.side_px for level in (_FIRST, *_LEVELS) if _resolved(*pairs[0], level.side_px)]
+    side_px = max(sides, default=_FIRST.side_px)
+    found = [_places(Overlay(*pair, side_px), rgb_from_thermal) for pair in pairs]
+    thermal, rgb, weights = (np.concatenate(part) for part in zip(*found, strict=True))
+    frames = np.repeat(np.arange(len(found)), [len(one[2]) for one in found])
+    return Matches(thermal, rgb, weights, frames, min(1.0, side_px / max(pairs[0][1].shape)))
+
+
+def _places(overlay: Overlay, rgb_from_thermal: Floats) -> tuple[Floats, Floats, Floats]:
+    """Thermal and visible pixels of one pair's cells that tell something, and their weights."""
+    (volume,) = _compare([overlay], rgb_from_thermal, _PLACES)
+    shifts, _, _ = volume.best_shifts()
+    wanted, trust = Voting(volume).near(shifts, _PLACES.near_px[0])
+    # A peak at the border of the search may go on outside.
+    told = (np.abs(shifts) < volume.reach).all(axis=1) & (trust > 0)
+    centres = volume.centres()[told]
+    to_full = scaling(1 / overlay.factor)
+    visible = moved_points(to_full, centres + wanted[told])
+    thermal_from_rgb = np.asarray(np.linalg.inv(rgb_from_thermal), np.float64)
+    return moved_points(thermal_from_rgb @ to_full, centres), visible, trust[told]
+
+
+def _improve(
+    overlays: list[Overlay], rgb_from_thermal: Floats, level: _Level, model: MotionModel
+) -> tuple[Floats, float]:
+    """A better alignment, and its mean score over the places that have content."""
+    volume = mean_volume(_compare(overlays, rgb_from_thermal, level))
+    motion = fit_motion(volume, model, *level.near_px)
+    centres, cover = volume.centres(), volume.cover.ravel()
+    shifts = moved_points(motion, centres) - centres
+    known = cover * (np.abs(shifts) <= volume.reach).all(axis=1)
+    score = float((volume.at(shifts) * known).sum() / max(float(cover.sum()), 1e-6))
+    to_small = scaling(overlays[0].factor)
+    return np.linalg.inv(to_small) @ motion @ to_small @ rgb_from_thermal, score
+
+
+def _compare(overlays: list[Overlay], rgb_from_thermal: Floats, level: _Level) -> list[ScoreVolume]:
+    cell = max(2, min(level.cell_px, min(overlays[0].size) // 8))
+    return [one.compare(rgb_from_thermal, level.reach, cell, level.window_px) for one in overlays]
+
+
+def _judge(pairs: Sequence[ImagePair], rgb_from_thermal: Floats) -> Alignment:
+    overlays = [Overlay(*pair, _CHECK.side_px) for pair in pairs]
+    volumes = _compare(overlays, rgb_from_thermal, _CHECK)
+    volume = mean_volume(volumes)
+    shifts, _, _ = volume.best_shifts()
+    weights = volume.weights()
+    near = np.hypot(*shifts.T) <= _AGREEING_PX
+    agreement = float((weights * near).sum() / max(float(weights.sum()), 1e-9))
+    halves = [_tiles(volume)]
+    if len(volumes) > 1:
+        middle = len(volumes) // 2
+        halves.append((mean_volume(volumes[:middle]), mean_volume(volumes[middle:])))
+    split = max(_distance(*pair) for pair in halves) / overlays[0].factor
+    # Unrelated scenes, aligned as well as chance allows, agree by up to 0.4.
+    agreeing = np.clip((agreement - 0.25) / 0.4, 0, 1)
+    sure = agreeing * np.exp(-((split * overlays[0].factor / _SPLIT_PX) ** 2))
+    return Alignment(rgb_from_thermal, float(sure), agreement, split, len(pairs))
+
+
+def _tiles(volume: ScoreVolume) -> tuple[ScoreVolume, ScoreVolume]:
+    """The volume's cells on the black and on the white fields of a 4 x 4 checkerboard."""
+    rows, columns = np.indices(volume.cover.shape)
+    height, width = volume.cover.shape
+    white = ((rows * 4 // height + columns * 4 // width) % 2).astype(np.float32)
+    white_part = ScoreVolume(volume.scores, volume.cover * white, volume.cell_px)
+    return ScoreVolume(volume.scores, volume.cover * (1 - white), volume.cell_px), white_part
+
+
+def _distance(one: ScoreVolume, other: ScoreVolume) -> float:
+    """Mean distance of the affine motions that two volumes give, pixels."""
+    centres = one.centres()
+    first, second = (
+        moved_points(fit_motion(volume, "affine", *_CHECK.near_px), centres) for volume in (one, other)
+    )
+    return float(np.hypot(*(first - second).T).mean())
+
+
+def _centred(thermal: Image, visible: Image) -> Floats:
+    """Both views centred on the same point and equally wide."""
+    scale = visible.shape[1] / thermal.shape[1]
+    down, across = (np.array(visible.shape) - 1) / 2 - scale * (np.array(thermal.shape) - 1) / 2
+    return np.array([[scale, 0, across], [0, scale, down], [0, 0, 1]])
+
+
+def _resolved(thermal: Image, visible: Image, side_px: int) -> bool:
+    """Whether both cameras have about the detail of a level."""
+    return bool(min(max(thermal.shape), max(visible.shape)) * 1.5 > side_px)
+
+
+def _check(pairs: Sequence[ImagePair]) -> None:
+    if not pairs:
+        raise DataError("there are no image pairs to align, expected at least one")
+    for pair in pairs:
+        for name, image, first in zip(("thermal", "visible"), pair, pairs[0], strict=True):
+            if image.ndim != 2 or image.dtype != np.uint8 or min(image.shape) < 64:
+                raise ImageError(
+                    f"{name} image is {image.dtype} {image.shape}, expected uint8 (H, W) of at least 64x64"
+                )
+            if image.shape != first.shape:
+                raise ImageError(f"{name} images are {first.shape} and {image.shape}, expected equal sizes")
+    if not any(float(thermal.std()) > 0 and float(visible.std()) > 0 for thermal, visible in pairs):
+        raise DataError(
+            "the images are of one grey level each, expected a scene with edges: check lens caps, shutter "
+            "and thermal scaling"
+        )

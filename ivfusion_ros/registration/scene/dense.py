@@ -1,0 +1,182 @@
+"""A light dense residual for what one plane cannot align: parallax of near objects, lens distortion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ivfusion_ros.errors import DataError, ImageError
+from ivfusion_ros.registration.scene.features import Floats32
+from ivfusion_ros.registration.scene.motion import Voting
+from ivfusion_ros.registration.scene.overlay import Overlay
+from ivfusion_ros.registration.scene.score_volume import Floats, ScoreVolume, mean_volume, score_volume
+from ivfusion_ros.types import Image
+
+
+@dataclass(frozen=True)
+class _Level:
+    side_px: int
+    reach: int
+    cell_px: int
+    window_px: float
+    near_px: tuple[float, ...]
+    smoothing_cells: float
+
+
+_LEVELS = (
+    _Level(160, 4, 4, 6.0, (3.0, 2.0, 1.4, 1.0), 4.0),
+    _Level(320, 2, 6, 10.0, (1.5, 1.0, 0.8), 3.5),
+)
+_GATE_WINDOW_PX, _GATE_CELL_PX = 8.0, 6
+_LEAST_SIDE_PX, _MOST_OBLONG = 8, 20
+_LEAST_GAIN = 0.01
+_PRIOR = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Residual:
+    """Where the aligned thermal image has to be sampled to fit the visible one still better.
+
+    map_x, map_y: (H, W) float32, offsets in pixels: pixel (x, y) of the visible view shows the aligned
+    thermal image at (x + map_x, y + map_y). All 0 where the gate refused.
+    gain: mean rise of the similarity (of -1 to 1) over the textured places. kept: share of the view.
+    """
+
+    map_x: Floats32
+    map_y: Floats32
+    gain: float
+    kept: float
+
+    def shown_points(self, points: Floats) -> Floats:
+        """Pixels (N, 2) of the visible view to those of the aligned image that are shown there."""
+        height, width = self.map_x.shape
+        columns, rows = np.clip(np.round(points), 0, (width - 1, height - 1)).astype(np.intp).T
+        # The residual is smooth: the next pixel's is near enough.
+        offsets = np.stack([self.map_x[rows, columns], self.map_y[rows, columns]], axis=1)
+        return np.asarray(points + offsets, np.float64)
+
+    def apply(self, aligned: Image) -> Image:
+        """(H, W) or (H, W, 3) uint8 aligned image -> the same, moved by the residual; black outside."""
+        height, width = self.map_x.shape
+        x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+        maps = cv2.convertMaps(x + self.map_x, y + self.map_y, cv2.CV_16SC2)
+        return np.asarray(cv2.remap(aligned, *maps, cv2.INTER_LINEAR), np.uint8)
+
+
+def dense_residual(aligned: Image, visible: Image) -> Residual:
+    """The residual of an aligned thermal image and the visible luminance, both (H, W) uint8.
+
+    Smooth, up to 5% of the longer side. It is kept only where it raises the similarity of the images,
+    and not at all where it does not do so on the whole. Raises ImageError for unequal sizes and
+    for images too small or too oblong.
+    """
+    return dense_residual_many([(aligned, visible)])
+
+
+def dense_residual_many(pairs: Sequence[tuple[Image, Image]]) -> Residual:
+    """One residual for all pairs (aligned, visible) of a fixed rig: of lens distortion, of the road.
+
+    As dense_residual otherwise. Raises DataError where there are no pairs.
+    """
+    _check(pairs)
+    flow = np.zeros((1, 1, 2), np.float32)
+    for level in _LEVELS:
+        overlays = [Overlay(*pair, level.side_px) for pair in pairs]
+        layers = [_Layers(overlay.fixed, *overlay.lay(np.eye(3))) for overlay in overlays]
+        flow = _refined(layers, _enlarged(flow, overlays[0].size), level)
+    share, gain = _gate(layers, flow)
+    flow *= share[:, :, None]
+    height, width = pairs[0][1].shape
+    full = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR) / np.float32(
+        overlays[0].factor
+    )
+    map_x, map_y = np.ascontiguousarray(np.moveaxis(full, 2, 0), np.float32)
+    return Residual(map_x, map_y, gain, float((share > 0.5).mean()))
+
+
+def _check(pairs: Sequence[tuple[Image, Image]]) -> None:
+    if not pairs:
+        raise DataError("there are no image pairs to match, expected at least one")
+    for image in (image for pair in pairs for image in pair):
+        if image.ndim != 2 or image.dtype != np.uint8 or image.shape != pairs[0][0].shape:
+            raise ImageError(
+                f"an image is {image.dtype} {image.shape} and the first aligned thermal image "
+                f"{pairs[0][0].shape}, expected uint8 (H, W) of one size"
+            )
+    height, width = pairs[0][0].shape
+    if min(height, width) < max(_LEAST_SIDE_PX, max(height, width) / _MOST_OBLONG):
+        raise ImageError(
+            f"the images are {width}x{height}, expected at least {_LEAST_SIDE_PX}x{_LEAST_SIDE_PX}, and "
+            f"sides of at most {_MOST_OBLONG}:1, for a dense residual"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Layers:
+    """Features (4, h, w) of both images, and where the thermal one has content (h, w)."""
+
+    visible: Floats32
+    thermal: Floats32
+    content: Floats32
+
+    def scores(self, flow: Floats32, reach: int, cell_px: int, window_px: float) -> ScoreVolume:
+        """Scores around the visible image's places, with the thermal one moved by a flow (h, w, 2)."""
+        moved, seen = _moved(self.thermal, flow), _moved(self.content[None], flow)[0]
+        return score_volume(self.visible * seen, moved, seen, reach, cell_px, window_px)
+
+
+def _refined(layers: list[_Layers], flow: Floats32, level: _Level) -> Floats32:
+    """A better flow (h, w, 2) by matching what is left after the one given."""
+    matching = level.reach, level.cell_px, level.window_px
+    volume = mean_volume([one.scores(flow, *matching) for one in layers])
+    voting, shape = Voting(volume), volume.cover.shape
+    found = np.zeros((shape[0] * shape[1], 2))
+    for near_px in level.near_px:
+        wanted, trust = voting.near(found, near_px)
+        found = _smoothed(wanted, trust, shape, level.smoothing_cells)
+    cells = found.reshape(*shape, 2).astype(np.float32)
+    height, width = flow.shape[:2]
+    whole = cv2.resize(cells, (shape[1] * level.cell_px, shape[0] * level.cell_px))
+    margin = ((0, height - whole.shape[0]), (0, width - whole.shape[1]), (0, 0))
+    return flow + np.pad(whole, margin, mode="edge")
+
+
+def _smoothed(wanted: Floats, trust: Floats, shape: tuple[int, ...], spread: float) -> Floats:
+    """Trust-weighted mean of the neighbourhood, drawn to 0 where there is nothing to trust."""
+    layers = np.concatenate([wanted * trust[:, None], trust[:, None]], axis=1).reshape(*shape, 3)
+    blurred = cv2.GaussianBlur(layers, (0, 0), spread, borderType=cv2.BORDER_REFLECT)
+    weight = blurred[:, :, 2:] + _PRIOR * float(trust.mean()) + 1e-9
+    return np.asarray((blurred[:, :, :2] / weight).reshape(-1, 2), np.float64)
+
+
+def _enlarged(flow: Floats32, size: tuple[int, int]) -> Floats32:
+    scale = np.float32(size[0] / flow.shape[1])
+    return np.asarray(cv2.resize(flow, size, interpolation=cv2.INTER_LINEAR) * scale, np.float32)
+
+
+def _moved(layers: Floats32, flow: Floats32) -> Floats32:
+    """Layers (C, h, w) sampled at each pixel plus the flow (h, w, 2)."""
+    height, width = flow.shape[:2]
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    maps = x + flow[:, :, 0], y + flow[:, :, 1]
+    return np.stack([cv2.remap(layer, *maps, cv2.INTER_LINEAR) for layer in layers])
+
+
+def _gate(layers: list[_Layers], flow: Floats32) -> tuple[Floats32, float]:
+    """Share (h, w) of the flow to keep, by narrower windows than it was found with; the mean gain."""
+    before, after = (
+        mean_volume([one.scores(tried, 0, _GATE_CELL_PX, _GATE_WINDOW_PX) for one in layers])
+        for tried in (np.zeros_like(flow), flow)
+    )
+    rise = after.scores[0, 0] - before.scores[0, 0]
+    textured = np.minimum(before.cover, after.cover)
+    gain = float((rise * textured).sum() / max(float(textured.sum()), 1e-6))
+    height, width = flow.shape[:2]
+    if gain < _LEAST_GAIN:
+        return np.zeros((height, width), np.float32), gain
+    # A soft edge: a hard one would tear the image.
+    share = cv2.GaussianBlur((rise > -_LEAST_GAIN).astype(np.float32), (0, 0), 2.0)
+    return np.asarray(cv2.resize(share, (width, height)), np.float32), gain

@@ -1,0 +1,77 @@
+"""ROS parameters, declared from the config dataclasses: names, types, ranges, descriptions, defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
+
+from ivfusion_ros.config.node import FusionNodeConfig
+from ivfusion_ros.config.parameters import Parameter, iter_parameters, make_config
+
+SOURCE = "ROS parameters"
+READ_ONLY = ("node.autostart",)
+
+
+class NodeParameters:
+    """The declared parameters of one node. Raises ConfigError where an override is wrong or unknown."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._items = {item.name: item for item in iter_parameters(FusionNodeConfig)}
+        config = make_config(FusionNodeConfig, _overrides(node), SOURCE)
+        for name, item in self._items.items():
+            # The override is in config already, with 5 turned into 5.0 for a double.
+            value = _to_ros(attrgetter(name)(config))
+            node.declare_parameter(name, value, describe(item), ignore_override=True)
+
+    def config(self, changes: Iterable[RosParameter] = ()) -> FusionNodeConfig:
+        """The values as they are, or as they would be after the changes. Raises ConfigError."""
+        values = {item.name: item.value for item in self._node.get_parameters(list(self._items))}
+        values.update({change.name: change.value for change in changes if change.name in self._items})
+        return make_config(FusionNodeConfig, values, SOURCE)
+
+    def fixed(self, changes: Iterable[RosParameter]) -> list[str]:
+        """Names among the changes that cannot take effect before the next configure."""
+        names = (change.name for change in changes)
+        return [name for name in names if name in self._items and not self._items[name].live]
+
+
+def describe(item: Parameter) -> ParameterDescriptor:
+    """What `ros2 param describe` shows."""
+    read_only = item.name in READ_ONLY
+    when = "can change while active" if item.live else "takes effect at the next configure"
+    constraints = [f"one of {', '.join(item.choices)}"] if item.choices else []
+    descriptor = ParameterDescriptor(
+        description=item.description,
+        additional_constraints="; ".join([*constraints, "fixed at start" if read_only else when]),
+        # A double must also take `5`, and a list of strings `[]`, which ROS reads as bytes.
+        dynamic_typing=item.type in (float, tuple),
+        read_only=read_only,
+    )
+    if item.minimum is not None and item.maximum is not None:
+        if item.type is int:
+            limits = IntegerRange(from_value=int(item.minimum), to_value=int(item.maximum), step=1)
+            descriptor.integer_range = [limits]
+        else:
+            bounds = FloatingPointRange(from_value=float(item.minimum), to_value=float(item.maximum))
+            descriptor.floating_point_range = [bounds]
+    return descriptor
+
+
+def _overrides(node: Node) -> dict[str, Any]:
+    """Overrides from command line, launch and files that are meant for this package."""
+    sections = tuple(f"{item.name}." for item in fields(FusionNodeConfig))
+    # ROS drops unknown names without a word, so it has no public way to read them.
+    overrides: Mapping[str, RosParameter] = node._parameter_overrides
+    return {name: value.value for name, value in overrides.items() if name.startswith(sections)}
+
+
+def _to_ros(value: Any) -> Any:
+    # An empty list has no type in ROS; config reads [''] as empty.
+    return (list(value) or [""]) if isinstance(value, tuple) else value

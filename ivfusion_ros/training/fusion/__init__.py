@@ -1,0 +1,1 @@
+"""Training of the fusion networks; all but its config needs torch."""

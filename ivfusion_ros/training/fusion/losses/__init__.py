@@ -1,0 +1,38 @@
+"""Training losses of the fusion networks, those of the papers and our own; a config names one of LOSSES."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.training.fusion.config import TrainConfig
+from ivfusion_ros.training.fusion.losses.base import FusedImageLoss, Loss
+from ivfusion_ros.training.fusion.losses.distillation import make_distillation_loss
+from ivfusion_ros.training.fusion.losses.mda import make_mda_loss
+from ivfusion_ros.training.fusion.losses.multiscale import MultiScaleLoss
+from ivfusion_ros.training.fusion.losses.refinefuse import refinefuse_paper_loss
+from ivfusion_ros.training.fusion.losses.refinefuse_ablation import (
+    both_sources_loss,
+    maximum_loss,
+    textureless_loss,
+)
+from ivfusion_ros.training.fusion.losses.transfusion import FeatureFusionLoss, make_reconstruction_loss
+
+LOSSES: dict[str, Callable[[TrainConfig], Loss]] = {
+    "multiscale": lambda config: FusedImageLoss(MultiScaleLoss()),
+    "refinefuse_paper": lambda config: FusedImageLoss(refinefuse_paper_loss),
+    "refinefuse_table8_a": lambda config: FusedImageLoss(both_sources_loss),
+    "refinefuse_table8_b": lambda config: FusedImageLoss(maximum_loss),
+    "refinefuse_table8_c": lambda config: FusedImageLoss(textureless_loss),
+    "distillation": make_distillation_loss,
+    "mda": make_mda_loss,
+    "transfusion_reconstruction": make_reconstruction_loss,
+    "transfusion_fusion": lambda config: FeatureFusionLoss(),
+}
+
+
+def make_loss(config: TrainConfig) -> Loss:
+    """The loss that a config names. Raises ConfigError for an unknown one."""
+    if config.loss not in LOSSES:
+        raise ConfigError(f"unknown loss {config.loss!r}, expected one of {', '.join(LOSSES)}")
+    return LOSSES[config.loss](config)

@@ -1,0 +1,174 @@
+"""MDA's loss: L_sim + 0.2 L_int + 1e-6 L_feature + L_style + 2 L_patch.
+
+Intensity and detail are demanded of each source as far as it has them to give, per image (L_sim, L_int) and
+per 15x15 window (L_patch). Where the paper leaves room, or we deviate:
+
+- VGG's maps are brought to 0..255 by the larger maximum of both sources' maps.
+- Without VGG, the measures are taken on the images. These are of another magnitude than feature maps
+  (thousands of times 3000 for details, a thousandth for intensities), so each pair of measures is divided
+  by its mean: weights stay between 0.12 and 0.88. L_style, which compares learned features, is left out.
+- All constants of SSIM belong to images in [0, 1], and L_patch's weights to grey levels; the published
+  script has them the other way round, whereby its SSIM terms hardly depend on the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.networks.mda import MDA, Features
+from ivfusion_ros.training.fusion.config import TrainConfig
+from ivfusion_ros.training.fusion.losses.base import Batch, Outputs, Terms
+from ivfusion_ros.training.fusion.losses.mda_measures import detail_measure, intensity_measure, log_response
+from ivfusion_ros.training.fusion.losses.ms_ssim import ms_ssim
+from ivfusion_ros.training.fusion.vgg import normalised_rgb, vgg_convolutions
+
+MEASURE_SCALE = 3000.0
+PATCH = 15
+PATCH_CONSTANT = (2.5 / 255) ** 2
+VGG_BLOCKS = (4, 9)
+"""Ends of VGG-16's first two blocks, before their pooling."""
+PAIRS = ((0, 0), (0, 1), (1, 1), (1, 2), (2, 2))
+"""Scales of the visible and the thermal feature in each fused one."""
+FEATURE_WEIGHTS = (8.0, 8.0, 2.0, 2.0, 1.0)
+
+
+def make_mda_loss(config: TrainConfig) -> MdaLoss:
+    """The loss with or without VGG, as the config says. Raises as vgg_convolutions does."""
+    if config.vgg == "none":
+        return MdaLoss()
+    return MdaLoss(vgg_convolutions(16))
+
+
+@dataclass(frozen=True)
+class MdaLoss:
+    """The whole loss. vgg: VGG-16's convolutions, or None to measure the images themselves."""
+
+    vgg: nn.Sequential | None = None
+
+    def trained(self, network: nn.Module) -> Iterable[nn.Parameter]:
+        """All weights. Raises ConfigError for another network, which has not the features of L_feature."""
+        if not isinstance(network, MDA):
+            raise ConfigError(f"loss mda is for network mda, found {type(network).__name__}")
+        return network.parameters()
+
+    def run(self, network: nn.Module, batch: Batch) -> Outputs:
+        """Fuse the pairs; the features are named thermal_0, fused_4 and so on."""
+        assert isinstance(network, MDA)
+        features = network.features(batch.thermal, batch.visible)
+        named = {
+            f"{kind}_{index}": feature.float()
+            for kind, group in features._asdict().items()
+            for index, feature in enumerate(group)
+        }
+        return Outputs(network.decode(features.fused).float(), named)
+
+    def terms(self, batch: Batch, outputs: Outputs) -> Terms:
+        """Terms `similarity`, `intensity`, `feature`, `patch` and, with VGG, `style`, weighted."""
+        sources, fused = torch.cat((batch.thermal, batch.visible), 1), outputs.fused
+        with torch.no_grad():
+            maps = self._maps(sources)
+            intensity, detail = (self._weights(maps, by) for by in (intensity_measure, detail_measure))
+        errors = ((fused - sources) ** 2).mean((2, 3))
+        unlike = torch.stack([1 - ms_ssim(fused, source) for source in sources.chunk(2, 1)], 1)
+        terms = {
+            "similarity": (detail * unlike).sum(1).mean(),
+            "intensity": 0.2 * (intensity * errors).sum(1).mean(),
+            "feature": 1e-6 * feature_loss(_features(outputs)),
+            "patch": 2 * patch_loss(sources, fused),
+        }
+        if self.vgg is not None:
+            own = vgg_blocks(self.vgg, fused)
+            terms["style"] = style_loss([thermal for thermal, _ in maps], own)
+        return terms
+
+    def _maps(self, sources: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """What is measured: thermal and visible maps, a pair for each block of VGG."""
+        thermal, visible = sources.chunk(2, 1)
+        if self.vgg is None:
+            return [(thermal, visible)]
+        return list(zip(vgg_blocks(self.vgg, thermal), vgg_blocks(self.vgg, visible), strict=True))
+
+    def _weights(self, maps: list[tuple[Tensor, Tensor]], measure: Callable[[Tensor], Tensor]) -> Tensor:
+        """(B, 2): shares of thermal and visible."""
+        blocks = []
+        for thermal, visible in maps:
+            peak = 1.0 if self.vgg is None else _peak(thermal, visible)
+            blocks.append(torch.stack((measure(thermal / peak), measure(visible / peak)), 1))
+        measures = torch.stack(blocks).mean(0)
+        if self.vgg is None:
+            return torch.softmax(measures / measures.mean(1, keepdim=True).clamp(min=1e-6), 1)
+        return torch.softmax(measures / MEASURE_SCALE, 1)
+
+
+def _peak(thermal: Tensor, visible: Tensor) -> Tensor:
+    return torch.maximum(thermal, visible).amax((1, 2, 3), keepdim=True).clamp(min=1e-6)
+
+
+def _features(outputs: Outputs) -> Features:
+    groups = ((kind, 5 if kind == "fused" else 3) for kind in Features._fields)
+    return Features(*(tuple(outputs.features[f"{kind}_{i}"] for i in range(n)) for kind, n in groups))
+
+
+def vgg_blocks(vgg: nn.Sequential, image: Tensor) -> list[Tensor]:
+    """Features of (B, 1, H, W) at the ends of the first two blocks: 64 and 128 channels."""
+    first, second = VGG_BLOCKS
+    vgg = vgg.to(image.device)
+    shallow = vgg[:first](normalised_rgb(image))
+    return [shallow, vgg[first:second](shallow)]
+
+
+def feature_loss(features: Features) -> Tensor:
+    """L_feature: fused features with the details of the visible and the values of the thermal ones."""
+    total = torch.zeros((), device=features.fused[0].device)
+    for fused, (visible, thermal), weight in zip(features.fused, PAIRS, FEATURE_WEIGHTS, strict=True):
+        details = log_response(fused - features.visible[visible])
+        if thermal != visible:
+            fused = functional.avg_pool2d(fused, 2)
+        values = fused - features.thermal[thermal]
+        total = total + weight * ((details**2).mean() + 20 * (values**2).mean())
+    return total
+
+
+def style_loss(thermal: list[Tensor], fused: list[Tensor]) -> Tensor:
+    """L_style: KL divergence of fused from thermal Gram matrices, row by row through a softmax."""
+    divergences = []
+    for wanted, found in zip(thermal, fused, strict=True):
+        own, target = (torch.log_softmax(_gram(maps), 2) for maps in (found, wanted))
+        divergences.append(functional.kl_div(own, target, reduction="batchmean", log_target=True))
+    return torch.stack(divergences).sum()
+
+
+def _gram(maps: Tensor) -> Tensor:
+    flat = maps.flatten(2)
+    return flat @ flat.transpose(1, 2) / flat[0].numel()
+
+
+def patch_loss(sources: Tensor, fused: Tensor) -> Tensor:
+    """L_patch of fused (B, 1, H, W) and sources (B, 2, H, W): weighted local SSIM and squared error."""
+    moments = _window_mean(torch.cat((sources, fused, sources**2, fused**2, sources * fused), 1))
+    mean, own_mean, square, own_square, product = torch.split(moments, [2, 1, 2, 1, 2], 1)
+    variance = (square - mean**2).clamp(min=0)
+    own_variance = (own_square - own_mean**2).clamp(min=0)
+    covariance = product - mean * own_mean
+    similarity = (2 * covariance + PATCH_CONSTANT) / (variance + own_variance + PATCH_CONSTANT)
+    error = square - 2 * product + own_square
+    with torch.no_grad():
+        energy = _window_mean(log_response(sources) ** 2).sqrt()
+        detail = torch.softmax(energy / MEASURE_SCALE, 1)
+        level = 255 * mean + 0.167 * 255**2 * variance
+        intensity = torch.softmax(level / MEASURE_SCALE, 1)
+    return (detail * (1 - similarity) + 0.2 * intensity * error).sum(1).mean()
+
+
+def _window_mean(maps: Tensor) -> Tensor:
+    # Rows, then columns: 30 additions a pixel for a window of 225. At a border, what is inside counts.
+    half = PATCH // 2
+    rows = functional.avg_pool2d(maps, (PATCH, 1), 1, (half, 0), count_include_pad=False)
+    mean: Tensor = functional.avg_pool2d(rows, (1, PATCH), 1, (0, half), count_include_pad=False)
+    return mean

@@ -1,0 +1,335 @@
+"""The TensorRT backend: buffers, streams and engines on a fake GPU, and on a real one if there is one."""
+
+import logging
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx")
+
+import fake_gpu
+from small_models import SIDES, write_detector, write_fusion
+
+from ivfusion_ros.backends import available_backends, cuda, load_backend, resolve_backend
+from ivfusion_ros.backends.device import DeviceBackend
+from ivfusion_ros.backends.tensorrt import backend as tensorrt
+from ivfusion_ros.backends.tensorrt import make
+from ivfusion_ros.backends.tensorrt.library import load_library
+from ivfusion_ros.config.parameters import make_config
+from ivfusion_ros.config.pipeline import DetectionConfig, PipelineConfig
+from ivfusion_ros.detection import Detector
+from ivfusion_ros.errors import BackendError, ModelError
+from ivfusion_ros.models import resolve_model
+from ivfusion_ros.pipeline.build import build_pipeline
+from ivfusion_ros.pipeline.fuser import Fuser
+from ivfusion_ros.types import Detections, Frame, FramePair, Image
+
+CONFIG = DetectionConfig(confidence=0.5, iou=0.6)
+
+
+@pytest.fixture(autouse=True)
+def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("IVFUSION_ENGINES", str(tmp_path / "engines"))
+    return tmp_path / "engines"
+
+
+@pytest.fixture
+def tally(monkeypatch: pytest.MonkeyPatch) -> fake_gpu.Tally:
+    return fake_gpu.install(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def fusion(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_fusion(tmp_path_factory.mktemp("fusion") / "fusion.onnx")
+
+
+@pytest.fixture(scope="module")
+def finder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_detector(tmp_path_factory.mktemp("finder") / "finder.onnx")
+
+
+@pytest.fixture(scope="module")
+def keen_finder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """It answers to the faint contrasts of the small network's images."""
+    return write_detector(tmp_path_factory.mktemp("finder") / "keen.onnx", gain=80.0)
+
+
+def pair(seed: int, size: tuple[int, int] = (48, 32)) -> tuple[Image, Image]:
+    return fake_gpu.sample_pairs(size)[0] if seed == 0 else shifted(pair(0, size), seed)
+
+
+def shifted(images: tuple[Image, Image], by: int) -> tuple[Image, Image]:
+    return np.roll(images[0], 3 * by, 1), np.roll(images[1], 5 * by, 0)
+
+
+def close(left: Image, right: Image) -> bool:
+    return int(np.abs(left.astype(int) - right.astype(int)).max()) <= 1
+
+
+def same_objects(found: Detections, expected: Detections) -> bool:
+    """Nearly all boxes have their like; those of nearly equal score may come in another order."""
+    away = np.abs(found.boxes_xyxy[:, None] - expected.boxes_xyxy[None]).max(axis=2)
+    alike = (away < 0.7).any(axis=0)
+    return len(expected) > 3 and len(found) == len(expected) and alike.mean() > 0.9
+
+
+def test_each_run_gives_its_own_image(fusion: Path, tally: fake_gpu.Tally) -> None:
+    fuser, reference = Fuser(load_backend(fusion, "tensorrt")), Fuser(load_backend(fusion, "onnxruntime"))
+    kept = []
+    for seed in range(7):
+        kept.append((fuser(*pair(seed)), reference(*pair(seed))))
+    assert all(close(*images) for images in kept)
+    assert len({images[0].tobytes() for images in kept}) == 7
+    # Two self-test runs of another session aside: three to warm up, one recording, then launches alone.
+    assert tally.graphs == 1 and tally.launches == 4
+    fuser.backend.close()
+    assert not tally.alive
+
+
+def test_sizes_each_have_an_engine_and_do_not_pile_up(
+    fusion: Path, tally: fake_gpu.Tally, engines: Path
+) -> None:
+    backend = load_backend(fusion, "tensorrt")
+    fuser, reference = Fuser(backend), Fuser(load_backend(fusion, "onnxruntime"))
+    for width in (16, 24, 32, 40, 48, 56, 16):
+        images = pair(1, (width, 16))
+        assert close(fuser(*images), reference(*images))
+    assert len(backend._sessions) == tensorrt._MAX_SIZES
+    assert len(list(engines.glob("*.engine"))) == 6
+    backend.close()
+    assert not tally.alive
+
+
+def test_precision_and_fallback_are_said(
+    fusion: Path, tmp_path: Path, tally: fake_gpu.Tally, caplog: pytest.LogCaptureFixture
+) -> None:
+    loud = write_fusion(tmp_path / "loud.onnx", gain=1e6)
+    for model, precision, runs_in in (
+        (fusion, "auto", "f16"),
+        (fusion, "f32", "f32"),
+        (loud, "auto", "f32"),
+    ):
+        caplog.clear()
+        backend = load_backend(model, "tensorrt", precision=precision)
+        with caplog.at_level(logging.WARNING):
+            Fuser(backend)(*pair(0))
+        record = backend._engine((48, 32)).record
+        assert record.runs_in == runs_in and "mean error" in record.check
+        assert ("loud.onnx runs in f32" in caplog.text) == bool(record.fallback) == (model == loud)
+        backend.close()
+
+
+def test_a_refused_engine_is_built_again_once(
+    fusion: Path, tally: fake_gpu.Tally, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    builds = []
+
+    def build(graph, library, **options):
+        builds.append(len(builds))
+        return fake_gpu.BROKEN + bytes(9)
+
+    load_backend(fusion, "tensorrt").run(
+        inputs := dict(zip(("thermal", "rgb"), ([x[None] for x in pair(0)]), strict=True))
+    )
+    path = next(Path(tensorrt.Workshop.here(fake_gpu.LIBRARY, fake_gpu.GPU).folder).glob("*.engine"))
+    workshop = make.Workshop.here(fake_gpu.LIBRARY, fake_gpu.GPU)
+    _, record = make.read_plan(path, workshop.key(fusion, (48, 32), True))
+    broken = fake_gpu.BROKEN + b"old"
+    digest = make.hashlib.sha256(broken).hexdigest()
+    make.write_plan(path, broken, make.EngineRecord(**vars(record) | {"plan_sha256": digest}))
+    with caplog.at_level(logging.WARNING):
+        load_backend(fusion, "tensorrt").run(inputs)
+    assert "is built again: TensorRT 10.13.0 refuses the engine: Version tag does not match" in caplog.text
+    make.write_plan(path, broken, make.EngineRecord(**vars(record) | {"plan_sha256": digest}))
+    monkeypatch.setattr(make, "build_plan", build)
+    backend = load_backend(fusion, "tensorrt")
+    with pytest.raises(ModelError, match="refuses the engine: Version tag does not match"):
+        backend.run(inputs)
+    assert builds
+
+
+def test_without_a_graph_it_runs_all_the_same(fusion: Path, tally: fake_gpu.Tally, caplog) -> None:
+    tally.captures = False
+    fuser, reference = Fuser(load_backend(fusion, "tensorrt")), Fuser(load_backend(fusion, "onnxruntime"))
+    for seed in range(6):
+        assert close(fuser(*pair(seed)), reference(*pair(seed)))
+    assert caplog.text.count("without a CUDA graph") == 1 and tally.launches == 0
+
+
+def test_rtx_keeps_its_kernels(
+    fusion: Path, tally: fake_gpu.Tally, engines: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = make.Library(fake_gpu.TENSORRT, "tensorrt_rtx", "1.7")
+    monkeypatch.setattr(tensorrt, "load_library", lambda: library)
+    reference = Fuser(load_backend(fusion, "onnxruntime"))
+    fake_gpu.RuntimeConfig.taken.clear()
+    for start in range(2):
+        fuser = Fuser(load_backend(fusion, "tensorrt"))
+        for seed in range(5):
+            assert close(fuser(*pair(seed)), reference(*pair(seed)))
+        assert fake_gpu.RuntimeConfig.taken == [b"kernels"] * start
+        fuser.backend.close()
+    (kernels,) = engines.glob("*.kernels")
+    assert kernels.read_bytes() == b"kernels" and not tally.alive
+
+
+@pytest.mark.parametrize("size", [SIDES, (200, 100), (80, 90)])
+def test_detector_fits_the_image_on_the_gpu(finder: Path, tally: fake_gpu.Tally, size) -> None:
+    _, rgb = pair(0, size)
+    rgb = np.ascontiguousarray(np.repeat(np.repeat(rgb[::8, ::8], 8, 0), 8, 1)[: size[1], : size[0]])
+    found = Detector(load_backend(finder, "tensorrt", precision="f32"), CONFIG)(rgb)
+    expected = Detector(load_backend(finder, "onnxruntime"), CONFIG)(rgb)
+    # OpenCV rounds what it scales to whole grey levels.
+    assert same_objects(found, expected)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=0.01)
+
+
+def test_detector_of_free_size(tmp_path: Path, tally: fake_gpu.Tally) -> None:
+    model = write_detector(tmp_path / "free.onnx", free=True)
+    _, rgb = pair(0, (640, 480))
+    found = Detector(load_backend(model, "tensorrt", precision="f32"), CONFIG)(rgb)
+    expected = Detector(load_backend(model, "onnxruntime"), CONFIG)(rgb)
+    assert same_objects(found, expected)
+
+
+def make_pipeline(fusion: Path, finder: Path, backend: str):
+    settings = {
+        "fusion.model": str(fusion), "fusion.backend": backend, "fusion.precision": "f32",
+        "detection.model": str(finder), "detection.backend": backend, "detection.precision": "f32",
+        "detection.confidence": 0.5, "detection.iou": 0.6, "faults.gate": False,
+    }  # fmt: skip
+    return build_pipeline(make_config(PipelineConfig, settings))
+
+
+def test_the_fused_image_goes_to_the_detector_on_the_gpu(
+    fusion: Path, keen_finder: Path, tally: fake_gpu.Tally
+) -> None:
+    with (
+        make_pipeline(fusion, keen_finder, "tensorrt") as pipeline,
+        make_pipeline(fusion, keen_finder, "onnxruntime") as reference,
+    ):
+        for seed in range(6):
+            thermal, rgb = pair(seed, (96, 64))
+            frames = FramePair(Frame(thermal, seed * 10**9), Frame(rgb, seed * 10**9))
+            before = tally.uploads, tally.copies
+            found, expected = pipeline.process(frames), reference.process(frames)
+            assert close(found.fused, expected.fused)
+            assert same_objects(found.detections, expected.detections)
+            if seed > 0:
+                # Thermal and RGB go up, the fused image is copied within the GPU, once.
+                assert (tally.uploads - before[0], tally.copies - before[1]) == (2, 1)
+    assert not tally.alive
+
+
+def test_another_image_is_uploaded(fusion: Path, keen_finder: Path, tally: fake_gpu.Tally) -> None:
+    with make_pipeline(fusion, keen_finder, "tensorrt") as pipeline:
+        reference = Detector(load_backend(keen_finder, "onnxruntime"), CONFIG)
+        for seed in range(5):
+            fused = pipeline.fuser(*pair(seed, (96, 64)))
+            changed = 255 - fused
+            assert pipeline.fuser.resident(fused) is not None and pipeline.fuser.resident(changed) is None
+            found = pipeline.detector(changed, pipeline.fuser.resident(changed))
+            assert same_objects(found, reference(changed))
+            # What was started on the fused image is not mistaken for this one's result.
+            assert same_objects(pipeline.detector(fused), reference(fused))
+
+
+def test_the_cpu_backends_have_no_part_in_it(fusion: Path) -> None:
+    fuser = Fuser(load_backend(fusion, "onnxruntime"))
+    assert fuser.resident(fuser(*pair(0))) is None
+    assert not isinstance(fuser.backend, DeviceBackend)
+
+
+def test_wrong_inputs_and_a_closed_backend(fusion: Path, tally: fake_gpu.Tally) -> None:
+    backend = load_backend(fusion, "tensorrt")
+    images = {"thermal": pair(0)[0][None], "rgb": pair(0, (40, 32))[1][None]}
+    with pytest.raises(ModelError, match=r"cannot run fusion.onnx: rgb is uint8 \(1, 32, 40, 3\)"):
+        backend.run(images)
+    with pytest.raises(ModelError, match="given the inputs thermal, expected thermal, rgb"):
+        backend.run({"thermal": images["thermal"]})
+    backend.close()
+    with pytest.raises(BackendError, match="closed"):
+        backend.run({"thermal": pair(0)[0][None], "rgb": pair(0)[1][None]})
+
+
+def test_auto_takes_tensorrt_where_there_is_a_gpu(tally: fake_gpu.Tally, monkeypatch) -> None:
+    assert resolve_backend() == resolve_backend(precision="f32") == "tensorrt"
+    assert available_backends()["tensorrt"].detail == "TensorRT 10.13.0"
+    monkeypatch.setattr(cuda, "find_gpu", lambda: make.BackendError)
+
+    def no_gpu() -> None:
+        raise BackendError("there is no NVIDIA GPU on this machine")
+
+    monkeypatch.setattr(cuda, "find_gpu", no_gpu)
+    assert resolve_backend() != "tensorrt"
+    assert available_backends()["tensorrt"] == (False, "there is no NVIDIA GPU on this machine")
+
+
+def test_without_tensorrt_the_error_says_what_to_install(fusion: Path, monkeypatch) -> None:
+    for name in ("tensorrt", "tensorrt_rtx"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(BackendError, match=r"no TensorRT here .*pip install tensorrt_rtx_cu13"):
+        load_backend(fusion, "tensorrt")
+    monkeypatch.setattr("ivfusion_ros.backends.tensorrt.library.is_jetson", lambda: True)
+    with pytest.raises(BackendError, match="sudo apt install python3-libnvinfer"):
+        load_backend(fusion, "tensorrt")
+
+
+def test_old_and_empty_tensorrt_are_named(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", type(sys)("tensorrt"))
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
+    with pytest.raises(BackendError, match="an empty package"):
+        load_library()
+    sys.modules["tensorrt"].__version__ = "8.6.1"
+    with pytest.raises(BackendError, match=r"version 8.6.1, expected 10.3 or newer"):
+        load_library()
+    sys.modules["tensorrt"].__version__ = "11.4.0.106"
+    assert load_library().title == "TensorRT 11.4.0.106"
+
+
+def test_rtx_does_not_take_a_gpu_it_is_not_made_for(monkeypatch) -> None:
+    library = make.Library(fake_gpu.TENSORRT, "tensorrt_rtx", "1.7")
+    assert [library.supports(x) for x in ((7, 5), (8, 7), (9, 0), (10, 0), (12, 0))] == [
+        True, True, False, False, True,
+    ]  # fmt: skip
+    hopper = cuda.Gpu("NVIDIA H200", (9, 0), 2**37, (13, 0))
+    with pytest.raises(BackendError, match=r"does not run on NVIDIA H200 .*9.0.*pip install tensorrt"):
+        make.Workshop.here(library, hopper)
+    with pytest.raises(BackendError, match="only on the GPU that they are for"):
+        make.Workshop.here(fake_gpu.LIBRARY, None)
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_models_give_what_onnxruntime_gives() -> None:
+    status = available_backends()["tensorrt"]
+    if not status.usable:
+        pytest.skip(status.detail)
+    for name in ("mst", "refinefuse", "mda", "transfusion"):
+        path = resolve_model(name)
+        reference = Fuser(load_backend(path, "onnxruntime"))
+        for precision in ("auto", "f32"):
+            fuser = Fuser(load_backend(path, "tensorrt", precision=precision))
+            for seed in range(6):
+                images = pair(seed, (320, 240))
+                error = np.abs(fuser(*images).astype(int) - reference(*images).astype(int))
+                assert error.mean() < 1.0, (name, precision, seed)
+            fuser.backend.close()
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_the_fused_image_goes_to_the_detector(fusion: Path, keen_finder: Path) -> None:
+    status = available_backends()["tensorrt"]
+    if not status.usable:
+        pytest.skip(status.detail)
+    with (
+        make_pipeline(fusion, keen_finder, "tensorrt") as pipeline,
+        make_pipeline(fusion, keen_finder, "onnxruntime") as reference,
+    ):
+        for seed in range(8):
+            thermal, rgb = pair(seed, (96, 64))
+            frames = FramePair(Frame(thermal, seed * 10**9), Frame(rgb, seed * 10**9))
+            found, expected = pipeline.process(frames), reference.process(frames)
+            assert close(found.fused, expected.fused)
+            assert same_objects(found.detections, expected.detections)

@@ -1,0 +1,127 @@
+"""What commands write: never over an input, checked before the work, and a failure costs nothing else."""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+from simulator_samples import SMALL
+
+from ivfusion_ros.bags import BagReader, BagWriter
+from ivfusion_ros.bags.messages import IMAGE, to_frame
+from ivfusion_ros.cli import main
+from ivfusion_ros.errors import ImageError
+
+FUSION_ONLY = ["--detector", "", "--backend", "onnxruntime"]
+
+
+@pytest.fixture
+def replay(capsys, blend_model):
+    """Replay in this process: (status, what it wrote to standard error)."""
+
+    def call(*words: object) -> tuple[int, str]:
+        status = main(["replay", *map(str, words), "--model", str(blend_model), *FUSION_ONLY])
+        return status, capsys.readouterr().err
+
+    return call
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "folder", "file of the folder", "folder of the file"])
+def test_the_output_is_never_an_input(replay, small_bag, tmp_path, kind) -> None:
+    bag = tmp_path / ("bag" if "folder" in kind else "bag.mcap")
+    with BagReader(small_bag) as reader, BagWriter(bag) as writer:
+        for message in reader.messages():
+            writer.write_raw(*message)
+    source, output = bag, bag
+    if kind == "link":
+        source = tmp_path / "link.mcap"
+        source.symlink_to(bag)
+    elif kind == "file of the folder":
+        source = bag / "bag.mcap"
+    elif kind == "folder of the file":
+        output = bag / "bag.mcap"
+    before = contents(tmp_path)
+    status, error = replay(source, output, "--force")
+    assert status == 7 and "is an input too" in error
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "option", ["--json precious.mcap", "--json file/a.json", "--sheet a.xyz", "--video a.xyz"]
+)
+def test_bad_outputs_are_refused_before_the_work(small_bag, tmp_path, monkeypatch, capsys, option) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in ("precious.mcap", "file"):
+        Path(path).write_bytes(b"precious")
+    before = contents(tmp_path)
+    monkeypatch.setattr("ivfusion_ros.commands.replay.replay_bags", lambda *_: pytest.fail("too late"))
+    with pytest.raises(SystemExit) as stop:
+        main(["replay", str(small_bag), "out.mcap", *option.split()])
+    assert stop.value.code == 2
+    assert option.split()[1] in capsys.readouterr().err.splitlines()[-1]
+    assert contents(tmp_path) == before
+
+
+def test_folders_of_outputs_are_made(replay, small_bag, tmp_path) -> None:
+    new = tmp_path / "new" / "deeper"
+    status, _ = replay(small_bag, new / "out.mcap", "--json", new / "a.json", "--sheet", new / "a.png")
+    assert status == 0
+    assert sorted(path.name for path in new.iterdir()) == ["a.json", "a.png", "out.mcap"]
+
+
+def test_bag_and_outputs_come_before_the_networks(replay, small_bag, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("ivfusion_ros.commands.replay.build_pipeline", lambda _: pytest.fail("too late"))
+    (tmp_path / "out.mcap").write_bytes(b"precious")
+    for words, message in (
+        ([tmp_path / "new.mcap", "--thermal-topic", "/ir"], "has no topic /ir"),
+        ([tmp_path / "out.mcap"], "exists already"),
+        ([tmp_path / "out.bag"], "must end in .mcap"),
+    ):
+        status, error = replay(small_bag, *words)
+        assert status == 4 and message in error
+
+
+def test_a_sheet_that_fails_does_not_cost_the_bag(replay, small_bag, tmp_path, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise ImageError("the disk is full")
+
+    monkeypatch.setattr("ivfusion_ros.images.film.write_image", full)
+    status, error = replay(small_bag, tmp_path / "out.mcap", "--sheet", tmp_path / "sheet.png")
+    assert status == 3 and "disk is full" in error
+    with BagReader(tmp_path / "out.mcap") as reader:
+        assert len(list(reader.messages(["/fused/image_raw"]))) == 10
+
+
+def test_a_demo_that_cannot_work_leaves_the_earlier_one(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("ivfusion_ros.commands.demo.Simulator", lambda *_: pytest.fail("too late"))
+    (tmp_path / "cameras.mcap").write_bytes(b"precious")
+    for words in (["--seconds", "0"], ["--seconds", "nan"], ["--model", "nope"], ["--detector", "nope"]):
+        assert main(["demo", "--out", str(tmp_path), *words]) in (2, 5)
+    assert contents(tmp_path) == {tmp_path / "cameras.mcap": b"precious"}
+
+
+def test_the_command_that_a_demo_prints_does_the_same(tmp_path, blend_model, monkeypatch, capsys) -> None:
+    """With what the user has set, which the demo's own settings must not replace."""
+    monkeypatch.setattr("ivfusion_ros.commands.demo.RigConfig", lambda: SMALL)
+    folder = tmp_path / "a demo"
+    words = ["--model", str(blend_model), *FUSION_ONLY, "--set", "registration.reference=thermal"]
+    words += ["--set", "pairing.thermal_time_offset_ms=0"]
+    assert main(["demo", "--out", str(folder), "--seconds", "0.5", *words]) == 0
+    said = capsys.readouterr().err
+    command = next(line for line in said.splitlines() if "ivfusion replay" in line)
+    command = command[command.index("ivfusion replay") :]
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["pairs"] >= 5 and summary["skew_ms"]["median"] > 5
+
+    def images() -> list[bytes]:
+        with BagReader(folder / "fused.mcap") as reader:
+            return [bytes(data) for _, _, data in reader.messages(["/fused/image_raw"])]
+
+    before = images()
+    assert to_frame(memoryview(before[0]), IMAGE, None).size == (SMALL.thermal.width, SMALL.thermal.height)
+    assert main(shlex.split(command)[1:]) == 0
+    assert images() == before

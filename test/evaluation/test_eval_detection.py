@@ -1,0 +1,199 @@
+"""`ivfusion eval-detection` on made-up scenes whose precision can be told by hand."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("pycocotools", reason="needs pycocotools: the extra `eval`")
+pytest.importorskip("onnx")
+
+from detector_samples import write_dynamic_detector
+
+from ivfusion_ros.cli import main
+from ivfusion_ros.evaluation.detection import find
+from ivfusion_ros.evaluation.detection.find import Found
+from ivfusion_ros.evaluation.detection.precision import missed, precisions
+from ivfusion_ros.evaluation.detection.scenes import Scene, Truth, is_night, read_scenes
+from ivfusion_ros.evaluation.detection.sheet import worst
+from ivfusion_ros.evaluation.fusion.pairs import Pair
+from ivfusion_ros.types import Detections
+
+NAMES = ("person", "car")
+WIDTH, HEIGHT = 640, 64
+HALF = 51 / 101
+"""AP where one of two objects is found and nothing else: precision 1 at recalls from 0 to 0.5."""
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """Lamps of 8x8 px, seen by the thermal camera, the RGB camera or both, by day and by night."""
+    scenes = {
+        "x_001D": ((8, 8, "both"), (80, 16, "rgb")),
+        "x_002D": ((200, 8, "both"), (400, 40, "both")),
+        "x_003N": ((16, 16, "thermal"), (320, 8, "thermal")),
+        "x_004N": ((16, 16, "thermal"), (600, 8, "both")),
+    }
+    folder = tmp_path / "lamps"
+    for kind in ("thermal", "rgb"):
+        (folder / "images" / "val" / kind).mkdir(parents=True)
+        (folder / "labels" / "val" / kind).mkdir(parents=True)
+        for stem, lamps in scenes.items():
+            image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+            for x, y, seen_by in lamps:
+                if seen_by in (kind, "both"):
+                    image[y : y + 8, x : x + 8] = 255
+            cv2.imwrite(str(folder / "images" / "val" / kind / f"{stem}.png"), image)
+            lines = [
+                f"0 {(x + 4) / WIDTH} {(y + 4) / HEIGHT} {8 / WIDTH} {8 / HEIGHT}\n" for x, y, _ in lamps
+            ]
+            (folder / "labels" / "val" / kind / f"{stem}.txt").write_text("".join(lines), encoding="utf-8")
+    (folder / "data.yaml").write_text("path: .\nnames:\n  0: class_0\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def detector(tmp_path: Path) -> Path:
+    return write_dynamic_detector(tmp_path / "lamps.onnx")
+
+
+def run(dataset: Path, detector: Path, model: Path, *more: str) -> Path:
+    out = dataset.parent / "out"
+    words = ["eval-detection", "--data", dataset, "--detector", detector, "--model", f"blend={model}"]
+    status = main(
+        [*map(str, words), "--backend", "onnxruntime", "--threads", "1", "--out", str(out), *more]
+    )
+    assert status == 0
+    return out
+
+
+def test_fused_images_show_what_either_camera_sees(
+    dataset: Path, detector: Path, blend_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = run(dataset, detector, blend_model)
+    with (out / "results.csv").open(encoding="utf-8") as file:
+        table = {(row["subset"], row["images"]): row for row in csv.DictReader(file)}
+    expected = {
+        ("day", "thermal"): 76 / 101, ("day", "rgb"): 1, ("day", "blend"): 1,
+        ("night", "thermal"): 1, ("night", "rgb"): 26 / 101, ("night", "blend"): 1,
+        ("all", "thermal"): 88 / 101, ("all", "rgb"): 63 / 101, ("all", "blend"): 1,
+    }  # fmt: skip
+    assert table.keys() == expected.keys()
+    for key, value in expected.items():
+        assert float(table[key]["AP50 class_0"]) == pytest.approx(value, abs=1e-5), key
+        assert float(table[key]["AP50:95 all"]) == pytest.approx(value, abs=1e-5), key
+    results = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    assert results["detector"]["model"] == "lamps.onnx" and not results["skipped"]
+    everything = results["results"][0]
+    assert everything["scenes"] == 4 and everything["classes"]["class_0"]["objects"] == 8
+    page = (out / "results.md").read_text(encoding="utf-8")
+    assert "## night: 2 scenes; 4 class_0" in page and "| blend | **1.0000** |" in page
+    for name in ("curves.png", "misses.png"):
+        assert f"({name})" in page and cv2.imread(str(out / name)) is not None
+
+    # Again, now from the journal alone.
+    monkeypatch.setattr(find.Judged, "__call__", lambda *_: pytest.fail("detected again"))
+    first = (out / "results.csv").read_bytes()
+    run(dataset, detector, blend_model)
+    assert (out / "results.csv").read_bytes() == first
+
+
+def test_a_scene_that_one_method_lacks_counts_for_none(
+    dataset: Path, detector: Path, blend_model: Path, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    for path in sorted((dataset / "images" / "val" / "thermal").iterdir())[1:]:
+        (theirs / path.name).write_bytes(path.read_bytes())
+    out = run(dataset, detector, blend_model, "--fused", f"theirs={theirs}")
+    results = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    assert [(row["scene"], row["images"]) for row in results["skipped"]] == [("x_001D", "theirs")]
+    assert {row["scenes"] for row in results["results"] if row["subset"] == "all"} == {3}
+
+
+def found(boxes: list[list[float]], scores: list[float], class_ids: list[int]) -> Found:
+    pair = Pair("x", "1N", Path("t"), Path("r"))
+    detections = Detections(
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.array(scores, np.float32),
+        np.array(class_ids, np.int64),
+        NAMES,
+    )
+    return Found(Scene(pair, Path("l"), True), "m", (640, 480), detections)
+
+
+def truth(boxes: list[list[float]], class_ids: list[int]) -> Truth:
+    return Truth(np.array(boxes, np.float32).reshape(-1, 4), np.array(class_ids, np.int64))
+
+
+BOX, FAR = [100.0, 100, 140, 180], [300.0, 100, 340, 180]
+
+
+def test_precisions_by_class_and_overlap() -> None:
+    # An overlap of 0.778 (a box moved by 5 of 40 px) counts up to the threshold of 0.75: six of ten.
+    moved = [105.0, 100, 145, 180]
+    person, car = precisions(
+        [truth([BOX, FAR], [0, 0]), truth([], [])],
+        [found([moved, FAR], [0.9, 0.8], [0, 1]), found([BOX], [0.3], [0])],
+        NAMES,
+    )
+    assert (person.objects, person.class_name) == (2, "person")
+    assert person.ap50 == pytest.approx(HALF) and person.ap50_95 == pytest.approx(0.6 * HALF)
+    assert person.curve[:51] == pytest.approx(np.ones(51)) and not person.curve[51:].any()
+    assert (car.objects, car.ap50, car.ap50_95) == (0, None, None)
+    # A surer false object in front halves the precision.
+    (first, _) = precisions([truth([BOX], [0])], [found([FAR, BOX], [0.9, 0.8], [0, 0])], NAMES)
+    assert first.ap50 == pytest.approx(0.5)
+    (nothing, _) = precisions([truth([BOX], [0])], [found([], [], [])], NAMES)
+    assert nothing.ap50 == 0
+
+
+def test_misses_are_what_is_not_reported() -> None:
+    truths = [truth([BOX, FAR], [0, 0]), truth([BOX, FAR], [1, 0])]
+    items = [found([BOX, FAR], [0.9, 0.2], [0, 0]), found([BOX, FAR], [0.9, 0.9], [0, 0])]
+    assert missed(truths, items, NAMES) == [[1], [0]]
+    small = truth([[0, 0, 10, 10]] * 3, [0] * 3)
+    assert worst([small, *truths], [[[0, 1, 2], [], [0]]]) == [2, 0, 1]
+
+
+def test_day_and_night(tmp_path: Path) -> None:
+    def pair(stem: str, level: int) -> Pair:
+        path = tmp_path / f"{stem}.png"
+        cv2.imwrite(str(path), np.full((8, 8, 3), level, np.uint8))
+        return Pair("x", stem, path, path)
+
+    assert is_night(pair("msrs_00012N", 250)) and not is_night(pair("00012D", 3))
+    assert is_night(pair("frame_N", 20)) and not is_night(pair("frame_D", 120))
+
+
+def test_what_is_missing_is_named(
+    dataset: Path, detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "eval-detection",
+        "--data",
+        str(dataset),
+        "--detector",
+        str(detector),
+        "--out",
+        str(tmp_path / "o"),
+    ]
+    (dataset / "labels" / "val" / "rgb" / "x_001D.txt").rename(tmp_path / "away.txt")
+    assert main(words) == 7 and "has no labels in" in capsys.readouterr().err
+    (tmp_path / "away.txt").rename(dataset / "labels" / "val" / "rgb" / "x_001D.txt")
+    assert main([*words, "--part", "train"]) == 7
+    assert "--images thermal rgb" in capsys.readouterr().err
+    assert main([*words, "--model", f"rgb={detector}"]) != 0
+    (dataset / "data.yaml").write_text("names: [class_0, unicorn]\n", encoding="utf-8")
+    assert main(words) == 2 and "unicorn" in capsys.readouterr().err
+    (dataset / "data.yaml").write_text("names: [class_0]\n", encoding="utf-8")
+    (dataset / "labels" / "val" / "rgb" / "x_001D.txt").write_text("7 0.5 0.5 0.1 0.1\n", encoding="utf-8")
+    assert main(words) == 7 and "has class 7, but data.yaml names 1" in capsys.readouterr().err
+    words[2] = str(tmp_path / "absent")
+    assert main(words) == 7 and "make a data set with `ivfusion dataset`" in capsys.readouterr().err
+    assert len(read_scenes(dataset, "val", limit=2)[0]) == 2

@@ -1,0 +1,98 @@
+"""Detectors of ultralytics to ONNX, and the files that are none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+from ivfusion_ros.backends import load_backend
+from ivfusion_ros.cli import main
+from ivfusion_ros.config.pipeline import DetectionConfig
+from ivfusion_ros.detection import Detector
+
+NAMES = {0: "person", 1: "deer", 2: "e-scooter"}
+
+
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("YOLO_AUTOINSTALL", "false")
+    monkeypatch.setenv("YOLO_OFFLINE", "true")
+    monkeypatch.setenv("YOLO_CONFIG_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_ultralytics_detector_of_any_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ultralytics = pytest.importorskip("ultralytics", reason="ultralytics is not installed")
+    tasks = pytest.importorskip("ultralytics.nn.tasks")
+    model = ultralytics.YOLO("yolov5n.yaml", task="detect", verbose=False)
+    torch.manual_seed(0)
+    model.model = tasks.DetectionModel("yolov5n.yaml", nc=len(NAMES), verbose=False)
+    model.model.names = NAMES
+    (tmp_path / "weights").mkdir()
+    model.save(tmp_path / "weights" / "deer.pt")
+    assert main(["export", "weights/deer.pt", "deer.onnx", "--detector", "--size", "160x128"]) == 0
+    assert sorted(path.name for path in (tmp_path / "weights").iterdir()) == ["deer.pt"]
+    assert not list(tmp_path.glob("tmp*"))
+    backend = load_backend(tmp_path / "deer.onnx", "onnxruntime", threads=1)
+    assert backend.metadata["task"] == "detect" and backend.metadata["stride"] == "32"
+    assert not {"description", "date", "author"} & set(backend.metadata)
+    assert str(tmp_path).encode() not in (tmp_path / "deer.onnx").read_bytes()
+    assert backend.inputs["images"].shape == (1, 3, 128, 160)
+    detector = Detector(backend, DetectionConfig(confidence=0.0))
+    assert detector.class_names == tuple(NAMES.values())
+    assert len(detector(np.full((240, 320, 3), 90, np.uint8))) > 0
+    # What would be exported by mistake is told apart, and so is what was not exported.
+    assert main(["export", "weights/deer.pt", "other.onnx"]) == 5
+    assert not (tmp_path / "other.onnx").exists()
+    capsys.readouterr()
+    assert main(["detect", "x.png", "out", "--detector", "weights/deer.pt"]) == 5
+    assert "`ivfusion export --detector weights/deer.pt weights/deer.onnx`" in capsys.readouterr().err
+
+
+class Model:
+    """Stands for the class of the yolov5 repository that a classic checkpoint holds."""
+
+
+def test_files_that_cannot_be_exported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def message(file: str, *more: str) -> str:
+        assert main(["export", file, "x.onnx", "--detector", *more]) in (2, 5)
+        assert not (tmp_path / "x.onnx").exists()
+        return capsys.readouterr().err
+
+    assert "there is no file missing.pt" in message("missing.pt")
+    torch.save({"network": "mda", "weights": {}}, "fusion.pt")
+    assert "exported without --detector" in message("fusion.pt")
+    Path("model.onnx").write_bytes(b"x")
+    assert "is ONNX already" in message("model.onnx")
+    Path("torn.pt").write_bytes(b"PK ultralytics.nn.tasks")
+    pytest.importorskip("ultralytics", reason="ultralytics is not installed")
+    assert "ultralytics cannot read torn.pt" in message("torn.pt")
+    assert "expected multiples of 32" in message("torn.pt", "--size", "650x480")
+
+
+def test_classic_checkpoint_is_sent_to_its_own_repository(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+    import types
+
+    models = types.ModuleType("models.yolo")
+    monkeypatch.setitem(sys.modules, "models", types.ModuleType("models"))
+    monkeypatch.setitem(sys.modules, "models.yolo", models)
+    monkeypatch.setattr(Model, "__module__", "models.yolo")
+    monkeypatch.setattr(models, "Model", Model, raising=False)
+    torch.save({"model": Model()}, "yolov5s.pt")
+    assert main(["export", "yolov5s.pt", "x.onnx", "--detector", "--size", "320x256"]) == 5
+    error = capsys.readouterr().err
+    assert "classic YOLOv5 checkpoint" in error
+    assert "python export.py --weights yolov5s.pt --include onnx --imgsz 256 320" in error
+    assert main(["export", "yolov5s.pt", "x.onnx"]) == 5
+    assert "with --detector" in capsys.readouterr().err

@@ -1,0 +1,265 @@
+"""Half precision: where it is and where it is not, and what the self-test sees."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from places import SHARED
+from small_models import write_detector, write_fusion
+
+from ivfusion_ros.backends import load_backend
+from ivfusion_ros.backends.self_test import compare, reference, rounded, sample_pairs
+from ivfusion_ros.cli import main
+from ivfusion_ros.errors import ModelError
+from ivfusion_ros.graphs.byte_input import engine_graph
+from ivfusion_ros.graphs.half import to_half
+from ivfusion_ros.graphs.onnx_file import PRECISION_KEY, read_metadata
+from ivfusion_ros.graphs.task import network_input_size, task_of
+from ivfusion_ros.models import read_models
+
+CLASSIC = SHARED / "reference" / "yolov5n_coco_480x640.onnx"
+MODELS = {
+    name: entry.path
+    for name, entry in read_models().items()
+    if PRECISION_KEY not in read_metadata(entry.path)
+}
+SIZE = (96, 64)
+
+
+def pairs(size: tuple[int, int]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Smooth noise, black and white: what a camera gives and what is worst for a half."""
+    random = np.random.default_rng(0)
+    coarse = random.integers(0, 256, (8, 12, 4), np.uint8)
+    image = np.kron(coarse, np.ones((-(-size[1] // 8), -(-size[0] // 12), 1), np.uint8))[
+        : size[1], : size[0]
+    ]
+    white = np.full_like(image, 255)
+    white[: size[1] // 2] = 0
+    return [(image[..., 3].copy(), image[..., :3].copy()), (white[..., 3].copy(), white[..., :3].copy())]
+
+
+def parity(model: onnx.ModelProto, half: onnx.ModelProto, size: tuple[int, int] = SIZE):
+    plain = engine_graph(model, size)
+    name = plain.graph.input[0].name
+    fusion = task_of(model) == "fusion"
+    inputs = [{"thermal": t[None], "rgb": v[None]} if fusion else {name: v[None]} for t, v in pairs(size)]
+    found = reference(rounded(engine_graph(half, size)))
+    return compare(task_of(model), network_input_size(model, size), reference(plain), found, inputs)
+
+
+def kinds(model: onnx.ModelProto) -> dict[str, int]:
+    """Element type of each tensor."""
+    graph = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
+    types = {item.name: item.type.tensor_type.elem_type for item in (*graph.value_info, *graph.output)}
+    return types | {item.name: item.data_type for item in graph.initializer}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_shipped_models_pass_their_self_test(name: str) -> None:
+    model = onnx.load(MODELS[name])
+    half = to_half(model)
+    onnx.checker.check_model(half, full_check=True)
+    outcome = parity(model, half)
+    assert outcome.passed, outcome.text
+    weights = len(model.SerializeToString()), len(half.SerializeToString())
+    assert weights[1] < 0.6 * weights[0]
+
+
+@pytest.mark.skipif(not CLASSIC.exists(), reason="no ../shared/reference")
+def test_classic_detector_passes_its_self_test() -> None:
+    model = onnx.load(CLASSIC)
+    outcome = parity(model, to_half(model), (320, 240))
+    assert outcome.passed, outcome.text
+
+
+def test_half_model_is_used_like_the_other(tmp_path: Path) -> None:
+    model = onnx.load(write_fusion(tmp_path / "a.onnx"))
+    onnx.save(to_half(model), tmp_path / "half.onnx")
+    backends = [load_backend(tmp_path / name, "onnxruntime") for name in ("a.onnx", "half.onnx")]
+    assert backends[0].inputs == backends[1].inputs and backends[0].outputs == backends[1].outputs
+    assert backends[1].metadata[PRECISION_KEY] == "f16"
+    thermal, rgb = pairs(SIZE)[0]
+    old, new = (x.run({"thermal": thermal[None], "rgb": rgb[None]})["fused"] for x in backends)
+    assert np.abs(old.astype(int) - new.astype(int)).max() <= 1
+    again = to_half(onnx.load(tmp_path / "half.onnx"))
+    assert [item.key for item in again.metadata_props].count(PRECISION_KEY) == 1
+
+
+def test_only_what_is_between_the_convolutions_is_half(tmp_path: Path) -> None:
+    half = to_half(onnx.load(write_fusion(tmp_path / "a.onnx")))
+    types = kinds(half)
+    for name in ("first", "second", "c", "d", "e"):
+        assert types[name] == TensorProto.FLOAT16, name
+    for name in ("x", "planes", "k255", "g", "h", "j"):
+        assert types[name] == TensorProto.FLOAT, name
+    boxes = kinds(to_half(onnx.load(write_detector(tmp_path / "b.onnx"))))
+    # Coordinates of hundreds of pixels would be rounded to half a pixel.
+    assert {boxes[name] for name in ("all", "shares", "span", "output0")} == {TensorProto.FLOAT}
+    assert boxes["w8"] == boxes["c32"] == TensorProto.FLOAT16
+
+
+def graph(nodes: list, weights: dict[str, np.ndarray], out: list | None = None) -> onnx.ModelProto:
+    """A model of x (1, 4, 8, 8) f32, first and last a 1x1 convolution, so that all between can be half."""
+    eye = np.eye(4, dtype=np.float32)[:, :, None, None]
+    nodes = [
+        helper.make_node("Conv", ["x", "eye"], ["a"]),
+        *nodes,
+        helper.make_node("Conv", ["z", "eye"], ["y"]),
+    ]
+    shape = [1, 4, 8, 8]
+    weights = {"eye": eye} | weights
+    model = helper.make_model(
+        helper.make_graph(
+            nodes,
+            "g",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, out or shape)],
+            [numpy_helper.from_array(value, name) for name, value in weights.items()],
+        ),
+        opset_imports=[helper.make_opsetid("", 18)],
+        ir_version=9,
+    )
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+ISLANDS = {
+    "softmax": ([helper.make_node("Softmax", ["a"], ["z"], axis=1)], {}),
+    "global mean": (
+        [
+            helper.make_node("ReduceMean", ["a", "axes"], ["z0"], keepdims=1),
+            helper.make_node("Sub", ["a", "z0"], ["z"]),
+        ],
+        {"axes": np.array([2, 3])},
+    ),
+    "pooled mean": (
+        [helper.make_node("GlobalAveragePool", ["a"], ["z0"]), helper.make_node("Add", ["a", "z0"], ["z"])],
+        {},
+    ),
+    "instance statistics": (
+        [helper.make_node("InstanceNormalization", ["a", "s", "b"], ["z"])],
+        {"s": np.ones(4, np.float32), "b": np.zeros(4, np.float32)},
+    ),
+    "sampling grid": (
+        [
+            helper.make_node("Mul", ["base", "k"], ["grid"]),
+            helper.make_node("GridSample", ["a", "grid"], ["z"], align_corners=0),
+        ],
+        {
+            "base": np.random.default_rng(0).uniform(-1, 1, (1, 8, 8, 2)).astype(np.float32),
+            "k": np.array(0.5, np.float32),
+        },
+    ),
+    "energies": (
+        [
+            helper.make_node("Mul", ["a", "a"], ["z0"]),
+            helper.make_node("Add", ["z0", "k"], ["z1"]),
+            helper.make_node("Div", ["z0", "z1"], ["z"]),
+        ],
+        {"k": np.array(1.0, np.float32)},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ISLANDS)
+def test_islands_stay_in_f32(name: str) -> None:
+    nodes, weights = ISLANDS[name]
+    half = to_half(graph(nodes, weights))
+    types = kinds(half)
+    products = [node for node in half.graph.node if node.op_type == "Conv"]
+    assert [types[node.output[0]] for node in products[:-1]] == [TensorProto.FLOAT16]
+    for node in half.graph.node:
+        if node.op_type in {item.op_type for item in nodes} - {"Sub"}:
+            used = {types[item] for item in (*node.input, *node.output) if item in types}
+            expected = {TensorProto.FLOAT, TensorProto.INT64}
+            assert used <= expected or (name == "pooled mean" and node.op_type == "Add"), node
+
+
+def test_a_mean_over_channels_is_half() -> None:
+    mean = helper.make_node("ReduceMean", ["a", "axes"], ["z0"], keepdims=1)
+    nodes = [mean, helper.make_node("Add", ["a", "z0"], ["z"])]
+    half = to_half(graph(nodes, {"axes": np.array([1])}))
+    assert kinds(half)["z0"] == TensorProto.FLOAT16
+
+
+def test_resize_keeps_its_scales() -> None:
+    nodes = [
+        helper.make_node("Resize", ["a", "", "twice"], ["b"], mode="linear"),
+        helper.make_node("Resize", ["b", "", "once"], ["z"], mode="linear"),
+    ]
+    weights = {"twice": np.array([1, 1, 2, 2], np.float32), "once": np.array([1, 1, 0.5, 0.5], np.float32)}
+    half = to_half(graph(nodes, weights))
+    types = kinds(half)
+    assert types["b"] == TensorProto.FLOAT16 and types["twice"] == types["once"] == TensorProto.FLOAT
+
+
+def test_box_edges_from_a_distribution_stay_in_f32() -> None:
+    """The u head: softmax over bins, then a convolution that takes their mean."""
+    bins = np.arange(4, dtype=np.float32).reshape(1, 4, 1, 1)
+    eye = np.eye(4, dtype=np.float32)[:, :, None, None]
+    nodes = [
+        helper.make_node("Softmax", ["a"], ["p"], axis=1),
+        helper.make_node("Transpose", ["p"], ["q"], perm=[0, 1, 3, 2]),
+        helper.make_node("Conv", ["q", "bins"], ["edge"]),
+        helper.make_node("Concat", ["edge"] * 4, ["z"], axis=1),
+    ]
+    model = graph(nodes, {"bins": bins})
+    del model.graph.node[-1]
+    model.graph.node.append(helper.make_node("Identity", ["z"], ["y"]))
+    half = to_half(model)
+    types = kinds(half)
+    assert types["edge"] == types["bins"] == TensorProto.FLOAT
+    assert numpy_helper.to_array(half.graph.initializer[0]).dtype == np.float16 and eye.size
+
+
+def test_overflow_is_seen_though_onnxruntime_hides_it(tmp_path: Path) -> None:
+    quiet, loud = (onnx.load(write_fusion(tmp_path / f"{x}.onnx", gain=x)) for x in (1.0, 2e5))
+    assert parity(quiet, to_half(quiet)).passed
+    outcome = parity(loud, to_half(loud))
+    assert not outcome.passed and "grey levels" in outcome.text
+    boxes = onnx.load(write_detector(tmp_path / "boxes.onnx"))
+    assert parity(boxes, to_half(boxes)).passed
+    hot = onnx.load(write_detector(tmp_path / "hot.onnx", gain=1e7))
+    assert not parity(hot, to_half(hot)).passed
+
+
+def test_nan_is_no_pass() -> None:
+    empty = {"y": np.zeros((1, 6, 126), np.float32)}
+    outcome = compare("detection", SIZE, lambda _: empty, lambda _: {"y": empty["y"] * np.nan}, [{}])
+    assert not outcome.passed and "NaN" in outcome.text
+
+
+def test_models_that_half_is_not_for(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no convolution"):
+        to_half(helper.make_model(helper.make_graph([], "g", [], [])))
+    branch = helper.make_graph([], "then", [], [])
+    node = helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)
+    with pytest.raises(ModelError, match="branches or loops"):
+        to_half(helper.make_model(helper.make_graph([node], "g", [], [])))
+
+
+@pytest.mark.parametrize("gain", [1.0, 2e5])
+def test_the_export_is_half_only_if_it_passes(
+    gain: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    from ivfusion_ros.backends import self_test as parity
+    from ivfusion_ros.commands import export
+
+    monkeypatch.setattr(parity, "sample_pairs", pairs)
+    monkeypatch.setattr(export, "_export_fusion", lambda options: str(write_fusion(options.output, gain)))
+    assert main(["export", "mst", str(tmp_path / "a.onnx"), "--half"]) == 0
+    is_half = PRECISION_KEY in read_metadata(tmp_path / "a.onnx")
+    assert is_half == (gain == 1.0)
+    log = capsys.readouterr().err
+    assert ("half precision: mean error" in log) == is_half
+    assert ("stays in f32, half precision does not do" in log) != is_half
+
+
+def test_sample_images_are_streets() -> None:
+    scenes = sample_pairs((80, 64))
+    assert len(scenes) == 2
+    for thermal, rgb in scenes:
+        assert thermal.shape == (64, 80) and rgb.shape == (64, 80, 3)
+        assert thermal.dtype == rgb.dtype == np.uint8 and thermal.std() > 10

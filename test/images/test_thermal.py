@@ -1,0 +1,229 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ivfusion_ros.config.pipeline import ThermalConfig
+from ivfusion_ros.errors import ImageError
+from ivfusion_ros.images.thermal import ThermalScaler
+
+SECOND = 1_000_000_000
+
+
+def scene(low=7000, high=9000, shape=(64, 80), seed=0):
+    """Counts spread evenly between low and high, in random places."""
+    counts = np.linspace(low, high, shape[0] * shape[1])
+    return np.random.default_rng(seed).permutation(counts).reshape(shape).round().astype(np.uint16)
+
+
+def stretched(image, low, high):
+    """The definition of a linear stretch, in float64."""
+    return np.clip((image.astype(np.float64) - low) * 255 / (high - low), 0, 255)
+
+
+def white_of(scaler, image, stamp_ns, low=7000):
+    """Where the stretch ends, read from a grey that is inside of it."""
+    out = scaler(image, stamp_ns).astype(float)
+    inside = (out > 60) & (out < 200)
+    return np.median((image[inside].astype(float) - low) * 255 / out[inside]) + low
+
+
+def test_first_frame_is_stretched_between_its_percentiles():
+    image = scene()
+    config = ThermalConfig(percentile_low=2.0, percentile_high=90.0)
+    out = ThermalScaler(config)(image, 123)
+    assert out.dtype == np.uint8 and out.shape == image.shape
+    expected = stretched(image, *np.percentile(image, (2, 90)))
+    assert np.abs(out - expected).max() <= 0.51
+
+
+def test_a_large_image_is_sampled_but_scaled_the_same():
+    image = scene(shape=(512, 640))
+    out = ThermalScaler(ThermalConfig())(image, 0)
+    assert np.abs(out - stretched(image, *np.percentile(image, (0.5, 99.5)))).max() <= 3
+
+
+def test_flat_scene_keeps_its_noise_small():
+    noise = np.random.default_rng(0).integers(8000, 8004, (64, 80)).astype(np.uint16)
+    out = ThermalScaler(ThermalConfig(min_span=100))(noise, 0)
+    assert np.ptp(out) <= math.ceil(3 * 255 / 100)
+    assert 110 <= out.mean() <= 145
+
+
+@pytest.mark.parametrize("value", [0, 65535])
+def test_constant_extremes_do_not_overflow(value):
+    out = ThermalScaler(ThermalConfig())(np.full((8, 8), value, np.uint16), 0)
+    assert (out == out[0, 0]).all() and 126 <= out[0, 0] <= 129
+
+
+def test_smoothing_follows_its_time_constant():
+    scaler = ThermalScaler(ThermalConfig(smoothing_s=2.0, percentile_low=0, percentile_high=100))
+    scaler(scene(7000, 9000), 0)
+    white = white_of(scaler, scene(7000, 10000), 1 * SECOND)
+    assert white == pytest.approx(9000 + 1000 * (1 - math.exp(-0.5)), abs=15)
+
+
+def test_smoothing_does_not_depend_on_the_rate():
+    whites = []
+    for frames in (1, 5, 50):
+        scaler = ThermalScaler(ThermalConfig(smoothing_s=1.0, percentile_low=0, percentile_high=100))
+        scaler(scene(7000, 9000), 0)
+        for number in range(1, frames + 1):
+            white = white_of(scaler, scene(7000, 10000), number * SECOND // frames)
+        whites.append(white)
+    assert whites == pytest.approx([9632, 9632, 9632], abs=15)
+
+
+def test_no_flicker_from_a_passing_warm_object():
+    warm = scene(7000, 9000)
+    warm[:4] = 11000
+    scaler = ThermalScaler(ThermalConfig())
+    means = []
+    for number in range(20):
+        image = warm if number % 2 else scene(7000, 9000)
+        means.append(scaler(image, number * SECOND // 25)[8:].mean())
+    assert np.abs(np.diff(means)).max() < 8
+    plain = [ThermalScaler(ThermalConfig())(image, 0)[8:].mean() for image in (warm, scene(7000, 9000))]
+    assert abs(plain[0] - plain[1]) > 50, "the scenes would flicker without smoothing"
+
+
+def test_no_smoothing_on_request():
+    config = ThermalConfig(smoothing_s=0.0)
+    scaler = ThermalScaler(config)
+    scaler(scene(7000, 9000), 0)
+    image = scene(7500, 9500)
+    np.testing.assert_array_equal(scaler(image, 1), ThermalScaler(config)(image, 0))
+
+
+def fresh(image):
+    return ThermalScaler(ThermalConfig())(image, 0)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((7000, 9000), (20000, 22000)),
+        ((20000, 22000), (7000, 9000)),
+        ((7000, 9000), (8800, 12000)),
+        ((7000, 60000), (7000, 8000)),
+        ((7000, 8000), (7000, 60000)),
+    ],
+)
+def test_a_new_scene_is_seen_at_once(before, after):
+    scaler = ThermalScaler(ThermalConfig(smoothing_s=60.0))
+    scaler(scene(*before), 0)
+    np.testing.assert_array_equal(scaler(scene(*after), SECOND // 25), fresh(scene(*after)))
+
+
+def test_a_moderate_change_is_not_a_new_scene():
+    scaler = ThermalScaler(ThermalConfig())
+    scaler(scene(7000, 9000), 0)
+    assert not np.array_equal(scaler(scene(7500, 9500), SECOND // 25), fresh(scene(7500, 9500)))
+
+
+def test_time_that_jumps_back_starts_afresh():
+    scaler = ThermalScaler(ThermalConfig())
+    scaler(scene(7000, 9000), 10 * SECOND)
+    np.testing.assert_array_equal(scaler(scene(7500, 9500), 9 * SECOND), fresh(scene(7500, 9500)))
+
+
+def test_a_long_gap_starts_afresh():
+    scaler = ThermalScaler(ThermalConfig())
+    scaler(scene(7000, 9000), 0)
+    after = scaler(scene(7500, 9500), 20 * SECOND)
+    assert np.abs(after.astype(int) - fresh(scene(7500, 9500))).max() <= 1
+
+
+def test_reset_starts_afresh():
+    scaler = ThermalScaler(ThermalConfig())
+    scaler(scene(7000, 9000), 0)
+    scaler.reset()
+    np.testing.assert_array_equal(scaler(scene(7500, 9500), 1), fresh(scene(7500, 9500)))
+
+
+def test_fixed_range_in_counts():
+    image = np.array([[0, 999, 1000, 1500, 2000, 65535]], np.uint16)
+    scaler = ThermalScaler(ThermalConfig(scaling="fixed", range_min=1000.0, range_max=2000.0))
+    assert scaler(image, 0).tolist() == [[0, 0, 0, 128, 255, 255]]
+    eight = np.array([[0, 50, 100, 255]], np.uint8)
+    scaler = ThermalScaler(ThermalConfig(scaling="fixed", range_min=50.0, range_max=100.0))
+    assert scaler(eight, 0).tolist() == [[0, 0, 255, 255]]
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    low=st.floats(0, 60000),
+    span=st.floats(1, 60000),
+    values=st.lists(st.integers(0, 65535), min_size=1, max_size=20),
+)
+def test_fixed_range_against_its_definition(low, span, values):
+    image = np.array([values], np.uint16)
+    out = ThermalScaler(ThermalConfig(scaling="fixed", range_min=low, range_max=low + span))(image, 0)
+    # float32 arithmetic inside OpenCV: half a level of rounding and a little of cancellation.
+    tolerance = 0.5 + 65535 * 255 / span * 2e-7
+    assert np.abs(out - stretched(image, low, low + span)).max() <= tolerance
+
+
+def test_radiometric_range_in_kelvin():
+    config = ThermalConfig(
+        scaling="radiometric", kelvin_per_count=0.04, kelvin_offset=-20.0, range_min=280.0, range_max=320.0
+    )
+    scaler = ThermalScaler(config)
+    image = np.array([[7000, 7500, 8000, 8500, 9000]], np.uint16)
+    kelvin = scaler.kelvin(image)
+    assert kelvin.dtype == np.float32
+    np.testing.assert_allclose(kelvin, [[260.0, 280.0, 300.0, 320.0, 340.0]], rtol=1e-6)
+    assert scaler(image, 0).tolist() == [[0, 0, 128, 255, 255]]
+    with pytest.raises(ImageError, match="radiometric counts"):
+        scaler.kelvin(np.zeros((4, 4, 3), np.uint8))
+
+
+@pytest.mark.parametrize("image", [scene(), (scene() // 40).astype(np.uint8)])
+def test_black_hot_is_the_negative(image):
+    white = ThermalScaler(ThermalConfig())(image, 0)
+    black = ThermalScaler(ThermalConfig(polarity="black_hot"))(image, 0)
+    np.testing.assert_array_equal(black, 255 - white)
+
+
+def test_8_bits_pass_a_percentile_stretch():
+    image = np.random.default_rng(0).integers(60, 90, (8, 8), dtype=np.uint8)
+    np.testing.assert_array_equal(ThermalScaler(ThermalConfig())(image, 0), image)
+
+
+def test_false_colour_becomes_luminance():
+    rgb = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    out = ThermalScaler(ThermalConfig())(rgb, 0)
+    assert np.abs(out - rgb @ np.array([0.299, 0.587, 0.114])).max() <= 1
+
+
+@pytest.mark.parametrize("image", [np.zeros((4, 4)), np.zeros((0, 4), np.uint8), np.zeros(4, np.uint16)])
+def test_other_images_are_errors(image):
+    with pytest.raises(ImageError, match="expected"):
+        ThermalScaler(ThermalConfig())(image, 0)
+
+
+def test_live_change_of_parameters():
+    scaler = ThermalScaler(ThermalConfig())
+    image = scene()
+    scaler(image, 0)
+    fixed = ThermalConfig(scaling="fixed", range_min=7000.0, range_max=9000.0)
+    scaler.set_config(fixed)
+    np.testing.assert_array_equal(scaler(image, 1), ThermalScaler(fixed)(image, 1))
+
+
+def test_same_frames_same_bytes():
+    frames = [(scene(7000 + 40 * n, 9000 + 90 * n, seed=n), n * 37_000_000) for n in range(12)]
+    runs = []
+    for _ in range(2):
+        scaler = ThermalScaler(ThermalConfig())
+        runs.append(b"".join(scaler(image, stamp).tobytes() for image, stamp in frames))
+    assert runs[0] == runs[1]
+
+
+def test_input_is_not_changed():
+    image = scene()
+    copy = image.copy()
+    ThermalScaler(ThermalConfig(polarity="black_hot"))(image, 0)
+    np.testing.assert_array_equal(image, copy)

@@ -1,0 +1,184 @@
+"""MP4 out and in: what is written comes back, and files never appear half done."""
+
+import logging
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from places import SHARED
+
+from ivfusion_ros.errors import ImageError
+from ivfusion_ros.images.video import VideoReader, VideoWriter
+
+av = pytest.importorskip("av", reason="PyAV is not installed")
+CLIP = SHARED / "data" / "m3svd_video" / "rgb" / "0111_1716.mp4"
+
+
+def make_frames(count: int, height: int = 96, width: int = 128) -> list[np.ndarray]:
+    """A bright square moving over colour bars."""
+    colours = [
+        (255, 0, 0),
+        (0, 255, 0),
+        (0, 0, 255),
+        (255, 255, 255),
+        (0, 0, 0),
+        (128, 128, 128),
+        (255, 255, 0),
+    ]
+    bars = np.array(colours, np.uint8)[np.arange(width) * len(colours) // width]
+    frames = []
+    for index in range(count):
+        frame = np.repeat(bars[None], height, axis=0)
+        frame[20:40, 2 * index : 2 * index + 20] = (255, 0, 255)
+        frames.append(frame)
+    return frames
+
+
+def write(path: Path, frames: list[np.ndarray], rate_hz: float = 25.0) -> Path:
+    with VideoWriter(path, rate_hz) as writer:
+        for frame in frames:
+            writer.write(frame)
+    return path
+
+
+@pytest.mark.parametrize("rate_hz", [25.0, 29.97, 30000 / 1001, 8.0])
+def test_what_is_written_comes_back(tmp_path: Path, rate_hz: float) -> None:
+    frames = make_frames(20)
+    with VideoReader(write(tmp_path / "a.mp4", frames, rate_hz)) as reader:
+        assert reader.frame_count == 20
+        assert reader.size == (128, 96)
+        assert reader.rate_hz == pytest.approx(rate_hz, rel=1e-4)
+        back = list(reader)
+    assert len(back) == 20
+    np.testing.assert_allclose([stamp for stamp, _ in back], np.arange(20) / rate_hz, atol=1e-3)
+    for index, (_, image) in enumerate(back):
+        distances = [np.abs(frame.astype(int) - image).mean() for frame in frames]
+        assert np.argmin(distances) == index
+        assert distances[index] < 12  # edges between colours blur, as half the colour resolution is kept
+
+
+def test_colours_survive(tmp_path: Path) -> None:
+    frames = make_frames(1) * 5
+    with VideoReader(write(tmp_path / "a.mp4", frames)) as reader:
+        image = list(reader)[2][1]
+    for index in range(7):
+        column = (2 * index + 1) * 128 // 14
+        np.testing.assert_allclose(image[70, column].astype(int), frames[0][70, column], atol=6)
+
+
+def test_file_is_what_browsers_play(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", make_frames(5))
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert stream.codec_context.name == "h264"
+        assert stream.codec_context.pix_fmt == "yuv420p"
+        frame = next(container.decode(stream))
+        assert int(frame.colorspace) == 1  # BT.709, said in the file
+    content = path.read_bytes()
+    assert 0 < content.index(b"moov") < content.index(b"mdat")  # plays before it is loaded
+
+
+@pytest.mark.parametrize(("height", "width"), [(95, 127), (96, 127), (1, 3), (95, 128)])
+def test_odd_sizes_are_made_even(tmp_path: Path, height: int, width: int) -> None:
+    frames = [frame[:height, :width] for frame in make_frames(3)]
+    with VideoReader(write(tmp_path / "odd.mp4", frames)) as reader:
+        images = [image for _, image in reader]
+    assert [image.shape for image in images] == [(height + height % 2, width + width % 2, 3)] * 3
+    assert np.abs(images[0][:height, :width].astype(int) - frames[0]).mean() < 25
+
+
+def test_failure_leaves_the_old_file_and_no_partial(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", make_frames(3))
+    before = path.read_bytes()
+    with pytest.raises(KeyboardInterrupt), VideoWriter(path, 25) as writer:
+        writer.write(make_frames(1)[0])
+        raise KeyboardInterrupt
+    with pytest.raises(ImageError, match=r"was given no image"), VideoWriter(path, 25):
+        pass
+    with (
+        pytest.raises(ImageError, match=r"image is 64x96, expected \(128, 96\)"),
+        VideoWriter(path, 25) as writer,
+    ):
+        writer.write(make_frames(1)[0])
+        writer.write(make_frames(1)[0][:, :64])
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_nothing_at_the_name_until_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    with VideoWriter(path, 25) as writer:
+        for frame in make_frames(3):
+            writer.write(frame)
+            assert not path.exists()
+    assert path.exists()
+
+
+def test_places_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"cannot write video .*No such file or directory"):
+        VideoWriter(tmp_path / "nowhere" / "a.mp4", 25)
+    for rate_hz in (0.0, -1.0, float("nan")):
+        with pytest.raises(ImageError, match="expected more than 0"):
+            VideoWriter(tmp_path / "a.mp4", rate_hz)
+    assert not list(tmp_path.iterdir())
+
+
+def test_things_that_are_no_video(tmp_path: Path) -> None:
+    text = tmp_path / "text.mp4"
+    text.write_text("this is no video")
+    for path in (text, tmp_path, tmp_path / "missing.mp4"):
+        with pytest.raises(ImageError, match="cannot read video"):
+            VideoReader(path)
+
+
+def test_truncated_video_gives_what_is_left(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(0, 256, (96, 128, 3), np.uint8) for _ in range(40)]
+    whole = write(tmp_path / "a.mp4", frames).read_bytes()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole[: len(whole) // 2])
+    count = 0
+    with caplog.at_level(logging.WARNING), VideoReader(cut) as reader:
+        try:
+            for _ in reader:
+                count += 1
+        except ImageError as error:
+            assert f"after {count} frames" in str(error)
+        else:
+            assert f"{count} of 40 frames" in caplog.text
+    assert 0 < count < 40
+
+
+@pytest.mark.skipif(not CLIP.exists(), reason="no ../shared/data/m3svd_video")
+def test_reads_a_camera_clip_like_opencv() -> None:
+    capture = cv2.VideoCapture(str(CLIP))
+    with VideoReader(CLIP) as reader:
+        assert reader.frame_count == 151
+        assert reader.rate_hz == 30
+        for index, (stamp_s, image) in enumerate(reader):
+            _, other = capture.read()
+            assert stamp_s == pytest.approx(index / 30, abs=1e-3)
+            if index % 10 == 0:
+                assert np.abs(image.astype(int) - other[..., ::-1]).mean() < 3
+    assert index == 150
+    capture.release()
+
+
+def test_opencv_reads_it(tmp_path: Path) -> None:
+    frames = make_frames(7)
+    capture = cv2.VideoCapture(str(write(tmp_path / "a.mp4", frames)))
+    images = []
+    while (read := capture.read())[0]:
+        images.append(read[1][..., ::-1])
+    capture.release()
+    assert len(images) == 7
+    assert np.abs(images[3].astype(int) - frames[3]).mean() < 25
+
+
+def test_without_pyav(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    for action in (lambda: VideoWriter(tmp_path / "a.mp4", 25), lambda: VideoReader(tmp_path / "a.mp4")):
+        with pytest.raises(ImageError, match="run: pip install av"):
+            action()

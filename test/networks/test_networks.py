@@ -1,0 +1,215 @@
+"""Networks and their exported graph: cost, range, the contract at any size, backends in agreement."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training dependencies are not installed")
+
+import onnx
+
+from ivfusion_ros.backends import load_backend
+from ivfusion_ros.errors import ConfigError, ModelError
+from ivfusion_ros.export.fusion import export_fusion
+from ivfusion_ros.models import resolve_model
+from ivfusion_ros.networks import NETWORKS, make_network
+from ivfusion_ros.networks.graph import FusionGraph, build_graph
+from ivfusion_ros.networks.refinefuse import PSIM, SFIM
+from ivfusion_ros.pipeline.fuser import Fuser
+
+SIZES = [(64, 96), (75, 131), (8, 8), (480, 640)]
+
+
+def textured(size: tuple[int, int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Smooth thermal (H, W) and RGB (H, W, 3) images with edges and noise."""
+    height, width = size
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    waves = np.stack([127 + 100 * np.sin(x / (9 + c)) * np.cos(y / (7 + c)) for c in range(4)], -1)
+    noisy = np.clip(waves + random.normal(0, 8, waves.shape), 0, 255).astype(np.uint8)
+    noisy[height // 3 : height // 2, width // 3 : width // 2, 3] = 250
+    return np.ascontiguousarray(noisy[..., 3]), np.ascontiguousarray(noisy[..., :3])
+
+
+def test_refinefuse_costs_what_the_paper_states_within_15_percent() -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    network = make_network("refinefuse")
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    image = torch.rand(1, 1, 256, 256)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(image, image)
+    assert parameters == pytest.approx(2.21e6, rel=0.15)
+    assert counter.get_total_flops() / 2 == pytest.approx(12.73e9, rel=0.15)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_keeps_size_range_and_gradients(name: str) -> None:
+    network = make_network(name)
+    side = 2 * network.stride
+    thermal, visible = (torch.rand(2, 1, side, 2 * side, requires_grad=True) for _ in range(2))
+    fused = network(thermal, visible)
+    assert fused.shape == thermal.shape
+    assert fused.min() >= 0 and fused.max() <= 1
+    fused.mean().backward()
+    idle = [key for key, value in network.named_parameters() if value.grad is None]
+    assert not idle, f"no gradient reaches {idle}"
+
+
+def test_unknown_network() -> None:
+    with pytest.raises(ConfigError, match="unknown network 'refine', expected one of refinefuse"):
+        make_network("refine")
+
+
+def test_sfim_pairs_equal_channels() -> None:
+    block = SFIM(3).eval()
+    thermal, visible = torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8)
+    with torch.no_grad():
+        before = block(thermal, visible)
+        # Channel 1 of either image must reach output channel 1 only. Values stay within what is
+        # already there, so that the maximum and mean over channels keep the attention maps nearly fixed.
+        block.attention.weight.zero_()
+        before = block(thermal, visible)
+        thermal[:, 1] = thermal[:, 1].flip(2)
+        after = block(thermal, visible)
+    changed = (before != after).flatten(2).any(2)[0].tolist()
+    assert changed == [False, True, False]
+
+
+def test_psim_sees_the_whole_image() -> None:
+    block = PSIM(4, 2, pool=4).eval()
+    thermal, visible = torch.rand(1, 4, 32, 32), torch.rand(1, 4, 32, 32)
+    with torch.no_grad():
+        before = block(thermal, visible)
+        thermal[:, :, -4:, -4:] += 5
+        after = block(thermal, visible)
+    # The far corner is out of reach of the convolutions alone.
+    assert (before[..., 0, 0] != after[..., 0, 0]).any()
+
+
+class MeanNetwork(torch.nn.Module):
+    """Stands for a network whose output is known: the mean of both."""
+
+    stride = 32
+
+    def forward(self, thermal, visible):
+        return (thermal + visible) / 2
+
+
+@pytest.mark.parametrize("size", [(64, 96), (75, 131), (8, 8)])
+def test_graph_recombines_colour_as_opencv_does(size) -> None:
+    import cv2
+
+    thermal, rgb = textured(size)
+    # Muted colours, so that nothing clips and the hue is kept exactly.
+    rgb = (96 + rgb // 4).astype(np.uint8)
+    thermal = (96 + thermal // 4).astype(np.uint8)
+    graph = FusionGraph(MeanNetwork())
+    fused = graph(torch.from_numpy(thermal)[None], torch.from_numpy(rgb)[None])[0].numpy()
+    ycrcb = cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2YCrCb)
+    ycrcb[..., 0] = (ycrcb[..., 0] + thermal / np.float32(255)) / 2
+    expected = cv2.cvtColor(ycrcb, cv2.COLOR_YCrCb2RGB) * 255
+    assert np.abs(fused - expected).max() <= 1.0
+
+
+class Shift(torch.nn.Module):
+    """Stands for a network that makes everything brighter by so much."""
+
+    stride = 32
+
+    def __init__(self, by: float) -> None:
+        super().__init__()
+        self.by = by
+
+    def forward(self, thermal, visible):
+        return visible + self.by
+
+
+@pytest.mark.parametrize("levels", [0, 51, -102])
+def test_graph_moves_all_channels_alike_and_clips(levels: int) -> None:
+    thermal, rgb = textured((75, 131))
+    graph = FusionGraph(Shift(levels / 255))
+    fused = graph(torch.from_numpy(thermal)[None], torch.from_numpy(rgb)[None])[0].numpy()
+    assert np.array_equal(fused, np.clip(rgb.astype(int) + levels, 0, 255))
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("export") / "refinefuse.onnx"
+    export_fusion(build_graph("refinefuse"), "refinefuse", path)
+    return path
+
+
+def test_export_names_its_network_and_the_torch_backend_rebuilds_it(exported: Path) -> None:
+    backend = load_backend(exported, "torch")
+    assert backend.metadata["ivfusion.network"] == "refinefuse"
+    thermal, rgb = textured((64, 96))
+    own = Fuser(backend)(thermal, rgb)
+    reference = Fuser(load_backend(exported, "onnxruntime"))(thermal, rgb)
+    assert np.abs(own.astype(int) - reference).max() <= 1
+
+
+class WeightedMean(torch.nn.Module):
+    """Export folds the transposed weight, and keeps the weight beside it."""
+
+    stride = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shares = torch.nn.Parameter(torch.tensor([[0.25, 0.75]]))
+
+    def forward(self, thermal: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
+        both = torch.cat([thermal, visible], 1).permute(0, 2, 3, 1)
+        return (both @ self.shares.t()).permute(0, 3, 1, 2)
+
+
+def test_export_is_silent(tmp_path, capfd, recwarn) -> None:
+    path = tmp_path / "mean.onnx"
+    export_fusion(FusionGraph(WeightedMean()).eval(), "mean", path)
+    nodes = onnx.load(path).graph
+    assert "network.shares" in {item.name for item in nodes.initializer}
+    assert not any("network.shares" in node.input for node in nodes.node)
+    assert capfd.readouterr() == ("", "") and not recwarn.list
+
+
+def test_export_that_does_not_match_leaves_no_file(tmp_path, monkeypatch) -> None:
+    def refuse(graph, path):
+        raise ModelError("differs")
+
+    monkeypatch.setattr("ivfusion_ros.export.fusion._check_parity", refuse)
+    with pytest.raises(ModelError):
+        export_fusion(FusionGraph(MeanNetwork()).eval(), "mean", tmp_path / "mean.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_backends_agree_on_the_shipped_model(size) -> None:
+    pytest.importorskip("openvino")
+    model = resolve_model("refinefuse")
+    thermal, rgb = textured(size)
+    reference = Fuser(load_backend(model, "onnxruntime"))(thermal, rgb).astype(int)
+    assert reference.shape == rgb.shape
+    for backend, precision in (("openvino", "f32"), ("torch", "f32")):
+        other = Fuser(load_backend(model, backend, precision=precision))(thermal, rgb)
+        assert np.abs(other - reference).max() <= 1, f"{backend} {precision}"
+    fast = np.abs(Fuser(load_backend(model, "openvino"))(thermal, rgb) - reference)
+    assert fast.mean() <= 1 and fast.max() <= 8
+
+
+@pytest.mark.parametrize("name", ["mst", "refinefuse_lite"])
+def test_openvino_neither_gathers_channels_nor_copies_the_change_to_each(name: str) -> None:
+    """Each would take longer than all else around the network."""
+    core = pytest.importorskip("ivfusion_ros.backends.openvino_").core()
+    model = core.read_model(str(resolve_model(name)))
+    model.reshape({"thermal": [1, 64, 96], "rgb": [1, 64, 96, 3]})
+    ran = core.compile_model(model, "CPU").get_runtime_model().get_ops()
+    kinds = [node.get_rt_info()["layerType"].astype(str) for node in ran]
+    assert kinds.count("Transpose") <= 2
+    assert not {"Broadcast", "Gather"} & set(kinds)
+
+
+def test_torch_backend_refuses_what_is_not_its_own(box_model) -> None:
+    with pytest.raises(ModelError, match="no fusion network of this project"):
+        load_backend(box_model, "torch")

@@ -1,0 +1,135 @@
+"""The halves of a pipeline at the same time: what comes out, in which order, and what stops it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ivfusion_ros.config.pipeline import DetectionConfig, FusionConfig, PipelineConfig, TrackingConfig
+from ivfusion_ros.errors import ModelError
+from ivfusion_ros.pipeline import overlap as overlap_module
+from ivfusion_ros.pipeline.build import build_pipeline
+from ivfusion_ros.pipeline.overlap import THREAD_NAME, Overlap
+from ivfusion_ros.pipeline.pipeline import Pipeline
+from ivfusion_ros.types import Detections, Frame, FramePair, FusionResult
+
+PATIENCE_S = 20.0
+
+
+@pytest.fixture
+def pipeline(blend_model: Path, box_model: Path) -> Iterator[Pipeline]:
+    config = PipelineConfig(
+        fusion=FusionConfig(model=str(blend_model), backend="onnxruntime"),
+        detection=DetectionConfig(model=str(box_model), backend="onnxruntime"),
+        tracking=TrackingConfig(tracker="bytetrack"),
+    )
+    with build_pipeline(config) as pipeline:
+        yield pipeline
+
+
+@pytest.fixture(autouse=True)
+def _two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overlap_module.os, "cpu_count", lambda: 2)  # type: ignore[attr-defined]
+
+
+def pairs(count: int) -> list[FramePair]:
+    random = np.random.default_rng(0)
+    return [
+        FramePair(
+            Frame(
+                random.integers(0, 256, (64, 96), np.uint8), index * 33_000_000, "thermal", None, 5 * index
+            ),
+            Frame(random.integers(0, 256, (64, 96, 3), np.uint8), index * 33_000_000, "rgb"),
+        )
+        for index in range(count)
+    ]
+
+
+def assert_same(found: FusionResult, expected: FusionResult) -> None:
+    np.testing.assert_array_equal(found.fused, expected.fused)
+    assert found.detections is not None and expected.detections is not None
+    for name in ("boxes_xyxy", "thermal_boxes_xyxy", "scores", "track_ids"):
+        np.testing.assert_array_equal(
+            getattr(found.detections, name), getattr(expected.detections, name), err_msg=name
+        )
+    assert (found.stamp_ns, found.received_ns) == (expected.stamp_ns, expected.received_ns)
+    assert list(found.timings_ms) == list(expected.timings_ms)
+
+
+def test_results_are_those_of_one_thread(pipeline: Pipeline) -> None:
+    expected = [pipeline.process(pair) for pair in pairs(6)]
+    pipeline.reset()
+    with Overlap(pipeline) as overlap:
+        coming = [overlap.submit(pipeline.fuse(pair)) for pair in pairs(6)]
+        found = [future.result(PATIENCE_S) for future in coming]
+    for one, other in zip(found, expected, strict=True):
+        assert_same(one, other)
+
+
+class Held:
+    """A detector that finds nothing, and that only when it is let."""
+
+    def __init__(self) -> None:
+        self.started, self.allowed = threading.Semaphore(0), threading.Semaphore(0)
+        self.threads: set[str] = set()
+
+    def __call__(self, image: object, resident: object = None) -> Detections:
+        self.threads.add(threading.current_thread().name)
+        self.started.release()
+        assert self.allowed.acquire(timeout=PATIENCE_S)
+        return Detections.empty(("person",))
+
+    backend = None
+
+    def close(self) -> None: ...
+
+
+def test_a_frame_is_fused_while_the_one_before_is_searched(pipeline: Pipeline) -> None:
+    held = Held()
+    pipeline.detector = held  # type: ignore[assignment]
+    first, second = pairs(2)
+    with Overlap(pipeline) as overlap:
+        coming = overlap.submit(pipeline.fuse(first))
+        assert held.started.acquire(timeout=PATIENCE_S)
+        fused = pipeline.fuse(second)
+        assert not coming.done()
+        handed = threading.Thread(target=lambda: overlap.submit(fused))
+        handed.start()
+        # One image at a time: the second waits for the first.
+        handed.join(0.05)
+        assert handed.is_alive()
+        held.allowed.release()
+        handed.join(PATIENCE_S)
+        assert coming.done()
+        held.allowed.release()
+    assert held.threads == {THREAD_NAME}
+    assert THREAD_NAME not in {thread.name for thread in threading.enumerate()}
+
+
+def test_one_core_has_one_thread(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overlap_module.os, "cpu_count", lambda: 1)  # type: ignore[attr-defined]
+    with Overlap(pipeline) as overlap:
+        assert overlap.submit(pipeline.fuse(pairs(1)[0])).done()
+        assert THREAD_NAME not in {thread.name for thread in threading.enumerate()}
+
+
+def test_an_error_comes_with_its_frame_alone(pipeline: Pipeline) -> None:
+    good = pipeline.detector
+    assert good is not None
+
+    def fail(image: object, resident: object = None) -> Detections:
+        raise ModelError("no")
+
+    with Overlap(pipeline) as overlap:
+        pipeline.detector = fail  # type: ignore[assignment]
+        bad = overlap.submit(pipeline.fuse(pairs(1)[0]))
+        overlap.settle()
+        pipeline.detector = good
+        after = overlap.submit(pipeline.fuse(pairs(2)[1]))
+        with pytest.raises(ModelError):
+            bad.result(PATIENCE_S)
+        assert after.result(PATIENCE_S).detections is not None

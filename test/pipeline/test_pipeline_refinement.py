@@ -1,0 +1,138 @@
+"""Online refinement in the pipeline, and the calibration that it learns."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import pytest
+from pipeline_samples import configure, make_pair, rig_file
+
+from ivfusion_ros.config.pipeline import PipelineConfig, RefinementConfig, RegistrationConfig
+from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.geometry.calibration import Calibration, Remap, write_calibration
+from ivfusion_ros.geometry.learned import write_learned
+from ivfusion_ros.pipeline.build import build_pipeline, build_warp
+from ivfusion_ros.pipeline.faults import FaultReport
+from ivfusion_ros.types import CameraInfo, Frame, FramePair
+
+
+def displaced_pairs(count: int, shift_px: int) -> Iterator[FramePair]:
+    """One scene of blobs in both cameras at 10 Hz, the thermal image displaced to the left."""
+    scene = cv2.GaussianBlur(
+        np.random.default_rng(5).normal(0, 1, (128, 220)).astype(np.float32), (0, 0), 4
+    )
+    scene = np.where(scene > 0, 180, 60).astype(np.float32)
+    random = np.random.default_rng(6)
+    for index in range(count):
+        thermal, grey = scene[:, 20 + shift_px : 180 + shift_px], scene[:, 20:180]
+        noisy = [(image + random.normal(0, 2, image.shape)).clip(0, 255) for image in (thermal, grey)]
+        stamp_ns = 10**9 + index * 100_000_000
+        rgb = np.repeat(noisy[1][..., None], 3, 2).astype(np.uint8)
+        yield FramePair(Frame(noisy[0].astype(np.uint8), stamp_ns), Frame(rgb, stamp_ns))
+
+
+def refining(blend_model, reference: str = "rgb") -> PipelineConfig:
+    refine = RefinementConfig(model="shift", max_rate_px_s=20.0)
+    return configure(blend_model, registration=RegistrationConfig(reference=reference, refine=refine))
+
+
+@pytest.mark.parametrize("reference", ["rgb", "thermal"])
+def test_refinement_aligns_what_the_calibration_leaves(blend_model, reference) -> None:
+    with build_pipeline(refining(blend_model, reference)) as pipeline:
+        results = [pipeline.process(pair) for pair in displaced_pairs(40, 4)]
+        first, last = results[0], results[-1]
+        assert "refine" in last.timings_ms
+        assert first.drift_px == 0.0 and last.drift_px == pytest.approx(4.0, abs=0.7)
+        assert last.registration_confidence > 0.5
+        off = [
+            np.abs(item.thermal[8:-8, 12:-12].astype(int) - item.rgb[8:-8, 12:-12, 0]).mean()
+            for item in (first, last)
+        ]
+        assert off[1] < 0.5 * off[0]
+        pipeline.reset()
+        again = pipeline.process(next(displaced_pairs(1, 4)))
+    assert again.drift_px == 0.0
+    np.testing.assert_array_equal(again.fused, first.fused)
+
+
+def test_refinement_is_off_by_default(blend_model) -> None:
+    with build_pipeline(configure(blend_model)) as pipeline:
+        results = [pipeline.process(pair) for pair in displaced_pairs(10, 4)]
+    assert results[-1].drift_px is None and results[-1].registration_confidence is None
+    assert "refine" not in results[-1].timings_ms
+
+
+def test_refinement_learns_nothing_from_a_camera_with_a_fault(blend_model, monkeypatch) -> None:
+    report = FaultReport(("thermal_flat",), 0.0, 1.0)
+    with build_pipeline(refining(blend_model)) as pipeline:
+        monkeypatch.setattr(pipeline.faults, "update", lambda thermal, rgb: report)
+        results = [pipeline.process(pair) for pair in displaced_pairs(40, 4)]
+    assert results[-1].drift_px == 0.0
+
+
+@pytest.mark.parametrize("kind", ["homography", "remap"])
+@pytest.mark.parametrize("reference", ["rgb", "thermal"])
+def test_accepted_calibration_gives_what_was_learned(blend_model, tmp_path, reference, kind) -> None:
+    path = tmp_path / "rig.yaml"
+    y, x = np.mgrid[:128, :160].astype(np.float32)
+    parts = {"remap": Remap(x, y)} if kind == "remap" else {"rgb_from_thermal": np.eye(3)}
+    write_calibration(path, Calibration((160, 128), (160, 128), **parts))
+    config = refining(blend_model, reference)
+    registration = dataclasses.replace(config.registration, calibration=str(path))
+    with build_pipeline(dataclasses.replace(config, registration=registration)) as pipeline:
+        with pytest.raises(ConfigError, match="nothing to write"):
+            pipeline.accepted_calibration()
+        for pair in displaced_pairs(40, 4):
+            pipeline.process(pair)
+        learned = write_learned(path, pipeline.accepted_calibration())
+        with_correction = pipeline.process(pair)
+    assert learned.name == "rig_accepted_1.yaml"
+    plain = RegistrationConfig(str(learned), reference)
+    with build_pipeline(configure(blend_model, registration=plain)) as pipeline:
+        alone = pipeline.process(pair)
+    difference = np.abs(alone.fused.astype(int) - with_correction.fused)[8:-8, 12:-12]
+    assert difference.max() <= 8 and difference.mean() < 0.5
+
+
+def test_nothing_can_be_accepted_without_refinement_or_calibration(blend_model) -> None:
+    with (
+        build_pipeline(configure(blend_model)) as pipeline,
+        pytest.raises(ConfigError, match=r"refine\.model is off"),
+    ):
+        pipeline.accepted_calibration()
+    with build_pipeline(refining(blend_model)) as pipeline:
+        for pair in displaced_pairs(40, 4):
+            pipeline.process(pair)
+        with pytest.raises(ConfigError, match="no calibration that could"):
+            pipeline.accepted_calibration()
+
+
+def test_learned_files_are_numbered_and_overwrite_nothing(tmp_path) -> None:
+    path, calibration = tmp_path / "rig.yaml", Calibration((8, 8), (8, 8), rgb_from_thermal=np.eye(3))
+    names = [write_learned(path, calibration) for _ in range(2)]
+    names.append(write_learned(names[0], calibration))
+    assert [item.name for item in names] == [f"rig_accepted_{number}.yaml" for number in (1, 2, 3)]
+    assert sorted(tmp_path.iterdir()) == names
+    with pytest.raises(ConfigError, match="cannot write"):
+        write_learned(tmp_path / "none" / "rig.yaml", calibration)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("reference", ["rgb", "thermal"])
+def test_accepted_rig_with_intrinsics_of_the_cameras(tmp_path, reference, scale) -> None:
+    registration = dataclasses.replace(rig_file(tmp_path), reference=reference)
+    warp = build_warp(registration)
+    # A pixel's centre is an integer, so twice the size moves the principal point by half a pixel more.
+    k = (80.0 * scale, 0.0, 48.0 * scale - 0.5, 0.0, 80.0 * scale, 32.0 * scale - 0.5, 0.0, 0.0, 1.0)
+    info = CameraInfo(96 * scale, 64 * scale, k=k)
+    warp.set_camera_infos(info, info)
+    correction = np.array([[1.0, 0.0, 3.0], [0.0, 1.0, -2.0], [0.0, 0.0, 1.0]])
+    image = cv2.GaussianBlur(make_pair().rgb.image, (0, 0), 2)
+    write_calibration(tmp_path / "new.yaml", warp.accepted(correction, (96, 64)))
+    alone = build_warp(RegistrationConfig(str(tmp_path / "new.yaml"), reference))(image, (96, 64))
+    warp.set_correction(correction)
+    difference = np.abs(alone.astype(int) - warp(image, (96, 64)))[8:-8, 12:-12]
+    assert difference.max() <= 2
+    warp.set_correction(None)
+    assert np.abs(alone.astype(int) - warp(image, (96, 64))).max() > 20

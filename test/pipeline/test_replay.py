@@ -1,0 +1,111 @@
+"""Replay: counts, skipped failures, evenly chosen pictures; live feeding equals replay."""
+
+import numpy as np
+import pytest
+from sample_frames import make_frames
+
+from ivfusion_ros.config.pipeline import DetectionConfig, FusionConfig, PairingConfig, PipelineConfig
+from ivfusion_ros.images.draw import triptych
+from ivfusion_ros.images.files import read_image
+from ivfusion_ros.images.film import EvenSample, Pictures
+from ivfusion_ros.images.video import VideoReader
+from ivfusion_ros.pipeline.build import build_pipeline
+from ivfusion_ros.pipeline.replay import Replay, summary
+from ivfusion_ros.sync.pairing import Pairer
+from ivfusion_ros.types import Frame
+
+
+@pytest.fixture
+def pipeline(blend_model, box_model):
+    config = PipelineConfig(
+        fusion=FusionConfig(model=str(blend_model), backend="onnxruntime"),
+        detection=DetectionConfig(model=str(box_model), backend="onnxruntime"),
+    )
+    with build_pipeline(config) as pipeline:
+        yield pipeline
+
+
+def test_report_counts_everything(pipeline) -> None:
+    replay = Replay(Pairer(PairingConfig()), pipeline)
+    frames = list(make_frames(10))
+    lost = frames.pop(7)  # the thermal frame of the fourth pair
+    assert lost[0] == "thermal"
+    results = list(replay.results(iter(frames)))
+    report = replay.report()
+    assert len(results) == report["pairs"] == 9
+    assert report["frames"] == {"rgb": 10, "thermal": 9}
+    assert report["drops"] == {"rgb_no_partner": 1}
+    assert report["skew_ms"] == {"median": 4.0, "max": 4.0}
+    assert report["detections"] == {"person": 9}
+    assert set(report["stages_ms"]) == {"faults", "scale", "register", "fuse", "detect"}
+    assert report["pipeline_ms"]["median"] > 0
+    assert report["failed_pairs"] == {}
+    # Noise is no scene: faults after 0.25 s of it, at 10 Hz (one step of 0.2 s where a pair is lost).
+    assert report["faults"] == {"thermal_flat": 6, "rgb_flat": 6}
+
+
+def test_a_pair_that_fails_is_counted_and_skipped(pipeline) -> None:
+    frames = list(make_frames(5))
+    camera, frame = frames[4]
+    assert camera == "rgb"
+    # A 16-bit RGB camera is no RGB image.
+    frames[4] = camera, Frame(np.zeros((64, 96), np.uint16), frame.stamp_ns)
+    replay = Replay(Pairer(PairingConfig()), pipeline)
+    assert len(list(replay.results(iter(frames)))) == 4
+    assert sum(replay.failures.values()) == 1
+
+
+def test_nothing_in_nothing_out(pipeline) -> None:
+    replay = Replay(Pairer(PairingConfig()), pipeline)
+    assert list(replay.results(iter([]))) == []
+    assert replay.report()["pairs"] == 0
+    assert summary([]) == {}
+    assert summary([1.0, 2.0, 9.0])["median"] == 2.0
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 9, 100, 2000])
+def test_even_sample_is_bounded_and_even(count: int) -> None:
+    sample = EvenSample(8)
+    image = np.zeros((1, 1, 3), np.uint8)
+    for index in range(count):
+        if sample.wants(index):
+            sample.add(index, image)
+    chosen = [index for index, _ in sample.chosen()]
+    assert 1 <= len(chosen) <= 8
+    assert chosen[0] == 0
+    if count > 1:
+        assert len(chosen) >= min(count, 8) / 2
+        assert len(set(np.diff(chosen))) <= 1
+        assert chosen[-1] >= count / 2 - 1
+
+
+def test_pictures_show_what_was_fused(pipeline, tmp_path) -> None:
+    video, sheet = tmp_path / "film.mp4", tmp_path / "sheet.png"
+    results = list(Replay(Pairer(PairingConfig()), pipeline).results(make_frames(10)))
+    with Pictures(video, sheet, 10.0) as pictures:
+        for result in results:
+            pictures.add(result)
+    picture = triptych(results[0])
+    assert picture.shape == (64, 3 * 96, 3)
+    assert read_image(sheet).shape[1] == 960
+    with VideoReader(video) as film:
+        stamps = [stamp_s for stamp_s, _ in film]
+    assert len(stamps) == 10
+    assert stamps[1] == pytest.approx(0.1, abs=1e-3)
+
+
+def test_a_film_survives_a_change_of_size(pipeline, tmp_path) -> None:
+    frames = list(make_frames(2)) + [
+        (camera, Frame(frame.image, frame.stamp_ns + 10**9)) for camera, frame in make_frames(2, (48, 32))
+    ]
+    with Pictures(tmp_path / "film.mp4", None, 10.0) as pictures:
+        for result in Replay(Pairer(PairingConfig()), pipeline).results(iter(frames)):
+            pictures.add(result)
+    with VideoReader(tmp_path / "film.mp4") as film:
+        assert [image.shape for _, image in film] == [(64, 288, 3)] * 4
+
+
+def test_pictures_of_a_failed_replay_are_not_left(tmp_path) -> None:
+    with pytest.raises(RuntimeError), Pictures(tmp_path / "film.mp4", tmp_path / "sheet.png", 10.0):
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []

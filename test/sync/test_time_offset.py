@@ -1,0 +1,293 @@
+"""Clock offsets against recordings whose offset is known."""
+
+import time
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from moving_rig import START_NS, Recording, small_simulator
+
+from ivfusion_ros.sync.time_offset import (
+    TimeOffset,
+    TimeOffsetMonitor,
+    TimeOffsetWatch,
+    estimate_time_offset,
+    time_offset_advice,
+)
+from ivfusion_ros.sync.time_offset.shift import Reference
+from ivfusion_ros.types import Frame
+
+GOAL_NS = 5_000_000
+
+
+@pytest.fixture(scope="module")
+def still():
+    return small_simulator(traffic=False)
+
+
+@pytest.fixture(scope="module")
+def recorded(still):
+    """30 and 9 Hz; the thermal clock is 47 ms late."""
+    return Recording(clock_ms=-47.0).frames(still)
+
+
+def check(offset, clock_ms, tolerance_ns=GOAL_NS):
+    assert offset.reason == ""
+    error_ns = offset.offset_ns + clock_ms * 1e6
+    assert abs(error_ns) < tolerance_ns
+    # Sampling and pixel locking add up to 2 ms that repeat in every stretch of a recording.
+    assert abs(error_ns) < 4 * offset.standard_error_ns + 2e6
+    assert 0.9 < offset.agreement <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("clock_ms", "rates_hz"),
+    [(-80, (9, 30)), (-13, (25, 30)), (0, (30, 30)), (21, (60, 15)), (47, (30, 10)), (80, (9, 15))],
+)
+def test_offset_is_found_whatever_the_rates(still, clock_ms, rates_hz):
+    thermal_hz, rgb_hz = rates_hz
+    recording = Recording(thermal_hz=thermal_hz, rgb_hz=rgb_hz, clock_ms=clock_ms)
+    check(estimate_time_offset(*recording.frames(still)), clock_ms)
+
+
+def test_a_quarter_of_a_degree_is_enough(still):
+    recording = Recording(clock_ms=33.0, amplitude=0.005, thermal_hz=25.0)
+    check(estimate_time_offset(*recording.frames(still)), 33.0)
+
+
+@pytest.mark.parametrize("illumination", ["day", "night"])
+def test_traffic_does_not_mislead(illumination):
+    recording = Recording(clock_ms=-21.0, seconds=5.0, still=False)
+    check(estimate_time_offset(*recording.frames(small_simulator(illumination))), -21.0)
+
+
+def test_added_to_the_thermal_stamps_nothing_is_left(recorded):
+    thermal, rgb = recorded
+    offset = estimate_time_offset(thermal, rgb)
+    mended = [replace(frame, stamp_ns=frame.stamp_ns + offset.offset_ns) for frame in thermal]
+    assert abs(estimate_time_offset(mended, rgb).offset_ns) < 200_000
+
+
+def test_exchanged_cameras_have_the_opposite_offset(recorded):
+    thermal, rgb = recorded
+    forth, back = estimate_time_offset(thermal, rgb), estimate_time_offset(rgb, thermal)
+    assert abs(forth.offset_ns + back.offset_ns) < 100
+
+
+@settings(max_examples=4, deadline=None)
+@given(st.integers(-300, 300))
+def test_offset_follows_the_stamps(recorded, delay_ms):
+    thermal, rgb = recorded
+    moved = [replace(frame, stamp_ns=frame.stamp_ns + delay_ms * 1_000_000) for frame in thermal]
+    check(estimate_time_offset(moved, rgb), -47.0 + delay_ms)
+
+
+def test_a_driver_that_repeats_images_changes_nothing(recorded):
+    thermal, rgb = recorded
+    repeated = [
+        replace(frame, stamp_ns=frame.stamp_ns + delay_ns)
+        for frame in thermal
+        for delay_ns in (0, 33_000_000, 66_000_000)
+    ]
+    found, expected = estimate_time_offset(repeated, rgb), estimate_time_offset(thermal, rgb)
+    assert found.offset_ns is not None and expected.offset_ns is not None
+    # The last digits of a sum depend on where its terms lie in memory.
+    assert abs(found.offset_ns - expected.offset_ns) <= 1000
+    assert found.agreement == pytest.approx(expected.agreement, rel=1e-6)
+
+
+# --- when it cannot be told -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("traffic", [True, False])
+def test_a_still_rig_is_said_to_be_still(traffic):
+    recording = Recording(clock_ms=30.0, amplitude=0.0, seconds=4.0, still=not traffic)
+    offset = estimate_time_offset(*recording.frames(small_simulator(traffic=traffic)))
+    assert offset.offset_ns is None and offset.standard_error_ns is None
+    assert "motion" in offset.reason and "turn the rig" in offset.reason
+
+
+def test_a_camera_that_turns_alone_gives_nothing(still):
+    thermal, _ = Recording(seed=1).frames(still)
+    _, rgb = Recording(seed=2).frames(still)
+    assert estimate_time_offset(thermal, rgb).offset_ns is None
+
+
+def test_an_even_swing_is_ambiguous(still, monkeypatch):
+    def swing(times_s, _seed, amplitude):
+        return amplitude * np.stack([np.sin(2 * np.pi * 3.0 * times_s), 0 * times_s], axis=1)
+
+    monkeypatch.setattr("moving_rig.uneven_path", swing)
+    recording = Recording(thermal_hz=30.0, shutter=False, dropped=0.0)
+    offset = estimate_time_offset(*recording.frames(still))
+    assert offset.offset_ns is None and "repeats itself" in offset.reason
+
+
+def test_an_offset_beyond_the_search_is_no_offset(recorded):
+    thermal, rgb = recorded
+    late = [replace(frame, stamp_ns=frame.stamp_ns - 700_000_000) for frame in thermal]
+    assert estimate_time_offset(late, rgb).offset_ns is None
+    check(estimate_time_offset(late, rgb, max_offset_s=1.0), -747.0)
+
+
+def test_too_few_frames_and_missing_cameras_are_named(recorded):
+    thermal, rgb = recorded
+    assert "no thermal frame" in estimate_time_offset([], rgb).reason
+    assert "no RGB frame" in estimate_time_offset(thermal, []).reason
+    assert "23 different frames" in estimate_time_offset(thermal[:23], rgb).reason
+
+
+def test_recordings_of_different_times_give_nothing(recorded):
+    thermal, rgb = recorded
+    later = [replace(frame, stamp_ns=frame.stamp_ns + 3_600_000_000_000) for frame in thermal]
+    assert estimate_time_offset(later, rgb).offset_ns is None
+
+
+# --- online ---------------------------------------------------------------------------------------
+
+
+def test_the_monitor_keeps_a_window(still):
+    thermal, rgb = Recording(clock_ms=12.0, thermal_hz=25.0).frames(still)
+    monitor = TimeOffsetMonitor(window_s=5.0)
+    for thermal_frame in thermal:
+        monitor.add_thermal(thermal_frame)
+    for rgb_frame in rgb:
+        monitor.add_rgb(rgb_frame)
+    assert len(monitor._tracks["rgb"].stamps_ns) <= 151
+    check(monitor.estimate(), 12.0)
+
+
+def test_a_jump_back_in_time_starts_afresh(recorded):
+    thermal, rgb = recorded
+    monitor = TimeOffsetMonitor()
+    for frame in rgb:
+        monitor.add_rgb(frame)
+    monitor.add_thermal(thermal[-1])
+    monitor.add_rgb(rgb[0])
+    assert "no thermal frame" in monitor.estimate().reason
+
+
+# --- in a node ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def watch():
+    """A function that makes one; a defect of it fails the test."""
+    made, defects = [], []
+
+    def make(**options):
+        made.append(TimeOffsetWatch(defects.append, **options))
+        return made[-1]
+
+    yield make
+    for item in made:
+        item.close()
+        assert not item._thread.is_alive()
+    assert defects == []
+
+
+def poll(condition, what):
+    for _ in range(6000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"{what}: not within 60 s")
+
+
+def test_the_watch_finds_the_offset_from_a_part_of_the_frames(recorded, watch):
+    thermal, rgb = recorded
+    node = watch(share=1.0, watch_s=1.0)
+    frames = [("thermal", frame) for frame in thermal] + [("rgb", frame) for frame in rgb]
+    for camera, frame in sorted(frames, key=lambda item: item[1].stamp_ns):
+        poll(lambda: len(node._waiting) < 4, "room")
+        node.add(camera, frame)
+    poll(lambda: node.latest.offset_ns is not None, "an estimate")
+    check(node.latest, -47.0)
+    followed = {camera: len(track.stamps_ns) for camera, track in node._monitor._tracks.items()}
+    # Every second frame of 30 Hz, every one of 9 Hz but those of the closed shutter.
+    assert followed["rgb"] <= len(rgb) / 2 + 5 and followed["thermal"] > 0.8 * len(thermal)
+
+
+def test_the_watch_rests_when_it_has_used_its_share(recorded, watch):
+    _, rgb = recorded
+    node = watch(share=1e-6, watch_s=0.2)
+
+    def rests():
+        node.add("rgb", rgb[0])
+        return node._resting
+
+    poll(rests, "a rest")
+    assert "no thermal frame" in node.latest.reason
+    node.add("rgb", rgb[-1])
+    assert not node._waiting
+
+
+def test_a_defect_ends_the_watching_and_is_told(monkeypatch):
+    def fail(monitor, frame):
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(TimeOffsetMonitor, "add_rgb", fail)
+    defects = []
+    node = TimeOffsetWatch(defects.append)
+    node.add("rgb", Frame(np.zeros((20, 30), np.uint8), START_NS))
+    poll(lambda: defects, "the defect")
+    assert "a defect" in str(defects[0])
+    for index in range(20):
+        node.add("rgb", Frame(np.zeros((20, 30), np.uint8), START_NS + index * 10**9))
+    assert len(node._waiting) <= 8
+    node.close()
+
+
+@pytest.mark.parametrize(
+    ("found_ms", "error_ms", "configured_ms", "wrong"),
+    [
+        (-8.0, 0.1, 0.0, True),
+        (4.9, 0.1, 0.0, False),
+        (8.0, 0.1, 8.0, False),
+        (8.0, 3.0, 0.0, False),
+        (20.0, 3.0, 0.0, True),
+        (20.0, 0.1, 14.0, True),
+    ],
+)
+def test_an_offset_is_wrong_beyond_3_errors_and_5_ms(found_ms, error_ms, configured_ms, wrong):
+    offset = TimeOffset(round(found_ms * 1e6), round(error_ms * 1e6), 0.95)
+    is_wrong, text = time_offset_advice(offset, round(configured_ms * 1e6))
+    assert is_wrong == wrong
+    assert f"{abs(found_ms):.1f} ms {'behind' if found_ms > 0 else 'ahead'}" in text
+    value = f"set pairing.thermal_time_offset_ms to {found_ms:.1f}, it is {configured_ms:g}"
+    assert (value in text) == wrong
+
+
+def test_an_unknown_offset_is_no_warning():
+    assert time_offset_advice(TimeOffset(None, None, 0.0, "too little motion"), 0) == (
+        False,
+        "not known: too little motion",
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(-12, 12), st.floats(-9, 9), st.floats(0.7, 1.3))
+def test_shifts_are_exact(still, shift_x, shift_y, gain):
+    street = cv2.resize(still.rgb_at(0.0)[:, :, 1], (120, 96), interpolation=cv2.INTER_AREA)
+    street = cv2.GaussianBlur(street.astype(np.float32), (5, 5), 1.2)
+
+    def seen(x, y):
+        matrix = np.array([[1, 0, 12 - x], [0, 1, 12 - y]], np.float32)
+        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(street, matrix, (96, 72), flags=flags)
+
+    found = Reference(seen(0, 0)).shift(gain * seen(shift_x, shift_y) + 3.0, np.zeros(2))
+    # Pixel locking; a change of brightness that is no mere offset costs more.
+    tolerance = 0.1 + 0.5 * abs(gain - 1)
+    np.testing.assert_allclose(found, [shift_x, shift_y], atol=tolerance)
+
+
+def test_images_of_any_size_and_colour(still):
+    monitor = TimeOffsetMonitor()
+    for size, stamp_ns in (((20, 9), 0), ((20, 9), 10), ((700, 30), 20), ((1280, 1024), 30)):
+        monitor.add_rgb(Frame(np.full((*size[::-1], 3), 7, np.uint8), START_NS + stamp_ns))
+        monitor.add_thermal(Frame(np.full(size[::-1], 7, np.uint16), START_NS + stamp_ns))
+    assert monitor.estimate().offset_ns is None

@@ -1,0 +1,178 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from ivfusion_ros.cli import main
+from ivfusion_ros.errors import ConfigError, DataError
+from ivfusion_ros.images.files import read_image
+from ivfusion_ros.images.labels import read_boxes
+from ivfusion_ros.images.pairs import PairPaths, find_pairs, hold_out
+from ivfusion_ros.training.detector.boxes import Hints, boxes_of
+from ivfusion_ros.training.detector.dataset import Kind, write_dataset
+from ivfusion_ros.training.detector.split import hold_out_scenes, spread
+from ivfusion_ros.training.detector.teacher import Teacher
+from ivfusion_ros.training.fusion.config import TrainConfig
+
+PERSON, CAR, BICYCLE = range(3)
+LABEL = {CAR: 1, PERSON: 2, BICYCLE: 3}
+
+
+def scene(*objects: tuple[int, int, int, int, int]) -> np.ndarray:
+    """A map with rectangles (class id, left, top, right, bottom)."""
+    labels = np.zeros((120, 160), np.uint8)
+    for class_id, left, top, right, bottom in objects:
+        labels[top:bottom, left:right] = LABEL[class_id]
+    return labels
+
+
+def hint(*boxes: tuple[int, int, int, int], score: float = 0.9) -> Hints:
+    return Hints(np.array(boxes, np.float32), np.full(len(boxes), score, np.float32))
+
+
+def found(labels: np.ndarray, hints: dict[int, Hints] | None = None) -> list[tuple[int, ...]]:
+    boxes, class_ids = boxes_of(labels, hints or {})
+    return sorted((int(c), *map(int, box)) for c, box in zip(class_ids, boxes, strict=True))
+
+
+def test_each_region_is_an_object_of_its_class() -> None:
+    labels = scene((PERSON, 10, 20, 20, 50), (CAR, 60, 30, 110, 60), (BICYCLE, 130, 40, 150, 60))
+    labels[100:110, 10:60] = 6  # a guardrail
+    assert found(labels) == [(0, 10, 20, 20, 50), (1, 60, 30, 110, 60), (2, 130, 40, 150, 60)]
+
+
+def test_a_pole_does_not_make_two_cars_but_a_gap_does() -> None:
+    assert found(scene((CAR, 20, 30, 50, 60), (CAR, 54, 30, 80, 60))) == [(1, 20, 30, 80, 60)]
+    assert len(found(scene((CAR, 20, 30, 50, 60), (CAR, 70, 30, 100, 60)))) == 2
+    # Three in a row, close to each other, are no car: they are too long.
+    row = scene((CAR, 5, 30, 50, 60), (CAR, 54, 30, 99, 60), (CAR, 103, 30, 148, 60))
+    assert len(found(row)) >= 2
+
+
+def test_a_confident_box_joins_what_a_tree_cuts() -> None:
+    labels = scene((CAR, 20, 30, 50, 60), (CAR, 70, 30, 100, 60))
+    assert found(labels, {CAR: hint((18, 28, 102, 62))}) == [(1, 20, 30, 100, 60)]
+    assert len(found(labels, {CAR: hint((18, 28, 102, 62), score=0.35)})) == 2
+
+
+def test_people_who_touch_are_divided_by_the_teacher_alone() -> None:
+    labels = scene((PERSON, 20, 20, 45, 70))
+    assert len(found(labels)) == 1
+    teacher = {PERSON: hint((18, 18, 32, 72), (32, 18, 47, 72))}
+    assert found(labels, teacher) == [(0, 20, 20, 32, 70), (0, 32, 20, 45, 70)]
+
+
+def test_what_the_teacher_leaves_over_is_an_object_too() -> None:
+    labels = scene((PERSON, 20, 20, 60, 70))
+    assert found(labels, {PERSON: hint((19, 19, 33, 71))}) == [(0, 20, 20, 33, 70), (0, 33, 20, 60, 70)]
+
+
+def test_a_box_without_pixels_of_its_class_is_dropped() -> None:
+    labels = scene((CAR, 60, 30, 110, 60))
+    assert found(labels, {PERSON: hint((10, 20, 20, 50), (60, 30, 110, 60))}) == [(1, 60, 30, 110, 60)]
+
+
+def test_specks_are_left_out() -> None:
+    assert found(scene((PERSON, 10, 10, 13, 30), (PERSON, 40, 10, 50, 17), (CAR, 80, 80, 84, 84))) == []
+
+
+def numbered(count: int, start: int = 0) -> list[PairPaths]:
+    return [PairPaths(Path(f"{number:05}D.png"), Path(), None) for number in range(start, start + count)]
+
+
+def test_what_fusion_training_holds_out_is_held_out_here() -> None:
+    pairs = [pair for run in range(30) for pair in numbered(20, 100 * run)]
+    training, held = hold_out_scenes(pairs)
+    for fraction in (0.05, TrainConfig().validation_fraction):
+        _, of_fusion = hold_out(pairs, fraction, TrainConfig().seed)
+        assert {pair.stem for pair in of_fusion} <= {pair.stem for pair in held}
+    assert 0.15 < len(held) / len(pairs) < 0.25
+    places = {pair.stem: index for index, pair in enumerate(pairs)}
+    apart = [abs(places[a.stem] - places[b.stem]) for a in training for b in held]
+    assert min(apart) == 4
+
+
+def test_held_out_scenes_of_msrs(shared: Path) -> None:
+    training, held = hold_out_scenes(find_pairs(shared / "data" / "msrs"))
+    night = sum(pair.stem.endswith("N") for pair in held)
+    assert (len(training), len(held), night) == (821, 184, 80)
+
+
+def test_spread_is_even() -> None:
+    assert spread(range(10), 0.3) == [3, 6, 9]
+    assert spread(range(10), 1.0) == list(range(10))
+
+
+@pytest.mark.parametrize("text", ["mst:0", "mst:1.5", "mst:half"])
+def test_a_wrong_share_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="share"):
+        Kind.parse(text)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """20 runs of two pairs, each with a person at the same place."""
+    random = np.random.default_rng(0)
+    for name in ("thermal", "rgb", "labels"):
+        (tmp_path / "street" / name).mkdir(parents=True)
+    for number in range(20):
+        for frame in (100 * number, 100 * number + 1):
+            files = [
+                tmp_path / "street" / name / f"{frame:05}.png" for name in ("thermal", "rgb", "labels")
+            ]
+            cv2.imwrite(str(files[0]), random.integers(0, 256, (96, 128), np.uint8))
+            cv2.imwrite(str(files[1]), random.integers(0, 256, (96, 128, 3), np.uint8))
+            labels = np.zeros((96, 128), np.uint8)
+            labels[24:72, 32:48] = 2
+            cv2.imwrite(str(files[2]), labels)
+    return tmp_path / "street"
+
+
+def test_data_set_of_several_kinds(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    counts = write_dataset([folder], out, [Kind("rgb"), Kind("mst", 0.5)], None)
+    training, held = hold_out_scenes(find_pairs(folder))
+    assert (counts["train"].pairs, counts["val"].pairs) == (len(training), len(held))
+    assert counts["val"].images == 2 * len(held)
+    assert counts["train"].images == len(training) + len(training) // 2
+    assert counts["val"].objects == {"person": len(held), "car": 0, "bicycle": 0}
+    name = f"street_{held[0].stem}"
+    image = read_image(out / "images" / "val" / "rgb" / f"{name}.png")
+    np.testing.assert_array_equal(image, read_image(held[0].rgb))
+    text = (out / "labels" / "val" / "mst" / f"{name}.txt").read_text()
+    assert [float(word) for word in text.split()] == [0, 0.3125, 0.5, 0.125, 0.5]
+    boxes, class_ids = read_boxes(out / "labels" / "val" / "rgb" / f"{name}.txt", (128, 96))
+    assert boxes.tolist() == [[32, 24, 48, 72]] and class_ids.tolist() == [0]
+    data = yaml.safe_load((out / "data.yaml").read_text())
+    assert data["names"] == {0: "person", 1: "car", 2: "bicycle"} and Path(data["path"]) == out
+    assert (out / "preview.png").exists() and not list(out.rglob("*.partial"))
+
+
+def test_a_second_run_writes_what_is_missing_only(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    write_dataset([folder], out, [Kind("rgb")], None)
+    kept, *_, lost = sorted((out / "images" / "val" / "rgb").iterdir())
+    before, content = kept.stat().st_mtime_ns, lost.read_bytes()
+    lost.unlink()
+    write_dataset([folder], out, [Kind("rgb")], None)
+    assert kept.stat().st_mtime_ns == before and lost.read_bytes() == content
+
+
+def test_pairs_without_labels_need_a_teacher(folder: Path, tmp_path: Path, box_model: Path) -> None:
+    for file in (folder / "labels").iterdir():
+        file.unlink()
+    with pytest.raises(DataError, match=r"27 pairs, the first is .*street/thermal/00000.png"):
+        write_dataset([folder], tmp_path / "set", [Kind("thermal")], None)
+    counts = write_dataset([folder], tmp_path / "set", [Kind("thermal")], Teacher(box_model))
+    assert counts["val"].objects["person"] == counts["val"].pairs
+
+
+def test_command(folder: Path, tmp_path: Path, box_model: Path) -> None:
+    words = ["dataset", "--data", str(folder), "--out", str(tmp_path / "set"), "--images", "thermal"]
+    assert main([*words, "--teacher", str(box_model)]) == 0
+    assert main([*words, "rgb", "rgb"]) == ConfigError.exit_code
+    assert sorted(path.name for path in (tmp_path / "set").iterdir()) == [
+        "data.yaml", "images", "labels", "preview.png",
+    ]  # fmt: skip

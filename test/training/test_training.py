@@ -1,0 +1,238 @@
+"""Training: data on disk, splits along runs, losses against numpy, and a run that resumes exactly."""
+
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training dependencies are not installed")
+
+from ivfusion_ros.errors import ConfigError, DataError, ModelError
+from ivfusion_ros.images.pairs import find_pairs, hold_out, split_runs
+from ivfusion_ros.metrics import visual_information_fidelity as metric_vif
+from ivfusion_ros.training.fusion.config import TrainConfig
+from ivfusion_ros.training.fusion.data import Crops, read_luminance
+from ivfusion_ros.training.fusion.losses import make_loss
+from ivfusion_ros.training.fusion.losses.base import Batch, Outputs
+from ivfusion_ros.training.fusion.losses.image_terms import (
+    expand,
+    laplacian_pyramid,
+    sobel,
+    structural_similarity,
+    visual_information_fidelity,
+)
+from ivfusion_ros.training.fusion.losses.multiscale import MultiScaleLoss
+from ivfusion_ros.training.fusion.train import Trainer
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Twelve pairs in two runs of frame numbers, with labels for half of them."""
+    random = np.random.default_rng(0)
+    for name in ("thermal", "rgb", "labels"):
+        (tmp_path / name).mkdir()
+    for number in [*range(1, 7), *range(100, 106)]:
+        stem = f"{number:05d}D"
+        thermal = cv2.GaussianBlur(random.integers(0, 256, (96, 128), np.uint8), (9, 9), 3)
+        cv2.imwrite(str(tmp_path / "thermal" / f"{stem}.png"), thermal)
+        cv2.imwrite(str(tmp_path / "rgb" / f"{stem}.png"), random.integers(0, 256, (96, 128, 3), np.uint8))
+        if number < 50:
+            cv2.imwrite(str(tmp_path / "labels" / f"{stem}.png"), np.full((96, 128), 2, np.uint8))
+    return tmp_path
+
+
+def config(**changes) -> TrainConfig:
+    values = dict(
+        iterations=4, batch=2, crop=64, validate_every=2, precision="f32", validation_fraction=0.4
+    )
+    return TrainConfig(**(values | changes))
+
+
+def make_batch(seed: int = 0, thermal_value: float | None = None) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    thermal, visible = torch.rand(2, 2, 1, 64, 64, generator=generator)
+    if thermal_value is not None:
+        thermal = torch.full_like(thermal, thermal_value)
+    labels = torch.full(thermal.shape, 255, dtype=torch.uint8)
+    means = (image.mean((1, 2, 3), keepdim=True) for image in (thermal, visible))
+    return Batch(thermal, visible, labels, *means)
+
+
+def test_runs_end_at_gaps_other_names_and_40_frames() -> None:
+    stems = ["00001D", "00003D", "00008D", "00014D", "00015N", "street", "road"]
+    assert split_runs(stems) == [[0, 1, 2], [3], [4], [5], [6]]
+    assert [len(run) for run in split_runs([f"{n:03d}" for n in range(100)])] == [40, 40, 20]
+
+
+def test_hold_out_takes_whole_runs(folder) -> None:
+    training, validation = hold_out(find_pairs(folder), 0.4, seed=0)
+    numbers = {int(pair.stem[:5]) // 100 for pair in validation}
+    assert len(validation) == len(training) == 6
+    assert len(numbers) == 1
+    assert {pair.stem for pair in training}.isdisjoint(pair.stem for pair in validation)
+    assert hold_out(find_pairs(folder), 0.0, seed=0)[1] == []
+    single_run = find_pairs(folder)[:6]
+    assert hold_out(single_run, 0.1, seed=0) == (single_run, [])
+
+
+def test_luminance_and_labels(folder) -> None:
+    pairs = find_pairs(folder)
+    image = read_luminance(pairs[0])
+    bgr = cv2.imread(str(pairs[0].rgb)).astype(float)
+    luma = bgr @ [0.114, 0.587, 0.299]
+    assert np.abs(image[1] - luma).max() <= 1
+    assert (image[2] == 2).all()
+    assert (read_luminance(pairs[-1])[2] == 255).all()
+
+
+def test_crops_are_seeded_and_keep_the_pair_together(folder) -> None:
+    pairs = find_pairs(folder)
+    first, second = (Crops(pairs, 64, seed=5).batch(6) for _ in range(2))
+    np.testing.assert_array_equal(first.images, second.images)
+    assert first.images.shape == (6, 3, 64, 64)
+    assert not np.array_equal(first.images, Crops(pairs, 64, seed=6).batch(6).images)
+    with pytest.raises(DataError, match="128x96, smaller than the crop of 97"):
+        Crops(pairs, 97, seed=0).batch(1)
+
+
+def test_bad_folders(tmp_path, folder) -> None:
+    with pytest.raises(DataError, match=r"there is no folder .*absent"):
+        find_pairs(tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="0 images in thermal/ and 0 in rgb/"):
+        find_pairs(tmp_path / "empty")
+    broken = find_pairs(folder)[0]
+    broken.thermal.write_bytes(b"no image")
+    with pytest.raises(DataError, match="cannot decode"):
+        read_luminance(broken)
+    cv2.imwrite(str(broken.thermal), np.zeros((10, 10), np.uint8))
+    with pytest.raises(DataError, match=r"thermal is \(10, 10\), rgb \(96, 128\)"):
+        read_luminance(broken)
+
+
+def test_sobel_agrees_with_opencv() -> None:
+    image = np.random.default_rng(0).random((20, 30)).astype(np.float32)
+    for own, (dx, dy) in zip(sobel(torch.from_numpy(image)[None, None]), ((1, 0), (0, 1)), strict=True):
+        other = cv2.Sobel(image, cv2.CV_32F, dx, dy, scale=1 / 4, borderType=cv2.BORDER_REPLICATE)
+        np.testing.assert_allclose(own[0, 0].numpy(), other, atol=1e-6)
+
+
+def test_structural_similarity_agrees_with_skimage() -> None:
+    metrics = pytest.importorskip("skimage.metrics")
+    a, b = (image[0, 0].double() for image in (make_batch(1).thermal, make_batch(1).visible))
+    _, other = metrics.structural_similarity(
+        a.numpy(), b.numpy(), data_range=1.0, K1=1e-2, K2=10**-2.5, full=True, use_sample_covariance=False
+    )
+    own = structural_similarity(a[None, None].float(), b[None, None].float())[0, 0].numpy()
+    np.testing.assert_allclose(own[4:-4, 4:-4], other[4:-4, 4:-4], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["multiscale", "refinefuse_paper"])
+def test_losses_prefer_their_target_to_others(name: str) -> None:
+    loss, batch = make_loss(config(loss=name)), make_batch()
+    good = torch.maximum(batch.thermal, batch.visible)
+    bad = torch.zeros_like(good)
+    totals = [
+        sum(term.item() for term in loss.terms(batch, Outputs(fused)).values()) for fused in (good, bad)
+    ]
+    assert totals[0] < totals[1]
+
+
+def test_fidelity_agrees_with_the_metric() -> None:
+    batch = make_batch()
+    own = visual_information_fidelity(batch.thermal, (batch.thermal + batch.visible) / 2)
+    for index in range(2):
+        thermal, visible = (255 * image[index, 0].numpy() for image in (batch.thermal, batch.visible))
+        # The metric adds up both sources; against the fused image itself the second is 1.
+        fused = (thermal + visible) / 2
+        assert own[index].item() == pytest.approx(metric_vif(thermal, fused, fused) - 1, rel=0.01)
+
+
+def test_pyramid_adds_up_to_its_image() -> None:
+    image = make_batch().thermal
+    *details, total = laplacian_pyramid(image, 4)
+    assert [detail.shape[-1] for detail in details] == [64, 32, 16, 8]
+    for detail in reversed(details):
+        total = expand(total) + detail
+    torch.testing.assert_close(total, image)
+
+
+def test_image_of_equal_sources_is_its_own_target() -> None:
+    batch = make_batch()
+    same = Batch(batch.visible, batch.visible, batch.labels, batch.visible_mean, batch.visible_mean)
+    loss = MultiScaleLoss(thermal_gain=0.0, shared_detail=0.0, detail_gain=1.0)
+    torch.testing.assert_close(loss.target(same), batch.visible)
+    terms = loss(same, batch.visible)
+    assert all(term.item() == pytest.approx(0, abs=1e-3) for term in terms.values())
+
+
+def test_details_come_from_the_source_that_has_them() -> None:
+    flat, busy = torch.full((1, 1, 64, 64), 0.5), 0.5 + 0.2 * torch.rand(1, 1, 64, 64)
+    labels = torch.full(flat.shape, 255, dtype=torch.uint8)
+    for thermal, visible in ((flat, busy), (busy, flat)):
+        means = thermal.mean((1, 2, 3), keepdim=True), visible.mean((1, 2, 3), keepdim=True)
+        target = MultiScaleLoss(detail_gain=1.0).target(Batch(thermal, visible, labels, *means))
+        own = laplacian_pyramid(target, 2)[0]
+        torch.testing.assert_close(own, laplacian_pyramid(busy, 2)[0], atol=0.02, rtol=0)
+
+
+def test_target_keeps_black_black_and_lifts_people() -> None:
+    night = torch.full((1, 1, 64, 64), 0.02)
+    thermal = torch.full((1, 1, 64, 64), 0.2)
+    thermal[..., 20:40, 20:40] = 0.9
+    labels = torch.full(thermal.shape, 255, dtype=torch.uint8)
+    means = thermal.mean((1, 2, 3), keepdim=True), night.mean((1, 2, 3), keepdim=True)
+    target = MultiScaleLoss().target(Batch(thermal, night, labels, *means))
+    assert target[..., 30, 30].item() >= 0.9 - 1e-3
+    assert target[..., 0, 0].item() < 0.02
+    glare = night.clone()
+    glare[..., :10, :10] = 1.0
+    dimmed = MultiScaleLoss().target(Batch(thermal, glare, labels, *means))
+    labels[..., :10, :10] = 1
+    on_a_car = MultiScaleLoss().target(Batch(thermal, glare, labels, *means))
+    assert on_a_car[..., 4, 4].item() < dimmed[..., 4, 4].item() < 0.8
+
+
+def test_a_stopped_run_resumes_exactly(folder, tmp_path) -> None:
+    whole = Trainer(config(), [folder], tmp_path / "whole")
+    whole.fit()
+    stopped = Trainer(config(), [folder], tmp_path / "parts")
+    stopped.config = config()
+    for _ in range(2):
+        stopped._train_step()
+    stopped.run.mkdir()
+    stopped.save()
+    resumed = Trainer(config(), [folder], tmp_path / "parts")
+    resumed.resume()
+    assert resumed.step == 2
+    resumed.fit()
+    for key, value in whole.network.state_dict().items():
+        torch.testing.assert_close(resumed.network.state_dict()[key], value, rtol=1e-4, atol=1e-6)
+    with (tmp_path / "whole" / "curves.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["2", "4"]
+    assert float(rows[1]["validation_intensity"]) > 0
+    assert cv2.imread(str(tmp_path / "whole" / "validation.png")).shape[1] == 3 * 64
+
+
+def test_what_a_trainer_refuses(folder, tmp_path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(ConfigError, match="multiple of refinefuse's stride, 32"):
+        Trainer(config(crop=48), [folder], run)
+    with pytest.raises(ConfigError, match="unknown loss"):
+        Trainer(config(loss="l3"), [folder], run)
+    trainer = Trainer(config(), [folder], run)
+    with pytest.raises(ModelError, match=r"no checkpoint at .*without --resume"):
+        trainer.resume()
+    with pytest.raises(ModelError, match=r"cannot read .*nope.pt.*expected the last.pt of a run"):
+        Trainer(config(), [folder], run, start=tmp_path / "nope.pt")
+    run.mkdir()
+    trainer.save()
+    with pytest.raises(ConfigError, match="other settings \\(batch\\)"):
+        Trainer(config(batch=3), [folder], run).resume()
+    (run / "last.pt").write_bytes(b"broken")
+    with pytest.raises(ModelError, match="no readable checkpoint") as refused:
+        Trainer(config(), [folder], run, start=run / "last.pt")
+    assert "weights_only" not in str(refused.value)
