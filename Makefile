@@ -21,6 +21,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 test-ros: $(VENV)/.test
 ifeq ($(ROS_SETUP),)

@@ -53,6 +53,9 @@ setup(
         "test": [
             "pytest>=8",
             "hypothesis>=6.100",
+            "import-linter>=2.3",
+            "pytest-cov>=5",
+            "pytest-randomly>=3.16",
             "mypy>=1.10",
             "ruff>=0.6",
             "types-PyYAML",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +18,9 @@ from ivfusion_ros.images.thermal import ThermalScaler
 from ivfusion_ros.models import read_models
 from ivfusion_ros.pipeline.fuser import Fuser
 from ivfusion_ros.simulate import SceneConfig, Simulator
-from ivfusion_ros.types import Image
+
+if TYPE_CHECKING:
+    from ivfusion_ros.types import Image
 
 SCENES = {
     "day": (SceneConfig(seed=3, illumination="day", glare=0.0), 4.0),

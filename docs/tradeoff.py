@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -23,6 +22,9 @@ from ivfusion_ros.evaluation.fusion.plots import COLOURS
 from ivfusion_ros.evaluation.fusion.tables import to_markdown
 from ivfusion_ros.graphs.operations import count_operations
 from ivfusion_ros.models import read_models
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 METRICS = ("VIF", "Qabf", "SSIM", "SCD", "EN", "AG")
 SIZE = (640, 480)

@@ -11,10 +11,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ivfusion_ros import __version__
 from ivfusion_ros.errors import IvfusionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 COMMANDS = {
     "demo": "simulate a bag, replay it, and leave pictures and a film of the result",

@@ -1,4 +1,4 @@
-"""Errors that a user can mend. Each message says what was found, what was expected, what to do.
+"""Errors that a user can fix. Each message says what was found, what was expected, what to do.
 
 The CLI prints such an error as one paragraph, without a traceback, and exits with its `exit_code`;
 the ROS node logs it. Any other exception is a defect of this package.

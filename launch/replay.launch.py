@@ -39,7 +39,7 @@ def shutdown(reason):
     return [LogInfo(msg=reason), EmitEvent(event=Shutdown(reason=reason))]
 
 
-def finish(event, context):
+def finish(_event, context):
     """When the player is at the end of the bag, or any process has failed."""
     if context.is_shutdown:
         return None

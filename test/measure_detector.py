@@ -14,9 +14,8 @@ import functools
 import json
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from places import SHARED
 
@@ -40,7 +39,11 @@ from ivfusion_ros.images.files import read_image
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.pipeline.replay import summary
 from ivfusion_ros.training.detector.nms_stand_in import provide_nms
-from ivfusion_ros.types import Detections
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ivfusion_ros.types import Detections
 
 Image = npt.NDArray[np.uint8]
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -26,6 +26,9 @@ from ivfusion_ros.images.thermal import ThermalScaler
 from ivfusion_ros.images.video import VideoReader
 from ivfusion_ros.registration.online.refine import OnlineRefinement, Refinement, RefinementConfig
 from ivfusion_ros.simulate import SceneConfig, Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Floats = npt.NDArray[np.float64]
 Image = npt.NDArray[np.uint8]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -17,6 +17,9 @@ from places import SHARED
 
 from ivfusion_ros.sync.time_offset import TimeOffset, estimate_time_offset
 from ivfusion_ros.types import Frame
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CLIPS = SHARED / "data" / "m3svd_video"
 CLIP_HZ = 30.0

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import motmetrics
 import numpy as np
@@ -25,10 +25,13 @@ from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.simulate import SceneConfig, Simulator, TrueObject
 from ivfusion_ros.types import UNTRACKED, Detections, FramePair, Mode
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 NAMES = ("person", "car")
 MODES: tuple[Mode, ...] = ("fused", "rgb_only", "fused", "thermal_only")
 MODE_S = 2.0
-LEAST_VISIBLE, LEAST_SIDE = 0.25, 6.0
+MIN_VISIBLE, MIN_SIDE = 0.25, 6.0
 """Of an object that counts: share of its pixels that nothing hides, and pixels."""
 
 
@@ -73,7 +76,7 @@ def street(seed: int, seconds: float, rate_hz: float) -> list[list[TrueObject]]:
 def known(simulator: Simulator, time_s: float) -> list[TrueObject]:
     def counts(item: TrueObject) -> bool:
         left, top, right, bottom = item.box_xyxy
-        return item.visible_fraction >= LEAST_VISIBLE and min(right - left, bottom - top) >= LEAST_SIDE
+        return item.visible_fraction >= MIN_VISIBLE and min(right - left, bottom - top) >= MIN_SIDE
 
     return [item for item in simulator.boxes(time_s, "rgb") if counts(item)]
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ivfusion_ros.backends import cuda
-from ivfusion_ros.backends.tensors import Array, TensorInfo
 from ivfusion_ros.errors import BackendError
 from ivfusion_ros.graphs.onnx_file import PRECISION_KEY, read_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import ModuleType
+
+    from ivfusion_ros.backends.tensors import Array, TensorInfo
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +63,7 @@ class Backend(Protocol):
 
 
 class BackendStatus(NamedTuple):
-    """Whether a backend can run here; detail is the library's version, or the reason and its mend."""
+    """Whether a backend can run here; detail is the library's version, or the reason and how to fix it."""
 
     usable: bool
     detail: str

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ivfusion_ros.errors import BackendError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 INSTALL = "pip install cuda-bindings (on JetPack 6: pip install 'cuda-bindings<13')"
 

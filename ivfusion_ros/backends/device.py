@@ -6,10 +6,12 @@ still on its way down. Backends on a CPU have none of this, and nothing asks the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from ivfusion_ros.backends.tensors import Array
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ivfusion_ros.backends.tensors import Array
 
 
 @runtime_checkable

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime
@@ -11,6 +10,10 @@ import onnxruntime
 from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
 from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.graphs.onnx_file import read_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 _DTYPES = {
     "float": "float32",
@@ -26,7 +29,7 @@ class OnnxRuntimeBackend:
 
     name = "onnxruntime"
 
-    def __init__(self, model_path: Path, *, precision: str, threads: int) -> None:
+    def __init__(self, model_path: Path, *, precision: str, threads: int) -> None:  # noqa: ARG002 (every backend has it)
         self.metadata: Mapping[str, str] = read_metadata(model_path)
         self._model = model_path.name
         self._session = _session(model_path, threads)

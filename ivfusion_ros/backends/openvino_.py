@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections import OrderedDict
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import openvino
 
 from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
 from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.graphs.onnx_file import PRECISION_KEY, read_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 _MAX_SHAPES = 4
 """Compiled shapes kept per model: a robot has one, a folder of mixed sizes must not fill the memory."""

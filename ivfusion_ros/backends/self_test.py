@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -23,13 +22,17 @@ from ivfusion_ros.graphs.task import Size, Task, fixed_network_size, network_inp
 from ivfusion_ros.graphs.yolo import identify_head
 from ivfusion_ros.images.thermal import ThermalScaler
 from ivfusion_ros.simulate import RgbConfig, RigConfig, SceneConfig, Simulator, ThermalCameraConfig
-from ivfusion_ros.types import Image
 
-MOST_GREY_LEVELS = 1.0
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ivfusion_ros.types import Image
+
+MAX_GREY_LEVELS = 1.0
 """Largest mean error of a fused image, grey levels of 255."""
 
-MOST_PIXELS = 1.0
-MOST_SCORE = 0.02
+MAX_PIXELS = 1.0
+MAX_SCORE = 0.02
 """Largest mean error of box edges in pixels and of scores, over the anchors that score highest."""
 
 _CHECKED_SIDE = 320
@@ -110,7 +113,7 @@ def compare(task: Task, size: Size, expected: Run, found: Run, inputs: list[dict
 def _compare_images(pairs: list[tuple[Array, Array]]) -> Parity:
     errors = [np.abs(old.astype(np.float32) - new.astype(np.float32)) for old, new in pairs]
     mean, worst = max(float(error.mean()) for error in errors), max(float(error.max()) for error in errors)
-    return Parity(mean < MOST_GREY_LEVELS, f"mean error {mean:.3f}, largest {worst:.0f} grey levels")
+    return Parity(mean < MAX_GREY_LEVELS, f"mean error {mean:.3f}, largest {worst:.0f} grey levels")
 
 
 def _compare_boxes(pairs: list[tuple[Array, Array]], size: Size) -> Parity:
@@ -121,7 +124,7 @@ def _compare_boxes(pairs: list[tuple[Array, Array]], size: Size) -> Parity:
         best = np.argsort(_scores(rows, head.layout))[-_ANCHORS:]
         edges.append(_mean_error(rows[best, :4], other[best, :4]))
         scores.append(_mean_error(rows[best, 4:], other[best, 4:]))
-    passed = max(edges) < MOST_PIXELS and max(scores) < MOST_SCORE
+    passed = max(edges) < MAX_PIXELS and max(scores) < MAX_SCORE
     text = f"mean error {max(edges):.3f} px of boxes, {max(scores):.5f} of scores"
     return Parity(passed, f"{text}, over the {_ANCHORS} best anchors")
 

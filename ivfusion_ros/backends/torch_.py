@@ -9,8 +9,7 @@ last, half precision, and a CUDA graph per image size.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -21,6 +20,10 @@ from ivfusion_ros.errors import BackendError, ConfigError, ModelError
 from ivfusion_ros.graphs.onnx_file import read_metadata
 from ivfusion_ros.networks import make_network
 from ivfusion_ros.networks.graph import NETWORK_KEY, FusionGraph
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 _UINT8 = np.dtype(np.uint8)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lz4.frame  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import yaml
 
 from ivfusion_ros.bags.compression import unpack_file
 from ivfusion_ros.bags.mcap_file import McapFile, RawMessage
 from ivfusion_ros.bags.sqlite_file import SqliteFile
-from ivfusion_ros.bags.topics import BagTopic
 from ivfusion_ros.errors import BagError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from ivfusion_ros.bags.topics import BagTopic
 
 
 class BagFile(Protocol):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from rosbags.rosbag2.errors import ReaderError
 from rosbags.rosbag2.metadata import parse_qos
@@ -25,6 +23,10 @@ from ivfusion_ros.bags.mcap_records import (
 )
 from ivfusion_ros.bags.topics import BagTopic
 from ivfusion_ros.errors import BagError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 HELD_BYTES = 256 * 2**20
 """Messages of chunks that overlap in time wait in memory for their turn, up to this size."""

@@ -6,8 +6,7 @@ vision_msgs is not among rosbags' types, so its 4.x layout is registered here.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rosbags.serde import SerdeError
@@ -18,6 +17,9 @@ from ivfusion_ros.geometry.rig import Extrinsics
 from ivfusion_ros.images.encodings import AnyImage, decode_depth, decode_image, encode_image
 from ivfusion_ros.images.files import decode_compressed, encode_compressed
 from ivfusion_ros.types import CameraInfo, DepthFrame, Detections, Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"

@@ -5,22 +5,25 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ivfusion_ros.bags import messages, topics
 from ivfusion_ros.bags.compression import DamageError, unpack_message
 from ivfusion_ros.bags.files import BagFile, find_files, open_file
-from ivfusion_ros.bags.mcap_file import RawMessage
 from ivfusion_ros.bags.messages import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE
-from ivfusion_ros.bags.topics import BagTopic, Topics
 from ivfusion_ros.errors import BagError, ImageError
-from ivfusion_ros.types import CameraInfo, Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from types import TracebackType
+
+    from ivfusion_ros.bags.mcap_file import RawMessage
+    from ivfusion_ros.bags.topics import BagTopic, Topics
+    from ivfusion_ros.types import CameraInfo, Frame
 
 Camera = Literal["thermal", "rgb"]
 PEEK_IMAGES = 500

@@ -6,10 +6,8 @@ rosbags' reader needs a whole file; this one uses the SQLite that comes with it,
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import apsw
@@ -18,11 +16,15 @@ from ivfusion_ros.bags.mcap_file import RawMessage, read_qos
 from ivfusion_ros.bags.topics import BagTopic
 from ivfusion_ros.errors import BagError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
 UNREADABLE = (apsw.Error, UnicodeDecodeError)
 """What apsw raises for damaged tables and for text that is no UTF-8."""
 
 READ_ONLY = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-LONGEST_GAP = 10_000
+MAX_GAP = 10_000
 """After this many missing rows in a row a damaged file is taken to have no more."""
 
 
@@ -35,7 +37,7 @@ class _WholePagesFile(apsw.VFSFile):
     def __init__(self, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
         super().__init__("", name, flags)
 
-    def xFileSize(self) -> int:
+    def xFileSize(self) -> int:  # noqa: N802 (SQLite's name)
         """Size in bytes, a multiple of the page size that the header names."""
         size = super().xFileSize()
         page = int.from_bytes(self.xRead(18, 0)[16:], "big") if size >= 18 else 1
@@ -48,7 +50,7 @@ class _WholePages(apsw.VFS):
     def __init__(self) -> None:
         super().__init__(self.name, "")
 
-    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 (SQLite's name)
         return _WholePagesFile(name, flags)
 
 
@@ -105,7 +107,7 @@ class SqliteFile:
             missing = missing + 1 if row is None else 0
             if row:
                 yield row
-            if missing > LONGEST_GAP:
+            if missing > MAX_GAP:
                 break
         if lost and self._whole:
             self._lose(f"{lost} messages are not readable ({first_error})")
@@ -138,7 +140,7 @@ class SqliteFile:
         """Whether the tables are whole, and if so the messages by topic id."""
         try:
             rows = "SELECT topic_id, COUNT(*) FROM messages GROUP BY topic_id"
-            counts: dict[Any, Any] = {key: count for key, count in database.execute(rows)}
+            counts: dict[Any, Any] = dict(database.execute(rows))
             times: Any = database.execute("SELECT MIN(timestamp), MAX(timestamp) FROM messages").fetchone()
             self.start_ns, self.end_ns = times
             self._whole = True

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.bags.messages import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, TRANSFORMS
 from ivfusion_ros.errors import BagError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
 
 # A word of the topic name, or a part of one, and what it says about the camera. Short words must
 # stand alone ("ir" is in "first"); "flir" and "left" are weak because visible cameras bear them too.

@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import shutil
 import zlib
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
@@ -18,11 +17,15 @@ from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_
 
 from ivfusion_ros.bags import messages
 from ivfusion_ros.bags.mcap_records import CHUNK_CHECKSUM_OFFSET, RECORD_HEAD
-from ivfusion_ros.bags.topics import BagTopic
 from ivfusion_ros.errors import BagError
-from ivfusion_ros.images.encodings import AnyImage
 from ivfusion_ros.images.files import SUFFIXES as IMAGE_SUFFIXES
-from ivfusion_ros.types import CameraInfo, Detections, Frame, FusionResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ivfusion_ros.bags.topics import BagTopic
+    from ivfusion_ros.images.encodings import AnyImage
+    from ivfusion_ros.types import CameraInfo, Detections, Frame, FusionResult
 
 FUSED = "/fused"
 DETECTIONS = "/detections"
@@ -246,6 +249,6 @@ def _type_hash(definition: str, msgtype: str) -> str:
         else:
             store.register(get_types_from_msg(definition, msgtype))
         return str(store.hash_rihs01(msgtype))
-    except Exception:
+    except Exception:  # noqa: BLE001
         # The text comes from a bag and may be anything; players do not need the hash.
         return UNKNOWN_HASH

@@ -27,7 +27,7 @@ KINDS = {
 SPECIFICATION = "KIND:COLUMNSxROWS:SIZE[:SECOND[:DICTIONARY]]"
 _USUAL_DICTIONARIES = {"apriltag": "APRILTAG_36h11", "charuco": "5X5_100"}
 _USUAL_SECOND = {"apriltag": 0.3, "charuco": 0.75}
-_LARGEST_M = 10.0
+_MAX_M = 10.0
 _FORM = re.compile(r"(?P<kind>\w+):(?P<columns>\d+)x(?P<rows>\d+):(?P<size>[^:]+)(?::(?P<rest>.+))?")
 
 
@@ -55,7 +55,7 @@ class Board:
                 f"{self.kind} has {self.columns}x{self.rows}, expected {least} to 100 columns and rows: "
                 f"{KINDS[self.kind]}"
             )
-        if not 0 < self.size_m < _LARGEST_M:
+        if not 0 < self.size_m < _MAX_M:
             raise ConfigError(f"board size is {self.size_m:g}, expected metres: {KINDS[self.kind]}")
         if self.has_markers:
             self._check_markers()
@@ -114,7 +114,7 @@ class Board:
                 f"board dictionary is {self.dictionary!r}, expected a name of OpenCV such as "
                 f"{', '.join(_USUAL_DICTIONARIES.values())} or 4X4_50"
             )
-        limit = self.size_m if self.kind == "charuco" else _LARGEST_M
+        limit = self.size_m if self.kind == "charuco" else _MAX_M
         if not 0 < self.second_m < limit:
             raise ConfigError(
                 f"board's second length is {self.second_m:g}, expected metres, more than 0 and less than "

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ivfusion_ros.calibrate.boards import Board
 from ivfusion_ros.calibrate.detect import BoardFinder
-from ivfusion_ros.calibrate.pairs import NamedPair
 from ivfusion_ros.calibrate.views import BoardView, with_slips
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.geometry.camera import Size
 from ivfusion_ros.types import CameraName, FramePair
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ivfusion_ros.calibrate.boards import Board
+    from ivfusion_ros.calibrate.pairs import NamedPair
 
 _KEPT_PAIRS = 3
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.calibrate.boards import Board
 from ivfusion_ros.calibrate.enhance import Look, looks_for
 from ivfusion_ros.calibrate.subpixel import saddle_points, tag_corners
 from ivfusion_ros.images.encodings import AnyImage, to_grey
-from ivfusion_ros.types import Image
+
+if TYPE_CHECKING:
+    from ivfusion_ros.calibrate.boards import Board
+    from ivfusion_ros.types import Image
 
 Pixels = npt.NDArray[np.float32]
 
-_LEAST_MARKER_CORNERS = 8
+_MIN_MARKER_CORNERS = 8
 _MARKER_CORNERS_SHARE = 0.2
 
 
@@ -140,7 +142,7 @@ def _find_charuco(board: Board, picture: Image) -> Corners | None:
 
 
 def _enough(board: Board, corners: Corners | None) -> Corners | None:
-    least = max(_LEAST_MARKER_CORNERS, round(_MARKER_CORNERS_SHARE * len(board.points)))
+    least = max(_MIN_MARKER_CORNERS, round(_MARKER_CORNERS_SHARE * len(board.points)))
     if corners is None or len(corners) < min(least, len(board.points)):
         return None
     # Corners on one line fix no plane.

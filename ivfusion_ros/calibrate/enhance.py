@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.images.encodings import AnyImage, to_grey
-from ivfusion_ros.types import Image
+
+if TYPE_CHECKING:
+    from ivfusion_ros.types import Image
 
 _SMALL_WIDTH, _LARGE_WIDTH = 400, 900
 _NARROW = (2.0, 90.0)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.calibrate.boards import Board
-from ivfusion_ros.calibrate.detect import Corners
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.geometry.camera import CameraModel, Floats, Size
 from ivfusion_ros.geometry.rig import Extrinsics
 
-LEAST_VIEWS = 6
-LEAST_TILT_DEG = 12.0
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ivfusion_ros.calibrate.boards import Board
+    from ivfusion_ros.calibrate.detect import Corners
+
+MIN_VIEWS = 6
+MIN_TILT_DEG = 12.0
 _OUTLIER_PX = 0.5
 _OUTLIER_TIMES = 3.0
 _ROUNDS = 3
@@ -68,10 +71,10 @@ def fit_lens(board: Board, looks: Sequence[Corners], size: Size, model: str, nam
     else:
         _check_count(len(used), name)
         fit = _fit(board, [looks[index] for index in used], size, model, name)
-    if fit.tilt_deg < LEAST_TILT_DEG:
+    if fit.tilt_deg < MIN_TILT_DEG:
         raise DataError(
             f"the {name} looks at the board are too much alike: its planes differ by {fit.tilt_deg:.0f} "
-            f"degrees at most, expected {LEAST_TILT_DEG:.0f} or more; tilt the board to all sides by 20 "
+            f"degrees at most, expected {MIN_TILT_DEG:.0f} or more; tilt the board to all sides by 20 "
             "to 40 degrees, near and far, and in all parts of the image"
         )
     return replace(fit, used=used)
@@ -84,9 +87,9 @@ def agreeing(errors_px: Sequence[float]) -> list[int]:
 
 
 def _check_count(count: int, name: str) -> None:
-    if count < LEAST_VIEWS:
+    if count < MIN_VIEWS:
         raise DataError(
-            f"only {count} {name} looks at the board agree with each other, expected {LEAST_VIEWS} or "
+            f"only {count} {name} looks at the board agree with each other, expected {MIN_VIEWS} or "
             "more, better 20; check the numbers of --board, hold the board still and flat, and show it "
             "more often"
         )
@@ -135,7 +138,7 @@ def _solve_pinhole(
 
 
 def _solve_fisheye(
-    board: Board, looks: Sequence[Corners], size: Size, model: str
+    board: Board, looks: Sequence[Corners], size: Size, _model: str
 ) -> tuple[Floats, Floats, list[Extrinsics]]:
     points = [board.points[look.ids].astype(np.float64).reshape(1, -1, 3) for look in looks]
     pixels = [look.pixels.astype(np.float64).reshape(1, -1, 2) for look in looks]

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.calibrate.boards import Board
 from ivfusion_ros.calibrate.collect import Collected, collect_views
 from ivfusion_ros.calibrate.enhance import stretch_to_8_bit
-from ivfusion_ros.calibrate.pairs import NamedPair
 from ivfusion_ros.calibrate.report import Overlay, scene_report, target_report
-from ivfusion_ros.calibrate.scene_rig import SceneRig
 from ivfusion_ros.calibrate.solve import RigFit, solve_rig
 from ivfusion_ros.calibrate.targetless import SceneModel, fit_scenes
 from ivfusion_ros.geometry.calibration import Calibration
-from ivfusion_ros.geometry.camera import CameraModel
 from ivfusion_ros.geometry.maps import pixel_grid
 from ivfusion_ros.geometry.rig import Extrinsics, RigParts
 from ivfusion_ros.geometry.warp import Warp
 from ivfusion_ros.types import CameraName, FramePair, Image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ivfusion_ros.calibrate.boards import Board
+    from ivfusion_ros.calibrate.pairs import NamedPair
+    from ivfusion_ros.calibrate.scene_rig import SceneRig
+    from ivfusion_ros.geometry.camera import CameraModel
 
 
 @dataclass(frozen=True, eq=False)

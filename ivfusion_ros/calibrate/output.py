@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.geometry.calibration import Calibration, write_calibration
 from ivfusion_ros.images.files import write_image
-from ivfusion_ros.types import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ivfusion_ros.types import Image
 
 
 def write_outputs(

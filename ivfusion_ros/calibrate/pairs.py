@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ivfusion_ros.bags import BagReader, Topics
-from ivfusion_ros.config.pipeline import PairingConfig
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import SUFFIXES, read_image
 from ivfusion_ros.sync.pairing import Pairer
 from ivfusion_ros.sync.time_offset import TimeOffset, TimeOffsetMonitor
 from ivfusion_ros.types import Frame, FramePair
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ivfusion_ros.config.pipeline import PairingConfig
 
 NamedPair = tuple[str, FramePair]
 """A pair, and how to name it to people."""

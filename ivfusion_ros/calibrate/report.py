@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.calibrate.solve import RigFit
-from ivfusion_ros.geometry.camera import Floats, Size
 from ivfusion_ros.images.draw import PALETTE, contact_sheet
 from ivfusion_ros.types import CameraName, Image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ivfusion_ros.calibrate.solve import RigFit
+    from ivfusion_ros.geometry.camera import Floats, Size
 
 _TILES = 8
 _THERMAL_COLOUR, _RGB_COLOUR = PALETTE[0], PALETTE[1]

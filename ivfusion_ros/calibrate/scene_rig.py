@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -16,11 +16,15 @@ from ivfusion_ros.geometry.maps import fixed_point, pinhole_map, pixel_grid, pla
 from ivfusion_ros.geometry.rig import Extrinsics, Rig, RigParts
 from ivfusion_ros.registration.scene.align import Alignment, ImagePair, Matches, align_many, match_places
 from ivfusion_ros.registration.scene.two_views import Sightings, TwoViews, fit_two_views, nearest_rotation
-from ivfusion_ros.types import Frame, FramePair, Image
 
-_LARGEST_ACROSS_PX = 1.0
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ivfusion_ros.types import Frame, FramePair, Image
+
+_MAX_ACROSS_PX = 1.0
 """Of the compared image, at most 640 px wide: true lenses leave 0.2 to 0.3, a focal length 10% off 0.5."""
-_LARGEST_SPLIT_PX = 6.0
+_MAX_SPLIT_PX = 6.0
 _GRID = 12
 
 
@@ -58,15 +62,15 @@ class SceneRig:
             confidence = self.alignment.confidence
             return f"the images without distortion agree too little, confidence {confidence:.2f}"
         across_px = self.views.across_px
-        if across_px > _LARGEST_ACROSS_PX:
+        if across_px > _MAX_ACROSS_PX:
             return (
                 "the lenses of camera_info do not fit the images: what both cameras see lies "
-                f"{across_px:.1f} px off its epipolar line, expected {_LARGEST_ACROSS_PX:g} or less"
+                f"{across_px:.1f} px off its epipolar line, expected {_MAX_ACROSS_PX:g} or less"
             )
-        if self.split_px > _LARGEST_SPLIT_PX:
+        if self.split_px > _MAX_SPLIT_PX:
             return (
                 f"halves of the images give rigs that are {self.split_px:.1f} px apart, expected "
-                f"{_LARGEST_SPLIT_PX:g} or less"
+                f"{_MAX_SPLIT_PX:g} or less"
             )
         return None
 

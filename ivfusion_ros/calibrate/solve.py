@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from ivfusion_ros.calibrate.boards import Board
 from ivfusion_ros.calibrate.detect import Corners
-from ivfusion_ros.calibrate.lens import LEAST_VIEWS, LensFit, agreeing, as_poses, fit_lens, residual, rms
-from ivfusion_ros.calibrate.views import LARGEST_SLIP_PX, BoardView, choose_various, coverage, same_order
+from ivfusion_ros.calibrate.lens import MIN_VIEWS, LensFit, agreeing, as_poses, fit_lens, residual, rms
+from ivfusion_ros.calibrate.views import MAX_SLIP_PX, BoardView, choose_various, coverage, same_order
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.geometry.camera import CameraModel, Floats, Size
 from ivfusion_ros.geometry.rig import Extrinsics, Rig
 from ivfusion_ros.types import CameraName
 
-MOST_VIEWS = 40
-LARGEST_RMS_PX = 1.5
-_LEAST_COVERAGE = 0.4
-_LEAST_SHARED_CORNERS = 6
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_VIEWS = 40
+MAX_RMS_PX = 1.5
+_MIN_COVERAGE = 0.4
+_MIN_SHARED_CORNERS = 6
 _STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-9)
 
 
@@ -72,7 +75,7 @@ def solve_rig(
         _check_found(board, len(looks[name]), len(views), name)
     lenses: dict[CameraName, LensFit] = {}
     for name, size in sizes.items():
-        chosen = choose_various(board, looks[name], size, MOST_VIEWS)
+        chosen = choose_various(board, looks[name], size, MAX_VIEWS)
         lenses[name] = fit_lens(board, [looks[name][i] for i in chosen], size, models[name], name)
     shared = _fit_shared(board, _shared_views(board, views, sizes["rgb"]), lenses)
     _check_rms(shared)
@@ -87,7 +90,7 @@ def _look(view: BoardView, camera: CameraName) -> Corners | None:
 
 
 def _check_found(board: Board, found: int, pairs: int, name: CameraName) -> None:
-    if found >= LEAST_VIEWS:
+    if found >= MIN_VIEWS:
         return
     advice = "light it evenly"
     if name == "thermal":
@@ -96,7 +99,7 @@ def _check_found(board: Board, found: int, pairs: int, name: CameraName) -> None
         )
     partly = "" if board.has_markers else ", all of it in the image"
     raise DataError(
-        f"the board was found in {found} of {pairs} {name} images, expected {LEAST_VIEWS} or more, better "
+        f"the board was found in {found} of {pairs} {name} images, expected {MIN_VIEWS} or more, better "
         f"20; check that --board is what was shown ({board.columns}x{board.rows} {board.kind}){partly}, "
         f"hold it nearer and still, and {advice}"
     )
@@ -110,17 +113,17 @@ def _shared_views(board: Board, views: Sequence[BoardView], rgb_size: Size) -> l
             continue
         thermal = same_order(board, view.thermal, view.rgb)
         ids, first, second = np.intersect1d(thermal.ids, view.rgb.ids, return_indices=True)
-        if len(ids) >= min(_LEAST_SHARED_CORNERS, len(board.points)):
+        if len(ids) >= min(_MIN_SHARED_CORNERS, len(board.points)):
             both = Corners(ids, thermal.pixels[first]), Corners(ids, view.rgb.pixels[second])
             shared.append(BoardView(view.name, *both, view.stamp_ns, view.skew_ns, view.slip_px))
-    still = [view for view in shared if view.slip_px <= LARGEST_SLIP_PX]
-    if len(still) < LEAST_VIEWS:
+    still = [view for view in shared if view.slip_px <= MAX_SLIP_PX]
+    if len(still) < MIN_VIEWS:
         raise DataError(
             f"both cameras see the board in {len(shared)} pairs, and it is still enough in {len(still)} "
-            f"of these, expected {LEAST_VIEWS} or more, better 20; hold the board, still for a second, "
+            f"of these, expected {MIN_VIEWS} or more, better 20; hold the board, still for a second, "
             "where both see it"
         )
-    chosen = choose_various(board, [view.rgb for view in still if view.rgb], rgb_size, MOST_VIEWS)
+    chosen = choose_various(board, [view.rgb for view in still if view.rgb], rgb_size, MAX_VIEWS)
     return [still[index] for index in chosen]
 
 
@@ -132,9 +135,9 @@ def _fit_shared(board: Board, views: list[BoardView], lenses: dict[CameraName, L
         if len(good) == len(views):
             break
         views = [views[index] for index in good]
-        if len(views) < LEAST_VIEWS:
+        if len(views) < MIN_VIEWS:
             raise DataError(
-                f"only {len(views)} looks of both cameras at the board agree, expected {LEAST_VIEWS} or "
+                f"only {len(views)} looks of both cameras at the board agree, expected {MIN_VIEWS} or "
                 "more; the board or the rig moved while frames were taken: hold both still, and estimate "
                 "the offset between the clocks by --time-offset"
             )
@@ -182,9 +185,9 @@ def _after(second: Extrinsics, first: Extrinsics) -> Extrinsics:
 
 
 def _check_rms(shared: SharedFit) -> None:
-    if not shared.rms_px() <= LARGEST_RMS_PX:
+    if not shared.rms_px() <= MAX_RMS_PX:
         raise DataError(
-            f"the reprojection error is {shared.rms_px():.2f} px, expected at most {LARGEST_RMS_PX} px; "
+            f"the reprojection error is {shared.rms_px():.2f} px, expected at most {MAX_RMS_PX} px; "
             "check the lengths and numbers of --board, that it is flat, and that both cameras and board "
             "were still; --time-offset finds an offset between the clocks"
         )
@@ -195,8 +198,8 @@ def _warnings(covered: dict[CameraName, float], shared: SharedFit) -> list[str]:
         f"the board was seen in {share:.0%} of the {name} image only; show it near the borders and "
         "corners too"
         for name, share in covered.items()
-        if share < _LEAST_COVERAGE
+        if share < _MIN_COVERAGE
     ]
-    if len(shared.views) < 2 * LEAST_VIEWS:
+    if len(shared.views) < 2 * MIN_VIEWS:
         warnings.append(f"only {len(shared.views)} shared looks; 20 or more give a steadier result")
     return warnings

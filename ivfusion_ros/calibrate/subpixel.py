@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.images.encodings import AnyImage
+if TYPE_CHECKING:
+    from ivfusion_ros.images.encodings import AnyImage
 
 Floats = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.float32]
 
 _STEPS = 4
 _CONVERGED_PX = 0.01
-_LARGEST_MOVE_PX = 3.0
+_MAX_MOVE_PX = 3.0
 _EDGE_SAMPLES = 16
 _EDGE_PART = 0.8
 _SUBSTEPS = 4
@@ -44,7 +47,7 @@ def _saddle(smooth: npt.NDArray[np.float32], start: Floats, window: int, solver:
             return start
         step = np.array([xy * y - 2 * yy * x, xy * x - 2 * xx * y]) / determinant
         at += step
-        if np.hypot(*(at - start)) > _LARGEST_MOVE_PX:
+        if np.hypot(*(at - start)) > _MAX_MOVE_PX:
             return start
         if np.abs(step).max() < _CONVERGED_PX:
             break
@@ -76,7 +79,7 @@ def _tag(smooth: npt.NDArray[np.float32], quad: Floats, modules: int) -> Floats:
     # Corner i ends side i - 1 and starts side i.
     corners = np.array([_crossing(lines[index - 1], lines[index]) for index in range(4)])
     moved = np.linalg.norm(corners - quad, axis=1, keepdims=True)
-    return np.where(moved < _LARGEST_MOVE_PX, corners, quad)
+    return np.where(moved < _MAX_MOVE_PX, corners, quad)
 
 
 def _edge_offsets(smooth: npt.NDArray[np.float32], starts: Floats, outward: Floats, reach: float) -> Floats:

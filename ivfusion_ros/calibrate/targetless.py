@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ivfusion_ros.calibrate.collect import check_sizes
-from ivfusion_ros.calibrate.pairs import NamedPair
 from ivfusion_ros.calibrate.scene_rig import Lenses, SceneRig, fit_scene_rig, published_lenses
 from ivfusion_ros.config.pipeline import ThermalConfig
 from ivfusion_ros.errors import DataError
@@ -19,6 +17,11 @@ from ivfusion_ros.images.encodings import to_grey
 from ivfusion_ros.images.thermal import ThermalScaler
 from ivfusion_ros.registration.scene.align import Alignment, ImagePair, align_many
 from ivfusion_ros.types import CameraName, FramePair
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ivfusion_ros.calibrate.pairs import NamedPair
 
 SceneModel = Literal["rig", "homography", "affine"]
 

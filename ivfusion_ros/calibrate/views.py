@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.calibrate.boards import Board
 from ivfusion_ros.calibrate.detect import Corners
-from ivfusion_ros.geometry.camera import Size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ivfusion_ros.calibrate.boards import Board
+    from ivfusion_ros.geometry.camera import Size
 
 Floats = npt.NDArray[np.float64]
 
-LARGEST_SLIP_PX = 0.5
+MAX_SLIP_PX = 0.5
 _NEIGHBOURS_NS = 1_000_000_000
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import logging
 import platform
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -26,6 +24,10 @@ from ivfusion_ros.evaluation.speed.benchmark import (
 )
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.pipeline.replay import summary
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from tqdm import tqdm
 
@@ -19,7 +18,11 @@ from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.geometry.camera import DISTORTION_LENGTHS
 from ivfusion_ros.geometry.rig import DEFAULT_PLANE_DISTANCE_M
-from ivfusion_ros.types import CameraName
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ivfusion_ros.types import CameraName
 
 log = logging.getLogger(__name__)
 

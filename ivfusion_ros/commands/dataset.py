@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ivfusion_ros.backends import BACKENDS
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.training.detector.dataset import Kind, write_dataset
 from ivfusion_ros.training.detector.teacher import Teacher
+
+if TYPE_CHECKING:
+    import argparse
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
 import logging
@@ -10,6 +9,7 @@ import platform
 import shlex
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
@@ -22,6 +22,9 @@ from ivfusion_ros.geometry.calibration import Calibration, Remap, write_calibrat
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.pipeline.build import detection_model_name, fusion_model_name
 from ivfusion_ros.simulate import RigConfig, SceneConfig, Simulator
+
+if TYPE_CHECKING:
+    import argparse
 
 log = logging.getLogger(__name__)
 

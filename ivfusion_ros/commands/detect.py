@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -19,7 +18,11 @@ from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import SUFFIXES, read_image, write_image
 from ivfusion_ros.images.thermal import ThermalScaler
 from ivfusion_ros.pipeline.build import build_detector
-from ivfusion_ros.types import Detections, Image
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ivfusion_ros.types import Detections, Image
 
 log = logging.getLogger(__name__)
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.metadata
 import logging
 import os
 import platform
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ivfusion_ros import __version__
 from ivfusion_ros.backends import available_backends, load_backend
@@ -21,6 +19,10 @@ from ivfusion_ros.config.node import FusionNodeConfig
 from ivfusion_ros.config.parameters import iter_parameters
 from ivfusion_ros.errors import BackendError, ConfigError, IvfusionError, ModelError
 from ivfusion_ros.models import read_models
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
 
 T = TypeVar("T")
 

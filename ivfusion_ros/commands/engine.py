@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import logging
 from pathlib import Path
@@ -13,7 +12,9 @@ from ivfusion_ros.errors import BackendError, ConfigError
 from ivfusion_ros.models import resolve_model
 
 if TYPE_CHECKING:
-    from ivfusion_ros.backends.tensorrt.make import Workshop
+    import argparse
+
+    from ivfusion_ros.backends.tensorrt.make import EngineBuilder
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MIB",
         help="most memory for a layer's work (default: any)",
     )
-    parser.add_argument("--anew", action="store_true", help="build also what is in the cache already")
+    parser.add_argument("--rebuild", action="store_true", help="build also what is in the cache already")
     parser.add_argument(
         "--cache",
         type=Path,
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace) -> None:
     if options.workspace < 0:
         raise ConfigError(f"--workspace is {options.workspace}, expected MiB, or 0 for any")
     sizes = [parse_size(text) for text in options.size]
-    workshop = _workshop(options.cache, options.workspace)
+    builder = _builder(options.cache, options.workspace)
     if not options.half:
         log.info(
             "building in f32, which is used where fusion.precision (or detection.precision) is f32; --half "
@@ -67,7 +68,7 @@ def run(options: argparse.Namespace) -> None:
     for name in options.models:
         for size in sizes:
             path = resolve_model(name)
-            engine = workshop.engine(path, size, half=options.half, anew=options.anew)
+            engine = builder.engine(path, size, half=options.half, rebuild=options.rebuild)
             rows[engine.path.name] = dataclasses.asdict(engine.record)
             record = engine.record
             text = f"{record.runs_in}, {record.plan_bytes / 1e6:.1f} MB, built in {record.build_seconds} s"
@@ -77,12 +78,12 @@ def run(options: argparse.Namespace) -> None:
     write_json(options.json, rows)
 
 
-def _workshop(folder: Path | None, workspace_mib: int) -> Workshop:
+def _builder(folder: Path | None, workspace_mib: int) -> EngineBuilder:
     from ivfusion_ros.backends.cuda import Gpu, find_gpu
     from ivfusion_ros.backends.tensorrt.library import load_library
 
     try:
-        from ivfusion_ros.backends.tensorrt.make import Workshop
+        from ivfusion_ros.backends.tensorrt.make import EngineBuilder
     except ImportError as error:
         raise BackendError(f"engines need onnx ({error}); run: pip install onnx") from error
     library = load_library()
@@ -93,4 +94,4 @@ def _workshop(folder: Path | None, workspace_mib: int) -> Workshop:
         if not library.is_rtx:
             raise
         log.warning("%s: engines are built to see that they build, and cannot run", error)
-    return Workshop.here(library, gpu, folder, workspace_mib)
+    return EngineBuilder.here(library, gpu, folder, workspace_mib)

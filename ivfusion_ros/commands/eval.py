@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ivfusion_ros.backends import BACKENDS
 from ivfusion_ros.commands.options import write_json, write_text
@@ -24,6 +23,10 @@ from ivfusion_ros.images.files import read_image
 from ivfusion_ros.images.pairs import PAIR_FOLDERS
 from ivfusion_ros.metrics import METRICS
 from ivfusion_ros.metrics.flicker import FLICKER
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
 
 log = logging.getLogger(__name__)
 

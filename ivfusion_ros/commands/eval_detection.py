@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ivfusion_ros.backends import BACKENDS
 from ivfusion_ros.commands.options import write_json, write_text
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.evaluation.detection.curves import write_curves
-from ivfusion_ros.evaluation.detection.find import CameraMethod, Found, Judged, find
+from ivfusion_ros.evaluation.detection.find import CameraMethod, DetectorUnderTest, Found, find
 from ivfusion_ros.evaluation.detection.results import Entry, figures, judge, page, rows
 from ivfusion_ros.evaluation.detection.scenes import Truth, read_scenes, read_truth
 from ivfusion_ros.evaluation.detection.sheet import write_sheet
 from ivfusion_ros.evaluation.fusion.journal import Journal
 from ivfusion_ros.evaluation.fusion.methods import Method, make_methods
 from ivfusion_ros.evaluation.fusion.tables import finite, to_csv
+
+if TYPE_CHECKING:
+    import argparse
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +64,7 @@ def run(options: argparse.Namespace) -> None:
             raise ConfigError(f"--{name} is {value}, expected at least {least}")
     scenes, class_names = read_scenes(options.data, options.part, options.limit)
     methods = _methods(options)
-    detector = Judged(
+    detector = DetectorUnderTest(
         options.detector,
         class_names,
         backend=options.backend,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,8 @@ from ivfusion_ros.errors import BackendError, ConfigError, ModelError
 from ivfusion_ros.models import file_sha256, resolve_model
 
 if TYPE_CHECKING:
+    import argparse
+
     from ivfusion_ros.networks.graph import FusionGraph
 
 log = logging.getLogger(__name__)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -14,6 +14,9 @@ from ivfusion_ros.errors import DataError
 from ivfusion_ros.images.files import SUFFIXES, read_image, write_image
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.types import Frame, FramePair
+
+if TYPE_CHECKING:
+    import argparse
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,8 @@ import dataclasses
 import json
 import logging
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -18,6 +17,9 @@ from ivfusion_ros.config.parameters import load_config
 from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.files import whole_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
@@ -84,16 +86,14 @@ def output_file(*suffixes: str) -> Callable[[str], Path]:
 
 def pipeline_config(options: argparse.Namespace) -> PipelineConfig:
     """The configuration that file and options give. Raises ConfigError."""
-    overrides: dict[str, Any] = {}
-    for name, value in (
-        ("fusion.model", options.model),
-        ("fusion.backend", options.backend),
-        ("detection.model", options.detector),
+    named = {
+        "fusion.model": options.model,
+        "fusion.backend": options.backend,
+        "detection.model": options.detector,
         # torch runs no detectors.
-        ("detection.backend", None if options.backend == "torch" else options.backend),
-    ):
-        if value is not None:
-            overrides[name] = value
+        "detection.backend": None if options.backend == "torch" else options.backend,
+    }
+    overrides: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     for assignment in options.set:
         name, equals, text = assignment.partition("=")
         if not equals:

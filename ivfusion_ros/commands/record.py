@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import heapq
 import logging
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tqdm import tqdm
 
@@ -19,6 +17,10 @@ from ivfusion_ros.images.encodings import AnyImage, to_grey, to_rgb
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.images.video import VideoReader
 from ivfusion_ros.types import Frame
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
 
 log = logging.getLogger(__name__)
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from ivfusion_ros.bags import BagReader, BagWriter, Topics
 from ivfusion_ros.bags.messages import to_depth_frame, to_transforms
-from ivfusion_ros.bags.reader import Camera
 from ivfusion_ros.bags.topics import transform_topics
 from ivfusion_ros.commands.interruption import held_back
 from ivfusion_ros.commands.options import (
@@ -26,17 +24,22 @@ from ivfusion_ros.commands.options import (
     refuse_input,
     write_json,
 )
-from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import BagError
 from ivfusion_ros.geometry.tf import TransformTree
 from ivfusion_ros.images.files import SUFFIXES
 from ivfusion_ros.images.film import Pictures
 from ivfusion_ros.pipeline.build import build_pipeline, detection_model_name
-from ivfusion_ros.pipeline.pipeline import Pipeline
 from ivfusion_ros.pipeline.replay import Replay
 from ivfusion_ros.sync.depth import DepthFrames
 from ivfusion_ros.sync.pairing import Pairer
-from ivfusion_ros.types import Frame
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ivfusion_ros.bags.reader import Camera
+    from ivfusion_ros.config.pipeline import PipelineConfig
+    from ivfusion_ros.pipeline.pipeline import Pipeline
+    from ivfusion_ros.types import Frame
 
 log = logging.getLogger(__name__)
 

@@ -10,11 +10,13 @@ import dataclasses
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar, cast, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_origin, get_type_hints
 
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.files import read_yaml
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def parameter(
@@ -31,7 +33,13 @@ def parameter(
     minimum and maximum are inclusive; choices limit a string; live says that the parameter can change
     while the node is active (others take effect at the next configure).
     """
-    metadata = dict(description=description, minimum=minimum, maximum=maximum, choices=choices, live=live)
+    metadata = {
+        "description": description,
+        "minimum": minimum,
+        "maximum": maximum,
+        "choices": choices,
+        "live": live,
+    }
     return field(default=default, metadata=metadata)
 
 
@@ -41,7 +49,7 @@ class Parameter:
 
     name: str
     """dotted, e.g. pairing.max_skew_ms"""
-    type: type
+    type: type  # noqa: A003
     """bool, int, float, str or tuple (of str)"""
     default: Any
     description: str
@@ -57,7 +65,7 @@ def iter_parameters(config_class: type[Any], prefix: str = "") -> Iterator[Param
     for item in dataclasses.fields(config_class):
         kind = hints[item.name]
         if dataclasses.is_dataclass(kind):
-            yield from iter_parameters(cast(type, kind), f"{prefix}{item.name}.")
+            yield from iter_parameters(cast("type", kind), f"{prefix}{item.name}.")
             continue
         yield Parameter(prefix + item.name, get_origin(kind) or kind, item.default, **item.metadata)
 
@@ -120,7 +128,7 @@ def _assemble(config_class: type[Config], checked: Mapping[str, Any], prefix: st
     values: dict[str, Any] = {}
     for name, kind in get_type_hints(config_class).items():
         if dataclasses.is_dataclass(kind):
-            values[name] = _assemble(cast(type, kind), checked, f"{prefix}{name}.")
+            values[name] = _assemble(cast("type", kind), checked, f"{prefix}{name}.")
         elif prefix + name in checked:
             values[name] = checked[prefix + name]
     return config_class(**values)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.errors import ConfigError, ModelError
 from ivfusion_ros.files import read_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
 
 def names_from_metadata(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
@@ -25,7 +27,7 @@ def names_from_metadata(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
     except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
         raise ModelError(
             f"the model's metadata `names` is {text[:80]!r}, expected a list or {{id: name}} from 0; "
-            "export the model again, or mend it with onnx"
+            "export the model again, or correct it with onnx"
         ) from error
 
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.backends import Backend
 from ivfusion_ros.backends.device import DeviceBackend
-from ivfusion_ros.config.pipeline import DetectionConfig
 from ivfusion_ros.detection.class_names import class_mask, names_from_metadata, names_from_yaml
 from ivfusion_ros.detection.nms import suppress
 from ivfusion_ros.errors import ConfigError, ImageError, ModelError
 from ivfusion_ros.graphs.letterbox import GREY, Letterbox, network_size, stride_of
 from ivfusion_ros.graphs.yolo import Head, decode, identify_head
 from ivfusion_ros.types import Detections, Image
+
+if TYPE_CHECKING:
+    from ivfusion_ros.backends import Backend
+    from ivfusion_ros.config.pipeline import DetectionConfig
 
 _SQUARE = (640, 640)
 """Image (width, height) on which a model of free input size is tried."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +12,11 @@ import numpy.typing as npt
 from ivfusion_ros.detection.native_boxes import Boxes, box_depths, map_boxes
 from ivfusion_ros.detection.temperature import box_temperatures
 from ivfusion_ros.geometry.warp import PointMap
-from ivfusion_ros.images.thermal import ThermalScaler
 from ivfusion_ros.registration.scene.dense import Residual
 from ivfusion_ros.types import CameraName, DepthImage, Detections, Frame
+
+if TYPE_CHECKING:
+    from ivfusion_ros.images.thermal import ThermalScaler
 
 Frames = Mapping[CameraName, Frame]
 """The frames that a result is made of; a silent camera's is left out."""

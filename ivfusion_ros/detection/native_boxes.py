@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.types import DepthImage
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ivfusion_ros.types import DepthImage
 
 Boxes = npt.NDArray[np.float32]
 """(N, 4) float32, left, top, right, bottom; the first pixel spans 0 to 1."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.detection.native_boxes import Boxes, pixels_in
-from ivfusion_ros.images.encodings import AnyImage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ivfusion_ros.images.encodings import AnyImage
 
 _Floats32 = npt.NDArray[np.float32]
 

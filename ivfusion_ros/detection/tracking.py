@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.config.pipeline import TrackingConfig
 from ivfusion_ros.errors import BackendError
 from ivfusion_ros.types import UNTRACKED, Detections
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ivfusion_ros.config.pipeline import TrackingConfig
 
 _GAIN = 0.5
 """Of the library's motion model. At its default (0.25) a track falls behind what moves fast or is seen at

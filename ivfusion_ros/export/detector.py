@@ -59,7 +59,7 @@ def export_detector(weights: Path, path: Path, size: tuple[int, int]) -> tuple[s
         backend = load_backend(exported, "onnxruntime", precision="f32")
         class_names = Detector(backend, DetectionConfig()).class_names
         image = np.random.default_rng(0).random((1, 3, size[1], size[0]), np.float32)
-        (found,) = backend.run({name: image for name in backend.inputs}).values()
+        (found,) = backend.run(dict.fromkeys(backend.inputs, image)).values()
         backend.close()
         _check_parity(found, _torch_output(copy, weights, image), max(size))
         _keep_own_metadata(exported)
@@ -136,7 +136,7 @@ def _load(copy: Path, weights: Path) -> Any:
 
 
 def _torch_output(copy: Path, weights: Path, image: Any) -> Any:
-    """The prediction of the network itself, read anew: an export leaves its network changed."""
+    """The prediction of the network itself, read again: an export leaves its network changed."""
     import torch
 
     network = _load(copy, weights).model.float().eval()

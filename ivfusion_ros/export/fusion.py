@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -20,6 +20,9 @@ import torch
 
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.networks.graph import NETWORK_KEY, FusionGraph
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 OPSET = 18
 

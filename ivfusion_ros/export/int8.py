@@ -23,8 +23,8 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,6 @@ from onnx import TensorProto
 from tqdm import tqdm
 
 from ivfusion_ros.backends.self_test import Parity, reference
-from ivfusion_ros.backends.tensors import Array
 from ivfusion_ros.errors import BackendError, DataError, IvfusionError, ModelError
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.graphs.letterbox import Letterbox
@@ -42,21 +41,26 @@ from ivfusion_ros.graphs.task import network_input_size, task_of
 from ivfusion_ros.graphs.yolo import Candidates, box_iou, decode, identify_head
 from ivfusion_ros.images.files import SUFFIXES, read_image
 
-MOST_IMAGES = 200
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from ivfusion_ros.backends.tensors import Array
+
+MAX_IMAGES = 200
 """That ranges are taken from; their means then have standard errors of 1 to 2 %, a few of up to 8 %."""
 
-LEAST_OVERLAP = 0.9
+MIN_OVERLAP = 0.9
 """Mean intersection over union of boxes in int8 with those in f32, over the anchors that score highest.
 
 YOLOv5n of three classes has 0.98, and the classic one of COCO 0.95.
 """
 
-MOST_SCORE = 0.06
+MAX_SCORE = 0.06
 """Largest mean error of those anchors' scores; the same two have 0.008 and 0.043."""
 
 _TEST_IMAGES = 8
 _ANCHORS = 100
-_LEAST_OPSET = 13
+_MIN_OPSET = 13
 """The first in which each channel of the weights may have a range of its own."""
 
 _PRODUCTS = {"Conv", "ConvTranspose", "MatMul", "Gemm"}
@@ -74,8 +78,8 @@ def quantise_file(source: Path, path: Path, folder: Path) -> Parity:
     is whole and has passed. Raises ModelError, DataError, ImageError, BackendError (no ONNX Runtime).
     """
     model = _read(source)
-    images = find_images(folder, MOST_IMAGES + _TEST_IMAGES)
-    # Judged on images whose extremes are in no range, where there are enough.
+    images = find_images(folder, MAX_IMAGES + _TEST_IMAGES)
+    # DetectorUnderTest on images whose extremes are in no range, where there are enough.
     kept = min(_TEST_IMAGES, len(images) // 4)
     tests, calibration = images[:kept] or images, images[kept:]
     with tqdm(calibration, unit="image", desc="calibrated") as bar:
@@ -234,10 +238,10 @@ def _prepared(model: onnx.ModelProto) -> onnx.ModelProto:
     ):
         raise ModelError("the detector is in half precision; give the one in f32")
     opset = max((item.version for item in model.opset_import if item.domain in ("", "ai.onnx")), default=0)
-    if opset < _LEAST_OPSET:
+    if opset < _MIN_OPSET:
         raise ModelError(
-            f"the detector has opset {opset}, expected at least {_LEAST_OPSET}; export it again with "
-            f"--opset {_LEAST_OPSET}"
+            f"the detector has opset {opset}, expected at least {_MIN_OPSET}; export it again with "
+            f"--opset {_MIN_OPSET}"
         )
     result = onnx.ModelProto()
     result.CopyFrom(model)
@@ -285,7 +289,7 @@ def _self_test(model: onnx.ModelProto, quantised: onnx.ModelProto, images: list[
         errors += np.abs(old.scores - new.scores)[best].tolist()
     overlap, error = float(np.nan_to_num(overlaps, nan=1.0).mean()), float(np.mean(errors))
     return Parity(
-        overlap >= LEAST_OVERLAP and error <= MOST_SCORE,
+        overlap >= MIN_OVERLAP and error <= MAX_SCORE,
         f"overlap {overlap:.3f} of boxes, mean error {error:.4f} of scores, over the {_ANCHORS} best "
         f"anchors of each of {len(images)} images",
     )

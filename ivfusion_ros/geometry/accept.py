@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -14,12 +14,14 @@ from ivfusion_ros.geometry.camera import Floats, Size, scaling
 from ivfusion_ros.geometry.correction import Corrector
 from ivfusion_ros.geometry.maps import displacements_at, transform
 from ivfusion_ros.geometry.rig import Extrinsics, Rig, RigParts
-from ivfusion_ros.types import CameraName
+
+if TYPE_CHECKING:
+    from ivfusion_ros.types import CameraName
 
 _GRID = 13
 _STEPS = 6
 _DELTA = 1e-5
-_WORST_RMS_PX = 1.0
+_MAX_RMS_PX = 1.0
 
 
 def accept_correction(
@@ -95,10 +97,10 @@ def _corrected_rig(
         slopes = [(rest(parameters + step) - start) / _DELTA for step in _DELTA * np.eye(5)]
         parameters = parameters - np.linalg.lstsq(np.stack(slopes, axis=1), start, rcond=None)[0]
     left_px = float(np.sqrt(2 * np.mean(rest(parameters) ** 2)))
-    if left_px > _WORST_RMS_PX:
+    if left_px > _MAX_RMS_PX:
         raise ConfigError(
             f"the rig's cameras cannot take up the correction: {left_px:.1f} px RMS would be left, "
-            f"expected at most {_WORST_RMS_PX:g}; calibrate anew with a target, or refine by a shift only"
+            f"expected at most {_MAX_RMS_PX:g}; calibrate again with a target, or refine by a shift only"
         )
     return _changed(rig, parameters), round(left_px, 3)
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from ivfusion_ros.geometry.calibration import Calibration, Remap
 from ivfusion_ros.geometry.camera import Floats, Size, scaling
 from ivfusion_ros.geometry.maps import homography_map, inverted_map, scaled_map
-from ivfusion_ros.types import CameraName
+
+if TYPE_CHECKING:
+    from ivfusion_ros.geometry.calibration import Calibration, Remap
+    from ivfusion_ros.types import CameraName
 
 
 def uncalibrated_map(other_size: Size, reference_size: Size) -> Remap:

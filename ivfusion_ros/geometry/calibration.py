@@ -22,7 +22,7 @@ __all__ = ["Calibration", "Floats", "Remap", "read_calibration", "write_calibrat
 
 _KINDS = ("homography", "affine", "remap", "rig")
 _KEYS = ("thermal_size", "rgb_size", *_KINDS, "quality")
-_WORST_CONDITION = 1e12
+_MAX_CONDITION = 1e12
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ def _check_homography(homography: Floats) -> None:
         raise ConfigError(f"calibration's homography has shape {homography.shape}, expected (3, 3)")
     if not np.isfinite(homography).all():
         raise ConfigError("calibration's homography has values that are not finite")
-    if not np.linalg.cond(homography) < _WORST_CONDITION:
+    if not np.linalg.cond(homography) < _MAX_CONDITION:
         raise ConfigError(
             "calibration's homography is singular: it maps the whole thermal image to a line or a point"
         )

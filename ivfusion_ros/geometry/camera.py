@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.types import CameraInfo
+
+if TYPE_CHECKING:
+    from ivfusion_ros.types import CameraInfo
 
 Floats = npt.NDArray[np.float64]
 

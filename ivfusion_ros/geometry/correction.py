@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.geometry.calibration import Remap
-from ivfusion_ros.geometry.camera import Floats
+
+if TYPE_CHECKING:
+    from ivfusion_ros.geometry.camera import Floats
 
 _Floats32 = npt.NDArray[np.float32]
 

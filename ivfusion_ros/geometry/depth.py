@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.geometry.calibration import Remap
-from ivfusion_ros.geometry.camera import CameraModel
 from ivfusion_ros.geometry.maps import pixel_grid
-from ivfusion_ros.geometry.rig import Rig
-from ivfusion_ros.types import CameraName, DepthImage
+
+if TYPE_CHECKING:
+    from ivfusion_ros.geometry.camera import CameraModel
+    from ivfusion_ros.geometry.rig import Rig
+    from ivfusion_ros.types import CameraName, DepthImage
 
 _Floats32 = npt.NDArray[np.float32]
 

@@ -6,16 +6,18 @@ image, and are NaN where nothing corresponds.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.geometry.calibration import Remap
-from ivfusion_ros.geometry.camera import CameraModel, Floats, Size
-from ivfusion_ros.geometry.rig import Rig
-from ivfusion_ros.types import CameraName
+
+if TYPE_CHECKING:
+    from ivfusion_ros.geometry.camera import CameraModel, Floats, Size
+    from ivfusion_ros.geometry.rig import Rig
+    from ivfusion_ros.types import CameraName
 
 FixedMaps = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 """cv2.remap's int16 (H, W, 2) whole pixels and uint16 (H, W) fractions."""

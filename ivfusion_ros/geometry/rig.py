@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.geometry.camera import CameraModel, Floats, Size
 from ivfusion_ros.types import CameraInfo, CameraName
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["CameraModel", "CameraName", "Extrinsics", "Rig", "RigParts"]
 

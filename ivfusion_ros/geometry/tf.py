@@ -6,15 +6,15 @@ import numpy as np
 
 from ivfusion_ros.geometry.rig import Extrinsics
 
-_LEAST_TURN = 1e-5
+_MIN_TURN = 1e-5
 """rad; a hundredth of a pixel at a focal length of 1000 pixels"""
-_LEAST_SHIFT_M = 1e-5
+_MIN_SHIFT_M = 1e-5
 
 
 def differ(one: Extrinsics, other: Extrinsics) -> bool:
     """Whether two poses differ by more than the noise of a transform that is published again and again."""
-    turned = np.abs(one.rotation - other.rotation).max() > _LEAST_TURN
-    return bool(turned or np.abs(one.translation_m - other.translation_m).max() > _LEAST_SHIFT_M)
+    turned = np.abs(one.rotation - other.rotation).max() > _MIN_TURN
+    return bool(turned or np.abs(one.translation_m - other.translation_m).max() > _MIN_SHIFT_M)
 
 
 def frames_problem(rgb_frame: str, thermal_frame: str) -> str:

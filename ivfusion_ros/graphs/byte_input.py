@@ -24,7 +24,7 @@ def engine_graph(model: onnx.ModelProto, size: Size) -> onnx.ModelProto:
     result = onnx.ModelProto()
     result.CopyFrom(model)
     graph = result.graph
-    # Types and sizes of what is between are inferred anew.
+    # Types and sizes of what is between are inferred again.
     del graph.value_info[:]
     width, height = size
     if task_of(model) == "detection":

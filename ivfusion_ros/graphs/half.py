@@ -16,7 +16,7 @@ alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -24,6 +24,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.graphs.onnx_file import PRECISION_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 _PRODUCTS = {"Conv", "ConvTranspose", "MatMul", "Gemm"}
 _ALWAYS_F32 = {

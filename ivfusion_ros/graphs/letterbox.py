@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.types import Image
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ivfusion_ros.types import Image
 
 GREY = 114
 """Padding that YOLO networks are trained with."""

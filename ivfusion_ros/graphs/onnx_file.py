@@ -8,10 +8,13 @@ missing, foreign or truncated file into the same clear error before a library se
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ivfusion_ros.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PRECISION_KEY = "ivfusion.precision"
 """Metadata key: f16 in a half model, int8 in a quantised one; neither has it in f32."""
@@ -22,11 +25,11 @@ _METADATA = 14
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-class _NotProtobuf(Exception):
+class _NotProtobufError(Exception):
     pass
 
 
-class _Truncated(Exception):
+class _TruncatedError(Exception):
     pass
 
 
@@ -43,9 +46,9 @@ def read_metadata(path: str | Path) -> dict[str, str]:
         raise ModelError(f"model {path} does not exist; expected an ONNX file") from error
     except OSError as error:
         raise ModelError(f"cannot read model {path}: {error.strerror or error}") from error
-    except _Truncated as error:
+    except _TruncatedError as error:
         raise ModelError(f"model {path} is truncated; download or export it again") from error
-    except (_NotProtobuf, UnicodeDecodeError) as error:
+    except (_NotProtobufError, UnicodeDecodeError) as error:
         raise ModelError(f"model {path} is not an ONNX file; export the network as .onnx") from error
 
 
@@ -59,7 +62,7 @@ def _metadata(data: mmap.mmap) -> dict[str, str]:
             metadata[entry.get(1, b"").decode()] = entry.get(2, b"").decode()
     if not {_GRAPH, _OPSET_IMPORT} <= seen:
         # Fields may come in any order, so a file cut between two of them still parses.
-        raise _Truncated if _GRAPH in seen else _NotProtobuf
+        raise _TruncatedError if _GRAPH in seen else _NotProtobufError
     return metadata
 
 
@@ -77,12 +80,12 @@ def _fields(data: mmap.mmap | bytes, keep: tuple[int, ...]) -> Iterator[tuple[in
         elif wire_type in (_FIXED64, _FIXED32):
             end = position + (8 if wire_type == _FIXED64 else 4)
         else:
-            raise _NotProtobuf
+            raise _NotProtobufError
         # Text read as protobuf soon claims an absurd field; a real ONNX file has none past 25.
         if not 1 <= number <= 99:
-            raise _NotProtobuf
+            raise _NotProtobufError
         if end > len(data):
-            raise _Truncated
+            raise _TruncatedError
         yield number, bytes(data[position:end]) if number in keep else b""
         position = end
 
@@ -91,10 +94,10 @@ def _varint(data: mmap.mmap | bytes, position: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         if position >= len(data):
-            raise _Truncated
+            raise _TruncatedError
         byte = data[position]
         position += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, position
-    raise _NotProtobuf
+    raise _NotProtobufError

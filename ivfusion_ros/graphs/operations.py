@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,8 @@ import numpy as np
 from ivfusion_ros.errors import BackendError, ModelError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import onnx
 
 Shape = tuple[int, ...]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.types import UNTRACKED, Detections, FusionResult, Image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Colour = tuple[int, int, int]
 
@@ -34,7 +37,7 @@ _ZERO_CELSIUS_K = 273.15
 _WIDEST = 0.3
 """Share of a picture's width that a label may take beside others."""
 
-_MOST_HIDDEN = (0.2, 0.5)
+_MAX_HIDDEN = (0.2, 0.5)
 """Share of any box that a whole label, and one cut short, may hide."""
 
 _Fields = npt.NDArray[np.int64]
@@ -56,7 +59,7 @@ def annotate(image_rgb: Image, detections: Detections) -> Image:
     boxes = np.array(corners, np.int64).reshape(-1, 4)
     taken = np.zeros((0, 4), np.int64)
     for index, box in enumerate(boxes):
-        for text, most_hidden in zip(_texts(detections, index), _MOST_HIDDEN, strict=True):
+        for text, most_hidden in zip(_texts(detections, index), _MAX_HIDDEN, strict=True):
             label = _Label.of(text, picture)
             field = label.best_field(box, boxes, taken, picture, most_hidden)
             if field is not None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.errors import ImageError
-from ivfusion_ros.types import DepthImage, Image
+
+if TYPE_CHECKING:
+    from ivfusion_ros.types import DepthImage, Image
 
 AnyImage = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 """(H, W) uint8 or uint16, or (H, W, 3) uint8 in RGB order."""

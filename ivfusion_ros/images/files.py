@@ -21,7 +21,7 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _DEPTH_HEADER_BYTES = 12
 
 
-def decode_compressed(data: Any, format: str = "") -> AnyImage:
+def decode_compressed(data: Any, format: str = "") -> AnyImage:  # noqa: A002
     """Pixels of a sensor_msgs/CompressedImage: (H, W) uint8 or uint16, or (H, W, 3) uint8 RGB.
 
     The content decides, whatever `format` says; that only tells a Bayer mosaic, which is demosaiced.
@@ -53,7 +53,7 @@ def read_image(path: str | Path) -> AnyImage:
     return _decode(content, str(path))
 
 
-def encode_compressed(image: AnyImage, format: str = "jpeg", quality: int = 90) -> bytes:
+def encode_compressed(image: AnyImage, format: str = "jpeg", quality: int = 90) -> bytes:  # noqa: A002
     """Image -> content of a JPEG (8 bits; quality 1 to 100) or PNG (8 or 16 bits). Raises ImageError."""
     if format not in ("jpeg", "png"):
         raise ImageError(f"compression format is {format!r}, expected jpeg or png")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
-from types import TracebackType
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -12,7 +11,12 @@ import numpy as np
 from ivfusion_ros.images.draw import contact_sheet, triptych
 from ivfusion_ros.images.files import write_image
 from ivfusion_ros.images.video import VideoWriter
-from ivfusion_ros.types import FusionResult, Image
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from ivfusion_ros.types import FusionResult, Image
 
 ROWS = 8
 """Pairs on a contact sheet, at most."""

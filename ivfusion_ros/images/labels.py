@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.types import Boxes
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ivfusion_ros.types import Boxes
 
 
 def read_boxes(path: Path, size: tuple[int, int]) -> tuple[Boxes, npt.NDArray[np.int64]]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ivfusion_ros.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 
@@ -23,7 +26,7 @@ RUN_GAP = 5
 """Consecutive frame numbers further apart than this belong to different recordings."""
 
 
-LONGEST_RUN = 40
+MAX_RUN = 40
 """A longer recording counts as several, or it could not be shared between training and validation."""
 
 
@@ -72,7 +75,7 @@ def split_runs(stems: Sequence[str]) -> list[list[int]]:
     """Group indices of sorted stems into recording runs.
 
     A run ends where the frame number jumps by more than RUN_GAP, where the text around the number changes
-    and after LONGEST_RUN frames. Stems without a number are runs of their own.
+    and after MAX_RUN frames. Stems without a number are runs of their own.
     """
     runs: list[list[int]] = []
     previous: tuple[str, int] | None = None
@@ -84,7 +87,7 @@ def split_runs(stems: Sequence[str]) -> list[list[int]]:
             continue
         current = (stem[: match.start()] + stem[match.end() :], int(match.group()))
         near = previous is not None and current[0] == previous[0] and current[1] - previous[1] <= RUN_GAP
-        if near and len(runs[-1]) < LONGEST_RUN:
+        if near and len(runs[-1]) < MAX_RUN:
             runs[-1].append(index)
         else:
             runs.append([index])

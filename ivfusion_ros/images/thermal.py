@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.config.pipeline import ThermalConfig
 from ivfusion_ros.errors import ImageError
 from ivfusion_ros.images.encodings import AnyImage, to_grey
-from ivfusion_ros.types import Image
+
+if TYPE_CHECKING:
+    from ivfusion_ros.config.pipeline import ThermalConfig
+    from ivfusion_ros.types import Image
 
 _PERCENTILE_SAMPLES = 20_000
 _NEW_SCENE_OVERLAP = 0.25

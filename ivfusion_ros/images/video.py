@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import ModuleType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ivfusion_ros.errors import ImageError
 from ivfusion_ros.files import whole_file
-from ivfusion_ros.types import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType, TracebackType
+
+    from ivfusion_ros.types import Image
 
 logger = logging.getLogger(__name__)
 

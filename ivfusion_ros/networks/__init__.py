@@ -6,11 +6,8 @@ A network is a torch module with an integer `stride` and
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Protocol
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Protocol
 
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.networks.lite import RefineFuseLite
@@ -19,6 +16,11 @@ from ivfusion_ros.networks.mst import MST
 from ivfusion_ros.networks.refinefuse import RefineFuse
 from ivfusion_ros.networks.refinefuse_ablation import REFINEFUSE_ABLATION
 from ivfusion_ros.networks.transfusion import TransFusion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor, nn
 
 
 class FusionNetwork(Protocol):

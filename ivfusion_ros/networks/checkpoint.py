@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from ivfusion_ros.errors import ModelError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _CHECKPOINT = "the last.pt of a run of `ivfusion train`"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,9 @@ from torch.nn import functional
 
 from ivfusion_ros.networks import make_network
 from ivfusion_ros.networks.checkpoint import load_weights
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NETWORK_KEY = "ivfusion.network"
 """ONNX metadata key that holds the network's name."""

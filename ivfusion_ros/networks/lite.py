@@ -22,12 +22,15 @@ What was tried, in short trainings judged on held-out pairs of RoadScene:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 BLOCK = 4
 """Side of the pixel blocks that one feature stands for."""

@@ -128,9 +128,9 @@ class FusionBlock(nn.Module):
     def forward(self, thermal: Tensor, visible: Tensor) -> Tensor:
         channel_thermal, channel_visible = self.channel_map(thermal, visible)
         spatial_thermal, spatial_visible = self.spatial_map(thermal, visible)
-        fused: Tensor = self.up(thermal) * channel_thermal * spatial_thermal
-        fused = fused + visible * channel_visible * spatial_visible
-        return fused
+        heat: Tensor = self.up(thermal) * channel_thermal * spatial_thermal
+        detail: Tensor = visible * channel_visible * spatial_visible
+        return heat + detail
 
 
 class MDA(nn.Module):

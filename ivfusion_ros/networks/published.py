@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,6 +11,9 @@ from torch import Tensor
 
 from ivfusion_ros.errors import ConfigError, ModelError
 from ivfusion_ros.networks.mda import published_weights
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PUBLISHED: dict[str, Callable[[Mapping[str, Any]], dict[str, Tensor]]] = {
     "mda": published_weights,

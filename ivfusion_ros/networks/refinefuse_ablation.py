@@ -7,14 +7,17 @@ two levels without PSIM, has SFIM at both, as the full network has; a fifth leve
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ivfusion_ros.networks.refinefuse import PSIM, SFIM, RefineFuse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Concatenation(nn.Module):

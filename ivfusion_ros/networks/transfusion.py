@@ -17,15 +17,17 @@ released code differs from the paper or leaves a choice, and where we deviate:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ivfusion_ros.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 CHANNELS = (64, 128, 256, 512, 512)
 """Of VGG-19's stages, at 1, 1/2, 1/4, 1/8 and 1/16 of the resolution."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import platform
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from ivfusion_ros.backends import is_usable, load_backend, resolve_backend
-from ivfusion_ros.config.pipeline import DetectionConfig, FusionConfig, PipelineConfig, RegistrationConfig
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.detection.tracking import ByteTracker
 from ivfusion_ros.errors import ConfigError, ModelError
@@ -23,7 +22,15 @@ from ivfusion_ros.pipeline.faults import FaultMonitor
 from ivfusion_ros.pipeline.fuser import Fuser
 from ivfusion_ros.pipeline.pipeline import Pipeline
 from ivfusion_ros.registration.online.refine import OnlineRefinement
-from ivfusion_ros.types import CameraName
+
+if TYPE_CHECKING:
+    from ivfusion_ros.config.pipeline import (
+        DetectionConfig,
+        FusionConfig,
+        PipelineConfig,
+        RegistrationConfig,
+    )
+    from ivfusion_ros.types import CameraName
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +94,7 @@ def _gains_by_int8(config: DetectionConfig) -> bool:
 def build_warp(config: RegistrationConfig) -> Warp:
     """The configured registration. Raises ConfigError."""
     calibration = read_calibration(config.calibration) if config.calibration else None
-    warp = Warp(calibration, cast(CameraName, config.reference), config.plane_distance_m)
+    warp = Warp(calibration, cast("CameraName", config.reference), config.plane_distance_m)
     rig = None if calibration is None else calibration.rig
     if rig is None and (config.depth or config.extrinsics == "tf"):
         asked = "registration.depth is true" if config.depth else "registration.extrinsics is tf"

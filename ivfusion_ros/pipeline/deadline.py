@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from statistics import median
+from typing import TYPE_CHECKING
 
-from ivfusion_ros.config.pipeline import DeadlineConfig
+if TYPE_CHECKING:
+    from ivfusion_ros.config.pipeline import DeadlineConfig
 
-LONGEST_STRIDE = 4
+MAX_STRIDE = 4
 """A detector that runs less often than this is of no use to a tracker."""
 
 BACK_BELOW = 0.9
@@ -41,7 +43,7 @@ class Deadline:
         """Detect on the next frame, and measure afresh; the stride stays, as the machine does."""
         self._others_ms: deque[float] = deque([0.0], _REMEMBERED)
         self._detect_ms: deque[float] = deque([0.0], _REMEMBERED)
-        self._rested = LONGEST_STRIDE
+        self._rested = MAX_STRIDE
         self._unfit_ms = 0.0
 
     @property
@@ -72,7 +74,7 @@ class Deadline:
     def _wanted_stride(self) -> int:
         budget = self._config.budget_ms
         if self.cost_ms > budget:
-            return min(2 * self.stride, LONGEST_STRIDE)
+            return min(2 * self.stride, MAX_STRIDE)
         if self.stride > 1 and self._cost_ms(self.stride // 2) < BACK_BELOW * budget:
             return self.stride // 2
         return self.stride

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivfusion_ros.backends import Backend
 from ivfusion_ros.backends.device import DeviceBackend
 from ivfusion_ros.errors import ImageError, ModelError
-from ivfusion_ros.types import Image
+
+if TYPE_CHECKING:
+    from ivfusion_ros.backends import Backend
+    from ivfusion_ros.types import Image
 
 MINIMUM_SIDE = 8
 """Smaller images cannot be padded to a network's stride by repeating borders."""

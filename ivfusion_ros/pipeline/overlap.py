@@ -11,10 +11,13 @@ import os
 import queue
 import threading
 from concurrent.futures import Future, wait
-from types import TracebackType
+from typing import TYPE_CHECKING
 
-from ivfusion_ros.pipeline.pipeline import Fused, Pipeline
-from ivfusion_ros.types import FusionResult
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from ivfusion_ros.pipeline.pipeline import Fused, Pipeline
+    from ivfusion_ros.types import FusionResult
 
 THREAD_NAME = "detection"
 
@@ -72,5 +75,5 @@ class Overlap:
 def _detect(pipeline: Pipeline, fused: Fused, result: Future[FusionResult]) -> None:
     try:
         result.set_result(pipeline.detect(fused))
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001
         result.set_exception(error)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, replace
-from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,20 +18,24 @@ from ivfusion_ros.config.pipeline import (
     DeadlineConfig,
     PipelineConfig,
 )
-from ivfusion_ros.detection import Detector
 from ivfusion_ros.detection.native import Frames, Views, with_native_boxes, with_temperatures
-from ivfusion_ros.detection.tracking import ByteTracker
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.geometry.calibration import Calibration
-from ivfusion_ros.geometry.warp import Warp
 from ivfusion_ros.images.encodings import to_grey, to_rgb
-from ivfusion_ros.images.thermal import ThermalScaler
 from ivfusion_ros.pipeline.deadline import Deadline
 from ivfusion_ros.pipeline.faults import FaultMonitor, FaultReport, gate
-from ivfusion_ros.pipeline.fuser import Fuser
-from ivfusion_ros.registration.online.refine import OnlineRefinement, Refinement
 from ivfusion_ros.registration.scene.dense import Residual, dense_residual
 from ivfusion_ros.types import DepthImage, Detections, Frame, FramePair, FusionResult, Header, Image, Mode
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from ivfusion_ros.detection import Detector
+    from ivfusion_ros.detection.tracking import ByteTracker
+    from ivfusion_ros.geometry.calibration import Calibration
+    from ivfusion_ros.geometry.warp import Warp
+    from ivfusion_ros.images.thermal import ThermalScaler
+    from ivfusion_ros.pipeline.fuser import Fuser
+    from ivfusion_ros.registration.online.refine import OnlineRefinement, Refinement
 
 log = logging.getLogger(__name__)
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ivfusion_ros.errors import ImageError
-from ivfusion_ros.geometry.rig import Extrinsics
 from ivfusion_ros.geometry.tf import TransformTree, frames_problem, missing_transform
 from ivfusion_ros.pipeline.overlap import Overlap
-from ivfusion_ros.pipeline.pipeline import Fused, Pipeline
-from ivfusion_ros.sync.depth import DepthFrames
-from ivfusion_ros.sync.pairing import Pairer
-from ivfusion_ros.types import Frame, FramePair, FusionResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from concurrent.futures import Future
+
+    from ivfusion_ros.geometry.rig import Extrinsics
+    from ivfusion_ros.pipeline.pipeline import Fused, Pipeline
+    from ivfusion_ros.sync.depth import DepthFrames
+    from ivfusion_ros.sync.pairing import Pairer
+    from ivfusion_ros.types import Frame, FramePair, FusionResult
 
 log = logging.getLogger(__name__)
 

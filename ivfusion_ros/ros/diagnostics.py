@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from diagnostic_updater import Updater
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
-from rclpy.lifecycle import LifecycleNode
 
 from ivfusion_ros.pipeline.faults import LABELS
-from ivfusion_ros.ros.session import FusionSession
 from ivfusion_ros.ros.status import level_and_message
 from ivfusion_ros.ros.streams import CAMERAS
 from ivfusion_ros.sync.time_offset import time_offset_advice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rclpy.lifecycle import LifecycleNode
+
+    from ivfusion_ros.ros.session import FusionSession
 
 WINDOW_S = 5.0
 WITHOUT_DEPTH = "pairs without depth"
 
 
 class Rates:
-    """Events per second over the last seconds, from counters that may start anew."""
+    """Events per second over the last seconds, from counters that may start again."""
 
     def __init__(self) -> None:
         self._history: deque[tuple[float, dict[str, int]]] = deque()

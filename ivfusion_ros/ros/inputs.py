@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rclpy.node import Node
 from sensor_msgs import msg as sensor_msgs
 
 from ivfusion_ros.errors import ConfigError, ImageError
 from ivfusion_ros.ros import messages, qos
-from ivfusion_ros.ros.complaints import Complaints
-from ivfusion_ros.ros.streams import Camera
+from ivfusion_ros.ros.throttled_log import ThrottledLog
 from ivfusion_ros.types import CameraInfo, DepthFrame, Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rclpy.node import Node
+
+    from ivfusion_ros.ros.streams import Camera
 
 
 class ImageInput:
@@ -27,7 +31,7 @@ class ImageInput:
         self.frames = 0
         self.topic: str = node.resolve_topic_name(topic)
         self._node = node
-        self._unreadable = Complaints(node.get_logger().error)
+        self._unreadable = ThrottledLog(node.get_logger().error)
         self._take = take
         self._subscriptions: list[Any] = []
         self.subscribe(kind, topic, self._take_image)
@@ -75,7 +79,7 @@ class ImageInput:
             take(message)
         except ImageError as error:
             self._complain(str(error), message)
-        except Exception:
+        except Exception:  # noqa: BLE001
             self._complain(f"defect of this package: {traceback.format_exc()}", message)
 
     def _complain(self, problem: str, message: Any) -> None:

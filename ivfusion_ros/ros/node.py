@@ -7,8 +7,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rclpy
 from rcl_interfaces.msg import SetParametersResult
@@ -26,6 +25,9 @@ from ivfusion_ros.ros.logs import forward_logs
 from ivfusion_ros.ros.node_parameters import NodeParameters
 from ivfusion_ros.ros.session import FusionSession
 from ivfusion_ros.ros.worker import any_at_work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 EXIT_PATIENCE_S = 1.0
 """How long the end of the process waits for the image in work."""
@@ -53,7 +55,7 @@ class FusionNode(LifecycleNode):
                 f"waiting for: ros2 lifecycle set {self.get_fully_qualified_name()} configure"
             )
 
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Load models and calibration, advertise the outputs."""
         return self._try("configure", self._configure)
 
@@ -70,15 +72,15 @@ class FusionNode(LifecycleNode):
         super().on_deactivate(state)
         return self._try("deactivate", self._deactivate)
 
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def on_cleanup(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Release the models."""
         return self._try("clean up", self._close)
 
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def on_shutdown(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Release the models."""
         return self._try("shut down", self._close)
 
-    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def on_error(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Release the models, so that the node can be configured again."""
         return self._try("recover", self._close)
 
@@ -116,7 +118,7 @@ class FusionNode(LifecycleNode):
             pass
         except IvfusionError as error:
             self.get_logger().error(f"cannot {what}: {error}")
-        except Exception:
+        except Exception:  # noqa: BLE001
             self.get_logger().error(f"cannot {what}, defect of this package: {traceback.format_exc()}")
         else:
             return TransitionCallbackReturn.SUCCESS
@@ -127,7 +129,7 @@ class FusionNode(LifecycleNode):
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
 
-    def _on_accept_calibration(self, request: Any, response: Any) -> Any:
+    def _on_accept_calibration(self, _request: Any, response: Any) -> Any:
         try:
             if self._session is None:
                 raise ConfigError("the node is not configured: nothing was learned")
@@ -138,7 +140,7 @@ class FusionNode(LifecycleNode):
                 response.message += ", and registration.extrinsics to calibration, as TF has not learned"
         except IvfusionError as error:
             response.message = str(error)
-        except Exception:
+        except Exception:  # noqa: BLE001
             response.message = f"defect of this package: {traceback.format_exc()}"
         return response
 
@@ -167,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "namespaces", nargs="*", metavar="NAMESPACE", help="one node in each, all in this process"
     )
     # rclpy's handler ends the context and calls this one, instead of a KeyboardInterrupt anywhere.
-    signal.signal(signal.SIGINT, lambda number, frame: None)
+    signal.signal(signal.SIGINT, lambda *_: None)
     try:
         options = parser.parse_args(remove_ros_args(words)[1:])
         rclpy.init(args=words)

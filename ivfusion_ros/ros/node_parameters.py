@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.node import Node
-from rclpy.parameter import Parameter as RosParameter
 
 from ivfusion_ros.config.node import FusionNodeConfig
 from ivfusion_ros.config.parameters import Parameter, iter_parameters, make_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rclpy.node import Node
+    from rclpy.parameter import Parameter as RosParameter
 
 SOURCE = "ROS parameters"
 READ_ONLY = ("node.autostart",)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from rclpy.lifecycle import LifecycleNode
 from sensor_msgs import msg as sensor_msgs
 from vision_msgs import msg as vision_msgs
 
@@ -14,6 +12,11 @@ from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.images.draw import annotate
 from ivfusion_ros.ros import messages, qos
 from ivfusion_ros.types import CameraName, Detections, FusionResult, Header
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rclpy.lifecycle import LifecycleNode
 
 
 class Outputs:

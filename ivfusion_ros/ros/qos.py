@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rclpy.exceptions import ParameterException
-from rclpy.node import Node
 from rclpy.qos import (
     DurabilityPolicy,
     HistoryPolicy,
@@ -18,6 +16,11 @@ from rclpy.qos import (
 from rclpy.qos_overriding_options import InvalidQosOverridesError, QoSOverridingOptions
 
 from ivfusion_ros.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rclpy.node import Node
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -56,12 +59,12 @@ def as_config_error(topic: str) -> Iterator[None]:
         yield
     except (InvalidQosOverridesError, ParameterException, RuntimeError) as error:
         raise ConfigError(
-            f"qos_overrides of {topic}: {error}; correct it and start the node anew"
+            f"qos_overrides of {topic}: {error}; correct it and start the node again"
         ) from error
 
 
 def input_events(node: Node, topic: str) -> SubscriptionEventCallbacks:
-    """Log a publisher that cannot be heard, with the mend."""
+    """Log a publisher that cannot be heard, with how to fix it."""
 
     def incompatible(event: Any) -> None:
         policy, name = _policy(event), node.resolve_topic_name(topic)
@@ -76,7 +79,7 @@ def input_events(node: Node, topic: str) -> SubscriptionEventCallbacks:
 
 
 def output_events(node: Node, topic: str) -> PublisherEventCallbacks:
-    """Log a subscriber that cannot hear, with the mend."""
+    """Log a subscriber that cannot hear, with how to fix it."""
 
     def incompatible(event: Any) -> None:
         policy, name = _policy(event), node.resolve_topic_name(topic)

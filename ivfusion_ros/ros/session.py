@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 import traceback
 from collections import Counter
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from rclpy.lifecycle import LifecycleNode
 
-from ivfusion_ros.config.node import FusionNodeConfig
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.ros.inputs import CameraInput, ImageInput, depth_input
 from ivfusion_ros.ros.outputs import Outputs
@@ -20,7 +18,12 @@ from ivfusion_ros.ros.tf import TransformWatch
 from ivfusion_ros.ros.worker import Worker
 from ivfusion_ros.sync.depth import DepthFrames
 from ivfusion_ros.sync.time_offset import TimeOffsetWatch
-from ivfusion_ros.types import Frame, FusionResult
+
+if TYPE_CHECKING:
+    from rclpy.lifecycle import LifecycleNode
+
+    from ivfusion_ros.config.node import FusionNodeConfig
+    from ivfusion_ros.types import Frame, FusionResult
 
 PATIENCE_S = 10.0
 """How long a cleanup waits for the image in work."""
@@ -56,7 +59,7 @@ class FusionSession:
         except ConfigError:
             self.worker.stop(PATIENCE_S)
             raise
-        reference = cast(Camera, config.registration.reference)
+        reference = cast("Camera", config.registration.reference)
         depth = DepthFrames(config.registration) if config.registration.depth else None
         self.streams = Streams(
             config.pairing, config.node, reference, self.worker.submit, self._on_silence, depth

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-from ivfusion_ros.config.node import NodeConfig
-from ivfusion_ros.ros.streams import Camera
-from ivfusion_ros.sync.time_offset import TimeOffset
-from ivfusion_ros.types import FusionResult
+if TYPE_CHECKING:
+    from ivfusion_ros.config.node import NodeConfig
+    from ivfusion_ros.ros.streams import Camera
+    from ivfusion_ros.sync.time_offset import TimeOffset
+    from ivfusion_ros.types import FusionResult
 
 _NS_PER_S = 1_000_000_000
 _USUAL_FAULT = "thermal_shutter"

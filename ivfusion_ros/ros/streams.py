@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from ivfusion_ros.config.node import NodeConfig
-from ivfusion_ros.config.pipeline import PairingConfig
-from ivfusion_ros.sync.depth import DepthFrames
 from ivfusion_ros.sync.pairing import Pairer
 from ivfusion_ros.types import CameraInfo, DepthImage, Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ivfusion_ros.config.node import NodeConfig
+    from ivfusion_ros.config.pipeline import PairingConfig
+    from ivfusion_ros.sync.depth import DepthFrames
 
 Camera = Literal["thermal", "rgb"]
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
-from rclpy.node import Node
 from rclpy.time import Time
 
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.geometry.rig import Extrinsics
 from ivfusion_ros.geometry.tf import bare, differ, frames_problem, missing_transform
-from ivfusion_ros.ros.complaints import Complaints
+from ivfusion_ros.ros.throttled_log import ThrottledLog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rclpy.node import Node
 
 PERIOD_S = 0.2
 CHANGE_S = 1.0
@@ -53,7 +56,7 @@ class TransformWatch:
         self._seen_restarts = restarts()
         self._known: Extrinsics | None = None
         self._changed_s = -CHANGE_S
-        self._complain = Complaints(node.get_logger().warning)
+        self._complain = ThrottledLog(node.get_logger().warning)
         self._buffer: Any = tf2_ros.Buffer()
         self._listener: Any = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
         steady = Clock(clock_type=ClockType.STEADY_TIME)

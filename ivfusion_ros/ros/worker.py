@@ -7,24 +7,27 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import IvfusionError
 from ivfusion_ros.geometry.learned import write_learned
-from ivfusion_ros.geometry.rig import Extrinsics
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.pipeline.overlap import THREAD_NAME as DETECTION_THREAD_NAME
 from ivfusion_ros.pipeline.overlap import Overlap
-from ivfusion_ros.pipeline.pipeline import Fused, Pipeline
-from ivfusion_ros.ros.complaints import Complaints
-from ivfusion_ros.ros.streams import Job
+from ivfusion_ros.ros.throttled_log import ThrottledLog
 from ivfusion_ros.types import FramePair, FusionResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from ivfusion_ros.config.pipeline import PipelineConfig
+    from ivfusion_ros.geometry.rig import Extrinsics
+    from ivfusion_ros.pipeline.pipeline import Fused, Pipeline
+    from ivfusion_ros.ros.streams import Job
 
 _POLL_S = 0.1
 _THREAD_NAME = "fusion"
@@ -54,7 +57,7 @@ class Worker:
     ) -> None:
         self.done = 0
         self.superseded = 0
-        self._failures = Complaints(log.error)
+        self._failures = ThrottledLog(log.error)
         self._config = config
         self._on_result = on_result
         self._changed = threading.Condition()
@@ -135,7 +138,7 @@ class Worker:
     def _run(self) -> None:
         try:
             self._pipeline = build_pipeline(self._config)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001
             self._load_error = error
             return
         finally:
@@ -154,7 +157,7 @@ class Worker:
         try:
             with self._pipeline_lock:
                 coming = overlap.submit(self._fuse(job, pipeline, overlap))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             self._complain(job, error)
         else:
             coming.add_done_callback(partial(self._finish, job))
@@ -162,7 +165,7 @@ class Worker:
     def _finish(self, job: Job, done: Future[FusionResult]) -> None:
         try:
             self._on_result(done.result(), job)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             self._complain(job, error)
         else:
             self.done += 1

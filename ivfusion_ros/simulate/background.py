@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.simulate.camera import Camera
-from ivfusion_ros.simulate.light import Illumination
 from ivfusion_ros.simulate.panel import Panel, View
 from ivfusion_ros.simulate.texture import Floats32
+
+if TYPE_CHECKING:
+    from ivfusion_ros.simulate.camera import Camera
+    from ivfusion_ros.simulate.light import Illumination
 
 _OVERSAMPLING = 2
 FARTHEST_M = 400.0

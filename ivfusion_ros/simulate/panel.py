@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
@@ -14,6 +13,9 @@ import numpy.typing as npt
 
 from ivfusion_ros.simulate.camera import Camera, Floats
 from ivfusion_ros.simulate.texture import Floats32, Texture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 Kind = Literal["surface", "lamp", "glow"]
 Region = tuple[slice, slice]

@@ -7,14 +7,15 @@ for before.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.simulate.config import RgbConfig, ThermalCameraConfig
-from ivfusion_ros.simulate.texture import Floats32
+if TYPE_CHECKING:
+    from ivfusion_ros.simulate.config import RgbConfig, ThermalCameraConfig
+    from ivfusion_ros.simulate.texture import Floats32
 
 KELVIN_PER_COUNT = 0.01
 _THERMAL, _RGB = 1, 2
@@ -103,7 +104,7 @@ def _frame_rng(seed: int, stream: int, time_s: float) -> np.random.Generator:
 
 
 def _noise_bank(rng: np.random.Generator, length: int) -> Floats32:
-    """Normal numbers from which each frame takes a random run: 20 times faster than drawing anew."""
+    """Normal numbers from which each frame takes a random run: 20 times faster than drawing again."""
     return rng.standard_normal(max(_BANK_LENGTH, 2 * length), np.float32)
 
 

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.simulate.background import Background, paint_rgb, paint_thermal
-from ivfusion_ros.simulate.bodies import Body
 from ivfusion_ros.simulate.camera import Camera, Floats, make_cameras
 from ivfusion_ros.simulate.config import RigConfig, SceneConfig
 from ivfusion_ros.simulate.light import HOURS, Illumination
 from ivfusion_ros.simulate.panel import Panel, Patch, View
 from ivfusion_ros.simulate.sensor import RgbSensor, ThermalSensor, stamp_ns
 from ivfusion_ros.simulate.street import build_street
-from ivfusion_ros.simulate.texture import Floats32
 from ivfusion_ros.simulate.traffic import make_traffic
 from ivfusion_ros.simulate.truth import TrueObject, find_objects, paint_depth
 from ivfusion_ros.types import Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ivfusion_ros.simulate.bodies import Body
+    from ivfusion_ros.simulate.texture import Floats32
 
 CameraName = Literal["thermal", "rgb"]
 _EXPOSURES = {"day": 1.0, "dusk": 1.25, "night": 1.35}

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ivfusion_ros.simulate.camera import Floats
 from ivfusion_ros.simulate.facade import draw_facade
 from ivfusion_ros.simulate.ground import X_MAX, X_MIN, draw_ground
-from ivfusion_ros.simulate.light import Hour
 from ivfusion_ros.simulate.panel import Panel
 from ivfusion_ros.simulate.texture import Sketch, Texture, glow_texture, tint
+
+if TYPE_CHECKING:
+    from ivfusion_ros.simulate.light import Hour
 
 LEFT_WALL_X, RIGHT_WALL_X = -13.5, 3.6
 LAMP_HEIGHT_M = 6.2

@@ -6,14 +6,18 @@ people cross and oncoming cars brake and wait; then the cars drive on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ivfusion_ros.simulate.bodies import Car, Route, Walker
 from ivfusion_ros.simulate.cars import build_car, random_paint
-from ivfusion_ros.simulate.light import Hour
 from ivfusion_ros.simulate.people import random_looks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ivfusion_ros.simulate.light import Hour
 
 PERIOD_S, GREEN_S = 30.0, 14.0
 _CAR_SPEED, _BRAKING = 9.0, 1.6
@@ -116,7 +120,7 @@ def _crossing_car(rng: np.random.Generator, repeat: int) -> tuple[Route, bool]:
 def _parked(rng: np.random.Generator, repeat: int) -> tuple[Route, bool]:
     nose = 18.0 + 6.2 * repeat + float(rng.uniform(-0.3, 0.3))
     points = np.array([(-9.25, nose + 1.0), (-9.25, nose - 1.0)])
-    return Route(points, lambda time: 1.0), False
+    return Route(points, lambda _: 1.0), False
 
 
 _DRIVES: tuple[Callable[..., tuple[Route, bool]], ...] = (

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.simulate.bodies import Body
-from ivfusion_ros.simulate.panel import View
-from ivfusion_ros.simulate.texture import Floats32
+if TYPE_CHECKING:
+    from ivfusion_ros.simulate.bodies import Body
+    from ivfusion_ros.simulate.panel import View
+    from ivfusion_ros.simulate.texture import Floats32
 
 
 @dataclass(frozen=True)

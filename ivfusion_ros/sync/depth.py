@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from ivfusion_ros.config.pipeline import RegistrationConfig
-from ivfusion_ros.types import DepthFrame, FramePair
+if TYPE_CHECKING:
+    from ivfusion_ros.config.pipeline import RegistrationConfig
+    from ivfusion_ros.types import DepthFrame, FramePair
 
-MOST_FRAMES = 16
+MAX_FRAMES = 16
 """Half a second at 30 Hz: more than a pair waits for its second camera."""
 
 
@@ -23,7 +25,7 @@ class DepthFrames:
         self.frames = 0
         self.missed = 0
         self._at_rgb = config.reference == "rgb"
-        self._kept: deque[DepthFrame] = deque(maxlen=MOST_FRAMES)
+        self._kept: deque[DepthFrame] = deque(maxlen=MAX_FRAMES)
         self.set_config(config)
 
     def set_config(self, config: RegistrationConfig) -> None:

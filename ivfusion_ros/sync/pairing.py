@@ -23,12 +23,15 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from ivfusion_ros.config.pipeline import PairingConfig
 from ivfusion_ros.types import Frame, FramePair
 
+if TYPE_CHECKING:
+    from ivfusion_ros.config.pipeline import PairingConfig
+
 _HISTORY = 9
-_LEAST_INTERVALS = 3
+_MIN_INTERVALS = 3
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ class _Camera:
 
     def _period_ns(self) -> int | None:
         intervals = sorted(later - earlier for earlier, later in pairwise(self._history))
-        return intervals[len(intervals) // 2] if len(intervals) >= _LEAST_INTERVALS else None
+        return intervals[len(intervals) // 2] if len(intervals) >= _MIN_INTERVALS else None
 
 
 def _stamp(frame: Frame) -> int:

@@ -74,11 +74,11 @@ def fusion(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> make.Workshop:
+def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> make.EngineBuilder:
     """With the fake TensorRT and no GPU, which only RTX allows."""
     monkeypatch.setattr(make, "build_plan", fake_gpu.build)
     monkeypatch.setattr(parity, "sample_pairs", fake_gpu.sample_pairs)
-    return make.Workshop(Library(fake_gpu.TENSORRT, "tensorrt_rtx", "1.0"), None, tmp_path / "engines")
+    return make.EngineBuilder(Library(fake_gpu.TENSORRT, "tensorrt_rtx", "1.0"), None, tmp_path / "engines")
 
 
 @pytest.mark.parametrize("half", [False, True], ids=["f32", "half"])
@@ -91,12 +91,12 @@ def test_every_model_parses_and_builds(name: str, half: bool, rtx: Library) -> N
     assert len(build_plan(graph, rtx, title=name)) > 100_000
 
 
-def test_a_model_in_int8_is_refused(workshop: make.Workshop, fusion: Path, tmp_path: Path) -> None:
+def test_a_model_in_int8_is_refused(builder: make.EngineBuilder, fusion: Path, tmp_path: Path) -> None:
     model = onnx.load(fusion)
     model.metadata_props.add(key=PRECISION_KEY, value="int8")
     onnx.save(model, tmp_path / "int8.onnx")
     with pytest.raises(ModelError, match="is in int8, which is for CPUs"):
-        workshop.engine(tmp_path / "int8.onnx", SIZE, half=True)
+        builder.engine(tmp_path / "int8.onnx", SIZE, half=True)
 
 
 def test_what_cannot_be_built_says_why(rtx: Library) -> None:
@@ -148,25 +148,25 @@ def test_models_that_are_neither(fusion: Path) -> None:
 
 
 def test_a_kept_engine_is_taken_and_any_other_is_built(
-    workshop: make.Workshop, fusion: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    builder: make.EngineBuilder, fusion: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first = workshop.engine(fusion, SIZE, half=True)
+    first = builder.engine(fusion, SIZE, half=True)
     assert first.record.runs_in == "f16" and first.record.check.startswith("on the CPU: mean error")
     stamp = first.path.stat().st_mtime_ns
-    assert workshop.engine(fusion, SIZE, half=True) == first
+    assert builder.engine(fusion, SIZE, half=True) == first
     assert first.path.stat().st_mtime_ns == stamp
     # Other precision, size or model: engines beside it.
-    workshop.engine(fusion, SIZE, half=False)
-    workshop.engine(fusion, (48, 32), half=True)
-    workshop.engine(write_fusion(tmp_path / "fusion.onnx", seed=1), SIZE, half=True)
-    assert len(read_records(workshop.folder)) == 4
+    builder.engine(fusion, SIZE, half=False)
+    builder.engine(fusion, (48, 32), half=True)
+    builder.engine(write_fusion(tmp_path / "fusion.onnx", seed=1), SIZE, half=True)
+    assert len(read_records(builder.folder)) == 4
     # Another TensorRT: the same place, and the reason is told.
-    updated = replace(workshop, library=replace(workshop.library, version="1.1"))
+    updated = replace(builder, library=replace(builder.library, version="1.1"))
     with caplog.at_level(logging.INFO):
         updated.engine(fusion, SIZE, half=True)
     assert "is built again: version was 1.0, is 1.1" in caplog.text
-    assert len(read_records(workshop.folder)) == 4
-    assert not list(workshop.folder.glob("*.partial"))
+    assert len(read_records(builder.folder)) == 4
+    assert not list(builder.folder.glob("*.partial"))
 
 
 @pytest.mark.parametrize(
@@ -181,41 +181,43 @@ def test_a_kept_engine_is_taken_and_any_other_is_built(
     ],
 )
 def test_damage_is_noticed_and_mended(
-    workshop: make.Workshop, fusion: Path, damage, reason: str, caplog: pytest.LogCaptureFixture
+    builder: make.EngineBuilder, fusion: Path, damage, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    engine = workshop.engine(fusion, SIZE, half=False)
+    engine = builder.engine(fusion, SIZE, half=False)
     damage(engine.path)
     with caplog.at_level(logging.INFO):
-        again = workshop.engine(fusion, SIZE, half=False)
+        again = builder.engine(fusion, SIZE, half=False)
     assert f"{reason}" in caplog.text and again.plan == engine.plan
     assert read_plan(engine.path, again.record.key) == (again.plan, again.record)
 
 
 def test_a_model_that_fails_in_half_is_kept_in_f32_and_not_tried_again(
-    workshop: make.Workshop, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    builder: make.EngineBuilder, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     loud = write_fusion(tmp_path / "loud.onnx", gain=2e5)
     with caplog.at_level(logging.WARNING):
-        engine = workshop.engine(loud, SIZE, half=True)
+        engine = builder.engine(loud, SIZE, half=True)
     assert engine.record.runs_in == "f32" and "grey levels" in engine.record.fallback
     assert "loud.onnx runs in f32, half precision does not do: mean error" in caplog.text
     caplog.clear()
-    assert workshop.engine(loud, SIZE, half=True) == engine
+    assert builder.engine(loud, SIZE, half=True) == engine
     assert not caplog.text
 
 
-def test_a_folder_that_cannot_be_written(workshop: make.Workshop, fusion: Path, tmp_path, caplog) -> None:
+def test_a_folder_that_cannot_be_written(
+    builder: make.EngineBuilder, fusion: Path, tmp_path, caplog
+) -> None:
     (tmp_path / "file").write_text("")
-    engine = replace(workshop, folder=tmp_path / "file" / "engines").engine(fusion, SIZE, half=False)
+    engine = replace(builder, folder=tmp_path / "file" / "engines").engine(fusion, SIZE, half=False)
     assert engine.plan and "cannot be kept" in caplog.text and "IVFUSION_ENGINES" in caplog.text
 
 
-def test_missing_and_broken_models(workshop: make.Workshop, tmp_path: Path) -> None:
+def test_missing_and_broken_models(builder: make.EngineBuilder, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="does not exist"):
-        workshop.engine(tmp_path / "no.onnx", SIZE, half=True)
+        builder.engine(tmp_path / "no.onnx", SIZE, half=True)
     (tmp_path / "text.onnx").write_text("text")
     with pytest.raises(ModelError, match="not an ONNX file"):
-        workshop.engine(tmp_path / "text.onnx", SIZE, half=True)
+        builder.engine(tmp_path / "text.onnx", SIZE, half=True)
 
 
 def test_the_folder_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -263,8 +265,8 @@ def _build_slowly(folder: Path, model: Path, log: Path) -> None:
         return graph.SerializeToString()
 
     make.build_plan = build
-    workshop = make.Workshop(Library(fake_gpu.TENSORRT, "tensorrt_rtx", "1.0"), None, folder)
-    engine = workshop.engine(model, SIZE, half=False)
+    builder = make.EngineBuilder(Library(fake_gpu.TENSORRT, "tensorrt_rtx", "1.0"), None, folder)
+    engine = builder.engine(model, SIZE, half=False)
     assert onnx.load_from_string(engine.plan).graph.node
 
 
@@ -312,11 +314,11 @@ def test_the_command_builds_tells_and_keeps(
 
 
 def test_the_command_says_what_the_default_precision_is_for(monkeypatch, fusion: Path, capsys) -> None:
-    class Workshop:
+    class EngineBuilder:
         def engine(self, *_: object, **__: object) -> None:
             raise ModelError("no engine")
 
-    monkeypatch.setattr("ivfusion_ros.commands.engine._workshop", lambda *_: Workshop())
+    monkeypatch.setattr("ivfusion_ros.commands.engine._builder", lambda *_: EngineBuilder())
     assert main(["engine", str(fusion)]) == 5
     assert "--half builds what auto" in capsys.readouterr().err
     assert main(["engine", str(fusion), "--half"]) == 5

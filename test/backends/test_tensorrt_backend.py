@@ -77,9 +77,7 @@ def same_objects(found: Detections, expected: Detections) -> bool:
 
 def test_each_run_gives_its_own_image(fusion: Path, tally: fake_gpu.Tally) -> None:
     fuser, reference = Fuser(load_backend(fusion, "tensorrt")), Fuser(load_backend(fusion, "onnxruntime"))
-    kept = []
-    for seed in range(7):
-        kept.append((fuser(*pair(seed)), reference(*pair(seed))))
+    kept = [(fuser(*pair(seed)), reference(*pair(seed))) for seed in range(7)]
     assert all(close(*images) for images in kept)
     assert len({images[0].tobytes() for images in kept}) == 7
     # Two self-test runs of another session aside: three to warm up, one recording, then launches alone.
@@ -133,9 +131,9 @@ def test_a_refused_engine_is_built_again_once(
     load_backend(fusion, "tensorrt").run(
         inputs := dict(zip(("thermal", "rgb"), ([x[None] for x in pair(0)]), strict=True))
     )
-    path = next(Path(tensorrt.Workshop.here(fake_gpu.LIBRARY, fake_gpu.GPU).folder).glob("*.engine"))
-    workshop = make.Workshop.here(fake_gpu.LIBRARY, fake_gpu.GPU)
-    _, record = make.read_plan(path, workshop.key(fusion, (48, 32), True))
+    path = next(Path(tensorrt.EngineBuilder.here(fake_gpu.LIBRARY, fake_gpu.GPU).folder).glob("*.engine"))
+    builder = make.EngineBuilder.here(fake_gpu.LIBRARY, fake_gpu.GPU)
+    _, record = make.read_plan(path, builder.key(fusion, (48, 32), True))
     broken = fake_gpu.BROKEN + b"old"
     digest = make.hashlib.sha256(broken).hexdigest()
     make.write_plan(path, broken, make.EngineRecord(**vars(record) | {"plan_sha256": digest}))
@@ -296,9 +294,9 @@ def test_rtx_does_not_take_a_gpu_it_is_not_made_for(monkeypatch) -> None:
     ]  # fmt: skip
     hopper = cuda.Gpu("NVIDIA H200", (9, 0), 2**37, (13, 0))
     with pytest.raises(BackendError, match=r"does not run on NVIDIA H200 .*9.0.*pip install tensorrt"):
-        make.Workshop.here(library, hopper)
+        make.EngineBuilder.here(library, hopper)
     with pytest.raises(BackendError, match="only on the GPU that they are for"):
-        make.Workshop.here(fake_gpu.LIBRARY, None)
+        make.EngineBuilder.here(fake_gpu.LIBRARY, None)
 
 
 @pytest.mark.gpu

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from bag_samples import Message, many_strings, two_cameras, write_mcap, write_rosbag2
@@ -15,6 +14,9 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin
 
 from ivfusion_ros.bags import BagReader, BagTopic, BagWriter
 from ivfusion_ros.errors import BagError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def read(path: Path) -> tuple[list[Message], list[str]]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -28,6 +28,9 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StorageP
 from ivfusion_ros.bags import BagReader
 from ivfusion_ros.errors import BagError
 from ivfusion_ros.types import CameraInfo
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 STORAGES = [StoragePlugin.MCAP, StoragePlugin.SQLITE3]
 

@@ -4,8 +4,7 @@ import errno
 import os
 import struct
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -18,6 +17,9 @@ from ivfusion_ros.bags import BagReader, BagTopic, BagWriter
 from ivfusion_ros.bags import messages as bag_messages
 from ivfusion_ros.errors import BagError
 from ivfusion_ros.types import CameraInfo, Detections, Frame, FusionResult
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 STAMP = 1_700_000_000_123_456_789
 INFO = CameraInfo(

@@ -24,7 +24,7 @@ from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.pipeline.replay import Replay
 from ivfusion_ros.ros import messages as live_messages
 from ivfusion_ros.ros.streams import Job, Streams
-from ivfusion_ros.sync.depth import MOST_FRAMES, DepthFrames
+from ivfusion_ros.sync.depth import MAX_FRAMES, DepthFrames
 from ivfusion_ros.sync.pairing import Pairer
 from ivfusion_ros.types import DepthFrame, Frame, FramePair, FusionResult
 
@@ -87,10 +87,10 @@ def test_the_reference_cameras_stamp_counts() -> None:
 def test_few_depth_images_are_kept_and_of_equally_near_ones_the_newest() -> None:
     frames = DepthFrames(RegistrationConfig())
     for lap in range(2):
-        for index in range(MOST_FRAMES // 2):
+        for index in range(MAX_FRAMES // 2):
             frames.add(DepthFrame(depth_image(lap + 1), index * PERIOD_NS))
     assert attached(frames, PERIOD_NS) == 2.0
-    for index in range(MOST_FRAMES):
+    for index in range(MAX_FRAMES):
         frames.add(DepthFrame(depth_image(3), (100 + index) * PERIOD_NS))
     assert attached(frames, PERIOD_NS) is None
 

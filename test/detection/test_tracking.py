@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("edgefirst.tracker", reason="needs edgefirst-tracker: the extra `tracking`")
+
+from typing import TYPE_CHECKING
 
 from sample_frames import make_frames
 
@@ -19,6 +20,9 @@ from ivfusion_ros.detection.tracking import ByteTracker
 from ivfusion_ros.errors import BackendError
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.types import UNTRACKED, Detections, FramePair
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SECOND = 1_000_000_000
 TRACKING = TrackingConfig(tracker="bytetrack")

@@ -97,7 +97,7 @@ def test_fused_images_show_what_either_camera_sees(
         assert f"({name})" in page and cv2.imread(str(out / name)) is not None
 
     # Again, now from the journal alone.
-    monkeypatch.setattr(find.Judged, "__call__", lambda *_: pytest.fail("detected again"))
+    monkeypatch.setattr(find.DetectorUnderTest, "__call__", lambda *_: pytest.fail("detected again"))
     first = (out / "results.csv").read_bytes()
     run(dataset, detector, blend_model)
     assert (out / "results.csv").read_bytes() == first

@@ -144,17 +144,17 @@ def test_bad_files_say_what_is_wrong(tmp_path, change, message):
 @pytest.mark.parametrize(
     ("maps", "message"),
     [
-        (dict(map_x=np.zeros((72, 96), np.float32)), "no .npz with map_x and map_y.*map_y"),
+        ({"map_x": np.zeros((72, 96), np.float32)}, "no .npz with map_x and map_y.*map_y"),
         (
-            dict(map_x=np.zeros((64, 80), np.float32), map_y=np.zeros((64, 80), np.float32)),
+            {"map_x": np.zeros((64, 80), np.float32), "map_y": np.zeros((64, 80), np.float32)},
             r"expected float32 \(72, 96\)",
         ),
-        (dict(map_x=np.zeros((72, 96)), map_y=np.zeros((72, 96))), "float64"),
+        ({"map_x": np.zeros((72, 96)), "map_y": np.zeros((72, 96))}, "float64"),
         (
-            dict(map_x=np.full((72, 96), np.nan, np.float32), map_y=np.zeros((72, 96), np.float32)),
+            {"map_x": np.full((72, 96), np.nan, np.float32), "map_y": np.zeros((72, 96), np.float32)},
             "not finite",
         ),
-        (dict(map_x=np.array({}, object), map_y=np.array({}, object)), "no .npz"),
+        ({"map_x": np.array({}, object), "map_y": np.array({}, object)}, "no .npz"),
         (b"", "no .npz"),
         (b"PK\3\4 this is no archive", "no .npz"),
         (b"\x93NUMPY\1\0", "no .npz"),

@@ -138,20 +138,27 @@ def test_yuv422(encoding, order):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (dict(encoding="mono9"), "mono9.*supported are.*mono8.*bayer_rggb8"),
-        (dict(width=0), "0x3"),
-        (dict(height=-1), "4x-1"),
-        (dict(step=3), "steps of 3 bytes, expected 4"),
-        (dict(data=bytes(11)), "11 bytes.*expected 12"),
-        (dict(data=b""), "0 bytes.*expected 12"),
-        (dict(data=[0] * 12), "list, expected"),
-        (dict(data=np.zeros((12, 2), np.uint8)[:, 0]), "contiguous"),
-        (dict(encoding="yuv422", width=3, step=6, height=2), "3 pixels wide.*even"),
-        (dict(encoding="bayer_rggb8", width=2, step=2, height=2), "at least 4x4"),
+        ({"encoding": "mono9"}, "mono9.*supported are.*mono8.*bayer_rggb8"),
+        ({"width": 0}, "0x3"),
+        ({"height": -1}, "4x-1"),
+        ({"step": 3}, "steps of 3 bytes, expected 4"),
+        ({"data": bytes(11)}, "11 bytes.*expected 12"),
+        ({"data": b""}, "0 bytes.*expected 12"),
+        ({"data": [0] * 12}, "list, expected"),
+        ({"data": np.zeros((12, 2), np.uint8)[:, 0]}, "contiguous"),
+        ({"encoding": "yuv422", "width": 3, "step": 6, "height": 2}, "3 pixels wide.*even"),
+        ({"encoding": "bayer_rggb8", "width": 2, "step": 2, "height": 2}, "at least 4x4"),
     ],
 )
 def test_bad_messages_say_what_is_wrong(change, message):
-    fields = dict(data=bytes(12), encoding="mono8", width=4, height=3, step=4, is_bigendian=False)
+    fields = {
+        "data": bytes(12),
+        "encoding": "mono8",
+        "width": 4,
+        "height": 3,
+        "step": 4,
+        "is_bigendian": False,
+    }
     fields.update(change)
     data = fields.pop("data")
     with pytest.raises(ImageError, match=message):

@@ -136,7 +136,7 @@ def test_a_worthless_picture_is_named_fades_and_returns(street, label, camera, f
     picture = [tuple(name for name in report.labels if "frozen" not in name) for report in found]
     picture = [tuple(name for name in names if "shutter" not in name) for names in picture]
     named = [index / RATE_HZ for index, names in enumerate(picture) if names == (label,)]
-    assert {names for names in picture} == {(), (label,)}
+    assert set(picture) == {(), (label,)}
     # It must last 0.25 s to begin, and be gone for 0.5 s to end.
     assert named[0] == pytest.approx(0.4 + 0.24, abs=0.05)
     assert named[-1] == pytest.approx(1.6 + 0.5, abs=0.1)

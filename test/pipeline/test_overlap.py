@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,8 +13,13 @@ from ivfusion_ros.errors import ModelError
 from ivfusion_ros.pipeline import overlap as overlap_module
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.pipeline.overlap import THREAD_NAME, Overlap
-from ivfusion_ros.pipeline.pipeline import Pipeline
 from ivfusion_ros.types import Detections, Frame, FramePair, FusionResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ivfusion_ros.pipeline.pipeline import Pipeline
 
 PATIENCE_S = 20.0
 

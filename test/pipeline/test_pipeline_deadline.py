@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -19,10 +18,15 @@ from ivfusion_ros.config.pipeline import (
 )
 from ivfusion_ros.images.draw import annotate
 from ivfusion_ros.pipeline.build import build_pipeline
-from ivfusion_ros.pipeline.pipeline import Pipeline
 from ivfusion_ros.pipeline.replay import Replay
 from ivfusion_ros.sync.pairing import Pairer
 from ivfusion_ros.types import Frame, FramePair, FusionResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ivfusion_ros.pipeline.pipeline import Pipeline
 
 IMPOSSIBLE = DeadlineConfig(budget_ms=1e-6, patience_s=0.1)
 PERIOD_NS = 33_000_000

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -21,6 +21,9 @@ from ivfusion_ros.geometry.rig import Extrinsics, Rig, RigParts
 from ivfusion_ros.registration.online.edges import edge_structure
 from ivfusion_ros.registration.online.field import image_corners, matrix_from_corners
 from ivfusion_ros.registration.online.refine import OnlineRefinement, Refinement, RefinementConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 Floats = npt.NDArray[np.float64]
 Image = npt.NDArray[np.uint8]

@@ -22,9 +22,9 @@ from ivfusion_ros.config.pipeline import (
 )
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.files import read_yaml
-from ivfusion_ros.ros import complaints
-from ivfusion_ros.ros.complaints import Complaints
+from ivfusion_ros.ros import throttled_log
 from ivfusion_ros.ros.streams import Job, SilenceWatch, Streams, View
+from ivfusion_ros.ros.throttled_log import ThrottledLog
 from ivfusion_ros.ros.worker import Worker, any_at_work
 from ivfusion_ros.types import CameraInfo, Frame, FusionResult
 
@@ -141,19 +141,19 @@ def test_restart_forgets_silence_and_keeps_counters() -> None:
 def test_complaints_come_once_and_then_with_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     now_s = 0.0
-    monkeypatch.setattr(complaints.time, "monotonic", lambda: now_s)
-    complain = Complaints(said.append)
+    monkeypatch.setattr(throttled_log.time, "monotonic", lambda: now_s)
+    complain = ThrottledLog(said.append)
     for _ in range(5):
         complain("size", "bad size")
         complain("data", "no data")
     assert said == ["bad size", "no data"]
-    now_s = complaints.PERIOD_S
+    now_s = throttled_log.PERIOD_S
     complain("size", "bad size")
     assert said[2:] == ["bad size (and 4 more like it)"] and complain.total == 11
 
 
 def test_complaints_hold_few_kinds() -> None:
-    complain = Complaints(lambda text: None)
+    complain = ThrottledLog(lambda text: None)
     for index in range(1000):
         complain(str(index), "text")
     assert len(complain._due_s) <= 100 and complain.total == 1000

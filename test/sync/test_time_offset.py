@@ -67,8 +67,8 @@ def test_traffic_does_not_mislead(illumination):
 def test_added_to_the_thermal_stamps_nothing_is_left(recorded):
     thermal, rgb = recorded
     offset = estimate_time_offset(thermal, rgb)
-    mended = [replace(frame, stamp_ns=frame.stamp_ns + offset.offset_ns) for frame in thermal]
-    assert abs(estimate_time_offset(mended, rgb).offset_ns) < 200_000
+    shifted = [replace(frame, stamp_ns=frame.stamp_ns + offset.offset_ns) for frame in thermal]
+    assert abs(estimate_time_offset(shifted, rgb).offset_ns) < 200_000
 
 
 def test_exchanged_cameras_have_the_opposite_offset(recorded):

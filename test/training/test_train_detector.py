@@ -163,7 +163,7 @@ def test_forced_blocks_learn_apart() -> None:
     terms, _ = loss(None, {"img": images})
     terms.sum().backward()
     assert float(student.model[23].cv3.conv.weight.grad.abs().sum()) > 0
-    # The layers before it were right, and what the last one got wrong is not theirs to mend.
+    # The layers before it were right, and what the last one got wrong is not theirs to fix.
     assert float(student.model[0].conv.weight.grad.abs().sum()) == pytest.approx(0, abs=1e-9)
 
 

@@ -44,9 +44,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 def config(**changes) -> TrainConfig:
-    values = dict(
-        iterations=4, batch=2, crop=64, validate_every=2, precision="f32", validation_fraction=0.4
-    )
+    values = {
+        "iterations": 4,
+        "batch": 2,
+        "crop": 64,
+        "validate_every": 2,
+        "precision": "f32",
+        "validation_fraction": 0.4,
+    }
     return TrainConfig(**(values | changes))
 
 

@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 
 from ivfusion_ros.backends import cuda
 from ivfusion_ros.backends.tensorrt.library import Library, load_library
-from ivfusion_ros.backends.tensorrt.make import Engine, Workshop
+from ivfusion_ros.backends.tensorrt.make import Engine, EngineBuilder
 from ivfusion_ros.backends.tensorrt.session import DeviceArray, Lane, Session
 from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
 from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.graphs.onnx_file import read_metadata
 from ivfusion_ros.graphs.task import Size, fixed_network_size, task_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ it."""
 def usable_version() -> str:
     """TensorRT's version where it can run here. Raises BackendError with what is missing."""
     library = load_library()
-    Workshop.here(library, cuda.find_gpu())
+    EngineBuilder.here(library, cuda.find_gpu())
     return f"{library.title.removesuffix(library.version).strip()} {library.version}"
 
 
@@ -48,12 +50,12 @@ class TensorRtBackend:
 
     name = "tensorrt"
 
-    def __init__(self, model_path: Path, *, precision: str, threads: int) -> None:
+    def __init__(self, model_path: Path, *, precision: str, threads: int) -> None:  # noqa: ARG002 (every backend has it)
         self.metadata: Mapping[str, str] = read_metadata(model_path)
         self._path, self._half = model_path, precision == "auto"
         self._library: Library = load_library()
         gpu = cuda.find_gpu()
-        self._workshop = Workshop.here(self._library, gpu)
+        self._builder = EngineBuilder.here(self._library, gpu)
         model = _read(model_path)
         self._task = task_of(model)
         self.inputs: Mapping[str, TensorInfo] = _infos(model, model.graph.input)
@@ -147,10 +149,10 @@ class TensorRtBackend:
             return self._start(engine, lane)
         except ModelError as error:
             log.warning("%s is built again: %s", engine.path.name, error)
-        return self._start(self._engine(size, anew=True), lane)
+        return self._start(self._engine(size, rebuild=True), lane)
 
-    def _engine(self, size: Size, anew: bool = False) -> Engine:
-        engine = self._workshop.engine(self._path, size, half=self._half, anew=anew)
+    def _engine(self, size: Size, rebuild: bool = False) -> Engine:
+        engine = self._builder.engine(self._path, size, half=self._half, rebuild=rebuild)
         if engine.record.fallback:
             log.warning("%s runs in %s: %s", self._path.name, engine.record.runs_in, engine.record.fallback)
         return engine

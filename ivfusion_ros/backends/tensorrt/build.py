@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import onnx
 from tqdm import tqdm
 
 from ivfusion_ros.backends.tensorrt.library import Library, make_logger, reason
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.files import write_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import onnx
 
 
 def build_plan(
@@ -90,7 +93,7 @@ def _read_timing_cache(config: Any, path: Path | None) -> Any:
         return None
     content = path.read_bytes() if path.is_file() else b""
     cache = config.create_timing_cache(content)
-    # One of another version or GPU, or a damaged one, is not taken; then the build starts one anew.
+    # One of another version or GPU, or a damaged one, is not taken; then the build starts a new one.
     if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):
         cache = config.create_timing_cache(b"")
         config.set_timing_cache(cache, ignore_mismatch=False)

@@ -12,12 +12,14 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.files import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +139,7 @@ def fitness(record: EngineRecord | str, flavour: str, version: str, gpu: str, ca
 
 
 def write_plan(path: Path, plan: bytes, record: EngineRecord) -> None:
-    """Keep a plan. A crash between its two files leaves a pair that does not match, and is built anew."""
+    """Keep a plan. A crash between its two files leaves a pair that does not match, and is built again."""
     write_whole(path, plan)
     write_whole(_sidecar(path), json.dumps(dataclasses.asdict(record), indent=2).encode() + b"\n")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx
 
@@ -27,13 +27,17 @@ from ivfusion_ros.backends.tensorrt.cache import (
 )
 from ivfusion_ros.backends.tensorrt.library import Library
 from ivfusion_ros.backends.tensorrt.session import Lane, Session
-from ivfusion_ros.backends.tensors import Array
 from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.graphs.byte_input import engine_graph
 from ivfusion_ros.graphs.half import to_half
 from ivfusion_ros.graphs.onnx_file import PRECISION_KEY, read_metadata
-from ivfusion_ros.graphs.task import Size
 from ivfusion_ros.models import file_sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ivfusion_ros.backends.tensors import Array
+    from ivfusion_ros.graphs.task import Size
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +57,7 @@ class Engine:
 
 
 @dataclass(frozen=True)
-class Workshop:
+class EngineBuilder:
     """What builds engines, and for which GPU; gpu is None on a machine without one (RTX only).
 
     workspace_mib: as in build_plan.
@@ -67,8 +71,8 @@ class Workshop:
     @classmethod
     def here(
         cls, library: Library, gpu: Gpu | None, folder: Path | None = None, workspace_mib: int = 0
-    ) -> Workshop:
-        """The workshop of this machine. Raises BackendError where it can build nothing."""
+    ) -> EngineBuilder:
+        """The builder of this machine. Raises BackendError where it can build nothing."""
         if gpu is None and not library.is_rtx:
             raise BackendError(
                 f"{library.title} builds engines only on the GPU that they are for, and there is none"
@@ -81,7 +85,7 @@ class Workshop:
         return cls(library, gpu, folder or engine_folder(), workspace_mib)
 
     def key(self, model: Path, size: Size, half: bool) -> EngineKey:
-        """What an engine of this workshop depends on. Raises OSError."""
+        """What an engine of this builder depends on. Raises OSError."""
         return EngineKey(
             model_sha256=file_sha256(model),
             flavour=self.library.flavour,
@@ -92,10 +96,10 @@ class Workshop:
             precision="f16" if half else "f32",
         )
 
-    def engine(self, model: Path, size: Size, *, half: bool, anew: bool = False) -> Engine:
+    def engine(self, model: Path, size: Size, *, half: bool, rebuild: bool = False) -> Engine:
         """The engine of a model for images of a size (width, height): kept from before, or built.
 
-        half: in half precision, unless that fails its self-test. anew: build even if one is kept.
+        half: in half precision, unless that fails its self-test. rebuild: build even if one is kept.
         Raises ModelError with the reason, BackendError where CUDA fails.
         """
         # This also tells missing and damaged files apart.
@@ -106,7 +110,7 @@ class Workshop:
         key = self.key(model, size, half)
         path = plan_path(self.folder, model, key)
         with only_builder(path):
-            kept = "it was asked for" if anew else read_plan(path, key)
+            kept = "it was asked for" if rebuild else read_plan(path, key)
             if not isinstance(kept, str):
                 return Engine(*kept, path)
             if kept:

@@ -8,10 +8,8 @@ and read its output where it lies, while that output is still being copied to th
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +18,10 @@ from ivfusion_ros.backends.tensorrt.library import Library, make_logger, reason
 from ivfusion_ros.backends.tensors import Array, TensorInfo
 from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.files import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 log = logging.getLogger(__name__)
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ivfusion_ros.evaluation.detection.precision import RECALLS
-from ivfusion_ros.evaluation.detection.results import Entry
 from ivfusion_ros.evaluation.fusion.plots import COLOURS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ivfusion_ros.evaluation.detection.results import Entry
 
 
 def write_curves(path: Path, entries: Sequence[Entry]) -> None:

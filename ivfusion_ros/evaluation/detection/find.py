@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,15 +19,19 @@ from ivfusion_ros.errors import ConfigError, IvfusionError
 from ivfusion_ros.evaluation.detection.scenes import Scene
 from ivfusion_ros.evaluation.fusion.journal import Journal, Subject
 from ivfusion_ros.evaluation.fusion.methods import Method, file_identity
-from ivfusion_ros.evaluation.fusion.pairs import Pair
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.models import file_sha256, resolve_model
 from ivfusion_ros.types import Detections, Image
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ivfusion_ros.evaluation.fusion.pairs import Pair
+
 log = logging.getLogger(__name__)
 
-CONFIDENCE, OVERLAP, MOST = 0.001, 0.7, 100
+CONFIDENCE, OVERLAP, MAX_DETECTIONS = 0.001, 0.7, 100
 """The protocol: lowest score, overlap from which two boxes are one, most objects per image; as COCO's and
 ultralytics' validation."""
 
@@ -54,7 +57,7 @@ class CameraMethod:
         return {"camera": self.label}
 
 
-class Judged:
+class DetectorUnderTest:
     """The detector under test, reporting the classes of the data set in their order."""
 
     def __init__(
@@ -63,7 +66,7 @@ class Judged:
         """Raises ConfigError for a detector that lacks a class, ModelError or BackendError."""
         self.path = resolve_model(model)
         config = DetectionConfig(
-            confidence=CONFIDENCE, iou=OVERLAP, max_detections=MOST, classes=tuple(class_names)
+            confidence=CONFIDENCE, iou=OVERLAP, max_detections=MAX_DETECTIONS, classes=tuple(class_names)
         )
         loaded = load_backend(self.path, backend, precision=precision, threads=threads)
         try:
@@ -94,7 +97,7 @@ class Judged:
             "backend": self._detector.backend.description,
             "confidence": CONFIDENCE,
             "iou": OVERLAP,
-            "max_detections": MOST,
+            "max_detections": MAX_DETECTIONS,
         }
 
 
@@ -113,7 +116,7 @@ class Found:
 
 
 def find(
-    scenes: Sequence[Scene], methods: Sequence[Method], detector: Judged, journal: Journal
+    scenes: Sequence[Scene], methods: Sequence[Method], detector: DetectorUnderTest, journal: Journal
 ) -> list[Found]:
     """Detect in every method's image of every scene; what the journal has is not done again.
 
@@ -132,12 +135,12 @@ def find(
     return results
 
 
-def _find(scene: Scene, method: Method, detector: Judged, journal: Journal) -> Found:
+def _find(scene: Scene, method: Method, detector: DetectorUnderTest, journal: Journal) -> Found:
     pair = scene.pair
     try:
         sources = f"{file_identity(pair.thermal)}; {file_identity(pair.rgb)}"
         identity = f"{__version__}; {sources}; {method.identity(pair)}; {detector.identity}"
-        protocol = f"{CONFIDENCE} {OVERLAP} {MOST} {' '.join(detector.class_names)}"
+        protocol = f"{CONFIDENCE} {OVERLAP} {MAX_DETECTIONS} {' '.join(detector.class_names)}"
         subject = Subject(pair.data, pair.stem, method.label, f"{identity}; {protocol}")
         known = journal.find(subject, _VALUES)
         if known is None:
@@ -160,7 +163,7 @@ def _image(method: Method, pair: Pair) -> Image:
     return to_rgb(read_image(image) if isinstance(image, Path) else image)
 
 
-def _values(image: Image, detector: Judged) -> dict[str, Any]:
+def _values(image: Image, detector: DetectorUnderTest) -> dict[str, Any]:
     found = detector(image)
     return {
         "size": [image.shape[1], image.shape[0]],

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.errors import BackendError
-from ivfusion_ros.evaluation.detection.find import MOST, Found
-from ivfusion_ros.evaluation.detection.scenes import Truth
+from ivfusion_ros.evaluation.detection.find import MAX_DETECTIONS, Found
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ivfusion_ros.evaluation.detection.scenes import Truth
 
 Floats = npt.NDArray[np.float64]
 
@@ -115,7 +118,7 @@ def _evaluated(
             pair.append(coco)
         evaluation = COCOeval(*pair, "bbox")
         evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
-        evaluation.params.maxDets = [MOST]
+        evaluation.params.maxDets = [MAX_DETECTIONS]
         evaluation.params.recThrs = RECALLS
         evaluation.evaluate()
         evaluation.accumulate()

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros import __version__
-from ivfusion_ros.evaluation.detection.find import CONFIDENCE, MOST, OVERLAP, Found, Judged
+from ivfusion_ros.evaluation.detection.find import (
+    CONFIDENCE,
+    MAX_DETECTIONS,
+    OVERLAP,
+    DetectorUnderTest,
+    Found,
+)
 from ivfusion_ros.evaluation.detection.precision import Precision, mean, precisions
-from ivfusion_ros.evaluation.detection.scenes import Truth
-from ivfusion_ros.evaluation.fusion.methods import Method
 from ivfusion_ros.evaluation.fusion.tables import Row, to_markdown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ivfusion_ros.evaluation.detection.scenes import Truth
+    from ivfusion_ros.evaluation.fusion.methods import Method
 
 ALL = "all"
 """The subset of every scene, and the mean over classes."""
@@ -69,14 +78,14 @@ def rows(entries: Sequence[Entry]) -> list[Row]:
 
 
 def page(
-    entries: Sequence[Entry], detector: Judged, skipped: Sequence[Found], pictures: Sequence[str]
+    entries: Sequence[Entry], detector: DetectorUnderTest, skipped: Sequence[Found], pictures: Sequence[str]
 ) -> str:
     """Markdown: a table per subset (as Table 4 of RefineFuse's paper), pictures, what was skipped."""
     parts = [
         f"# Objects found by {detector.path.name}\n",
         "Average precision as COCO defines it, in [0, 1]: at an overlap of 0.5 (AP50) and its mean over "
         f"0.5 to 0.95 (AP50:95). The same protocol for all: scores from {CONFIDENCE:g}, suppression at an "
-        f"overlap of {OVERLAP:g}, at most {MOST} objects per image.\n",
+        f"overlap of {OVERLAP:g}, at most {MAX_DETECTIONS} objects per image.\n",
     ]
     table = rows(entries)
     for subset in dict.fromkeys(entry.subset for entry in entries):
@@ -94,7 +103,10 @@ def page(
 
 
 def figures(
-    entries: Sequence[Entry], methods: Sequence[Method], detector: Judged, skipped: Sequence[Found]
+    entries: Sequence[Entry],
+    methods: Sequence[Method],
+    detector: DetectorUnderTest,
+    skipped: Sequence[Found],
 ) -> dict[str, Any]:
     """Everything, for JSON; the curves are precision at recalls of 0, 0.01 to 1."""
     return {

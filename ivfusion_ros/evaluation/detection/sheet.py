@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ivfusion_ros.errors import IvfusionError
 from ivfusion_ros.evaluation.detection.find import Found, picture
 from ivfusion_ros.evaluation.detection.precision import REPORTED, missed
-from ivfusion_ros.evaluation.detection.scenes import Truth
-from ivfusion_ros.evaluation.fusion.methods import Method
 from ivfusion_ros.images.draw import annotate, contact_sheet, outline
 from ivfusion_ros.images.files import write_image
 from ivfusion_ros.types import Detections, Image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ivfusion_ros.evaluation.detection.scenes import Truth
+    from ivfusion_ros.evaluation.fusion.methods import Method
 
 CELL_WIDTH = 480
 """Pixels."""

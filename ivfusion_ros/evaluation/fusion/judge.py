@@ -6,11 +6,10 @@ import logging
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 from tqdm import tqdm
@@ -19,8 +18,12 @@ from ivfusion_ros import __version__
 from ivfusion_ros.errors import IvfusionError
 from ivfusion_ros.evaluation.fusion.journal import Journal, Subject
 from ivfusion_ros.evaluation.fusion.methods import Method, file_identity
-from ivfusion_ros.evaluation.fusion.pairs import Pair
 from ivfusion_ros.evaluation.fusion.scores import Shot, score
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ivfusion_ros.evaluation.fusion.pairs import Pair
 
 log = logging.getLogger(__name__)
 

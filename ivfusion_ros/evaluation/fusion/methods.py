@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ivfusion_ros.backends import load_backend
 from ivfusion_ros.errors import ConfigError, DataError, ImageError
-from ivfusion_ros.evaluation.fusion.pairs import Pair
 from ivfusion_ros.images.encodings import to_grey, to_rgb
 from ivfusion_ros.images.files import SUFFIXES, read_image
 from ivfusion_ros.models import file_sha256, resolve_model
 from ivfusion_ros.pipeline.fuser import Fuser
-from ivfusion_ros.types import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ivfusion_ros.evaluation.fusion.pairs import Pair
+    from ivfusion_ros.types import Image
 
 
 class Method(Protocol):
@@ -52,7 +55,7 @@ class NetworkMethod:
             self._last = pair, self._fuser(thermal.view(np.uint8), to_rgb(read_image(pair.rgb)))
         return self._last[1]
 
-    def identity(self, pair: Pair) -> str:
+    def identity(self, pair: Pair) -> str:  # noqa: ARG002
         """See Method.identity."""
         return f"{self._sha256} {self._fuser.backend.description}"
 

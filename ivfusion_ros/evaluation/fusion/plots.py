@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivfusion_ros.evaluation.fusion.judge import Result
 from ivfusion_ros.evaluation.fusion.scores import LOWER_IS_BETTER
 from ivfusion_ros.evaluation.fusion.tables import arrow, metric_names
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_COLUMNS = 5
+    from ivfusion_ros.evaluation.fusion.judge import Result
+
+MAX_COLUMNS = 5
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#b59f00")
 """One per network in turn, told apart by colour-blind people too."""
 MARKERS = "DosP^vX<>*"
@@ -33,7 +35,7 @@ def write_plot(path: Path, results: Sequence[Result]) -> None:
     scored = [result for result in results if result.scores]
     metrics = metric_names(scored)
     methods = list(dict.fromkeys(result.method for result in scored))
-    rows = math.ceil(len(metrics) / MOST_COLUMNS)
+    rows = math.ceil(len(metrics) / MAX_COLUMNS)
     columns = math.ceil(len(metrics) / rows)
     size = (2.0 + 2.9 * columns, 0.7 + rows * (0.8 + 0.4 * len(methods)))
     figure = Figure(figsize=size, dpi=120, layout="constrained")

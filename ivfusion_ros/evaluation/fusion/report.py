@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros import __version__
-from ivfusion_ros.evaluation.fusion.judge import Result
-from ivfusion_ros.evaluation.fusion.methods import Method
 from ivfusion_ros.evaluation.fusion.scores import LOWER_IS_BETTER
 from ivfusion_ros.evaluation.fusion.tables import (
     ALL,
@@ -19,9 +16,15 @@ from ivfusion_ros.evaluation.fusion.tables import (
     metric_names,
     to_markdown,
 )
-from ivfusion_ros.evaluation.speed.cost import Cost
 
-MOST_SKIPPED = 50
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ivfusion_ros.evaluation.fusion.judge import Result
+    from ivfusion_ros.evaluation.fusion.methods import Method
+    from ivfusion_ros.evaluation.speed.cost import Cost
+
+MAX_SKIPPED = 50
 """Skipped images that the page lists; the JSON has all."""
 
 
@@ -59,9 +62,9 @@ def page(results: Sequence[Result], costs: Mapping[str, Cost], pictures: Sequenc
     parts += [f"![{name}]({name})\n" for name in pictures]
     skipped = skipped_rows(results)
     if skipped:
-        rest = len(skipped) - MOST_SKIPPED
+        rest = len(skipped) - MAX_SKIPPED
         more = f"\nand {rest} more, see results.json\n" if rest > 0 else ""
-        parts.append(f"## {len(skipped)} skipped\n\n{to_markdown(skipped[:MOST_SKIPPED])}{more}")
+        parts.append(f"## {len(skipped)} skipped\n\n{to_markdown(skipped[:MAX_SKIPPED])}{more}")
     return "\n".join(parts)
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ivfusion_ros.errors import ImageError
-from ivfusion_ros.images.encodings import AnyImage
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.metrics import METRICS
 from ivfusion_ros.metrics.flicker import FLICKER, Moment
 from ivfusion_ros.types import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ivfusion_ros.images.encodings import AnyImage
 
 LOWER_IS_BETTER = frozenset({"MSE", *FLICKER})
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ivfusion_ros.errors import IvfusionError
-from ivfusion_ros.evaluation.fusion.judge import Result
-from ivfusion_ros.evaluation.fusion.methods import Method
-from ivfusion_ros.evaluation.fusion.pairs import Pair
 from ivfusion_ros.evaluation.fusion.scores import LOWER_IS_BETTER
 from ivfusion_ros.images.draw import contact_sheet
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import read_image, write_image
-from ivfusion_ros.types import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ivfusion_ros.evaluation.fusion.judge import Result
+    from ivfusion_ros.evaluation.fusion.methods import Method
+    from ivfusion_ros.evaluation.fusion.pairs import Pair
+    from ivfusion_ros.types import Image
 
 CELL_WIDTH = 420
 """Pixels."""

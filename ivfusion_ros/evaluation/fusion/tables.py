@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivfusion_ros.evaluation.fusion.judge import Result
 from ivfusion_ros.evaluation.fusion.scores import LOWER_IS_BETTER
-from ivfusion_ros.evaluation.speed.cost import Cost
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ivfusion_ros.evaluation.fusion.judge import Result
+    from ivfusion_ros.evaluation.speed.cost import Cost
 
 ALL = "all"
 """Name of the table over all images of several data sets."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.pipeline.fuser import Fuser
 from ivfusion_ros.pipeline.overlap import Overlap
 from ivfusion_ros.types import Frame, FramePair, Image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
 
 Times = dict[str, list[float]]
 """milliseconds of each run, by name"""

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from ivfusion_ros.backends import cuda, load_backend
 from ivfusion_ros.errors import BackendError, IvfusionError
 from ivfusion_ros.evaluation.speed.benchmark import sample_pair
 from ivfusion_ros.pipeline.fuser import Fuser
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 _CHANNELS = 128
 _LAYERS = 4

@@ -9,10 +9,10 @@ import cv2
 from ivfusion_ros.pipeline.faults.look import Look, moved_share
 
 _HISTORY = 64
-_LEAST_HISTORY = 16
+_MIN_HISTORY = 16
 _SAME_SHARE = 0.1
 """A compressed repetition differs by less than this share of a quiet frame's difference."""
-_LEAST_MOVED, _MUCH_MOVED = 0.002, 0.02
+_MIN_MOVED, _MUCH_MOVED = 0.002, 0.02
 """Shares of the other image from which a stale one misleads a little, and entirely."""
 
 
@@ -45,7 +45,7 @@ class Freeze:
         self._last = own
         self.seconds = (stamp_ns - self._fresh_ns) / 1e9
         share = moved_share(other, self._witness)
-        stale = (share - _LEAST_MOVED) / (_MUCH_MOVED - _LEAST_MOVED)
+        stale = (share - _MIN_MOVED) / (_MUCH_MOVED - _MIN_MOVED)
         self.stale = max(self.stale, min(1.0, max(0.0, stale)))
 
     @property
@@ -55,7 +55,7 @@ class Freeze:
 
     def _quiet(self) -> float:
         """Difference of two fresh images of a still scene: its noise; 0 while unknown."""
-        if len(self._differences) < _LEAST_HISTORY:
+        if len(self._differences) < _MIN_HISTORY:
             return 0.0
         return sorted(self._differences)[len(self._differences) // 10]
 

@@ -9,12 +9,16 @@ thermal_only), and begins in exactly the fused image.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
 
 from ivfusion_ros.images.encodings import to_rgb
-from ivfusion_ros.pipeline.faults.monitor import FaultReport
-from ivfusion_ros.types import Image
+
+if TYPE_CHECKING:
+    from ivfusion_ros.pipeline.faults.monitor import FaultReport
+    from ivfusion_ros.types import Image
 
 
 def gate(fused: Image, thermal: Image, rgb: Image, report: FaultReport) -> Image:

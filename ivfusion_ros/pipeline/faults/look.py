@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.types import Frame
+if TYPE_CHECKING:
+    from ivfusion_ros.types import Frame
 
 Floats32 = npt.NDArray[np.float32]
 Grey = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
@@ -20,7 +21,7 @@ _SAMPLES_PER_CELL_AXIS = 4
 _SHADING_CELLS = 5.0
 _SIGMA_OF_MEDIAN = 1.05
 """Standard deviation of normal noise over the median difference of two pixels."""
-_LEAST_NOISE = {np.dtype(np.uint8): 0.5, np.dtype(np.uint16): 1.0}
+_MIN_NOISE = {np.dtype(np.uint8): 0.5, np.dtype(np.uint16): 1.0}
 """Rounding alone, in counts."""
 _CLIPPED = 250
 
@@ -53,9 +54,9 @@ def look(frame: Frame) -> Look:
     """Measure an image of any size in a fraction of a millisecond."""
     image = frame.image if frame.image.ndim == 2 else frame.image[:, :, 1]
     step = max(1, image.shape[1] // _SAMPLES)
-    samples = cast(Grey, np.ascontiguousarray(image[::step, ::step]))
+    samples = cast("Grey", np.ascontiguousarray(image[::step, ::step]))
     # Neighbours in the image itself: samples far apart differ by texture as well.
-    beside = cast(Grey, np.ascontiguousarray(image[::step, min(1, image.shape[1] - 1) :: step]))
+    beside = cast("Grey", np.ascontiguousarray(image[::step, min(1, image.shape[1] - 1) :: step]))
     width = min(samples.shape[1], beside.shape[1])
     differences = cv2.absdiff(samples[::2, :width], beside[::2, :width]).ravel()
     middle = float(np.partition(differences, differences.size // 2)[differences.size // 2])
@@ -65,7 +66,7 @@ def look(frame: Frame) -> Look:
     return Look(
         samples=samples,
         cells=cells,
-        noise=max(_SIGMA_OF_MEDIAN * middle, _LEAST_NOISE[samples.dtype]),
+        noise=max(_SIGMA_OF_MEDIAN * middle, _MIN_NOISE[samples.dtype]),
         structure=float(cv2.meanStdDev(cv2.subtract(cells, shading))[1][0, 0]),
         mean=float(cells.mean()),
         clipped=float(np.count_nonzero(samples >= _CLIPPED)) / samples.size if eight_bit else 0.0,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ivfusion_ros.config.pipeline import FaultConfig
 from ivfusion_ros.pipeline.faults.freeze import Freeze
 from ivfusion_ros.pipeline.faults.look import Look, look
-from ivfusion_ros.types import Frame
+
+if TYPE_CHECKING:
+    from ivfusion_ros.config.pipeline import FaultConfig
+    from ivfusion_ros.types import Frame
 
 LABELS = (
     "thermal_shutter",
@@ -22,9 +25,9 @@ LABELS = (
 uniform image); dark, saturated: flat or clipped, at that end."""
 
 _DARK_BELOW, _BRIGHT_ABOVE = 64.0, 192.0
-_WORST = 1.5
+_MAX_RATIO = 1.5
 """A measure this many times its limit (or its limit this many times the measure) is worth nothing."""
-_LONGEST_STEP_S = 0.5
+_MAX_STEP_S = 0.5
 _END_BADNESS = 0.25
 _START_BADNESS = 0.5
 _SHUTTER_BADNESS = 0.5
@@ -79,7 +82,7 @@ class FaultMonitor:
         if self._stamp_ns is not None and stamp_ns < self._stamp_ns:
             self.reset()
         elapsed_s = 0.0 if self._stamp_ns is None else (stamp_ns - self._stamp_ns) / 1e9
-        elapsed_s = min(elapsed_s, _LONGEST_STEP_S)
+        elapsed_s = min(elapsed_s, _MAX_STEP_S)
         self._stamp_ns = stamp_ns
         thermal_look, rgb_look = look(thermal), look(rgb)
         self._freezes["thermal"].update(thermal_look, rgb_look, stamp_ns)
@@ -135,10 +138,10 @@ def _is_freeze(label: str) -> bool:
 
 
 def _badness(measure: float, limit: float) -> float:
-    """0.5 where a measure is at its limit, 0 and 1 where it is _WORST times less and more."""
+    """0.5 where a measure is at its limit, 0 and 1 where it is _MAX_RATIO times less and more."""
     if measure <= 0 or limit <= 0:
         return 1.0 if measure > limit else 0.0
     ratio = measure / limit
     if ratio < 1.0:
-        return max(0.0, 0.5 * (ratio - 1.0 / _WORST) / (1.0 - 1.0 / _WORST))
-    return min(1.0, 0.5 + 0.5 * (ratio - 1.0) / (_WORST - 1.0))
+        return max(0.0, 0.5 * (ratio - 1.0 / _MAX_RATIO) / (1.0 - 1.0 / _MAX_RATIO))
+    return min(1.0, 0.5 + 0.5 * (ratio - 1.0) / (_MAX_RATIO - 1.0))

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ivfusion_ros.geometry.camera import Floats, Size
 from ivfusion_ros.geometry.maps import displacements_at
 from ivfusion_ros.registration.online.cells import CellMoments, cell_centres, measure_cells
-from ivfusion_ros.registration.online.edges import Structure
 from ivfusion_ros.registration.online.field import PARAMETERS, Fit, field_basis, fit_field, image_corners
 from ivfusion_ros.registration.online.shift_search import ShiftSearch
+
+if TYPE_CHECKING:
+    from ivfusion_ros.registration.online.edges import Structure
 
 # In pixels of the structures, so that all follows the image's size.
 _SEARCH_FROM_PX = 1.6
 _SIGMA_HALF_PX = 0.25
 
-_LEAST_CERTAINTY = 0.6
+_MIN_CERTAINTY = 0.6
 """Below this, a model with more than a shift is reduced to a shift."""
 
 _CONTRAST_NONE, _CONTRAST_FULL = 0.05, 0.13
@@ -79,7 +82,7 @@ class AlignmentFilter:
         certainty = (contrast - _CONTRAST_NONE) / (_CONTRAST_FULL - _CONTRAST_NONE)
         certainty = min(max(certainty, 0.0), 1.0)
         if certainty > 0 and float(np.hypot(*offset)) > _SEARCH_FROM_PX:
-            # Too far for the moments to be right: they start anew when the search has brought it near.
+            # Too far for the moments to be right: they start again when the search has brought it near.
             self._moments = None
             return Alignment(corners + offset * self._scale, certainty, True)
         if self._moments is None or certainty == 0:
@@ -95,7 +98,7 @@ class AlignmentFilter:
             return None
         self._parameters = fit.parameters
         certainty *= self._trust(fit, self._corner_basis)
-        if self._basis.shape[2] > 2 and certainty < _LEAST_CERTAINTY:
+        if self._basis.shape[2] > 2 and certainty < _MIN_CERTAINTY:
             return None
         return Alignment(self._corner_basis @ fit.parameters, certainty, False)
 

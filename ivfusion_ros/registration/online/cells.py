@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from ivfusion_ros.geometry.camera import Floats, Size
-from ivfusion_ros.registration.online.edges import Structure
+
+if TYPE_CHECKING:
+    from ivfusion_ros.registration.online.edges import Structure
 
 CELL_PX = 16
 

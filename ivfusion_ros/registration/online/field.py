@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.geometry.camera import Floats, Size
-from ivfusion_ros.registration.online.cells import CellMoments
+
+if TYPE_CHECKING:
+    from ivfusion_ros.registration.online.cells import CellMoments
 
 PARAMETERS = {"shift": 2, "affine": 6, "homography": 8}
 """Unknowns of each model: the shift; what grows with x and y; what grows with their squares."""
@@ -18,8 +21,8 @@ _DEFORMATION_PX = (0.3, 0.15)
 """Affine and projective parts that are to be expected at the image border, standard deviations."""
 _ITERATIONS = 2
 """Each frame starts where the last one ended."""
-_FEWEST_CELLS = 8
-_WORST_RATIO = 0.02
+_MIN_CELLS = 8
+_MAX_RATIO = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +66,7 @@ def fit_field(moments: CellMoments, basis: Floats, scale: float, start: Floats) 
     """
     firmness = moments.stiffness[:, 0, 0] + moments.stiffness[:, 1, 1]
     usable = (firmness > 0) & (moments.likeness > 0)
-    if np.count_nonzero(usable) < _FEWEST_CELLS:
+    if np.count_nonzero(usable) < _MIN_CELLS:
         return None
     reach = (np.maximum(firmness, 0) + 0.25 * firmness[usable].mean()) * (_OUTLIER_PX * scale)
     stiff_basis = np.einsum("nij,njp->nip", moments.stiffness, basis)
@@ -96,7 +99,7 @@ def _scatter(weighted_basis: Floats, rest: Floats) -> Floats:
 def _determines_shift(information: Floats) -> bool:
     (xx, xy), (_, yy) = information[:2, :2]
     spread = float(np.hypot(xx - yy, 2 * xy))
-    return bool(xx + yy - spread > _WORST_RATIO * (xx + yy + spread) > 0)
+    return bool(xx + yy - spread > _MAX_RATIO * (xx + yy + spread) > 0)
 
 
 def _inflation(information: Floats, scatter: Floats) -> float:

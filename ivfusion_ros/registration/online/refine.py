@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
@@ -15,16 +15,18 @@ from ivfusion_ros.geometry.maps import displacements_at
 from ivfusion_ros.registration.online.alignment import AlignmentFilter
 from ivfusion_ros.registration.online.edges import SUPPORT_PX, Structure, edge_structure
 from ivfusion_ros.registration.online.field import matrix_from_corners
-from ivfusion_ros.types import Image
+
+if TYPE_CHECKING:
+    from ivfusion_ros.types import Image
 
 __all__ = ["OnlineRefinement", "Refinement", "RefinementConfig", "RefinementStatus"]
 
 RefinementStatus = Literal["settling", "tracking", "searching", "unsure", "empty", "frozen"]
 
 _WORKING_WIDTH = 320
-_LONGEST_STEP_S = 0.2
+_MAX_STEP_S = 0.2
 """A longer gap between frames counts as this one: nothing may jump after it."""
-_LEAST_POWER = 0.01
+_MIN_POWER = 0.01
 # In pixels of the working size, so that all follows the image's size.
 _DEAD_ZONE_PX = 0.15
 _PUBLISH_PX = 0.05
@@ -81,13 +83,13 @@ class OnlineRefinement:
 
         warped, reference: (H, W) or (H, W, 3) uint8. valid: (H, W) uint8, 255 where warped shows
         something, not to be changed afterwards; None: everywhere. frozen: a camera is known to repeat its
-        image. A stamp that goes back, or another size, starts anew. Raises ImageError.
+        image. A stamp that goes back, or another size, starts again. Raises ImageError.
         """
         _check(warped, reference, valid)
         size = (reference.shape[1], reference.shape[0])
         if self._tracker is None or self._tracker.size != size or stamp_ns < self._stamp_ns:
             self._tracker, self._stamp_ns = _Tracker(self._config, size), stamp_ns
-        elapsed_s = min((stamp_ns - self._stamp_ns) / 1e9, _LONGEST_STEP_S)
+        elapsed_s = min((stamp_ns - self._stamp_ns) / 1e9, _MAX_STEP_S)
         self._stamp_ns = stamp_ns
         return self._tracker.update(warped, reference, valid, frozen, elapsed_s)
 
@@ -120,7 +122,7 @@ class _Tracker:
         moving, still = map(edge_structure, images)
         mask = self._mask(valid)
         still = np.asarray(cv2.multiply(still, mask), np.float32)
-        least = _LEAST_POWER * cv2.norm(mask, cv2.NORM_L2SQR)
+        least = _MIN_POWER * cv2.norm(mask, cv2.NORM_L2SQR)
         if min(cv2.norm(image, cv2.NORM_L2SQR) for image in (moving, still)) <= least:
             return self._result("empty")
         self._filter.observe(still, moving, self._matrix, elapsed_s)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.geometry.camera import Floats
-from ivfusion_ros.registration.online.edges import Structure
+if TYPE_CHECKING:
+    from ivfusion_ros.geometry.camera import Floats
+    from ivfusion_ros.registration.online.edges import Structure
 
 STEP_PX = 4
 """Pixels of the structures per step of the search."""

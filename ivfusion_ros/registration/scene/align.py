@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,9 @@ from ivfusion_ros.registration.scene.motion import MotionModel, Voting, fit_moti
 from ivfusion_ros.registration.scene.overlay import Overlay, scaling
 from ivfusion_ros.registration.scene.score_volume import Floats, ScoreVolume, mean_volume
 from ivfusion_ros.types import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ImagePair = tuple[Image, Image]
 """(H, W) uint8 thermal and (H2, W2) uint8 luminance of the visible image, taken at the same moment."""

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.registration.scene.features import Floats32
 from ivfusion_ros.registration.scene.overlay import Overlay, scaling
 from ivfusion_ros.registration.scene.score_volume import Floats
-from ivfusion_ros.types import Image
+
+if TYPE_CHECKING:
+    from ivfusion_ros.registration.scene.features import Floats32
+    from ivfusion_ros.types import Image
 
 _SIDE_PX = 128
 _SCALES = np.geomspace(0.77, 1.3, 10)
 _ROTATIONS_DEG = np.linspace(-9, 9, 7)
 _SHIFT_SHARE = 0.16
-_LEAST_OVERLAP = 0.3
+_MIN_OVERLAP = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +86,7 @@ class _Search:
         moving_energy = self._correlate((moving**2).sum(axis=0), self._fixed_area)
         seen = self._correlate(content, self._fixed_area) / content.size
         energies = np.sqrt(np.maximum(fixed_energy, 1e-3) * np.maximum(moving_energy, 1e-3))
-        scores = np.where(seen > _LEAST_OVERLAP, product / (energies + 1), -1)
+        scores = np.where(seen > _MIN_OVERLAP, product / (energies + 1), -1)
         return np.asarray(scores, np.float32)
 
     def _correlate(self, moving: Floats32, fixed: npt.NDArray[np.complexfloating[Any, Any]]) -> Floats32:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -13,7 +13,11 @@ from ivfusion_ros.registration.scene.features import Floats32
 from ivfusion_ros.registration.scene.motion import Voting
 from ivfusion_ros.registration.scene.overlay import Overlay
 from ivfusion_ros.registration.scene.score_volume import Floats, ScoreVolume, mean_volume, score_volume
-from ivfusion_ros.types import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ivfusion_ros.types import Image
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,8 @@ _LEVELS = (
     _Level(320, 2, 6, 10.0, (1.5, 1.0, 0.8), 3.5),
 )
 _GATE_WINDOW_PX, _GATE_CELL_PX = 8.0, 6
-_LEAST_SIDE_PX, _MOST_OBLONG = 8, 20
-_LEAST_GAIN = 0.01
+_MIN_SIDE_PX, _MAX_OBLONG = 8, 20
+_MIN_GAIN = 0.01
 _PRIOR = 0.1
 
 
@@ -107,10 +111,10 @@ def _check(pairs: Sequence[tuple[Image, Image]]) -> None:
                 f"{pairs[0][0].shape}, expected uint8 (H, W) of one size"
             )
     height, width = pairs[0][0].shape
-    if min(height, width) < max(_LEAST_SIDE_PX, max(height, width) / _MOST_OBLONG):
+    if min(height, width) < max(_MIN_SIDE_PX, max(height, width) / _MAX_OBLONG):
         raise ImageError(
-            f"the images are {width}x{height}, expected at least {_LEAST_SIDE_PX}x{_LEAST_SIDE_PX}, and "
-            f"sides of at most {_MOST_OBLONG}:1, for a dense residual"
+            f"the images are {width}x{height}, expected at least {_MIN_SIDE_PX}x{_MIN_SIDE_PX}, and "
+            f"sides of at most {_MAX_OBLONG}:1, for a dense residual"
         )
 
 
@@ -175,8 +179,8 @@ def _gate(layers: list[_Layers], flow: Floats32) -> tuple[Floats32, float]:
     textured = np.minimum(before.cover, after.cover)
     gain = float((rise * textured).sum() / max(float(textured.sum()), 1e-6))
     height, width = flow.shape[:2]
-    if gain < _LEAST_GAIN:
+    if gain < _MIN_GAIN:
         return np.zeros((height, width), np.float32), gain
     # A soft edge: a hard one would tear the image.
-    share = cv2.GaussianBlur((rise > -_LEAST_GAIN).astype(np.float32), (0, 0), 2.0)
+    share = cv2.GaussianBlur((rise > -_MIN_GAIN).astype(np.float32), (0, 0), 2.0)
     return np.asarray(cv2.resize(share, (width, height)), np.float32), gain

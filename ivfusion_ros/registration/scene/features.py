@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.types import Image
+if TYPE_CHECKING:
+    from ivfusion_ros.types import Image
 
 Floats32 = npt.NDArray[np.float32]
 

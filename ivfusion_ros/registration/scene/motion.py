@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
 
-from ivfusion_ros.registration.scene.score_volume import Floats, ScoreVolume
+if TYPE_CHECKING:
+    from ivfusion_ros.registration.scene.score_volume import Floats, ScoreVolume
 
 MotionModel = Literal["shift", "affine", "homography"]
 

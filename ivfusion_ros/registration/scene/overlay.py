@@ -60,4 +60,4 @@ def resized(image: Pixels, factor: float) -> Pixels:
     if factor >= 1:
         return image
     size = max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor))
-    return cast(Pixels, cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+    return cast("Pixels", cv2.resize(image, size, interpolation=cv2.INTER_AREA))

@@ -12,7 +12,7 @@ from ivfusion_ros.registration.scene.features import Floats32
 
 Floats = npt.NDArray[np.float64]
 
-_LEAST_COVER = 0.3
+_MIN_COVER = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class ScoreVolume:
         """(h w,) how much each cell can tell: its best score times its lead, 0 where covered too little."""
         _, score, lead = self.best_shifts()
         cover = self.cover.ravel()
-        return np.asarray(np.maximum(score, 0) * lead * cover * (cover > _LEAST_COVER), np.float64)
+        return np.asarray(np.maximum(score, 0) * lead * cover * (cover > _MIN_COVER), np.float64)
 
     def at(self, shifts: Floats) -> Floats:
         """Scores (h w,) at shifts (h w, 2) px, interpolated; beyond the reach, those at its border."""

@@ -26,7 +26,7 @@ _FORWARD_PX2 = 0.25
 """What a baseline along the axis costs for each place: as much as an error of 0.1 px where it is a fifth of
 the whole. Cameras sit side by side, and errors of 0.1 px that all places share look like a step forward.
 """
-_FEWEST = 50
+_MIN_SHARED = 50
 _FARTHEST = 1e5
 """Baselines; also where the cameras are in one place."""
 
@@ -70,9 +70,9 @@ def fit_two_views(sightings: Sightings, rotation: Floats, focal_px: float) -> Tw
     such as the one that was matched. Raises DataError for too few places.
     """
     kept = sightings.part(sightings.weights > 0)
-    if len(kept.weights) < _FEWEST:
+    if len(kept.weights) < _MIN_SHARED:
         raise DataError(
-            f"both cameras see only {len(kept.weights)} places in common, expected {_FEWEST} or more"
+            f"both cameras see only {len(kept.weights)} places in common, expected {_MIN_SHARED} or more"
         )
     problem = _Epipolar(kept, focal_px)
     fits = [problem.solve(rotation, start) for start in np.eye(3)[:2]]

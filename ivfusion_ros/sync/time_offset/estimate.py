@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ivfusion_ros.sync.time_offset.match import Mask, Match
 from ivfusion_ros.sync.time_offset.track import Floats, Motion, MotionTrack
-from ivfusion_ros.types import Frame
 
-_LEAST_FRAMES = 24
-_LEAST_SECONDS = 3.0
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ivfusion_ros.types import Frame
+
+_MIN_FRAMES = 24
+_MIN_SECONDS = 3.0
 _COARSE_S = 0.01
 _FINE_S = 0.0025
 _FINE_REACH = 8
@@ -21,8 +25,8 @@ _FINE_REACH = 8
 _JACKKNIFE_BLOCKS = 8
 _RIVAL_DISTANCE_S = 0.12
 _RIVAL_SHARE = 0.8
-_LEAST_AGREEMENT = 0.75
-_LARGEST_ERROR_S = 0.01
+_MIN_AGREEMENT = 0.75
+_MAX_ERROR_S = 0.01
 _RESTART_NS = 1_000_000_000
 
 
@@ -116,10 +120,10 @@ def _unknown(reason: str, agreement: float = 0.0) -> TimeOffset:
 def _estimate(thermal: Motion, rgb: Motion, max_offset_s: float) -> TimeOffset:
     for name, motion in (("thermal", thermal), ("RGB", rgb)):
         length = float(np.ptp(motion.times_s))
-        if len(motion.times_s) < _LEAST_FRAMES or length < _LEAST_SECONDS:
+        if len(motion.times_s) < _MIN_FRAMES or length < _MIN_SECONDS:
             return _unknown(
                 f"the {name} camera gave {len(motion.times_s)} different frames over {length:.1f} s, "
-                f"expected at least {_LEAST_FRAMES} over {_LEAST_SECONDS:g} s; record for longer"
+                f"expected at least {_MIN_FRAMES} over {_MIN_SECONDS:g} s; record for longer"
             )
     thermal_is_slow = np.median(np.diff(thermal.times_s)) >= np.median(np.diff(rgb.times_s))
     match = Match(thermal, rgb) if thermal_is_slow else Match(rgb, thermal)
@@ -133,7 +137,7 @@ def _estimate(thermal: Motion, rgb: Motion, max_offset_s: float) -> TimeOffset:
 
 def _doubt(peak: _Peak) -> str:
     advice = "turn the rig to and fro, unevenly, for 10 s"
-    if peak.agreement < _LEAST_AGREEMENT:
+    if peak.agreement < _MIN_AGREEMENT:
         return f"the cameras see too little common motion of the rig; {advice}"
     if peak.at_edge:
         return (
@@ -141,7 +145,7 @@ def _doubt(peak: _Peak) -> str:
         )
     if peak.rival > _RIVAL_SHARE * peak.agreement:
         return f"the motion repeats itself, so that several offsets fit; {advice}"
-    if not peak.error_s <= _LARGEST_ERROR_S:
+    if not peak.error_s <= _MAX_ERROR_S:
         return f"too little motion of the rig: uncertain by {peak.error_s * 1e3:.0f} ms; {advice}"
     return ""
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.sync.time_offset.track import Floats, Motion
+if TYPE_CHECKING:
+    from ivfusion_ros.sync.time_offset.track import Floats, Motion
 
 Mask = npt.NDArray[np.bool_]
 
 _LAG_S = 0.2
-_MOST_LAG_S = 0.5
+_MAX_LAG_S = 0.5
 _HOLE_PERIODS = 1.8
-_LEAST_SAMPLES = 8
+_MIN_SAMPLES = 8
 _OUTLIER = 9.0
 """Squared errors of more than so many medians are left aside: a car that filled the view."""
 
@@ -28,7 +31,7 @@ class Match:
         second = np.searchsorted(times, times + _LAG_S - 1e-6)
         first = np.flatnonzero(second < len(times))
         second = second[first]
-        near = times[second] - times[first] <= _MOST_LAG_S
+        near = times[second] - times[first] <= _MAX_LAG_S
         first, second = first[near], second[near]
         self._start_s, self._end_s = times[first], times[second]
         self.times_s: Floats = (self._start_s + self._end_s) / 2
@@ -44,7 +47,7 @@ class Match:
         start, start_known = self._fast.at(self._start_s + shift_s)
         end, end_known = self._fast.at(self._end_s + shift_s)
         chosen = use & start_known & end_known
-        if chosen.sum() < _LEAST_SAMPLES:
+        if chosen.sum() < _MIN_SAMPLES:
             return 0.0
         seen, expected = self._seen[chosen], (end - start)[chosen]
         kept = np.ones(len(seen), bool)

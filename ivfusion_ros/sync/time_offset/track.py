@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.sync.time_offset.shift import Floats32, Reference, Vector
-from ivfusion_ros.types import Frame
+
+if TYPE_CHECKING:
+    from ivfusion_ros.types import Frame
 
 Floats = npt.NDArray[np.float64]
 
 WIDTH = 96
 """of the thumbnails, pixels"""
-_LEAST_HEIGHT = 32
+_MIN_HEIGHT = 32
 _REFERENCE_REACH_PX = 10.0
 _REFERENCE_AGE_NS = 3_000_000_000
 
@@ -97,5 +100,5 @@ def _thumbnail(image: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> npt.NDA
     # Two by two pixels of each block are enough, and reading all of them would take most of the time.
     step = max(1, width // (2 * WIDTH))
     grey = image[::step, ::step] if image.ndim == 2 else image[::step, ::step, 1]
-    size = (WIDTH, max(_LEAST_HEIGHT, round(WIDTH * height / width)))
+    size = (WIDTH, max(_MIN_HEIGHT, round(WIDTH * height / width)))
     return np.asarray(cv2.resize(np.ascontiguousarray(grey), size, interpolation=cv2.INTER_AREA))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ivfusion_ros.sync.time_offset.estimate import TimeOffset, TimeOffsetMonitor
-from ivfusion_ros.types import Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ivfusion_ros.types import Frame
 
 Camera = Literal["thermal", "rgb"]
 
@@ -18,9 +21,9 @@ SHARE = 0.015
 WINDOW_S = 60.0
 _WATCH_S = 10.0
 """Frames are followed for this long, then comes an estimate, and then the rest that SHARE asks for."""
-_LEAST_INTERVAL_NS = 60_000_000
+_MIN_INTERVAL_NS = 60_000_000
 """Every second frame of 30 Hz: the motion of a rig is slower."""
-_MOST_WAITING = 8
+_MAX_WAITING = 8
 _SURE_ERRORS = 3.0
 _MATTERS_NS = 5_000_000
 
@@ -60,8 +63,8 @@ class TimeOffsetWatch:
         """Take a frame, as the camera sent it; returns at once."""
         stamp_ns = int(frame.stamp_ns)
         with self._changed:
-            passed_ns = stamp_ns - self._last_ns.get(camera, stamp_ns - _LEAST_INTERVAL_NS)
-            if self._resting or 0 <= passed_ns < _LEAST_INTERVAL_NS or len(self._waiting) >= _MOST_WAITING:
+            passed_ns = stamp_ns - self._last_ns.get(camera, stamp_ns - _MIN_INTERVAL_NS)
+            if self._resting or 0 <= passed_ns < _MIN_INTERVAL_NS or len(self._waiting) >= _MAX_WAITING:
                 return
             self._last_ns[camera] = stamp_ns
             self._waiting.append((camera, frame))
@@ -81,7 +84,7 @@ class TimeOffsetWatch:
             while not self._stopping:
                 self._follow()
                 self._rest()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # What only informs must not end what works.
             self._on_defect(error)
 

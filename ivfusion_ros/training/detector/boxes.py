@@ -19,15 +19,17 @@ divide into objects:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.types import Boxes
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ivfusion_ros.types import Boxes
 
 Mask = npt.NDArray[np.bool_]
 

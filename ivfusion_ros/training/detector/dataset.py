@@ -10,11 +10,10 @@ KIND is thermal, rgb, or the name of a fusion network. All kinds of one pair hav
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -30,11 +29,15 @@ from ivfusion_ros.images.files import read_image, write_image
 from ivfusion_ros.images.labels import read_boxes
 from ivfusion_ros.images.pairs import PairPaths, find_pairs
 from ivfusion_ros.pipeline.build import build_pipeline
-from ivfusion_ros.pipeline.pipeline import Pipeline
 from ivfusion_ros.training.detector.boxes import CLASS_NAMES, JOINING_SCORE, Hints, boxes_of
 from ivfusion_ros.training.detector.split import hold_out_scenes, spread
-from ivfusion_ros.training.detector.teacher import Teacher
 from ivfusion_ros.types import Boxes, Detections, Frame, FramePair, FusionResult, Image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ivfusion_ros.pipeline.pipeline import Pipeline
+    from ivfusion_ros.training.detector.teacher import Teacher
 
 Part = Literal["train", "val"]
 

@@ -6,9 +6,7 @@ of COCO's 80 classes; its head does not matter. Only its features teach: no weig
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import openvino
@@ -18,6 +16,10 @@ from torch.nn import functional
 
 from ivfusion_ros.backends.openvino_ import core
 from ivfusion_ros.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 LAYERS = (2, 4, 6, 9, 13, 17, 20, 23)
 """C3 and SPPF blocks of YOLOv5 (6.0), by their number in the model: strides 4 to 32, backbone and neck."""
@@ -88,11 +90,11 @@ class ImitationLoss:
         for layer in LAYERS:
             blocks.get_submodule(str(layer)).register_forward_hook(self._keep(layer))
 
-    def _teach(self, module: nn.Module, inputs: tuple[Tensor]) -> None:
+    def _teach(self, _module: nn.Module, inputs: tuple[Tensor]) -> None:
         self._taught = dict(zip(LAYERS, self._teacher(inputs[0]), strict=True))
 
     def _keep(self, layer: int) -> Callable[[nn.Module, Any, Tensor], Tensor | None]:
-        def hook(module: nn.Module, inputs: Any, output: Tensor) -> Tensor | None:
+        def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor | None:
             self._seen[layer] = output
             if not self._forced():
                 return None

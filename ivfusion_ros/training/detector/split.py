@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ivfusion_ros.images.pairs import PairPaths, hold_out
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 HELD_OUT = 0.17
 """Share of each folder that is held out, in whole runs of frame numbers."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,7 +12,12 @@ from ivfusion_ros.detection import Detector
 from ivfusion_ros.detection.nms import suppress
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.training.detector.boxes import CLASS_NAMES, Hints
-from ivfusion_ros.types import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from ivfusion_ros.types import Image
 
 _MEANING = {
     "person": "person",
@@ -25,7 +29,7 @@ _MEANING = {
 }
 """COCO's names for what MSRS's labels call person, car and bike."""
 
-_LOWEST_SCORE = 0.3
+_MIN_SCORE = 0.3
 _OVERLAP = 0.55
 """Boxes of one class over this are one object; people side by side overlap by less."""
 
@@ -35,7 +39,7 @@ class Teacher:
 
     def __init__(self, model: Path, backend: str = "auto", threads: int = 0) -> None:
         """Load an ONNX detector. Raises ModelError where it knows none of the classes, BackendError."""
-        config = DetectionConfig(confidence=_LOWEST_SCORE, iou=_OVERLAP, max_detections=300)
+        config = DetectionConfig(confidence=_MIN_SCORE, iou=_OVERLAP, max_detections=300)
         self._detector = Detector(load_backend(model, backend, threads=threads), config)
         ids = {name: index for index, name in enumerate(CLASS_NAMES)}
         self._class_ids = np.array(

@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # Nothing is installed or fetched behind the user's back.
 os.environ["YOLO_AUTOINSTALL"] = "false"
@@ -21,10 +20,14 @@ from ultralytics.utils.torch_utils import unwrap_model
 
 from ivfusion_ros.errors import ConfigError, DataError, ModelError
 from ivfusion_ros.models import resolve_model
-from ivfusion_ros.training.detector.config import DetectorConfig
 from ivfusion_ros.training.detector.imitation import FeatureTeacher, ImitationLoss
 from ivfusion_ros.training.detector.nms_stand_in import provide_nms
 from ivfusion_ros.training.detector.scenes import SceneDataset
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ivfusion_ros.training.detector.config import DetectorConfig
 
 _WARM_UP_STEPS = 50
 _FINAL_RATE = 0.01

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -17,6 +17,9 @@ import numpy.typing as npt
 
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.images.pairs import PairPaths
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def _read(path: Path, flags: int) -> npt.NDArray[np.uint8]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -13,10 +12,15 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from ivfusion_ros.errors import DataError
-from ivfusion_ros.images.pairs import PairPaths
 from ivfusion_ros.models import file_sha256
 from ivfusion_ros.pipeline.fuser import Fuser
 from ivfusion_ros.training.fusion.data import read_luminance
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from ivfusion_ros.images.pairs import PairPaths
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import logging
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -25,11 +24,16 @@ from ivfusion_ros.images.pairs import PAIR_FOLDERS, PairPaths, find_pairs, follo
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.networks import make_network
 from ivfusion_ros.networks.checkpoint import load_checkpoint, load_weights
-from ivfusion_ros.training.fusion.config import TrainConfig
 from ivfusion_ros.training.fusion.data import Crops, Patches, Planes, centre_crops, read_luminance
 from ivfusion_ros.training.fusion.losses import make_loss
 from ivfusion_ros.training.fusion.losses.base import Batch, Outputs
 from ivfusion_ros.training.fusion.teacher import StudentPlanes, Teacher
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ivfusion_ros.training.fusion.config import TrainConfig
 
 log = logging.getLogger(__name__)
 

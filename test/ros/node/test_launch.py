@@ -9,8 +9,7 @@ import stat
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import harness
 import numpy as np
@@ -23,6 +22,9 @@ from ivfusion_ros.commands.replay import Outputs, replay_bags
 from ivfusion_ros.config.parameters import make_config
 from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.types import CameraInfo, Frame
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RATES = (1.0, 0.5, 0.25, 0.125)
 """Each for a busier machine: frames that are late for their turn are left out of a live run."""

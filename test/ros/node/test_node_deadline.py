@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import harness
 import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_a_resting_detector_is_told_and_publishes_no_old_boxes(

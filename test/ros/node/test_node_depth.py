@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import harness
 import numpy as np
 import pytest
 import rig_samples
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NEAR_M = 3.0
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import harness
@@ -11,6 +10,9 @@ import numpy as np
 import pytest
 from image_samples import bayer_mosaic
 from node_images import HEIGHT, WIDTH, blend, grey, noise, pixels, send
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def encoded(encoding: str) -> tuple[np.ndarray, np.ndarray]:

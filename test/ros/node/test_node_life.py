@@ -6,12 +6,14 @@ import signal
 import sys
 import threading
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import harness
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SLEEPING = {"program": "sleeping_node.py", "fusion__backend": "sleeping"}
 END_S = 2.0

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import harness
@@ -11,6 +10,9 @@ import numpy as np
 import pytest
 import yaml
 from node_images import HEIGHT, SKEW_NS, WIDTH, grey, pixels, send
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_thermal_camera_as_the_reference(probe: Any, blend_model: Path) -> None:

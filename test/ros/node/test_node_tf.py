@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import harness
 import numpy as np
 import pytest
 import rig_samples
 from rig_samples import RGB_FRAME, THERMAL_FRAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 try:
     from geometry_msgs.msg import TransformStamped

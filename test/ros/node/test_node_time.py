@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import harness
 import numpy as np
@@ -14,6 +13,9 @@ import pytest
 from ivfusion_ros.config.pipeline import PairingConfig
 from ivfusion_ros.sync.pairing import Pairer
 from ivfusion_ros.types import Frame
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SIZE = (16, 24)
 PERIOD_NS = 33_333_333

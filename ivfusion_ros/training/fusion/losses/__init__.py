@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.training.fusion.config import TrainConfig
 from ivfusion_ros.training.fusion.losses.base import FusedImageLoss, Loss
 from ivfusion_ros.training.fusion.losses.distillation import make_distillation_loss
 from ivfusion_ros.training.fusion.losses.mda import make_mda_loss
@@ -18,16 +17,21 @@ from ivfusion_ros.training.fusion.losses.refinefuse_ablation import (
 )
 from ivfusion_ros.training.fusion.losses.transfusion import FeatureFusionLoss, make_reconstruction_loss
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ivfusion_ros.training.fusion.config import TrainConfig
+
 LOSSES: dict[str, Callable[[TrainConfig], Loss]] = {
-    "multiscale": lambda config: FusedImageLoss(MultiScaleLoss()),
-    "refinefuse_paper": lambda config: FusedImageLoss(refinefuse_paper_loss),
-    "refinefuse_table8_a": lambda config: FusedImageLoss(both_sources_loss),
-    "refinefuse_table8_b": lambda config: FusedImageLoss(maximum_loss),
-    "refinefuse_table8_c": lambda config: FusedImageLoss(textureless_loss),
+    "multiscale": lambda _: FusedImageLoss(MultiScaleLoss()),
+    "refinefuse_paper": lambda _: FusedImageLoss(refinefuse_paper_loss),
+    "refinefuse_table8_a": lambda _: FusedImageLoss(both_sources_loss),
+    "refinefuse_table8_b": lambda _: FusedImageLoss(maximum_loss),
+    "refinefuse_table8_c": lambda _: FusedImageLoss(textureless_loss),
     "distillation": make_distillation_loss,
     "mda": make_mda_loss,
     "transfusion_reconstruction": make_reconstruction_loss,
-    "transfusion_fusion": lambda config: FeatureFusionLoss(),
+    "transfusion_fusion": lambda _: FeatureFusionLoss(),
 }
 
 

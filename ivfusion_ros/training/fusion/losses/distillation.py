@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.networks.lite import RefineFuseLite
-from ivfusion_ros.training.fusion.config import TrainConfig
 from ivfusion_ros.training.fusion.losses.base import Batch, Outputs, Terms
 from ivfusion_ros.training.fusion.losses.image_terms import sobel
 from ivfusion_ros.training.fusion.losses.multiscale import MultiScaleLoss
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ivfusion_ros.training.fusion.config import TrainConfig
 
 ROUNDING_VARIANCE = 1 / 12 / 255**2
 """Of an 8-bit image: what changes less is no structure. Above it the faint texture of a thermal image

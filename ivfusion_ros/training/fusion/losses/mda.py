@@ -13,8 +13,8 @@ per 15x15 window (L_patch). Where the paper leaves room, or we deviate:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -22,11 +22,15 @@ from torch.nn import functional
 
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.networks.mda import MDA, Features
-from ivfusion_ros.training.fusion.config import TrainConfig
 from ivfusion_ros.training.fusion.losses.base import Batch, Outputs, Terms
 from ivfusion_ros.training.fusion.losses.mda_measures import detail_measure, intensity_measure, log_response
 from ivfusion_ros.training.fusion.losses.ms_ssim import ms_ssim
 from ivfusion_ros.training.fusion.vgg import normalised_rgb, vgg_convolutions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ivfusion_ros.training.fusion.config import TrainConfig
 
 MEASURE_SCALE = 3000.0
 PATCH = 15

@@ -10,11 +10,11 @@ information (VIF) of both sources are asked for directly.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ivfusion_ros.training.fusion.losses.base import Batch, Terms
 from ivfusion_ros.training.fusion.losses.image_terms import (
     box_mean,
     expand,
@@ -25,6 +25,9 @@ from ivfusion_ros.training.fusion.losses.image_terms import (
     structural_similarity,
     visual_information_fidelity,
 )
+
+if TYPE_CHECKING:
+    from ivfusion_ros.training.fusion.losses.base import Batch, Terms
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
-from ivfusion_ros.training.fusion.losses.base import Batch, Terms
 from ivfusion_ros.training.fusion.losses.image_terms import box_mean, salient_pixels, sobel
+
+if TYPE_CHECKING:
+    from ivfusion_ros.training.fusion.losses.base import Batch, Terms
 
 
 def texture_loss(batch: Batch, fused: Tensor) -> Tensor:

@@ -5,11 +5,15 @@ Equations 10 and 11 are missing from the text; the words around them leave one r
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
-from ivfusion_ros.training.fusion.losses.base import Batch, Terms
 from ivfusion_ros.training.fusion.losses.refinefuse import refinefuse_paper_loss, texture_loss
+
+if TYPE_CHECKING:
+    from ivfusion_ros.training.fusion.losses.base import Batch, Terms
 
 
 def both_sources_loss(batch: Batch, fused: Tensor) -> Terms:

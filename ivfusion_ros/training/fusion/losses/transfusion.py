@@ -12,17 +12,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.networks.transfusion import TransFusion
-from ivfusion_ros.training.fusion.config import TrainConfig
 from ivfusion_ros.training.fusion.losses.base import Batch, Outputs, Terms
 from ivfusion_ros.training.fusion.losses.image_terms import structural_similarity
 from ivfusion_ros.training.fusion.losses.mutual_information import mutual_information
 from ivfusion_ros.training.fusion.vgg import vgg_convolutions
+
+if TYPE_CHECKING:
+    from ivfusion_ros.training.fusion.config import TrainConfig
 
 PLACES = 32
 """Rows and columns at which features are compared, at most."""

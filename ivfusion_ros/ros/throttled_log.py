@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PERIOD_S = 10.0
-_MOST_KINDS = 100
+_MAX_KINDS = 100
 
 
-class Complaints:
+class ThrottledLog:
     """Logs a problem when it is new, then at most every 10 s with how often it came; counts them all.
 
     Several threads may complain.
@@ -35,7 +38,7 @@ class Complaints:
         if now_s < self._due_s.get(kind, now_s):
             self._unsaid[kind] += 1
             return
-        if len(self._due_s) >= _MOST_KINDS:
+        if len(self._due_s) >= _MAX_KINDS:
             self._due_s.clear()
             self._unsaid.clear()
         self._due_s[kind] = now_s + PERIOD_S
