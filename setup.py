@@ -7,7 +7,6 @@ SHARE = f"share/{NAME}"
 
 setup(
     name=NAME,
-    version="0.1.0",
     description="Thermal + RGB fusion and YOLOv5 detection for ROS 2, bags and folders",
     long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
@@ -25,6 +24,7 @@ setup(
         (f"{SHARE}/config", [str(path) for path in Path("config").glob("*.*")]),
         (f"{SHARE}/config/calibration", [str(path) for path in Path("config/calibration").glob("*.yaml")]),
         (f"{SHARE}/config/train", [str(path) for path in Path("config/train").glob("*.yaml")]),
+        (f"{SHARE}/config/train/ablation", [str(path) for path in Path("config/train").glob("*/*.yaml")]),
     ],
     python_requires=">=3.10",
     # Lower bounds are what a ROS Humble robot can have; `constraints.txt` pins what is tested.

@@ -109,11 +109,11 @@ def _export_fusion(options: argparse.Namespace) -> str:
 def _graph(network: str) -> tuple[str, FusionGraph]:
     """Name and fusion graph of a checkpoint, or of a network that has no weights, by its name."""
     from ivfusion_ros.export.detector import is_detector
-    from ivfusion_ros.networks import NETWORKS
+    from ivfusion_ros.networks import ALL_NETWORKS
     from ivfusion_ros.networks.checkpoint import load_checkpoint
     from ivfusion_ros.networks.graph import build_graph
 
-    if network not in NETWORKS:
+    if network not in ALL_NETWORKS:
         if not Path(network).exists():
             raise ModelError(
                 f"{network} is no file and no network; expected the last.pt of a run of `ivfusion train`, "

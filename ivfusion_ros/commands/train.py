@@ -109,7 +109,9 @@ def _config_path(name: str) -> Path:
     if Path(name).is_file():
         return Path(name)
     folder = share_folder("config") / "train"
-    if (folder / f"{name}.yaml").is_file():
-        return folder / f"{name}.yaml"
+    # Those of the ablations are found by name too, and not listed.
+    for path in (folder / f"{name}.yaml", folder / "ablation" / f"{name}.yaml"):
+        if path.is_file():
+            return path
     names = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
     raise ConfigError(f"unknown training config {name!r}, expected a YAML file or one of {names}")

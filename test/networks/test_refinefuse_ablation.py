@@ -10,8 +10,9 @@ import onnx
 
 from ivfusion_ros.commands.train import _config_path
 from ivfusion_ros.config.parameters import load_config
+from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.models import resolve_model, share_folder
-from ivfusion_ros.networks import NETWORKS, make_network
+from ivfusion_ros.networks import ALL_NETWORKS, make_network
 from ivfusion_ros.networks.refinefuse import FIM, PSIM, SFIM, RefineFuse
 from ivfusion_ros.networks.refinefuse_ablation import Concatenation
 from ivfusion_ros.training.fusion.config import TrainConfig
@@ -29,7 +30,7 @@ ROWS = {
     "refinefuse_table10_a": ((SFIM, SFIM, PSIM), FIM, 16),
     "refinefuse_table10_b": ((SFIM, SFIM, PSIM, PSIM, PSIM), FIM, 64),
 }
-CONFIGS = sorted((share_folder("config") / "train").glob("refinefuse_table*.yaml"))
+CONFIGS = sorted((share_folder("config") / "train" / "ablation").glob("*.yaml"))
 
 
 def make_batch(thermal: torch.Tensor, visible: torch.Tensor) -> Batch:
@@ -63,7 +64,7 @@ def test_every_row_has_a_config_that_names_it() -> None:
     assert {name for name in configs if "table8" in name} == {f"refinefuse_table8_{row}" for row in "abc"}
     for name, config in configs.items():
         make_loss(config)
-        assert config.network in NETWORKS
+        assert config.network in ALL_NETWORKS
         expected = ("refinefuse", name) if "table8" in name else (name, "refinefuse_paper")
         assert (config.network, config.loss) == expected
         # Apart from its row, each is trained as the network that it is compared with.
@@ -144,5 +145,14 @@ def test_a_network_can_be_copied_without_sharing_weights() -> None:
         assert torch.equal(twin(thermal, visible), torch.full_like(thermal, 0.5))
 
 
-def test_configs_are_found_where_the_command_looks() -> None:
+def test_configs_are_found_by_name_and_not_offered() -> None:
     assert all(_config_path(path.stem) == path for path in CONFIGS)
+    with pytest.raises(ConfigError, match="expected a YAML file or one of mda") as caught:
+        _config_path("refine")
+    assert "refinefuse_paper" in str(caught.value) and "table" not in str(caught.value)
+
+
+def test_losses_are_found_by_name_and_not_offered() -> None:
+    with pytest.raises(ConfigError, match="unknown loss 'mad', expected one of multiscale") as caught:
+        make_loss(TrainConfig(loss="mad"))
+    assert "table" not in str(caught.value)

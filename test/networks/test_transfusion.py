@@ -17,7 +17,7 @@ from ivfusion_ros.config.parameters import load_config
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.export.fusion import export_fusion
 from ivfusion_ros.models import share_folder
-from ivfusion_ros.networks import NETWORKS, make_network
+from ivfusion_ros.networks import ALL_NETWORKS, make_network
 from ivfusion_ros.networks.checkpoint import load_checkpoint
 from ivfusion_ros.networks.graph import FusionGraph
 from ivfusion_ros.networks.transfusion import CHANNELS, CONVOLUTIONS, ChannelWeights, TransFusion
@@ -208,7 +208,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_each_stage_changes_its_own_part(folder, tmp_path, monkeypatch) -> None:
-    monkeypatch.setitem(NETWORKS, "transfusion_slim", partial(TransFusion, TINY))
+    monkeypatch.setitem(ALL_NETWORKS, "transfusion_slim", partial(TransFusion, TINY))
     common = {"network": "transfusion_slim", "vgg": "none", "iterations": 3, "batch": 2, "crop": 32}
     first = Trainer(TrainConfig(loss="transfusion_reconstruction", **common), [folder], tmp_path / "stage1")
     fresh = {key: value.clone() for key, value in first.network.state_dict().items()}

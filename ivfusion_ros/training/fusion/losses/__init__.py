@@ -10,11 +10,7 @@ from ivfusion_ros.training.fusion.losses.distillation import make_distillation_l
 from ivfusion_ros.training.fusion.losses.mda import make_mda_loss
 from ivfusion_ros.training.fusion.losses.multiscale import MultiScaleLoss
 from ivfusion_ros.training.fusion.losses.refinefuse import refinefuse_paper_loss
-from ivfusion_ros.training.fusion.losses.refinefuse_ablation import (
-    both_sources_loss,
-    maximum_loss,
-    textureless_loss,
-)
+from ivfusion_ros.training.fusion.losses.refinefuse_ablation import REFINEFUSE_ABLATION
 from ivfusion_ros.training.fusion.losses.transfusion import FeatureFusionLoss, make_reconstruction_loss
 
 if TYPE_CHECKING:
@@ -25,9 +21,6 @@ if TYPE_CHECKING:
 LOSSES: dict[str, Callable[[TrainConfig], Loss]] = {
     "multiscale": lambda _: FusedImageLoss(MultiScaleLoss()),
     "refinefuse_paper": lambda _: FusedImageLoss(refinefuse_paper_loss),
-    "refinefuse_table8_a": lambda _: FusedImageLoss(both_sources_loss),
-    "refinefuse_table8_b": lambda _: FusedImageLoss(maximum_loss),
-    "refinefuse_table8_c": lambda _: FusedImageLoss(textureless_loss),
     "distillation": make_distillation_loss,
     "mda": make_mda_loss,
     "transfusion_reconstruction": make_reconstruction_loss,
@@ -36,7 +29,9 @@ LOSSES: dict[str, Callable[[TrainConfig], Loss]] = {
 
 
 def make_loss(config: TrainConfig) -> Loss:
-    """The loss that a config names. Raises ConfigError for an unknown one."""
+    """The loss that a config names, also one of an ablation. Raises ConfigError for an unknown one."""
+    if config.loss in REFINEFUSE_ABLATION:
+        return FusedImageLoss(REFINEFUSE_ABLATION[config.loss])
     if config.loss not in LOSSES:
         raise ConfigError(f"unknown loss {config.loss!r}, expected one of {', '.join(LOSSES)}")
     return LOSSES[config.loss](config)

@@ -13,6 +13,8 @@ from torch import Tensor
 from ivfusion_ros.training.fusion.losses.refinefuse import refinefuse_paper_loss, texture_loss
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ivfusion_ros.training.fusion.losses.base import Batch, Terms
 
 
@@ -31,3 +33,10 @@ def maximum_loss(batch: Batch, fused: Tensor) -> Terms:
 def textureless_loss(batch: Batch, fused: Tensor) -> Terms:
     """Setting C: the paper's masked intensity alone."""
     return {"intensity": refinefuse_paper_loss(batch, fused)["intensity"]}
+
+
+REFINEFUSE_ABLATION: dict[str, Callable[[Batch, Tensor], Terms]] = {
+    "refinefuse_table8_a": both_sources_loss,
+    "refinefuse_table8_b": maximum_loss,
+    "refinefuse_table8_c": textureless_loss,
+}
