@@ -114,7 +114,7 @@ class BagSource:
         monitor = TimeOffsetMonitor(None)
         with BagReader(self._paths) as reader:
             for camera, frame in reader.frames(self._choose(reader)):
-                (monitor.add_thermal if camera == "thermal" else monitor.add_rgb)(frame)
+                monitor.add(camera, frame)
         found = monitor.estimate()
         if found.offset_ns is not None:
             self._pairing = replace(self._pairing, thermal_time_offset_ms=found.offset_ns / 1e6)
@@ -126,8 +126,7 @@ class BagSource:
     def _all_pairs(self, reader: BagReader) -> Iterator[FramePair]:
         pairer = Pairer(self._pairing)
         for camera, frame in reader.frames(self._choose(reader)):
-            add = pairer.add_thermal if camera == "thermal" else pairer.add_rgb
-            yield from map(_with_colour, add(frame))
+            yield from map(_with_colour, pairer.add(camera, frame))
         yield from map(_with_colour, pairer.flush())
 
 

@@ -30,8 +30,7 @@ from ivfusion_ros.images.files import SUFFIXES
 from ivfusion_ros.images.film import Pictures
 from ivfusion_ros.pipeline.build import build_pipeline, detection_model_name
 from ivfusion_ros.pipeline.replay import Replay
-from ivfusion_ros.sync.depth import DepthFrames
-from ivfusion_ros.sync.pairing import Pairer
+from ivfusion_ros.sync.synchronizer import Synchronizer
 
 if TYPE_CHECKING:
     import argparse
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from ivfusion_ros.bags.reader import Camera
     from ivfusion_ros.config.pipeline import PipelineConfig
     from ivfusion_ros.pipeline.pipeline import Pipeline
+    from ivfusion_ros.sync.depth import DepthFrames
     from ivfusion_ros.types import Frame
 
 log = logging.getLogger(__name__)
@@ -120,7 +120,9 @@ def replay_bags(
         chosen = reader.choose_topics(*topics)
         log.info("%s", chosen.note or f"thermal: {chosen.thermal}, RGB: {chosen.rgb}")
         others: Others = {}
-        depth = _read_depth(reader, config, depth_topic, others)
+        synchronizer = Synchronizer(config)
+        if synchronizer.depth is not None:
+            _read_depth(reader, synchronizer.depth, depth_topic, others)
         transforms = _read_transforms(reader, config, others)
         expected = _expected_pairs(reader, chosen)
         # The outputs before the networks, which take seconds to load. A sheet that fails does not cost the
@@ -130,7 +132,7 @@ def replay_bags(
             BagWriter(outputs.bag, compressed=outputs.compressed, overwrite=outputs.overwrite)
         )
         pipeline = stack.enter_context(build_pipeline(config))
-        replay = Replay(Pairer(config.pairing), pipeline, depth, transforms)
+        replay = Replay(synchronizer, pipeline, transforms)
         frames = reader.frames(chosen, writer.write_raw if outputs.originals else None, others)
         interrupted = _write(replay, frames, expected, writer, pictures)
         report = replay.report()
@@ -158,17 +160,11 @@ def end_if_interrupted(figures: dict[str, Any]) -> None:
         raise KeyboardInterrupt(f"{figures['output']} has the {figures['pairs']} pairs until then")
 
 
-def _read_depth(
-    reader: BagReader, config: PipelineConfig, topic: str | None, others: Others
-) -> DepthFrames | None:
-    """What takes the bag's depth images where they are asked for, and its topic in others."""
-    if not config.registration.depth:
-        return None
-    depth = DepthFrames(config.registration)
+def _read_depth(reader: BagReader, depth: DepthFrames, topic: str | None, others: Others) -> None:
+    """Have the bag's depth images taken, through their topic in others."""
     chosen = reader.choose_depth_topic(topic)
     log.info("depth: %s%s", chosen, "" if topic else " (--depth-topic to change)")
     others[chosen] = lambda data: depth.add(to_depth_frame(data))
-    return depth
 
 
 def _read_transforms(reader: BagReader, config: PipelineConfig, others: Others) -> TransformTree | None:

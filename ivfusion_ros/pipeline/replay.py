@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
     from ivfusion_ros.geometry.rig import Extrinsics
     from ivfusion_ros.pipeline.pipeline import Fused, Pipeline
-    from ivfusion_ros.sync.depth import DepthFrames
-    from ivfusion_ros.sync.pairing import Pairer
-    from ivfusion_ros.types import Frame, FramePair, FusionResult
+    from ivfusion_ros.sync.synchronizer import Synchronizer
+    from ivfusion_ros.types import CameraName, Frame, FramePair, FusionResult
 
 log = logging.getLogger(__name__)
 
@@ -29,20 +28,18 @@ log = logging.getLogger(__name__)
 class Replay:
     """Pairs frames and runs the pipeline over them; what happened is in `report()`.
 
-    depth: takes the depth images, each before the frames that came after it; None: there are none.
-    transforms: takes the transforms between frames likewise; None: the calibration's extrinsics count.
+    synchronizer: its depth takes the depth images. transforms: takes the transforms between frames, each
+    before the frames that came after it; None: the calibration's extrinsics count.
     """
 
     def __init__(
         self,
-        pairer: Pairer,
+        synchronizer: Synchronizer,
         pipeline: Pipeline,
-        depth: DepthFrames | None = None,
         transforms: TransformTree | None = None,
     ) -> None:
-        self.pairer = pairer
+        self.synchronizer = synchronizer
         self.pipeline = pipeline
-        self.depth = depth
         self.transforms = transforms
         self._extrinsics: Extrinsics | None = None
         self._unlinked = 0
@@ -56,7 +53,7 @@ class Replay:
         self._rested = 0
         self._seconds = 0.0
 
-    def results(self, frames: Iterable[tuple[Literal["thermal", "rgb"], Frame]]) -> Iterator[FusionResult]:
+    def results(self, frames: Iterable[tuple[CameraName, Frame]]) -> Iterator[FusionResult]:
         """A result per pair, in order of RGB stamps; a pair that cannot be fused is counted and skipped."""
         start = time.perf_counter()
         for result in self._process(self._pairs(frames)):
@@ -80,8 +77,6 @@ class Replay:
                 yield before.result()
 
     def _fuse(self, pair: FramePair) -> Fused | None:
-        if self.depth is not None:
-            pair = self.depth.attach(pair)
         if self.transforms is not None:
             self._follow_transforms(self.transforms, pair)
         try:
@@ -92,12 +87,11 @@ class Replay:
             self.failures[str(error)] += 1
             return None
 
-    def _pairs(self, frames: Iterable[tuple[Literal["thermal", "rgb"], Frame]]) -> Iterator[FramePair]:
+    def _pairs(self, frames: Iterable[tuple[CameraName, Frame]]) -> Iterator[FramePair]:
         for camera, frame in frames:
             self._frames[camera] += 1
-            add = self.pairer.add_thermal if camera == "thermal" else self.pairer.add_rgb
-            yield from add(frame)
-        yield from self.pairer.flush()
+            yield from self.synchronizer.add(camera, frame)
+        yield from self.synchronizer.flush()
 
     def _follow_transforms(self, transforms: TransformTree, pair: FramePair) -> None:
         rgb_frame, thermal_frame = pair.rgb.frame_id, pair.thermal.frame_id
@@ -130,7 +124,7 @@ class Replay:
         return {
             "frames": dict(self._frames),
             "pairs": pairs,
-            "drops": dict(sorted(self.pairer.drops.items())),
+            "drops": dict(sorted(self.synchronizer.pairer.drops.items())),
             "failed_pairs": dict(self.failures),
             **self._missing(),
             "seconds": round(self._seconds, 3),
@@ -145,7 +139,8 @@ class Replay:
 
     def _missing(self) -> dict[str, int]:
         """Pairs that lacked what was asked for."""
-        missing = {} if self.depth is None else {"pairs_without_depth": self.depth.missed}
+        depth = self.synchronizer.depth
+        missing = {} if depth is None else {"pairs_without_depth": depth.missed}
         if self.transforms is not None:
             missing["pairs_without_transform"] = self._unlinked
         return missing

@@ -67,11 +67,11 @@ class Diagnostics:
         if session is None or not session.inputs:
             stat.summary(DiagnosticStatus.OK, "not active")
             return stat
-        pairer = session.streams.pairer
+        pairer, depth = session.streams.synchronizer.pairer, session.streams.synchronizer.depth
         counts: dict[str, int] = {camera: session.inputs[camera].frames for camera in CAMERAS}
         counts |= {"pairs": pairer.pairs}
-        if session.streams.depth is not None:
-            counts |= {"depth": session.streams.depth.frames, WITHOUT_DEPTH: session.streams.depth.missed}
+        if depth is not None:
+            counts |= {"depth": depth.frames, WITHOUT_DEPTH: depth.missed}
         rates = self._camera_rates.update(time.monotonic(), counts)
         stat.summary(*_camera_summary(session, rates))
         for name, rate in rates.items():
@@ -80,10 +80,10 @@ class Diagnostics:
         for camera in CAMERAS:
             stat.add(f"{camera} topic", session.inputs[camera].topic)
             stat.add(f"dropped: {camera}_unreadable", str(session.inputs[camera].unreadable))
-        if session.streams.depth is not None and session.depth_input is not None:
+        if depth is not None and session.depth_input is not None:
             stat.add("depth topic", session.depth_input.topic)
             stat.add("dropped: depth_unreadable", str(session.depth_input.unreadable))
-            stat.add(WITHOUT_DEPTH, str(session.streams.depth.missed))
+            stat.add(WITHOUT_DEPTH, str(depth.missed))
         for reason, count in sorted(pairer.drops.items()):
             stat.add(f"dropped: {reason}", str(count))
         stat.add("restarts of time", str(pairer.restarts))

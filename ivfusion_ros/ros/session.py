@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections import Counter
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
@@ -16,7 +16,6 @@ from ivfusion_ros.ros.status import change_status, result_status
 from ivfusion_ros.ros.streams import CAMERAS, Camera, Job, Streams
 from ivfusion_ros.ros.tf import TransformWatch
 from ivfusion_ros.ros.worker import Worker
-from ivfusion_ros.sync.depth import DepthFrames
 from ivfusion_ros.sync.time_offset import TimeOffsetWatch
 
 if TYPE_CHECKING:
@@ -59,11 +58,7 @@ class FusionSession:
         except ConfigError:
             self.worker.stop(PATIENCE_S)
             raise
-        reference = cast("Camera", config.registration.reference)
-        depth = DepthFrames(config.registration) if config.registration.depth else None
-        self.streams = Streams(
-            config.pairing, config.node, reference, self.worker.submit, self._on_silence, depth
-        )
+        self.streams = Streams(config, self.worker.submit, self._on_silence)
 
     def activate(self) -> None:
         """Open the subscriptions."""
@@ -73,13 +68,14 @@ class FusionSession:
         node = self.config.node
         for camera, transport in zip(CAMERAS, (node.thermal_transport, node.rgb_transport), strict=True):
             self.inputs[camera] = CameraInput(self._node, camera, transport, self._on_frame)
-        if self.streams.depth is not None:
-            self.depth_input = depth_input(self._node, self.streams.depth.add)
+        depth = self.streams.synchronizer.depth
+        if depth is not None:
+            self.depth_input = depth_input(self._node, depth.add)
         if self.config.registration.extrinsics == "tf":
             self.transforms = TransformWatch(
                 self._node,
                 self._frame_ids,
-                lambda: self.streams.pairer.restarts,
+                lambda: self.streams.synchronizer.pairer.restarts,
                 self.worker.set_extrinsics,
             )
         if node.watch_time_offset:
@@ -99,9 +95,7 @@ class FusionSession:
     def set_config(self, config: FusionNodeConfig) -> None:
         """Take over live parameters. Raises ConfigError, changing nothing."""
         self.worker.set_config(config)
-        self.streams.set_config(config.pairing, config.node)
-        if self.streams.depth is not None:
-            self.streams.depth.set_config(config.registration)
+        self.streams.set_config(config)
         self.config = config
 
     def close(self, patience_s: float = PATIENCE_S) -> bool:

@@ -6,15 +6,13 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from ivfusion_ros.sync.pairing import Pairer
+from ivfusion_ros.sync.synchronizer import Synchronizer
 from ivfusion_ros.types import CameraInfo, DepthImage, Frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ivfusion_ros.config.node import NodeConfig
-    from ivfusion_ros.config.pipeline import PairingConfig
-    from ivfusion_ros.sync.depth import DepthFrames
+    from ivfusion_ros.config.node import FusionNodeConfig
 
 Camera = Literal["thermal", "rgb"]
 
@@ -76,39 +74,33 @@ class SilenceWatch:
 class Streams:
     """Takes both cameras' frames and hands jobs to `submit`; not thread-safe.
 
-    reference: the camera whose view the output has. silent: the camera that is silent. on_change: called
-    with the same when it changes. depth: what the depth images go into; None: pairs get none.
+    synchronizer: its depth takes the depth images. silent: the camera that is silent. on_change: called
+    with the same when it changes.
     """
 
     def __init__(
         self,
-        pairing: PairingConfig,
-        node: NodeConfig,
-        reference: Camera,
+        config: FusionNodeConfig,
         submit: Callable[[Job], None],
         on_change: Callable[[Camera | None], None],
-        depth: DepthFrames | None = None,
     ) -> None:
-        self.pairer = Pairer(pairing)
-        self.depth = depth
+        self.synchronizer = Synchronizer(config)
         self.silent: Camera | None = None
-        self._config = node
-        self._reference = reference
+        self._config = config.node
+        self._reference = config.registration.reference
         self._submit = submit
         self._on_change = on_change
         self._watch = SilenceWatch()
         self._view: View | None = None
 
-    def set_config(self, pairing: PairingConfig, node: NodeConfig) -> None:
-        """Take over other parameters, for waiting frames too."""
-        self.pairer.set_config(pairing)
-        self._config = node
+    def set_config(self, config: FusionNodeConfig) -> None:
+        """Take over live parameters, for waiting frames too."""
+        self.synchronizer.set_config(config)
+        self._config = config.node
 
     def restart(self) -> None:
         """Forget what waits and who was silent; counters stay."""
-        self.pairer.reset()
-        if self.depth is not None:
-            self.depth.reset()
+        self.synchronizer.reset()
         self.silent = None
         self._watch = SilenceWatch()
 
@@ -121,16 +113,10 @@ class Streams:
             self.silent = silent
             self._on_change(silent)
         if silent is None:
-            self._pair(camera, frame)
+            for pair in self.synchronizer.add(camera, frame):
+                self._submit(Job(pair.thermal, pair.rgb, pair.skew_ns, pair.depth))
         elif self._config.when_silent == "fallback":
             self._submit(self._single(camera, frame))
-
-    def _pair(self, camera: Camera, frame: Frame) -> None:
-        add = self.pairer.add_thermal if camera == "thermal" else self.pairer.add_rgb
-        for pair in add(frame):
-            if self.depth is not None:
-                pair = self.depth.attach(pair)
-            self._submit(Job(pair.thermal, pair.rgb, pair.skew_ns, pair.depth))
 
     def _single(self, camera: Camera, frame: Frame) -> Job:
         view = None if camera == self._reference else self._view

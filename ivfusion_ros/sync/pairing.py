@@ -29,6 +29,7 @@ from ivfusion_ros.types import Frame, FramePair
 
 if TYPE_CHECKING:
     from ivfusion_ros.config.pipeline import PairingConfig
+    from ivfusion_ros.types import CameraName
 
 _HISTORY = 9
 _MIN_INTERVALS = 3
@@ -168,13 +169,14 @@ class Pairer:
         self._offset_ns = round(config.thermal_time_offset_ms * 1e6)
         self._reset_after_ns = round(config.reset_after_ms * 1e6)
 
-    def add_thermal(self, frame: Frame) -> list[FramePair]:
-        """Take a thermal frame."""
-        return self._add(self._thermal, frame)
-
-    def add_rgb(self, frame: Frame) -> list[FramePair]:
-        """Take an RGB frame."""
-        return self._add(self._rgb, frame)
+    def add(self, camera: CameraName, frame: Frame) -> list[FramePair]:
+        """Take a frame of a camera."""
+        waiting = self._thermal if camera == "thermal" else self._rgb
+        waiting.add(frame, self._reset_after_ns)
+        pairs = self._match()
+        while len(waiting) > self._config.queue_size:
+            waiting.drop_oldest("overflow")
+        return pairs
 
     def flush(self) -> list[FramePair]:
         """Pair what waits, as no frame follows, and drop the rest. What is added later starts afresh."""
@@ -201,13 +203,6 @@ class Pairer:
                 camera.drop_oldest(reason)
         self._past_restarts = self.restarts
         self._start()
-
-    def _add(self, camera: _Camera, frame: Frame) -> list[FramePair]:
-        camera.add(frame, self._reset_after_ns)
-        pairs = self._match()
-        while len(camera) > self._config.queue_size:
-            camera.drop_oldest("overflow")
-        return pairs
 
     def _match(self, ended: bool = False) -> list[FramePair]:
         pairs: list[FramePair] = []

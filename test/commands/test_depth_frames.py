@@ -14,7 +14,7 @@ from ivfusion_ros.bags.messages import to_depth_frame, to_frame
 from ivfusion_ros.bags.topics import choose_depth_topic
 from ivfusion_ros.cli import main
 from ivfusion_ros.commands.replay import Outputs, replay_bags
-from ivfusion_ros.config.node import NodeConfig
+from ivfusion_ros.config.node import FusionNodeConfig
 from ivfusion_ros.config.parameters import make_config
 from ivfusion_ros.config.pipeline import PipelineConfig, RegistrationConfig
 from ivfusion_ros.errors import BagError, ConfigError, ImageError
@@ -25,7 +25,7 @@ from ivfusion_ros.pipeline.replay import Replay
 from ivfusion_ros.ros import messages as live_messages
 from ivfusion_ros.ros.streams import Job, Streams
 from ivfusion_ros.sync.depth import MAX_FRAMES, DepthFrames
-from ivfusion_ros.sync.pairing import Pairer
+from ivfusion_ros.sync.synchronizer import Synchronizer
 from ivfusion_ros.types import DepthFrame, Frame, FramePair, FusionResult
 
 MS = 1_000_000
@@ -127,12 +127,12 @@ EXPECTED_M = [NEAR_M, NEAR_M, NEAR_M, NEAR_M, None, None, None, FAR_M, FAR_M, FA
 
 def replayed(config: PipelineConfig) -> tuple[list[FusionResult], Replay]:
     with build_pipeline(config) as pipeline:
-        replay = Replay(Pairer(config.pairing), pipeline, DepthFrames(config.registration))
+        replay = Replay(Synchronizer(config), pipeline)
 
         def frames():
             for name, frame in arrivals():
                 if name == "depth":
-                    replay.depth.add(frame)
+                    replay.synchronizer.depth.add(frame)
                 else:
                     yield name, frame
 
@@ -156,10 +156,10 @@ def test_live_and_replayed_pairs_are_the_same_bytes(config) -> None:
             assert job.thermal is not None and job.rgb is not None
             live.append(pipeline.process(FramePair(job.thermal, job.rgb, job.skew_ns, job.depth)))
 
-        depth = DepthFrames(config.registration)
-        streams = Streams(config.pairing, NodeConfig(), "rgb", submit, lambda silent: None, depth)
+        node = FusionNodeConfig(config.pairing, registration=config.registration)
+        streams = Streams(node, submit, lambda silent: None)
         for name, frame in arrivals():
-            depth.add(frame) if name == "depth" else streams.add(name, frame)
+            streams.synchronizer.depth.add(frame) if name == "depth" else streams.add(name, frame)
     results, _ = replayed(config)
     # The last pairs wait for a next frame until a bag ends; a live stream does not end.
     assert len(results) - 1 <= len(live) <= len(results)

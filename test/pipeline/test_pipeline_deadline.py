@@ -13,13 +13,12 @@ from ivfusion_ros.config.pipeline import (
     DeadlineConfig,
     DetectionConfig,
     FusionConfig,
-    PairingConfig,
     PipelineConfig,
 )
 from ivfusion_ros.images.draw import annotate
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.pipeline.replay import Replay
-from ivfusion_ros.sync.pairing import Pairer
+from ivfusion_ros.sync.synchronizer import Synchronizer
 from ivfusion_ros.types import Frame, FramePair, FusionResult
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def test_old_boxes_are_not_written_to_a_bag(hurried: Pipeline, tmp_path: Path) -
 
 
 def test_the_replay_counts_resting_pairs(hurried: Pipeline) -> None:
-    replay = Replay(Pairer(PairingConfig()), hurried)
+    replay = Replay(Synchronizer(PipelineConfig()), hurried)
     for pair in frames(8):
         list(replay.results([("thermal", pair.thermal), ("rgb", pair.rgb)]))
     report = replay.report()

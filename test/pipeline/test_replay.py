@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from sample_frames import make_frames
 
-from ivfusion_ros.config.pipeline import DetectionConfig, FusionConfig, PairingConfig, PipelineConfig
+from ivfusion_ros.config.pipeline import DetectionConfig, FusionConfig, PipelineConfig
 from ivfusion_ros.images.draw import triptych
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.images.film import EvenSample, Pictures
 from ivfusion_ros.images.video import VideoReader
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.pipeline.replay import Replay, summary
-from ivfusion_ros.sync.pairing import Pairer
+from ivfusion_ros.sync.synchronizer import Synchronizer
 from ivfusion_ros.types import Frame
 
 
@@ -26,7 +26,7 @@ def pipeline(blend_model, box_model):
 
 
 def test_report_counts_everything(pipeline) -> None:
-    replay = Replay(Pairer(PairingConfig()), pipeline)
+    replay = Replay(Synchronizer(PipelineConfig()), pipeline)
     frames = list(make_frames(10))
     lost = frames.pop(7)  # the thermal frame of the fourth pair
     assert lost[0] == "thermal"
@@ -50,13 +50,13 @@ def test_a_pair_that_fails_is_counted_and_skipped(pipeline) -> None:
     assert camera == "rgb"
     # A 16-bit RGB camera is no RGB image.
     frames[4] = camera, Frame(np.zeros((64, 96), np.uint16), frame.stamp_ns)
-    replay = Replay(Pairer(PairingConfig()), pipeline)
+    replay = Replay(Synchronizer(PipelineConfig()), pipeline)
     assert len(list(replay.results(iter(frames)))) == 4
     assert sum(replay.failures.values()) == 1
 
 
 def test_nothing_in_nothing_out(pipeline) -> None:
-    replay = Replay(Pairer(PairingConfig()), pipeline)
+    replay = Replay(Synchronizer(PipelineConfig()), pipeline)
     assert list(replay.results(iter([]))) == []
     assert replay.report()["pairs"] == 0
     assert summary([]) == {}
@@ -81,7 +81,7 @@ def test_even_sample_is_bounded_and_even(count: int) -> None:
 
 def test_pictures_show_what_was_fused(pipeline, tmp_path) -> None:
     video, sheet = tmp_path / "film.mp4", tmp_path / "sheet.png"
-    results = list(Replay(Pairer(PairingConfig()), pipeline).results(make_frames(10)))
+    results = list(Replay(Synchronizer(PipelineConfig()), pipeline).results(make_frames(10)))
     with Pictures(video, sheet, 10.0) as pictures:
         for result in results:
             pictures.add(result)
@@ -99,7 +99,7 @@ def test_a_film_survives_a_change_of_size(pipeline, tmp_path) -> None:
         (camera, Frame(frame.image, frame.stamp_ns + 10**9)) for camera, frame in make_frames(2, (48, 32))
     ]
     with Pictures(tmp_path / "film.mp4", None, 10.0) as pictures:
-        for result in Replay(Pairer(PairingConfig()), pipeline).results(iter(frames)):
+        for result in Replay(Synchronizer(PipelineConfig()), pipeline).results(iter(frames)):
             pictures.add(result)
     with VideoReader(tmp_path / "film.mp4") as film:
         assert [image.shape for _, image in film] == [(64, 288, 3)] * 4

@@ -16,7 +16,6 @@ from ivfusion_ros.config.parameters import iter_parameters, load_config, make_co
 from ivfusion_ros.config.pipeline import (
     FaultConfig,
     FusionConfig,
-    PairingConfig,
     PipelineConfig,
     RegistrationConfig,
 )
@@ -43,9 +42,10 @@ class Recorder:
     def __init__(self, reference: Any = "rgb", **node: Any) -> None:
         self.jobs: list[Job] = []
         self.changes: list[Any] = []
-        self.streams = Streams(
-            PairingConfig(), NodeConfig(**node), reference, self.jobs.append, self.changes.append
+        config = FusionNodeConfig(
+            registration=RegistrationConfig(reference=reference), node=NodeConfig(**node)
         )
+        self.streams = Streams(config, self.jobs.append, self.changes.append)
 
     def play(self, start_ns: int, count: int, *cameras: Any) -> int:
         """10 Hz of the named cameras; the stamp after the last."""
@@ -135,7 +135,10 @@ def test_restart_forgets_silence_and_keeps_counters() -> None:
     recorder.streams.restart()
     assert recorder.streams.silent is None
     recorder.play(0, 4, "rgb", "thermal")
-    assert recorder.kinds()[-4:] == ["pair"] * 4 and recorder.streams.pairer.drops["rgb_reset"] > 0
+    assert (
+        recorder.kinds()[-4:] == ["pair"] * 4
+        and recorder.streams.synchronizer.pairer.drops["rgb_reset"] > 0
+    )
 
 
 def test_complaints_come_once_and_then_with_their_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,8 +26,7 @@ def frames(*stamps_ms):
 
 def feed(pairer, arrivals):
     """Arrivals are (camera, frame); returns the pairs."""
-    add = {"thermal": pairer.add_thermal, "rgb": pairer.add_rgb}
-    return [pair for camera, frame in arrivals for pair in add[camera](frame)]
+    return [pair for camera, frame in arrivals for pair in pairer.add(camera, frame)]
 
 
 def in_time_order(thermals, rgbs, thermal_delay_ms=0):
@@ -183,8 +182,8 @@ def assert_all_accounted_for(pairer, added):
 def test_equal_stamps_go_out_at_once_from_the_first_frame_on():
     pairer = Pairer(PairingConfig())
     for stamp in (0, 40, 80):
-        assert pairer.add_thermal(Stamped(stamp * MS)) == []
-        assert stamps_ms(pairer.add_rgb(Stamped(stamp * MS))) == [(stamp, stamp)]
+        assert pairer.add("thermal", Stamped(stamp * MS)) == []
+        assert stamps_ms(pairer.add("rgb", Stamped(stamp * MS))) == [(stamp, stamp)]
 
 
 @pytest.mark.parametrize("lag_ms", [-14, -3, 3, 14])
@@ -286,7 +285,7 @@ def test_queue_is_bounded_and_drops_the_oldest():
     feed(pairer, [("thermal", frame) for frame in regular(25, 4)])
     assert pairer.pending == (5, 0)
     assert pairer.drops == {"thermal_overflow": 95}
-    assert stamps_ms(pairer.add_rgb(Stamped(3920 * MS))) == [(3920, 3920)]
+    assert stamps_ms(pairer.add("rgb", Stamped(3920 * MS))) == [(3920, 3920)]
 
 
 def test_a_looped_bag_pairs_in_every_loop():
@@ -388,13 +387,13 @@ def test_any_int64_stamp(base):
     pairs = []
     for number in range(10):
         stamp = np.int64(base + number * 40 * MS)
-        pairs += pairer.add_rgb(Stamped(stamp))
-        pairs += pairer.add_thermal(Stamped(stamp))
+        pairs += pairer.add("rgb", Stamped(stamp))
+        pairs += pairer.add("thermal", Stamped(stamp))
     assert pairs == []
     pairer.set_config(PairingConfig())
     pairer.reset()
     for number in range(10):
         stamp = np.int64(base + number * 40 * MS)
-        pairs += pairer.add_rgb(Stamped(stamp)) + pairer.add_thermal(Stamped(stamp))
+        pairs += pairer.add("rgb", Stamped(stamp)) + pairer.add("thermal", Stamped(stamp))
     assert len(pairs) == 10
     assert all(type(pair.skew_ns) is int and pair.skew_ns == 0 for pair in pairs)

@@ -153,9 +153,9 @@ def test_the_monitor_keeps_a_window(still):
     thermal, rgb = Recording(clock_ms=12.0, thermal_hz=25.0).frames(still)
     monitor = TimeOffsetMonitor(window_s=5.0)
     for thermal_frame in thermal:
-        monitor.add_thermal(thermal_frame)
+        monitor.add("thermal", thermal_frame)
     for rgb_frame in rgb:
-        monitor.add_rgb(rgb_frame)
+        monitor.add("rgb", rgb_frame)
     assert len(monitor._tracks["rgb"].stamps_ns) <= 151
     check(monitor.estimate(), 12.0)
 
@@ -164,9 +164,9 @@ def test_a_jump_back_in_time_starts_afresh(recorded):
     thermal, rgb = recorded
     monitor = TimeOffsetMonitor()
     for frame in rgb:
-        monitor.add_rgb(frame)
-    monitor.add_thermal(thermal[-1])
-    monitor.add_rgb(rgb[0])
+        monitor.add("rgb", frame)
+    monitor.add("thermal", thermal[-1])
+    monitor.add("rgb", rgb[0])
     assert "no thermal frame" in monitor.estimate().reason
 
 
@@ -226,10 +226,10 @@ def test_the_watch_rests_when_it_has_used_its_share(recorded, watch):
 
 
 def test_a_defect_ends_the_watching_and_is_told(monkeypatch):
-    def fail(monitor, frame):
+    def fail(monitor, camera, frame):
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr(TimeOffsetMonitor, "add_rgb", fail)
+    monkeypatch.setattr(TimeOffsetMonitor, "add", fail)
     defects = []
     node = TimeOffsetWatch(defects.append)
     node.add("rgb", Frame(np.zeros((20, 30), np.uint8), START_NS))
@@ -288,6 +288,6 @@ def test_shifts_are_exact(still, shift_x, shift_y, gain):
 def test_images_of_any_size_and_colour(still):
     monitor = TimeOffsetMonitor()
     for size, stamp_ns in (((20, 9), 0), ((20, 9), 10), ((700, 30), 20), ((1280, 1024), 30)):
-        monitor.add_rgb(Frame(np.full((*size[::-1], 3), 7, np.uint8), START_NS + stamp_ns))
-        monitor.add_thermal(Frame(np.full(size[::-1], 7, np.uint16), START_NS + stamp_ns))
+        monitor.add("rgb", Frame(np.full((*size[::-1], 3), 7, np.uint8), START_NS + stamp_ns))
+        monitor.add("thermal", Frame(np.full(size[::-1], 7, np.uint16), START_NS + stamp_ns))
     assert monitor.estimate().offset_ns is None

@@ -14,7 +14,7 @@ from ivfusion_ros.sync.time_offset.track import Floats, Motion, MotionTrack
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ivfusion_ros.types import Frame
+    from ivfusion_ros.types import CameraName, Frame
 
 _MIN_FRAMES = 24
 _MIN_SECONDS = 3.0
@@ -59,13 +59,12 @@ class TimeOffsetMonitor:
         self._tracks = {"thermal": MotionTrack(window_s), "rgb": MotionTrack(window_s)}
         self._max_offset_s = max_offset_s
 
-    def add_thermal(self, frame: Frame) -> None:
-        """Take a thermal frame, as the camera sent it."""
-        self._add("thermal", frame)
-
-    def add_rgb(self, frame: Frame) -> None:
-        """Take an RGB frame."""
-        self._add("rgb", frame)
+    def add(self, camera: CameraName, frame: Frame) -> None:
+        """Take a frame, as the camera sent it."""
+        track = self._tracks[camera]
+        if track.stamps_ns and track.stamps_ns[-1] - int(frame.stamp_ns) > _RESTART_NS:
+            self.reset()
+        track.add(frame)
 
     def reset(self) -> None:
         """Forget everything."""
@@ -81,12 +80,6 @@ class TimeOffsetMonitor:
         origin_ns = rgb.stamps_ns[0]
         return _estimate(thermal.motion(origin_ns), rgb.motion(origin_ns), self._max_offset_s)
 
-    def _add(self, camera: str, frame: Frame) -> None:
-        track = self._tracks[camera]
-        if track.stamps_ns and track.stamps_ns[-1] - int(frame.stamp_ns) > _RESTART_NS:
-            self.reset()
-        track.add(frame)
-
 
 def estimate_time_offset(
     thermal_frames: Iterable[Frame], rgb_frames: Iterable[Frame], max_offset_s: float = 0.5
@@ -97,9 +90,9 @@ def estimate_time_offset(
     """
     monitor = TimeOffsetMonitor(None, max_offset_s)
     for frame in thermal_frames:
-        monitor.add_thermal(frame)
+        monitor.add("thermal", frame)
     for frame in rgb_frames:
-        monitor.add_rgb(frame)
+        monitor.add("rgb", frame)
     return monitor.estimate()
 
 

@@ -100,7 +100,7 @@ class TimeOffsetWatch:
             if item is not None:
                 seen = True
                 camera, frame = item
-                (self._monitor.add_thermal if camera == "thermal" else self._monitor.add_rgb)(frame)
+                self._monitor.add(camera, frame)
         if seen and not self._stopping:
             self.latest = self._monitor.estimate()
 

@@ -12,7 +12,7 @@ import pytest
 
 from ivfusion_ros.config.pipeline import PairingConfig
 from ivfusion_ros.sync.pairing import Pairer
-from ivfusion_ros.types import Frame
+from ivfusion_ros.types import CameraName, Frame
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,11 +55,10 @@ def publish(cameras: Any, camera: str, stamp_ns: int) -> None:
         cameras.thermal.publish(thermal(stamp_ns))
 
 
-def add(pairer: Pairer, camera: str, stamp_ns: int) -> list[int]:
+def add(pairer: Pairer, camera: CameraName, stamp_ns: int) -> list[int]:
     """RGB stamps of the pairs that a frame completes."""
     frame = Frame(np.zeros(SIZE, np.uint8), stamp_ns)
-    pairs = pairer.add_rgb(frame) if camera == "rgb" else pairer.add_thermal(frame)
-    return [pair.rgb.stamp_ns for pair in pairs]
+    return [pair.rgb.stamp_ns for pair in pairer.add(camera, frame)]
 
 
 @pytest.fixture
