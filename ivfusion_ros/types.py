@@ -13,11 +13,31 @@ import numpy.typing as npt
 
 from ivfusion_ros.errors import ImageError
 
+CameraName = Literal["thermal", "rgb"]
+
+CAMERAS: tuple[CameraName, CameraName] = ("thermal", "rgb")
+"""Also what the folders of a pair's images are called unless the user says otherwise."""
+
 Mode = Literal["fused", "rgb_only", "thermal_only"]
 """Which cameras an output is made of."""
 
+Size = tuple[int, int]
+"""(width, height) in pixels."""
+
+Floats = npt.NDArray[np.float64]
+
+Floats32 = npt.NDArray[np.float32]
+
+Mask = npt.NDArray[np.bool_]
+
+Boxes = npt.NDArray[np.float32]
+"""(N, 4) float32, left, top, right, bottom in pixels; the first pixel spans 0 to 1."""
+
 Image = npt.NDArray[np.uint8]
 """uint8 image, (H, W) grey or (H, W, 3) in RGB order."""
+
+AnyImage = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+"""(H, W) uint8 or uint16, or (H, W, 3) uint8 in RGB order."""
 
 DepthImage = npt.NDArray[np.float32] | npt.NDArray[np.uint16]
 """(H, W) float32 metres or uint16 millimetres along the optical axis; 0, NaN and below: not known."""
@@ -72,7 +92,7 @@ class Frame:
     received_ns: when a recorder received it, nanoseconds on its clock; None where that is not known.
     """
 
-    image: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+    image: AnyImage
     stamp_ns: int
     frame_id: str = ""
     camera_info: CameraInfo | None = None
@@ -90,7 +110,7 @@ class Frame:
             )
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Size:
         """(width, height) in pixels."""
         return int(self.image.shape[1]), int(self.image.shape[0])
 
@@ -149,14 +169,14 @@ class Detections:
     to meet a deadline.
     """
 
-    boxes_xyxy: npt.NDArray[np.float32]
-    scores: npt.NDArray[np.float32]
+    boxes_xyxy: Boxes
+    scores: Floats32
     class_ids: npt.NDArray[np.int64]
     class_names: tuple[str, ...]
-    thermal_boxes_xyxy: npt.NDArray[np.float32] | None = None
-    rgb_boxes_xyxy: npt.NDArray[np.float32] | None = None
-    max_kelvin: npt.NDArray[np.float32] | None = None
-    mean_kelvin: npt.NDArray[np.float32] | None = None
+    thermal_boxes_xyxy: Boxes | None = None
+    rgb_boxes_xyxy: Boxes | None = None
+    max_kelvin: Floats32 | None = None
+    mean_kelvin: Floats32 | None = None
     track_ids: npt.NDArray[np.int64] | None = None
     age_ns: int = 0
 
@@ -265,10 +285,3 @@ class DepthFrame:
 
     image: DepthImage
     stamp_ns: int
-
-
-CameraName = Literal["thermal", "rgb"]
-
-
-Boxes = npt.NDArray[np.float32]
-"""(N, 4) left, top, right, bottom in pixels; the first pixel spans 0 to 1."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-Grey = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float64]
+if TYPE_CHECKING:
+    from ivfusion_ros.types import Floats, Image
 
 
-def scene(seed: int, width: int = 320, height: int = 240) -> tuple[Grey, Grey]:
+def scene(seed: int, width: int = 320, height: int = 240) -> tuple[Image, Image]:
     """(H, W) thermal and visible, aligned: each shape has unrelated greys in both, each has its noise."""
     rng = np.random.default_rng(seed)
     thermal, visible = (np.full((height, width), 100, np.uint8) for _ in range(2))
@@ -23,7 +25,7 @@ def scene(seed: int, width: int = 320, height: int = 240) -> tuple[Grey, Grey]:
     return noisy(cv2.GaussianBlur(thermal, (0, 0), 1.0), rng), noisy(visible, rng)
 
 
-def noisy(image: npt.NDArray[np.uint8], rng: np.random.Generator, levels: float = 4.0) -> Grey:
+def noisy(image: npt.NDArray[np.uint8], rng: np.random.Generator, levels: float = 4.0) -> Image:
     return np.clip(image + rng.normal(0, levels, image.shape), 0, 255).astype(np.uint8)
 
 

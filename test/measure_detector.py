@@ -23,7 +23,6 @@ os.environ |= {"YOLO_AUTOINSTALL": "false", "YOLO_OFFLINE": "true", "YOLO_VERBOS
 os.environ.setdefault("YOLO_CONFIG_DIR", tempfile.mkdtemp(prefix="ultralytics_"))
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from tqdm import trange
 from ultralytics import YOLO
@@ -43,9 +42,8 @@ from ivfusion_ros.training.detector.nms_stand_in import provide_nms
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ivfusion_ros.types import Detections
+    from ivfusion_ros.types import Detections, Image
 
-Image = npt.NDArray[np.uint8]
 
 SCENES = SHARED / "data" / "msrs" / "rgb"
 SIZE = (640, 480)

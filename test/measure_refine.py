@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from places import SHARED
 
 from ivfusion_ros.config.pipeline import ThermalConfig
@@ -26,12 +25,11 @@ from ivfusion_ros.images.thermal import ThermalScaler
 from ivfusion_ros.images.video import VideoReader
 from ivfusion_ros.registration.online.refine import OnlineRefinement, Refinement, RefinementConfig
 from ivfusion_ros.simulate import SceneConfig, Simulator
+from ivfusion_ros.types import Floats, Image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Floats = npt.NDArray[np.float64]
-Image = npt.NDArray[np.uint8]
 
 CLIPS = SHARED / "data" / "m3svd_video"
 SIZE = (640, 480)

@@ -26,10 +26,9 @@ from places import SHARED
 from ivfusion_ros.registration.scene.align import align
 from ivfusion_ros.registration.scene.dense import dense_residual
 from ivfusion_ros.registration.scene.features import content_mask
+from ivfusion_ros.types import Floats, Image
 
 DATA = SHARED / "data" / "misaligned_roadscene"
-Floats = npt.NDArray[np.float64]
-Grey = npt.NDArray[np.uint8]
 Placing = Callable[[Floats], Floats]
 """(N, 2) thermal pixels -> (N, 2) RGB pixels."""
 
@@ -37,9 +36,9 @@ Placing = Callable[[Floats], Floats]
 @dataclass(frozen=True)
 class Pair:
     name: str
-    thermal: Grey
-    before: Grey
-    rgb: Grey
+    thermal: Image
+    before: Image
+    rgb: Image
     pixels: Floats
     origins: Floats
 
@@ -55,7 +54,7 @@ def read_pairs(count: int) -> Iterator[Pair]:
         yield Pair(path.stem, *images, pixels[seen], origins[seen])
 
 
-def read(folder: str, stem: str) -> Grey:
+def read(folder: str, stem: str) -> Image:
     return np.asarray(cv2.imread(str(DATA / folder / f"{stem}.webp"), cv2.IMREAD_GRAYSCALE), np.uint8)
 
 
@@ -78,7 +77,7 @@ def phase_correlation(pair: Pair) -> Placing:
     return lambda pixels: pixels + np.array(shift)
 
 
-def ecc(prepare: Callable[[Grey], npt.NDArray[np.float32]]) -> Callable[[Pair], Placing]:
+def ecc(prepare: Callable[[Image], npt.NDArray[np.float32]]) -> Callable[[Pair], Placing]:
     def method(pair: Pair) -> Placing:
         criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 200, 1e-6)
         matrix = np.eye(2, 3, dtype=np.float32)
@@ -90,11 +89,11 @@ def ecc(prepare: Callable[[Grey], npt.NDArray[np.float32]]) -> Callable[[Pair], 
     return method
 
 
-def grey(image: Grey) -> npt.NDArray[np.float32]:
+def grey(image: Image) -> npt.NDArray[np.float32]:
     return image.astype(np.float32)
 
 
-def edges(image: Grey) -> npt.NDArray[np.float32]:
+def edges(image: Image) -> npt.NDArray[np.float32]:
     smooth = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 1.0)
     return cv2.magnitude(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
 
@@ -132,7 +131,7 @@ def ours_dense(pair: Pair) -> Placing:
     return densely(pair.thermal, pair.rgb)
 
 
-def densely(thermal: Grey, rgb: Grey) -> Placing:
+def densely(thermal: Image, rgb: Image) -> Placing:
     matrix = align(thermal, rgb).rgb_from_thermal
     aligned_image = np.asarray(cv2.warpPerspective(thermal, matrix, rgb.shape[::-1]), np.uint8)
     residual = dense_residual(aligned_image, rgb)

@@ -10,7 +10,6 @@ SMALL = RigConfig(
     thermal=ThermalCameraConfig(width=160, height=128, principal_offset_px=(-1.0, 1.0)),
 )
 STILL = SceneConfig(people=0, cars=0)
-CAMERAS = ("thermal", "rgb")
 TIMES = (0.8, 4.0, 4.8, 8.0, 9.6)
 """When some people in the scene of the demo stand apart."""
 

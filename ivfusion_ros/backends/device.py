@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ivfusion_ros.backends.tensors import Array
+    from ivfusion_ros.types import Size
 
 
 @runtime_checkable
 class DeviceBackend(Protocol):
     """A backend that keeps its outputs on the GPU, and takes a detector's image as it is."""
 
-    image_size: tuple[int, int] | None
+    image_size: Size | None
     """(width, height) that a detector's network works at, None where that goes by the image"""
     resident: Mapping[str, Any]
     """outputs of the last run, on the GPU until the next one"""

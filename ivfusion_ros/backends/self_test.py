@@ -18,7 +18,7 @@ from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.graphs.byte_input import engine_graph
 from ivfusion_ros.graphs.half import to_half
-from ivfusion_ros.graphs.task import Size, Task, fixed_network_size, network_input_size, task_of
+from ivfusion_ros.graphs.task import Task, fixed_network_size, network_input_size, task_of
 from ivfusion_ros.graphs.yolo import identify_head
 from ivfusion_ros.images.thermal import ThermalScaler
 from ivfusion_ros.simulate import RgbConfig, RigConfig, SceneConfig, Simulator, ThermalCameraConfig
@@ -26,7 +26,7 @@ from ivfusion_ros.simulate import RgbConfig, RigConfig, SceneConfig, Simulator, 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ivfusion_ros.types import Image
+    from ivfusion_ros.types import Image, Size
 
 MAX_GREY_LEVELS = 1.0
 """Largest mean error of a fused image, grey levels of 255."""

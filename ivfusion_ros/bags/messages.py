@@ -14,9 +14,9 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from ivfusion_ros.errors import BagError, ConfigError
 from ivfusion_ros.geometry.rig import Extrinsics
-from ivfusion_ros.images.encodings import AnyImage, decode_depth, decode_image, encode_image
+from ivfusion_ros.images.encodings import decode_depth, decode_image, encode_image
 from ivfusion_ros.images.files import decode_compressed, encode_compressed
-from ivfusion_ros.types import CameraInfo, DepthFrame, Detections, Frame
+from ivfusion_ros.types import AnyImage, CameraInfo, DepthFrame, Detections, Frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ivfusion_ros.bags import messages, topics
 from ivfusion_ros.bags.compression import DamageError, unpack_message
@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 
     from ivfusion_ros.bags.mcap_file import RawMessage
     from ivfusion_ros.bags.topics import BagTopic, Topics
-    from ivfusion_ros.types import CameraInfo, Frame
+    from ivfusion_ros.types import CameraInfo, CameraName, Frame
 
-Camera = Literal["thermal", "rgb"]
 PEEK_IMAGES = 500
 """How many image messages are read to learn the pixel encodings of all image topics."""
 
@@ -122,7 +121,7 @@ class BagReader:
         chosen: Topics,
         each_message: Callable[[BagTopic, int, memoryview], None] | None = None,
         others: Mapping[str, Callable[[memoryview], object]] | None = None,
-    ) -> Iterator[tuple[Camera, Frame]]:
+    ) -> Iterator[tuple[CameraName, Frame]]:
         """Frames of both cameras by log time, each with the newest CameraInfo of its camera.
 
         each_message: called with every message of every topic, before the frame that it becomes;
@@ -130,7 +129,7 @@ class BagReader:
         the messages of further topics, before the frames that follow them. Unreadable messages are skipped.
         """
         others = others or {}
-        cameras: dict[str, Camera] = {chosen.thermal: "thermal", chosen.rgb: "rgb"}
+        cameras: dict[str, CameraName] = {chosen.thermal: "thermal", chosen.rgb: "rgb"}
         image_of = {chosen.thermal_info: chosen.thermal, chosen.rgb_info: chosen.rgb}
         infos: dict[str, CameraInfo] = {}
         for topic, log_time_ns, data in self.messages(

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ivfusion_ros.bags.topics import BagTopic
-    from ivfusion_ros.images.encodings import AnyImage
-    from ivfusion_ros.types import CameraInfo, Detections, Frame, FusionResult
+    from ivfusion_ros.types import AnyImage, CameraInfo, Detections, Frame, FusionResult
 
 FUSED = "/fused"
 DETECTIONS = "/detections"

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.types import Floats32
 
-Points = npt.NDArray[np.float32]
+Points = Floats32
 Indices = npt.NDArray[np.intp]
 
 KINDS = {

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from ivfusion_ros.calibrate.detect import BoardFinder
 from ivfusion_ros.calibrate.views import BoardView, with_slips
 from ivfusion_ros.errors import DataError
-from ivfusion_ros.geometry.camera import Size
-from ivfusion_ros.types import CameraName, FramePair
+from ivfusion_ros.types import CameraName, FramePair, Size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

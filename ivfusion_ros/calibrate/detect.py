@@ -10,14 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.calibrate.enhance import Look, looks_for
-from ivfusion_ros.calibrate.subpixel import saddle_points, tag_corners
-from ivfusion_ros.images.encodings import AnyImage, to_grey
+from ivfusion_ros.calibrate.subpixel import Pixels, saddle_points, tag_corners
+from ivfusion_ros.images.encodings import to_grey
 
 if TYPE_CHECKING:
     from ivfusion_ros.calibrate.boards import Board
-    from ivfusion_ros.types import Image
-
-Pixels = npt.NDArray[np.float32]
+    from ivfusion_ros.types import AnyImage, Image
 
 _MIN_MARKER_CORNERS = 8
 _MARKER_CORNERS_SHARE = 0.2

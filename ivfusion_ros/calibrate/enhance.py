@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from ivfusion_ros.images.encodings import AnyImage, to_grey
+from ivfusion_ros.images.encodings import to_grey
 
 if TYPE_CHECKING:
-    from ivfusion_ros.types import Image
+    from ivfusion_ros.types import AnyImage, Floats32, Image
 
 _SMALL_WIDTH, _LARGE_WIDTH = 400, 900
 _NARROW = (2.0, 90.0)
@@ -46,7 +45,7 @@ class Look:
             picture = np.asarray(cv2.createCLAHE(self.clip_limit, (self.tiles, self.tiles)).apply(smooth))
         return np.asarray(cv2.bitwise_not(picture) if self.inverted else picture, np.uint8)
 
-    def original_pixels(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def original_pixels(self, pixels: Floats32) -> Floats32:
         """Pixels (N, 2) of the searched picture as pixels of the image; integers are centres in both."""
         return np.asarray((pixels + 0.5) / self.scale - 0.5, np.float32)
 

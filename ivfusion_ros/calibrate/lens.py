@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.errors import DataError
-from ivfusion_ros.geometry.camera import CameraModel, Floats, Size
+from ivfusion_ros.geometry.camera import CameraModel
 from ivfusion_ros.geometry.rig import Extrinsics
+from ivfusion_ros.types import Floats, Size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

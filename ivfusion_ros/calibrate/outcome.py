@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ivfusion_ros.calibrate.collect import Collected, collect_views
 from ivfusion_ros.calibrate.enhance import stretch_to_8_bit
@@ -17,7 +16,7 @@ from ivfusion_ros.geometry.calibration import Calibration
 from ivfusion_ros.geometry.maps import pixel_grid
 from ivfusion_ros.geometry.rig import Extrinsics, RigParts
 from ivfusion_ros.geometry.warp import Warp
-from ivfusion_ros.types import CameraName, FramePair, Image
+from ivfusion_ros.types import CAMERAS, CameraName, Floats32, FramePair, Image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -100,7 +99,7 @@ def _example(fit: RigFit, calibration: Calibration, collected: Collected) -> Ove
     return _overlay(Warp(calibration), collected.best[0][1])
 
 
-def _board_depth(rgb: CameraModel, rgb_from_board: Extrinsics) -> npt.NDArray[np.float32]:
+def _board_depth(rgb: CameraModel, rgb_from_board: Extrinsics) -> Floats32:
     """(H, W) metres along the RGB camera's axis; 0 (unknown) where the board's plane is not in front."""
     slopes = rgb.slopes(pixel_grid(rgb.size))
     rays = np.concatenate([slopes, np.ones((len(slopes), 1))], axis=1)
@@ -111,7 +110,7 @@ def _board_depth(rgb: CameraModel, rgb_from_board: Extrinsics) -> npt.NDArray[np
     return depth.reshape(rgb.size[::-1]).astype(np.float32)
 
 
-def _overlay(warp: Warp, pair: FramePair, depth: npt.NDArray[np.float32] | None = None) -> Overlay:
+def _overlay(warp: Warp, pair: FramePair, depth: Floats32 | None = None) -> Overlay:
     rgb = np.asarray(pair.rgb.image, np.uint8)
     return Overlay(warp(stretch_to_8_bit(pair.thermal.image), pair.rgb.size, depth), rgb)
 
@@ -131,8 +130,7 @@ def _figures(fit: RigFit) -> dict[str, Any]:
 
 def _lines(fit: RigFit) -> list[str]:
     shared, lines = fit.shared, []
-    cameras: tuple[CameraName, ...] = ("thermal", "rgb")
-    for name in cameras:
+    for name in CAMERAS:
         lens = fit.lenses[name]
         lines.append(
             f"{name}: board found {fit.found[name]} times, {len(lens.used)} looks used, focal length "

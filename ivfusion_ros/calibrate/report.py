@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from ivfusion_ros.images.draw import PALETTE, contact_sheet
-from ivfusion_ros.types import CameraName, Image
+from ivfusion_ros.types import CAMERAS, CameraName, Floats, Image, Size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ivfusion_ros.calibrate.solve import RigFit
-    from ivfusion_ros.geometry.camera import Floats, Size
 
 _TILES = 8
 _THERMAL_COLOUR, _RGB_COLOUR = PALETTE[0], PALETTE[1]
@@ -160,8 +158,7 @@ def _colour(camera: CameraName) -> tuple[int, int, int]:
 
 
 def _legend(picture: Image, fit: RigFit) -> None:
-    cameras: tuple[CameraName, ...] = ("thermal", "rgb")
-    for row, name in enumerate(cameras):
+    for row, name in enumerate(CAMERAS):
         _dot(picture, (14, 18 + 22 * row), 5.0, _colour(name))
         _write(picture, f"{name}: {fit.shared.rms_px(name):.3f} px RMS", (26, 23 + 22 * row))
 
@@ -176,5 +173,5 @@ def _pixel(x: float, y: float) -> tuple[int, int]:
     return round(float(x)), round(float(y))
 
 
-def _write(picture: npt.NDArray[np.uint8], text: str, at: tuple[int, int]) -> None:
+def _write(picture: Image, text: str, at: tuple[int, int]) -> None:
     cv2.putText(picture, text, at, _FONT, 0.45, _INK, 1, cv2.LINE_AA)

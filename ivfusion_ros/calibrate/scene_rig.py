@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.geometry.calibration import Calibration, Remap
-from ivfusion_ros.geometry.camera import CameraModel, Floats
+from ivfusion_ros.geometry.camera import CameraModel
 from ivfusion_ros.geometry.maps import fixed_point, pinhole_map, pixel_grid, plane_map
 from ivfusion_ros.geometry.rig import Extrinsics, Rig, RigParts
 from ivfusion_ros.registration.scene.align import Alignment, ImagePair, Matches, align_many, match_places
@@ -20,7 +20,7 @@ from ivfusion_ros.registration.scene.two_views import Sightings, TwoViews, fit_t
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ivfusion_ros.types import Frame, FramePair, Image
+    from ivfusion_ros.types import Floats, Frame, FramePair, Image, Mask
 
 _MAX_ACROSS_PX = 1.0
 """Of the compared image, at most 640 px wide: true lenses leave 0.2 to 0.3, a focal length 10% off 0.5."""
@@ -139,7 +139,7 @@ def _pinhole_slopes(pixels: Floats, lens: CameraModel) -> Floats:
     return np.asarray((pixels - (cx, cy)) / (fx, fy), np.float64)
 
 
-def _halves(matches: Matches, lenses: Lenses) -> Iterator[npt.NDArray[np.bool_]]:
+def _halves(matches: Matches, lenses: Lenses) -> Iterator[Mask]:
     """Masks (N,) of earlier and later frames, or of the fields of a checkerboard on a single one."""
     count = int(matches.frames.max(initial=0)) + 1
     if count > 1:

@@ -13,12 +13,13 @@ from ivfusion_ros.calibrate.detect import Corners
 from ivfusion_ros.calibrate.lens import MIN_VIEWS, LensFit, agreeing, as_poses, fit_lens, residual, rms
 from ivfusion_ros.calibrate.views import MAX_SLIP_PX, BoardView, choose_various, coverage, same_order
 from ivfusion_ros.errors import DataError
-from ivfusion_ros.geometry.camera import CameraModel, Floats, Size
 from ivfusion_ros.geometry.rig import Extrinsics, Rig
-from ivfusion_ros.types import CameraName
+from ivfusion_ros.types import CameraName, Floats, Floats32, Size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from ivfusion_ros.geometry.camera import CameraModel
 
 MAX_VIEWS = 40
 MAX_RMS_PX = 1.5
@@ -162,7 +163,7 @@ def _fit_stereo(board: Board, views: list[BoardView], lenses: dict[CameraName, L
     )  # fmt: skip
     rgb_from_thermal = Extrinsics(np.array(found[5], np.float64), np.array(found[6], np.float64).reshape(3))
     poses = as_poses(found[9], found[10])
-    rgb_poses = [_after(rgb_from_thermal, pose) for pose in poses]
+    rgb_poses = [rgb_from_thermal.after(pose) for pose in poses]
     residuals: dict[CameraName, list[Floats]] = {"thermal": [], "rgb": []}
     for (first, second), pose, rgb_pose in zip(pairs, poses, rgb_poses, strict=True):
         residuals["thermal"].append(residual(thermal, board, first, pose))
@@ -170,18 +171,12 @@ def _fit_stereo(board: Board, views: list[BoardView], lenses: dict[CameraName, L
     return SharedFit(rgb_from_thermal, views, rgb_poses, residuals)
 
 
-def _ideal(camera: CameraModel, look: Corners) -> np.typing.NDArray[np.float32]:
+def _ideal(camera: CameraModel, look: Corners) -> Floats32:
     slopes = camera.slopes(look.pixels.astype(np.float64))
     ideal = slopes * np.diag(camera.matrix)[:2] + camera.matrix[:2, 2]
     # A corner beyond the model's field of view is left where it was seen; the residuals tell.
     ideal = np.where(np.isfinite(ideal), ideal, look.pixels)
     return ideal.astype(np.float32).reshape(-1, 1, 2)
-
-
-def _after(second: Extrinsics, first: Extrinsics) -> Extrinsics:
-    """First the one, then the other."""
-    rotation = second.rotation @ first.rotation
-    return Extrinsics(rotation, second.rotation @ first.translation_m + second.translation_m)
 
 
 def _check_rms(shared: SharedFit) -> None:

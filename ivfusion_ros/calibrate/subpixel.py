@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from ivfusion_ros.images.encodings import AnyImage
+from ivfusion_ros.types import AnyImage, Floats, Floats32
 
-Floats = npt.NDArray[np.float64]
-Pixels = npt.NDArray[np.float32]
+Pixels = Floats32
+"""(N, 2) or (N, corners, 2) in pixels; integers are pixel centres."""
 
 _STEPS = 4
 _CONVERGED_PX = 0.01
@@ -37,7 +33,7 @@ def saddle_points(grey: AnyImage, corners: Pixels, window: int) -> Pixels:
     return np.array(moved, np.float32).reshape(-1, 2)
 
 
-def _saddle(smooth: npt.NDArray[np.float32], start: Floats, window: int, solver: Floats) -> Floats:
+def _saddle(smooth: Floats32, start: Floats, window: int, solver: Floats) -> Floats:
     at, side = start.copy(), 2 * window + 1
     for _ in range(_STEPS):
         patch = cv2.getRectSubPix(smooth, (side, side), (float(at[0]), float(at[1])))
@@ -64,7 +60,7 @@ def tag_corners(grey: AnyImage, quads: Pixels, modules: int) -> Pixels:
     return np.array(refined, np.float32).reshape(-1, 4, 2)
 
 
-def _tag(smooth: npt.NDArray[np.float32], quad: Floats, modules: int) -> Floats:
+def _tag(smooth: Floats32, quad: Floats, modules: int) -> Floats:
     along = np.roll(quad, -1, axis=0) - quad
     lengths = np.linalg.norm(along, axis=1, keepdims=True)
     reach = float(np.clip(0.7 * lengths.min() / modules, 1.5, 5.0))
@@ -82,7 +78,7 @@ def _tag(smooth: npt.NDArray[np.float32], quad: Floats, modules: int) -> Floats:
     return np.where(moved < _MAX_MOVE_PX, corners, quad)
 
 
-def _edge_offsets(smooth: npt.NDArray[np.float32], starts: Floats, outward: Floats, reach: float) -> Floats:
+def _edge_offsets(smooth: Floats32, starts: Floats, outward: Floats, reach: float) -> Floats:
     """(4, samples) distance outward from starts (4, samples, 2) at which the grey level steps."""
     steps = np.linspace(-reach, reach, 2 * _SUBSTEPS * max(2, round(reach)) + 1)
     places = starts[:, :, None] + steps[:, None] * outward[:, None, None]

@@ -12,11 +12,10 @@ from ivfusion_ros.calibrate.scene_rig import Lenses, SceneRig, fit_scene_rig, pu
 from ivfusion_ros.config.pipeline import ThermalConfig
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.geometry.calibration import Calibration
-from ivfusion_ros.geometry.camera import Size
 from ivfusion_ros.images.encodings import to_grey
 from ivfusion_ros.images.thermal import ThermalScaler
 from ivfusion_ros.registration.scene.align import Alignment, ImagePair, align_many
-from ivfusion_ros.types import CameraName, FramePair
+from ivfusion_ros.types import CameraName, FramePair, Image, Size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -128,7 +127,7 @@ def _quality(model: SceneModel, alignment: Alignment, split_px: float) -> dict[s
     }
 
 
-def _thermal_grey(pair: FramePair) -> np.typing.NDArray[np.uint8]:
+def _thermal_grey(pair: FramePair) -> Image:
     # Each frame for itself: they are far apart in time.
     return ThermalScaler(ThermalConfig())(pair.thermal.image, pair.thermal.stamp_ns)
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from ivfusion_ros.calibrate.detect import Corners
 
@@ -16,9 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ivfusion_ros.calibrate.boards import Board
-    from ivfusion_ros.geometry.camera import Size
+    from ivfusion_ros.types import Floats, Floats32, Size
 
-Floats = npt.NDArray[np.float64]
 
 MAX_SLIP_PX = 0.5
 _NEIGHBOURS_NS = 1_000_000_000
@@ -54,7 +52,7 @@ def same_order(board: Board, corners: Corners, other: Corners) -> Corners:
     return Corners(corners.ids, best)
 
 
-def _centred(pixels: npt.NDArray[np.float32]) -> Floats:
+def _centred(pixels: Floats32) -> Floats:
     middle = pixels - pixels.mean(axis=0, dtype=np.float64)
     return np.asarray(middle / np.sqrt(np.square(middle).mean()), np.float64)
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
+    from ivfusion_ros.types import Size
+
 log = logging.getLogger(__name__)
 
 PRECISIONS = {"openvino": ("auto", "f32"), "tensorrt": ("auto", "f32")}
@@ -102,9 +104,7 @@ def run(options: argparse.Namespace) -> None:
         log.info("plot: %s", options.plot)
 
 
-def _least_ms(
-    options: argparse.Namespace, backends: list[tuple[str, str]], size: tuple[int, int]
-) -> dict[str, float]:
+def _least_ms(options: argparse.Namespace, backends: list[tuple[str, str]], size: Size) -> dict[str, float]:
     """Shortest time of each model by the machine's measured peak; empty unless asked for."""
     if not options.roofline:
         return {}
@@ -122,7 +122,7 @@ def _least_ms(
     return bounds
 
 
-def _pipelines(options: argparse.Namespace, backends: list[tuple[str, str]], size: tuple[int, int]) -> Rows:
+def _pipelines(options: argparse.Namespace, backends: list[tuple[str, str]], size: Size) -> Rows:
     """Times of whole pipelines, each with those of its stages."""
     rows: Rows = {}
     runs: dict[str, PipelineRun] = {}

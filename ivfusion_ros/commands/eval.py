@@ -20,13 +20,15 @@ from ivfusion_ros.evaluation.fusion.sheet import write_sheet
 from ivfusion_ros.evaluation.fusion.tables import image_rows, mean_rows, to_csv, to_markdown
 from ivfusion_ros.evaluation.speed.cost import Cost, measure_cost
 from ivfusion_ros.images.files import read_image
-from ivfusion_ros.images.pairs import PAIR_FOLDERS
 from ivfusion_ros.metrics import METRICS
 from ivfusion_ros.metrics.flicker import FLICKER
+from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+
+    from ivfusion_ros.types import Size
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", nargs="+", type=Path, required=True, metavar="DIR", help="folders with thermal/ and rgb/"
     )
     parser.add_argument(
-        "--folders", nargs=2, default=PAIR_FOLDERS, metavar="NAME",
+        "--folders", nargs=2, default=CAMERAS, metavar="NAME",
         help="what thermal/ and rgb/ are called in there, for example MRI PET",
     )  # fmt: skip
     parser.add_argument(
@@ -126,9 +128,7 @@ def _warn_of_gaps(pairs: Sequence[Pair], results: Sequence[Result]) -> None:
         )  # fmt: skip
 
 
-def _costs(
-    methods: Sequence[Method], size: tuple[int, int], options: argparse.Namespace
-) -> dict[str, Cost]:
+def _costs(methods: Sequence[Method], size: Size, options: argparse.Namespace) -> dict[str, Cost]:
     return {
         method.label: measure_cost(method.path, size, options.backend, options.precision, options.threads)
         for method in methods
@@ -136,7 +136,7 @@ def _costs(
     }
 
 
-def _usual_size(pairs: Sequence[Pair]) -> tuple[int, int]:
+def _usual_size(pairs: Sequence[Pair]) -> Size:
     """(width, height) of the first pair that can be read."""
     for pair in pairs:
         try:

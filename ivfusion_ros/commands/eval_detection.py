@@ -17,6 +17,7 @@ from ivfusion_ros.evaluation.detection.sheet import write_sheet
 from ivfusion_ros.evaluation.fusion.journal import Journal
 from ivfusion_ros.evaluation.fusion.methods import Method, make_methods
 from ivfusion_ros.evaluation.fusion.tables import finite, to_csv
+from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
     import argparse
@@ -87,7 +88,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _methods(options: argparse.Namespace) -> list[Method]:
-    cameras: list[Method] = [CameraMethod("thermal"), CameraMethod("rgb")]
+    cameras: list[Method] = [CameraMethod(camera) for camera in CAMERAS]
     others = make_methods(
         options.model,
         options.fused,
@@ -96,7 +97,7 @@ def _methods(options: argparse.Namespace) -> list[Method]:
         threads=options.threads,
     )
     for method in others:
-        if method.label in ("thermal", "rgb"):
+        if method.label in CAMERAS:
             raise ConfigError(f"{method.label} is judged anyway; name yours with NAME=FILE_OR_FOLDER")
     return [*cameras, *others]
 

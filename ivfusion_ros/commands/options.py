@@ -21,6 +21,8 @@ from ivfusion_ros.files import whole_file
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ivfusion_ros.types import Size
+
 log = logging.getLogger(__name__)
 
 
@@ -118,7 +120,7 @@ def refuse_input(output: Path, *inputs: Path) -> None:
             raise DataError(f"the output, {output}, is an input too; give another one")
 
 
-def parse_size(text: str) -> tuple[int, int]:
+def parse_size(text: str) -> Size:
     """(width, height) of WIDTHxHEIGHT, at least 8x8. Raises ConfigError."""
     width, _, height = text.partition("x")
     if not (width.isdigit() and height.isdigit() and int(width) >= 8 and int(height) >= 8):

@@ -6,17 +6,17 @@ import heapq
 import logging
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from ivfusion_ros.bags import BagWriter
 from ivfusion_ros.commands.fuse import images_in
 from ivfusion_ros.errors import ConfigError, DataError
-from ivfusion_ros.images.encodings import AnyImage, to_grey, to_rgb
+from ivfusion_ros.images.encodings import to_grey, to_rgb
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.images.video import VideoReader
-from ivfusion_ros.types import Frame
+from ivfusion_ros.types import AnyImage, CameraName, Frame
 
 if TYPE_CHECKING:
     import argparse
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 START_NS = 1_000_000_000
 """Stamp of the first frame: fixed, so that the same input gives the same bag; not 0, which means unset."""
 
-Stamped = tuple[int, Literal["thermal", "rgb"], Frame]
+Stamped = tuple[int, CameraName, Frame]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> None:
     log.info("%d thermal and %d RGB frames: %s", counts["thermal"], counts["rgb"], options.output)
 
 
-def _frames(source: Path, camera: Literal["thermal", "rgb"], rate_hz: float | None) -> Iterator[Stamped]:
+def _frames(source: Path, camera: CameraName, rate_hz: float | None) -> Iterator[Stamped]:
     for stamp_s, image in _folder(source, rate_hz) if source.is_dir() else _video(source, rate_hz):
         stamp_ns = START_NS + round(stamp_s * 1e9)
         shaped = to_grey(image) if camera == "thermal" else to_rgb(image)

@@ -35,11 +35,10 @@ from ivfusion_ros.sync.synchronizer import Synchronizer
 if TYPE_CHECKING:
     import argparse
 
-    from ivfusion_ros.bags.reader import Camera
     from ivfusion_ros.config.pipeline import PipelineConfig
     from ivfusion_ros.pipeline.pipeline import Pipeline
     from ivfusion_ros.sync.depth import DepthFrames
-    from ivfusion_ros.types import Frame
+    from ivfusion_ros.types import CameraName, Frame
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +193,7 @@ def _read_transforms(reader: BagReader, config: PipelineConfig, others: Others) 
 
 def _write(
     replay: Replay,
-    frames: Iterable[tuple[Camera, Frame]],
+    frames: Iterable[tuple[CameraName, Frame]],
     expected: int | None,
     writer: BagWriter,
     pictures: Pictures,

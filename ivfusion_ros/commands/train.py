@@ -10,10 +10,10 @@ from typing import Any
 from ivfusion_ros.config.parameters import Parameter, iter_parameters, load_config
 from ivfusion_ros.errors import BackendError, ConfigError
 from ivfusion_ros.files import read_yaml
-from ivfusion_ros.images.pairs import PAIR_FOLDERS
 from ivfusion_ros.models import share_folder
 from ivfusion_ros.training.detector.config import DetectorConfig
 from ivfusion_ros.training.fusion.config import TrainConfig
+from ivfusion_ros.types import CAMERAS
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "folder of `ivfusion dataset`",
     )  # fmt: skip
     parser.add_argument(
-        "--folders", nargs=2, default=PAIR_FOLDERS, metavar="NAME",
+        "--folders", nargs=2, default=CAMERAS, metavar="NAME",
         help="what thermal/ and rgb/ are called in there, for example MRI PET",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder; default runs/CONFIG")

@@ -7,7 +7,6 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ivfusion_ros.errors import ConfigError, ModelError
 from ivfusion_ros.files import read_yaml
@@ -15,6 +14,8 @@ from ivfusion_ros.files import read_yaml
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+    from ivfusion_ros.types import Mask
 
 
 def names_from_metadata(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
@@ -50,7 +51,7 @@ def _ordered(value: Any) -> tuple[str, ...]:
     return tuple(str(name) for name in value)
 
 
-def class_mask(classes: Iterable[str], class_names: tuple[str, ...]) -> npt.NDArray[np.bool_]:
+def class_mask(classes: Iterable[str], class_names: tuple[str, ...]) -> Mask:
     """(class count,) bool, which classes to report; no classes means all. Raises ConfigError."""
     wanted = tuple(classes)
     for name in wanted:

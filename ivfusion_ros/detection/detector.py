@@ -14,7 +14,7 @@ from ivfusion_ros.detection.nms import suppress
 from ivfusion_ros.errors import ConfigError, ImageError, ModelError
 from ivfusion_ros.graphs.letterbox import GREY, Letterbox, network_size, stride_of
 from ivfusion_ros.graphs.yolo import Head, decode, identify_head
-from ivfusion_ros.types import Detections, Image
+from ivfusion_ros.types import Detections, Floats32, Image, Size
 
 if TYPE_CHECKING:
     from ivfusion_ros.backends import Backend
@@ -93,9 +93,7 @@ class Detector:
         grey = np.full((size[1], size[0], 3), GREY, np.uint8)
         return self._run(grey, Letterbox.fit(size, size))[1]
 
-    def _run(
-        self, image: Image, letterbox: Letterbox, resident: Any = None
-    ) -> tuple[npt.NDArray[np.float32], Head]:
+    def _run(self, image: Image, letterbox: Letterbox, resident: Any = None) -> tuple[Floats32, Head]:
         if self._on_device is not None:
             outputs = self._on_device.run_image(image[None], resident)
         else:
@@ -104,7 +102,7 @@ class Detector:
         size = (letterbox.out_width, letterbox.out_height)
         return output, identify_head(output.shape, size, len(self.class_names) or None)
 
-    def _tensor(self, canvas: Image) -> npt.NDArray[np.float32] | npt.NDArray[np.float16]:
+    def _tensor(self, canvas: Image) -> Floats32 | npt.NDArray[np.float16]:
         """(H, W, 3) uint8 -> (1, 3, H, W) in [0, 1] of the model's dtype."""
         tensor = np.empty((1, 3, *canvas.shape[:2]), np.float32)
         for channel, plane in enumerate(cv2.split(canvas)):
@@ -112,7 +110,7 @@ class Detector:
         return tensor if self._dtype == np.float32 else tensor.astype(np.float16)
 
 
-def _input_of(backend: Backend) -> tuple[str, np.dtype[np.generic], tuple[int, int] | None]:
+def _input_of(backend: Backend) -> tuple[str, np.dtype[np.generic], Size | None]:
     """(name, dtype, (width, height) or None if free) of a detector's input. Raises ModelError."""
     task = backend.metadata.get("task", "detect")
     if task != "detect":

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from ivfusion_ros.detection.native_boxes import Boxes, box_depths, map_boxes
+from ivfusion_ros.detection.native_boxes import box_depths, map_boxes
 from ivfusion_ros.detection.temperature import box_temperatures
 from ivfusion_ros.geometry.warp import PointMap
 from ivfusion_ros.registration.scene.dense import Residual
-from ivfusion_ros.types import CameraName, DepthImage, Detections, Frame
+from ivfusion_ros.types import Boxes, CameraName, DepthImage, Detections, Floats, Frame, Size
 
 if TYPE_CHECKING:
     from ivfusion_ros.images.thermal import ThermalScaler
@@ -33,7 +32,7 @@ class Views:
 
     frames: Frames
     reference: CameraName
-    size: tuple[int, int]
+    size: Size
     to_other: PointMap | None = None
     depth: DepthImage | None = None
     residual: Residual | None = None
@@ -60,12 +59,12 @@ def with_temperatures(detections: Detections, frames: Frames, scaler: ThermalSca
     return replace(detections, max_kelvin=hottest, mean_kelvin=mean)
 
 
-def _other_boxes(boxes: Boxes, other_size: tuple[int, int], views: Views) -> Boxes:
+def _other_boxes(boxes: Boxes, other_size: Size, views: Views) -> Boxes:
     to_other = views.to_other
     assert to_other is not None
     depths = None if views.depth is None else box_depths(views.depth, boxes, views.size)
 
-    def other_points(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def other_points(points: Floats) -> Floats:
         each = None if depths is None else np.repeat(depths, len(points) // len(depths))
         if views.residual is not None:
             points = views.residual.shown_points(points)

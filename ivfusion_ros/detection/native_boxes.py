@@ -5,23 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ivfusion_ros.types import DepthImage
+    from ivfusion_ros.types import Boxes, DepthImage, Floats, Size
 
-Boxes = npt.NDArray[np.float32]
-"""(N, 4) float32, left, top, right, bottom; the first pixel spans 0 to 1."""
-
-_Floats = npt.NDArray[np.float64]
 
 _SAMPLES = 32
 """Points of each box that are mapped; a multiple of 4, so that the middles of its sides are among them."""
 
 
-def map_boxes(boxes: Boxes, map_points: Callable[[_Floats], _Floats], size: tuple[int, int]) -> Boxes:
+def map_boxes(boxes: Boxes, map_points: Callable[[Floats], Floats], size: Size) -> Boxes:
     """The upright boxes around the same objects in another image.
 
     An object is taken for the ellipse in its box: corners, which it does not fill, would make boxes grow
@@ -43,7 +38,7 @@ def map_boxes(boxes: Boxes, map_points: Callable[[_Floats], _Floats], size: tupl
     return found.astype(np.float32)
 
 
-def box_depths(depth: DepthImage, boxes: Boxes, size: tuple[int, int]) -> _Floats:
+def box_depths(depth: DepthImage, boxes: Boxes, size: Size) -> Floats:
     """Median distance in the middle of each box, (N,) metres; NaN where no pixel knows it.
 
     size: (width, height) of the image that the boxes belong to; the depth image may have another one.
@@ -60,7 +55,7 @@ def box_depths(depth: DepthImage, boxes: Boxes, size: tuple[int, int]) -> _Float
     return found
 
 
-def pixels_in(box_xyxy: _Floats, shape: tuple[int, ...]) -> tuple[slice, slice]:
+def pixels_in(box_xyxy: Floats, shape: tuple[int, ...]) -> tuple[slice, slice]:
     """Rows and columns whose centres a box contains, at least the pixel in its middle; cut at the border.
 
     shape: the image's, (H, W).

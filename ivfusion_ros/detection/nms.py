@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.graphs.yolo import box_iou
+
+if TYPE_CHECKING:
+    from ivfusion_ros.types import Boxes, Floats32
 
 MAX_CANDIDATES = 4096
 """Boxes looked at, best first: bounds the time where the confidence is set to nothing."""
 
 
 def suppress(
-    boxes_xyxy: npt.NDArray[np.float32],
-    scores: npt.NDArray[np.float32],
+    boxes_xyxy: Boxes,
+    scores: Floats32,
     class_ids: npt.NDArray[np.int64],
     iou: float,
     limit: int,

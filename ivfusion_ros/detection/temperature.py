@@ -5,21 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from ivfusion_ros.detection.native_boxes import Boxes, pixels_in
+from ivfusion_ros.detection.native_boxes import pixels_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ivfusion_ros.images.encodings import AnyImage
-
-_Floats32 = npt.NDArray[np.float32]
+    from ivfusion_ros.types import AnyImage, Boxes, Floats32
 
 
 def box_temperatures(
-    counts: AnyImage, boxes: Boxes, kelvin: Callable[[AnyImage], _Floats32]
-) -> tuple[_Floats32, _Floats32]:
+    counts: AnyImage, boxes: Boxes, kelvin: Callable[[AnyImage], Floats32]
+) -> tuple[Floats32, Floats32]:
     """Maximum and mean over all pixels of each box, (N,) kelvin each; NaN for a box without pixels.
 
     counts: (H, W) thermal image as sent, radiometric. boxes: in its pixels. kelvin: counts to kelvin. The

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from ivfusion_ros.backends import load_backend
 from ivfusion_ros.config.pipeline import DetectionConfig
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.errors import BackendError, ConfigError, ModelError
+
+if TYPE_CHECKING:
+    from ivfusion_ros.types import Size
 
 OPSET = 17
 METADATA = ("names", "stride", "task", "batch", "imgsz", "channels", "license")
@@ -27,7 +30,7 @@ _TOLERANCE = 1e-3
 """Largest difference between ONNX Runtime and torch, as a share of the image's longer side."""
 
 
-def export_detector(weights: Path, path: Path, size: tuple[int, int]) -> tuple[str, ...]:
+def export_detector(weights: Path, path: Path, size: Size) -> tuple[str, ...]:
     """Write the detector for images of (width, height) as ONNX, check it, and return its class names.
 
     The file appears only when it is whole. Class names, task and stride are in its metadata.
@@ -95,7 +98,7 @@ def _origin(weights: Path) -> str | None:
     return None
 
 
-def _check_origin(weights: Path, size: tuple[int, int]) -> None:
+def _check_origin(weights: Path, size: Size) -> None:
     if not weights.is_file():
         raise ModelError(f"there is no file {weights}; expected a detector's .pt, for example yolov5su.pt")
     if weights.suffix == ".onnx":

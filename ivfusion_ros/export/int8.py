@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import TensorProto
 from tqdm import tqdm
@@ -40,6 +39,7 @@ from ivfusion_ros.graphs.onnx_file import PRECISION_KEY
 from ivfusion_ros.graphs.task import network_input_size, task_of
 from ivfusion_ros.graphs.yolo import Candidates, box_iou, decode, identify_head
 from ivfusion_ros.images.files import SUFFIXES, read_image
+from ivfusion_ros.types import Floats32
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -67,7 +67,7 @@ _PRODUCTS = {"Conv", "ConvTranspose", "MatMul", "Gemm"}
 _REARRANGES = {"Reshape", "Flatten", "Transpose"}
 _SIZES = {"Shape", "Size"}
 
-Tensor = npt.NDArray[np.float32]
+Tensor = Floats32
 """(1, 3, H, W) RGB in [0, 1], what a detector reads"""
 
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.geometry.calibration import Calibration, Remap
-from ivfusion_ros.geometry.camera import Floats, Size, scaling
+from ivfusion_ros.geometry.camera import scaling
 from ivfusion_ros.geometry.correction import Corrector
 from ivfusion_ros.geometry.maps import displacements_at, transform
 from ivfusion_ros.geometry.rig import Extrinsics, Rig, RigParts
 
 if TYPE_CHECKING:
-    from ivfusion_ros.types import CameraName
+    from ivfusion_ros.types import CameraName, Floats, Size
 
 _GRID = 13
 _STEPS = 6

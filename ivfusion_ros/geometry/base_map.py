@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivfusion_ros.geometry.camera import Floats, Size, scaling
+from ivfusion_ros.geometry.camera import scaling
 from ivfusion_ros.geometry.maps import homography_map, inverted_map, scaled_map
 
 if TYPE_CHECKING:
     from ivfusion_ros.geometry.calibration import Calibration, Remap
-    from ivfusion_ros.types import CameraName
+    from ivfusion_ros.types import CameraName, Floats, Size
 
 
 def uncalibrated_map(other_size: Size, reference_size: Size) -> Remap:

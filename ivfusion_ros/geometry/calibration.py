@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import yaml
 
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.files import read_yaml
-from ivfusion_ros.geometry.camera import Floats, Size
 from ivfusion_ros.geometry.rig import RigParts
 from ivfusion_ros.geometry.rig_yaml import as_matrix, rig_from_yaml, rig_to_yaml
+from ivfusion_ros.types import Floats, Floats32, Size
 
 __all__ = ["Calibration", "Floats", "Remap", "read_calibration", "write_calibration"]
 
@@ -33,8 +32,8 @@ class Remap:
     calibration: of the RGB size, with thermal pixels, and finite (-1 for none).
     """
 
-    map_x: npt.NDArray[np.float32]
-    map_y: npt.NDArray[np.float32]
+    map_x: Floats32
+    map_y: Floats32
 
 
 @dataclass(frozen=True, eq=False)

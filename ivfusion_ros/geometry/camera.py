@@ -8,17 +8,13 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.types import Floats, Size
 
 if TYPE_CHECKING:
     from ivfusion_ros.types import CameraInfo
 
-Floats = npt.NDArray[np.float64]
-
-Size = tuple[int, int]
-"""(width, height) in pixels."""
 
 DISTORTION_LENGTHS = {
     "plumb_bob": (0, 4, 5),

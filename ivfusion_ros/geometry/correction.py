@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from ivfusion_ros.geometry.calibration import Remap
 
 if TYPE_CHECKING:
-    from ivfusion_ros.geometry.camera import Floats
-
-_Floats32 = npt.NDArray[np.float32]
+    from ivfusion_ros.types import Floats, Floats32
 
 
 class Corrector:
@@ -38,7 +35,7 @@ class Corrector:
         return Remap(xx * shift_x + xy * shift_y, yx * shift_x + yy * shift_y)
 
 
-def _slopes(values: _Floats32) -> tuple[_Floats32, _Floats32]:
+def _slopes(values: Floats32) -> tuple[Floats32, Floats32]:
     """By how much a map's values grow to the right and downwards; 0 beside pixels without a value."""
     down, right = np.gradient(values)
     return np.asarray(np.nan_to_num(right), np.float32), np.asarray(np.nan_to_num(down), np.float32)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from ivfusion_ros.geometry.calibration import Remap
 from ivfusion_ros.geometry.maps import pixel_grid
@@ -14,9 +13,8 @@ from ivfusion_ros.geometry.maps import pixel_grid
 if TYPE_CHECKING:
     from ivfusion_ros.geometry.camera import CameraModel
     from ivfusion_ros.geometry.rig import Rig
-    from ivfusion_ros.types import CameraName, DepthImage
+    from ivfusion_ros.types import CameraName, DepthImage, Floats32
 
-_Floats32 = npt.NDArray[np.float32]
 
 _TABLE_LENGTH = 1 << 16
 _FARTHEST_M = 1e5
@@ -25,7 +23,7 @@ _FAR_ASIDE = 1e6
 """A slope, or a factor on slopes, that no image contains."""
 
 
-def metres(depth: DepthImage, plane_distance_m: float) -> _Floats32:
+def metres(depth: DepthImage, plane_distance_m: float) -> Floats32:
     """(H, W) float32 metres, the plane's distance where the depth is not known."""
     known = depth > 0
     values = np.multiply(depth, np.float32(0.001 if depth.dtype == np.uint16 else 1.0), dtype=np.float32)
@@ -85,7 +83,7 @@ class _Lens:
         self._focal, self._centre = (matrix[0, 0], matrix[1, 1]), (matrix[0, 2], matrix[1, 2])
         self._tangential = np.array(camera.tangential, np.float32) if any(camera.tangential) else None
 
-    def project(self, x: _Floats32, y: _Floats32, free: _Floats32, remap: Remap) -> None:
+    def project(self, x: Floats32, y: Floats32, free: Floats32, remap: Remap) -> None:
         """Slopes x, y (overwritten, as is free) -> pixels in remap."""
         np.multiply(x, x, out=free)
         np.multiply(y, y, out=remap.map_y)
@@ -108,8 +106,8 @@ class _Lens:
 
 
 def _tangential(
-    x: _Floats32, y: _Floats32, square: _Floats32, p1: np.float32, p2: np.float32
-) -> tuple[_Floats32, _Floats32]:
+    x: Floats32, y: Floats32, square: Floats32, p1: np.float32, p2: np.float32
+) -> tuple[Floats32, Floats32]:
     twice = 2 * x * y
     return (
         np.asarray(p1 * twice + p2 * (square + 2 * x * x), np.float32),

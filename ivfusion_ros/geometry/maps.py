@@ -15,9 +15,9 @@ import numpy.typing as npt
 from ivfusion_ros.geometry.calibration import Remap
 
 if TYPE_CHECKING:
-    from ivfusion_ros.geometry.camera import CameraModel, Floats, Size
+    from ivfusion_ros.geometry.camera import CameraModel
     from ivfusion_ros.geometry.rig import Rig
-    from ivfusion_ros.types import CameraName
+    from ivfusion_ros.types import CameraName, Floats, Floats32, Mask, Size
 
 FixedMaps = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 """cv2.remap's int16 (H, W, 2) whole pixels and uint16 (H, W) fractions."""
@@ -131,14 +131,14 @@ def _as_map(pixels: Floats, size: Size) -> Remap:
     return Remap(planes[0], planes[1])
 
 
-def _known(remap: Remap, other_size: Size) -> npt.NDArray[np.bool_]:
+def _known(remap: Remap, other_size: Size) -> Mask:
     """Where a map from a file shows a pixel of the other image; it has no NaN."""
     width, height = other_size
     inside = (remap.map_x > -1) & (remap.map_x < width) & (remap.map_y > -1) & (remap.map_y < height)
     return np.asarray(inside, np.bool_)
 
 
-def _fit_affine(points: Floats, values: Floats, known: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
+def _fit_affine(points: Floats, values: Floats, known: Mask) -> tuple[Floats, Floats]:
     """(2x2, 2) with values = 2x2 @ point + 2, least squares over some of the known points."""
     chosen = np.flatnonzero(known)
     chosen = chosen[:: max(1, len(chosen) // _FIT_SAMPLES)]
@@ -147,7 +147,7 @@ def _fit_affine(points: Floats, values: Floats, known: npt.NDArray[np.bool_]) ->
     return solution[:2].T, solution[2]
 
 
-def _sample(image: npt.NDArray[np.float32], at: Floats, border: int = cv2.BORDER_REPLICATE) -> Floats:
+def _sample(image: Floats32, at: Floats, border: int = cv2.BORDER_REPLICATE) -> Floats:
     """(N, C) values of an (H, W, C) image at points (N, 2)."""
     # cv2.remap takes no more than 32767 rows.
     x, y = (

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.geometry.camera import CameraModel, Floats, Size
-from ivfusion_ros.types import CameraInfo, CameraName
+from ivfusion_ros.geometry.camera import CameraModel
+from ivfusion_ros.types import CameraInfo, CameraName, Floats, Size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +58,13 @@ class Extrinsics:
     def inverse(self) -> Extrinsics:
         """The way back."""
         return Extrinsics(self.rotation.T, -self.rotation.T @ self.translation_m)
+
+    def after(self, first: Extrinsics) -> Extrinsics:
+        """One move that does `first`, then this one."""
+        return Extrinsics(
+            np.asarray(self.rotation @ first.rotation, np.float64),
+            np.asarray(self.rotation @ first.translation_m + self.translation_m, np.float64),
+        )
 
     def apply(self, points: Floats) -> Floats:
         """Move points (N, 3), metres."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.geometry.camera import CameraModel, Floats, Size
+from ivfusion_ros.geometry.camera import CameraModel
 from ivfusion_ros.geometry.rig import DEFAULT_PLANE_DISTANCE_M, Extrinsics, RigParts
+
+if TYPE_CHECKING:
+    from ivfusion_ros.types import Floats, Size
 
 _ROWS = {2: "two", 3: "three"}
 

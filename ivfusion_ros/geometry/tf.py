@@ -76,7 +76,7 @@ class TransformTree:
         above_parent, above_child = self._ancestors(parent), self._ancestors(child)
         for frame, from_child in above_child.items():
             if frame in above_parent:
-                return _after(above_parent[frame].inverse(), from_child)
+                return above_parent[frame].inverse().after(from_child)
         return None
 
     def _ancestors(self, frame: str) -> dict[str, Extrinsics]:
@@ -86,12 +86,6 @@ class TransformTree:
             parent, pose = self._parents[frame]
             if parent in found:
                 break
-            found[parent] = _after(pose, found[frame])
+            found[parent] = pose.after(found[frame])
             frame = parent
         return found
-
-
-def _after(second: Extrinsics, first: Extrinsics) -> Extrinsics:
-    """One move, then the other."""
-    rotation = np.asarray(second.rotation @ first.rotation, np.float64)
-    return Extrinsics(rotation, np.asarray(second.apply(first.translation_m[None])[0], np.float64))

@@ -11,12 +11,11 @@ from ivfusion_ros.errors import ConfigError, ImageError
 from ivfusion_ros.geometry.accept import accept_correction
 from ivfusion_ros.geometry.base_map import calibrated_map, uncalibrated_map
 from ivfusion_ros.geometry.calibration import Calibration, Remap
-from ivfusion_ros.geometry.camera import Floats, Size
 from ivfusion_ros.geometry.correction import Corrector
 from ivfusion_ros.geometry.depth import DepthMapper
 from ivfusion_ros.geometry.maps import FixedMaps, fixed_point, look_up, plane_map
 from ivfusion_ros.geometry.rig import Extrinsics, Rig
-from ivfusion_ros.types import CameraInfo, CameraName, DepthImage, Image
+from ivfusion_ros.types import CameraInfo, CameraName, DepthImage, Floats, Image, Size
 
 
 @dataclass

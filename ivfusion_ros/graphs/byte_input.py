@@ -7,7 +7,7 @@ reads the same (1, H, W, 3) uint8 image that the fusion graph gives, which need 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.graphs.letterbox import GREY, Letterbox
-from ivfusion_ros.graphs.task import Size, _inputs, network_input_size, task_of
+from ivfusion_ros.graphs.task import _inputs, network_input_size, task_of
+
+if TYPE_CHECKING:
+    from ivfusion_ros.types import Size
 
 
 def engine_graph(model: onnx.ModelProto, size: Size) -> onnx.ModelProto:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+
+from ivfusion_ros.types import Boxes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ivfusion_ros.types import Image
+    from ivfusion_ros.types import Boxes, Image, Size
 
 GREY = 114
 """Padding that YOLO networks are trained with."""
@@ -26,7 +27,7 @@ def stride_of(metadata: Mapping[str, str]) -> int:
     return 64 if metadata.get("stride") == "64" else 32
 
 
-def network_size(size: tuple[int, int], stride: int) -> tuple[int, int]:
+def network_size(size: Size, stride: int) -> Size:
     """Network size (width, height) for an image size where the model leaves it free."""
     scale = _FREE_SIDE / max(size)
     width, height = (max(1, -(-round(side * scale) // stride)) * stride for side in size)
@@ -45,7 +46,7 @@ class Letterbox:
     out_height: int
 
     @classmethod
-    def fit(cls, size: tuple[int, int], out_size: tuple[int, int]) -> Letterbox:
+    def fit(cls, size: Size, out_size: Size) -> Letterbox:
         """The largest centred fit of an image of size (width, height) into out_size."""
         scale = min(out_size[0] / size[0], out_size[1] / size[1])
         scaled_width, scaled_height = (max(1, round(side * scale)) for side in size)
@@ -72,10 +73,10 @@ class Letterbox:
         canvas[self.top : self.top + self.scaled_height, self.left : self.left + self.scaled_width] = image
         return canvas
 
-    def to_image(self, boxes_xyxy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def to_image(self, boxes_xyxy: Boxes) -> Boxes:
         """(N, 4) boxes in network pixels -> in image pixels, clipped to the image."""
         offset = np.array([self.left, self.top] * 2, np.float32)
         scale = np.array([self.width / self.scaled_width, self.height / self.scaled_height] * 2, np.float32)
         limit = np.array([self.width, self.height] * 2, np.float32)
-        boxes: npt.NDArray[np.float32] = np.clip((boxes_xyxy - offset) * scale, np.float32(0), limit)
+        boxes: Boxes = np.clip((boxes_xyxy - offset) * scale, np.float32(0), limit)
         return boxes

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
     import onnx
 
+    from ivfusion_ros.types import Size
+
 Shape = tuple[int, ...]
 
 
-def count_operations(model_path: Path, size: tuple[int, int]) -> tuple[int, int]:
+def count_operations(model_path: Path, size: Size) -> tuple[int, int]:
     """(parameters, multiply-adds) at an image size of (width, height).
 
     Multiply-adds are those of convolutions and matrix products, as papers count them.
@@ -55,9 +57,7 @@ def _parameters(model: onnx.ModelProto) -> int:
     return sum(math.prod(item.dims) for item in weights)
 
 
-def _shapes(
-    model: onnx.ModelProto, names: list[str], size: tuple[int, int], path: Path
-) -> dict[str, Shape]:
+def _shapes(model: onnx.ModelProto, names: list[str], size: Size, path: Path) -> dict[str, Shape]:
     """Shapes of named tensors, seen in a run of the graph with black images; adds outputs to the model.
 
     Inference of shapes without a run stops at the padding to the network's stride, whose extent is itself

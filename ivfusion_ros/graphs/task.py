@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import onnx
 from onnx import TensorProto
@@ -10,11 +10,10 @@ from onnx import TensorProto
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.graphs.letterbox import network_size, stride_of
 
+if TYPE_CHECKING:
+    from ivfusion_ros.types import Size
+
 Task = Literal["fusion", "detection"]
-
-
-Size = tuple[int, int]
-"""(width, height) in pixels."""
 
 
 def task_of(model: onnx.ModelProto) -> Task:

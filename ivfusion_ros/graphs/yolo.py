@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.errors import ModelError
+from ivfusion_ros.types import Boxes, Floats32, Size
 
 _STRIDES = ((8, 16, 32), (8, 16, 32, 64))
 """Of the usual and of the P6 models."""
@@ -30,8 +31,8 @@ class Head(NamedTuple):
 class Candidates:
     """Boxes before NMS: boxes_xyxy (N, 4) float32, scores (N,) float32, class_ids (N,) int64."""
 
-    boxes_xyxy: npt.NDArray[np.float32]
-    scores: npt.NDArray[np.float32]
+    boxes_xyxy: Boxes
+    scores: Floats32
     class_ids: npt.NDArray[np.int64]
 
     def select(self, which: npt.NDArray[Any]) -> Candidates:
@@ -39,7 +40,7 @@ class Candidates:
         return Candidates(self.boxes_xyxy[which], self.scores[which], self.class_ids[which])
 
 
-def identify_head(shape: tuple[int, ...], size: tuple[int, int], class_count: int | None = None) -> Head:
+def identify_head(shape: tuple[int, ...], size: Size, class_count: int | None = None) -> Head:
     """The head that gives this output shape for an input of size (width, height).
 
     class_count decides where both would fit. Raises ModelError if neither does.
@@ -79,27 +80,23 @@ def decode(output: npt.NDArray[Any], head: Head, confidence: float) -> Candidate
     return Candidates(boxes, np.minimum(scores[keep], 1), class_ids[keep].astype(np.int64))
 
 
-def _classic(
-    raw: npt.NDArray[np.float32], confidence: float
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def _classic(raw: Floats32, confidence: float) -> tuple[Floats32, Floats32]:
     """((M, 4) cxcywh, (M, classes) scores) of the anchors that can reach the confidence."""
     rows = raw[raw[:, 4] >= confidence]
     return rows[:, :4], rows[:, 5:] * rows[:, 4:5]
 
 
-def _u(
-    raw: npt.NDArray[np.float32], confidence: float
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def _u(raw: Floats32, confidence: float) -> tuple[Floats32, Floats32]:
     """((M, 4) cxcywh, (M, classes) scores) of the anchors that reach the confidence."""
     columns = raw[:, raw[4:].max(axis=0) >= confidence]
     return columns[:4].T, columns[4:].T
 
 
-def box_iou(box: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def box_iou(box: Floats32, others: Boxes) -> Floats32:
     """Intersection over union of one (4,) box with (N, 4) boxes, all xyxy, none of zero area."""
     shared = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
     intersection = np.prod(np.maximum(shared, 0), axis=1)
     area = np.prod(box[2:] - box[:2])
     areas = np.prod(others[:, 2:] - others[:, :2], axis=1)
-    result: npt.NDArray[np.float32] = intersection / (area + areas - intersection)
+    result: Floats32 = intersection / (area + areas - intersection)
     return result

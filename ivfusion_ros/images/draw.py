@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.types import UNTRACKED, Detections, FusionResult, Image
+from ivfusion_ros.types import UNTRACKED, Boxes, Detections, Floats32, FusionResult, Image, Size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +69,7 @@ def annotate(image_rgb: Image, detections: Detections) -> Image:
     return picture
 
 
-def outline(image_rgb: Image, boxes_xyxy: npt.NDArray[np.float32]) -> Image:
+def outline(image_rgb: Image, boxes_xyxy: Boxes) -> Image:
     """A copy of an (H, W, 3) RGB image with (N, 4) boxes in white on black, plain on any picture."""
     picture = np.ascontiguousarray(image_rgb).copy()
     thickness = _thickness(picture)
@@ -114,7 +114,7 @@ def contact_sheet(
     return np.concatenate(rows)
 
 
-def _cell(image: Image, size: tuple[int, int]) -> Image:
+def _cell(image: Image, size: Size) -> Image:
     """The image scaled into (width, height), centred on the sheet's colour."""
     scale = min(size[0] / image.shape[1], size[1] / image.shape[0])
     width, height = (max(1, round(side * scale)) for side in (image.shape[1], image.shape[0]))
@@ -147,7 +147,7 @@ def _colour(detections: Detections, index: int) -> Colour:
     return _STALE if detections.age_ns else PALETTE[int(detections.class_ids[index]) % len(PALETTE)]
 
 
-def _corners(box: npt.NDArray[np.float32], picture: Image) -> tuple[tuple[int, int], tuple[int, int]]:
+def _corners(box: Floats32, picture: Image) -> tuple[tuple[int, int], tuple[int, int]]:
     left, top, right, bottom = (round(float(side)) for side in box)
     return (left, top), (min(right, picture.shape[1] - 1), min(bottom, picture.shape[0] - 1))
 

@@ -13,10 +13,7 @@ import numpy.typing as npt
 from ivfusion_ros.errors import ImageError
 
 if TYPE_CHECKING:
-    from ivfusion_ros.types import DepthImage, Image
-
-AnyImage = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
-"""(H, W) uint8 or uint16, or (H, W, 3) uint8 in RGB order."""
+    from ivfusion_ros.types import AnyImage, DepthImage, Image
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -11,7 +11,10 @@ import numpy.typing as npt
 
 from ivfusion_ros.errors import ImageError
 from ivfusion_ros.files import whole_file
-from ivfusion_ros.images.encodings import AnyImage, demosaic, encode_image
+from ivfusion_ros.images.encodings import demosaic, encode_image
+
+if TYPE_CHECKING:
+    from ivfusion_ros.types import AnyImage
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 """File names that read_image and write_image know, in lower case."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from ivfusion_ros.types import FusionResult, Image
+    from ivfusion_ros.types import FusionResult, Image, Size
 
 ROWS = 8
 """Pairs on a contact sheet, at most."""
@@ -56,7 +56,7 @@ class Pictures:
         self._count = 0
         self._first_stamp_ns = 0
         self._seconds: dict[int, float] = {}
-        self._size: tuple[int, int] | None = None
+        self._size: Size | None = None
         self._stack = ExitStack()
         self._video = self._stack.enter_context(VideoWriter(video, rate_hz)) if video else None
 

@@ -10,10 +10,10 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ivfusion_ros.types import Boxes
+    from ivfusion_ros.types import Boxes, Size
 
 
-def read_boxes(path: Path, size: tuple[int, int]) -> tuple[Boxes, npt.NDArray[np.int64]]:
+def read_boxes(path: Path, size: Size) -> tuple[Boxes, npt.NDArray[np.int64]]:
     """(N, 4) boxes in pixels and (N,) class ids of a label file; size: (width, height) of its image."""
     rows = [[float(word) for word in line.split()] for line in path.read_text("utf-8").splitlines()]
     values = np.array(rows, np.float32).reshape(-1, 5)

@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ivfusion_ros.errors import DataError
+from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
-
-
-PAIR_FOLDERS = ("thermal", "rgb")
-"""What the folders of a pair's images are called unless the user says otherwise."""
 
 
 RUN_GAP = 5
@@ -50,7 +47,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES}
 
 
-def find_pairs(folder: Path, names: tuple[str, str] = PAIR_FOLDERS) -> list[PairPaths]:
+def find_pairs(folder: Path, names: tuple[str, str] = CAMERAS) -> list[PairPaths]:
     """All pairs of a data folder, sorted by stem. Raises DataError when there are none.
 
     names: of the folders in it that hold the thermal and the rgb images.
@@ -58,7 +55,7 @@ def find_pairs(folder: Path, names: tuple[str, str] = PAIR_FOLDERS) -> list[Pair
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}")
     thermal, rgb = (_by_stem(folder / name) for name in names)
-    if names == PAIR_FOLDERS:
+    if names == CAMERAS:
         rgb = rgb or _by_stem(folder / "visible")
     labels = _by_stem(folder / "labels")
     stems = sorted(thermal.keys() & rgb.keys())

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from ivfusion_ros.errors import ImageError
-from ivfusion_ros.images.encodings import AnyImage, to_grey
+from ivfusion_ros.images.encodings import to_grey
 
 if TYPE_CHECKING:
     from ivfusion_ros.config.pipeline import ThermalConfig
-    from ivfusion_ros.types import Image
+    from ivfusion_ros.types import AnyImage, Floats32, Image
 
 _PERCENTILE_SAMPLES = 20_000
 _NEW_SCENE_OVERLAP = 0.25
@@ -59,7 +58,7 @@ class ThermalScaler:
             scaled = _stretch(grey, *self._black_and_white(grey, int(stamp_ns)))
         return np.asarray(cv2.bitwise_not(scaled)) if self._config.polarity == "black_hot" else scaled
 
-    def kelvin(self, image: AnyImage) -> npt.NDArray[np.float32]:
+    def kelvin(self, image: AnyImage) -> Floats32:
         """(H, W) counts -> (H, W) float32 temperature in kelvin by the radiometric parameters.
 
         Raises ImageError for false colour, which carries no temperature.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType, TracebackType
 
-    from ivfusion_ros.types import Image
+    from ivfusion_ros.types import Image, Size
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class VideoWriter:
             raise ImageError(f"video {path}: the rate is {rate_hz} Hz, expected more than 0")
         self._av = _import_av()
         self._rate = Fraction(rate_hz).limit_denominator(1001)
-        self._size: tuple[int, int] | None = None
+        self._size: Size | None = None
         self._stream: Any = None
         with self._errors(), contextlib.ExitStack() as stack:
             partial = stack.enter_context(whole_file(self._path))

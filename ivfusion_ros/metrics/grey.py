@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.errors import ImageError
+from ivfusion_ros.types import Floats, Image
 
-GreyImage = npt.NDArray[np.uint8] | npt.NDArray[np.floating[Any]]
+GreyImage = Image | npt.NDArray[np.floating[Any]]
 """(H, W) uint8 or floating point, values 0..255."""
 
-FloatImage = npt.NDArray[np.float64]
+FloatImage = Floats
 """(H, W) float64, values 0..255."""
 
 

@@ -24,7 +24,17 @@ from ivfusion_ros.images.encodings import to_grey, to_rgb
 from ivfusion_ros.pipeline.deadline import Deadline
 from ivfusion_ros.pipeline.faults import FaultMonitor, FaultReport, gate
 from ivfusion_ros.registration.scene.dense import Residual, dense_residual
-from ivfusion_ros.types import DepthImage, Detections, Frame, FramePair, FusionResult, Header, Image, Mode
+from ivfusion_ros.types import (
+    DepthImage,
+    Detections,
+    Frame,
+    FramePair,
+    FusionResult,
+    Header,
+    Image,
+    Mode,
+    Size,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -144,7 +154,7 @@ class Pipeline:
             result = replace(result, registration_confidence=confidence, drift_px=drift_px)
         return Fused(result, self._views(result, frames, pair.depth, residual))
 
-    def rgb_only(self, frame: Frame, thermal_size: tuple[int, int] | None = None) -> Fused:
+    def rgb_only(self, frame: Frame, thermal_size: Size | None = None) -> Fused:
         """An RGB frame while the thermal camera is silent: its image in the reference's view.
 
         thermal_size: (width, height) of the thermal camera, None where it was never seen; matters only
@@ -161,7 +171,7 @@ class Pipeline:
         result = _result(rgb, black, rgb, frames, frame, clock, mode="rgb_only")
         return Fused(result, self._views(result, frames))
 
-    def thermal_only(self, frame: Frame, rgb_size: tuple[int, int] | None) -> Fused:
+    def thermal_only(self, frame: Frame, rgb_size: Size | None) -> Fused:
         """A thermal frame while the RGB camera is silent: in the reference's view, with the thermal stamp.
 
         rgb_size: (width, height) of the RGB camera, None where it was never seen; matters only where that

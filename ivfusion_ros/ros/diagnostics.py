@@ -13,8 +13,8 @@ from rclpy.clock_type import ClockType
 
 from ivfusion_ros.pipeline.faults import LABELS
 from ivfusion_ros.ros.status import level_and_message
-from ivfusion_ros.ros.streams import CAMERAS
 from ivfusion_ros.sync.time_offset import time_offset_advice
+from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

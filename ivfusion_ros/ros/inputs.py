@@ -10,14 +10,12 @@ from sensor_msgs import msg as sensor_msgs
 from ivfusion_ros.errors import ConfigError, ImageError
 from ivfusion_ros.ros import messages, qos
 from ivfusion_ros.ros.throttled_log import ThrottledLog
-from ivfusion_ros.types import CameraInfo, DepthFrame, Frame
+from ivfusion_ros.types import CameraInfo, CameraName, DepthFrame, Frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rclpy.node import Node
-
-    from ivfusion_ros.ros.streams import Camera
 
 
 class ImageInput:
@@ -95,7 +93,7 @@ class CameraInput(ImageInput):
     """
 
     def __init__(
-        self, node: Node, camera: Camera, transport: str, on_frame: Callable[[Camera, Frame], None]
+        self, node: Node, camera: CameraName, transport: str, on_frame: Callable[[CameraName, Frame], None]
     ) -> None:
         self.frame_id = ""
         self._camera = camera

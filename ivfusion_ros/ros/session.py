@@ -13,10 +13,11 @@ from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.ros.inputs import CameraInput, ImageInput, depth_input
 from ivfusion_ros.ros.outputs import Outputs
 from ivfusion_ros.ros.status import change_status, result_status
-from ivfusion_ros.ros.streams import CAMERAS, Camera, Job, Streams
+from ivfusion_ros.ros.streams import Job, Streams
 from ivfusion_ros.ros.tf import TransformWatch
 from ivfusion_ros.ros.worker import Worker
 from ivfusion_ros.sync.time_offset import TimeOffsetWatch
+from ivfusion_ros.types import CAMERAS, CameraName
 
 if TYPE_CHECKING:
     from rclpy.lifecycle import LifecycleNode
@@ -38,7 +39,7 @@ class FusionSession:
 
     def __init__(self, node: LifecycleNode, config: FusionNodeConfig) -> None:
         self.config = config
-        self.inputs: dict[Camera, CameraInput] = {}
+        self.inputs: dict[CameraName, CameraInput] = {}
         self.depth_input: ImageInput | None = None
         self.transforms: TransformWatch | None = None
         self.time_offset: TimeOffsetWatch | None = None
@@ -106,7 +107,7 @@ class FusionSession:
         self._outputs.close()
         return ended
 
-    def _on_frame(self, camera: Camera, frame: Frame) -> None:
+    def _on_frame(self, camera: CameraName, frame: Frame) -> None:
         self.streams.add(camera, frame)
         if self.time_offset is not None:
             self.time_offset.add(camera, frame)
@@ -139,7 +140,7 @@ class FusionSession:
         offset = None if watch is None else watch.latest
         self._outputs.publish_status(lambda: result_status(name, result, node_ms, age_ms, offset))
 
-    def _on_silence(self, silent: Camera | None) -> None:
+    def _on_silence(self, silent: CameraName | None) -> None:
         text = change_status(silent, self.config.node)
         log = self._node.get_logger()
         if silent:

@@ -8,9 +8,8 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 if TYPE_CHECKING:
     from ivfusion_ros.config.node import NodeConfig
-    from ivfusion_ros.ros.streams import Camera
     from ivfusion_ros.sync.time_offset import TimeOffset
-    from ivfusion_ros.types import FusionResult
+    from ivfusion_ros.types import CameraName, FusionResult
 
 _NS_PER_S = 1_000_000_000
 _USUAL_FAULT = "thermal_shutter"
@@ -70,7 +69,7 @@ def level_and_message(result: FusionResult) -> tuple[bytes, str]:
     return level, ": ".join(filter(None, (result.mode, ", ".join(notes))))
 
 
-def change_status(silent: Camera | None, config: NodeConfig) -> str:
+def change_status(silent: CameraName | None, config: NodeConfig) -> str:
     """What to say when a camera falls silent (its name) or all send again (None)."""
     if silent is None:
         return "both cameras send: mode fused"

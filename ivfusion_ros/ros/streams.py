@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ivfusion_ros.sync.synchronizer import Synchronizer
-from ivfusion_ros.types import CameraInfo, DepthImage, Frame
+from ivfusion_ros.types import CameraInfo, CameraName, DepthImage, Frame, Size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ivfusion_ros.config.node import FusionNodeConfig
 
-Camera = Literal["thermal", "rgb"]
 
-CAMERAS: tuple[Camera, Camera] = ("thermal", "rgb")
-_OTHER: dict[Camera, Camera] = {"thermal": "rgb", "rgb": "thermal"}
+_OTHER: dict[CameraName, CameraName] = {"thermal": "rgb", "rgb": "thermal"}
 
 
 @dataclass(frozen=True)
 class View:
     """What a camera's images look like, for when it is silent. size: (width, height)."""
 
-    size: tuple[int, int]
+    size: Size
     frame_id: str
     camera_info: CameraInfo | None
 
@@ -58,10 +56,10 @@ class SilenceWatch:
     """
 
     def __init__(self) -> None:
-        self._stamp_ns: dict[Camera, int] = {}
-        self._missed_ns: dict[Camera, int] = {"thermal": 0, "rgb": 0}
+        self._stamp_ns: dict[CameraName, int] = {}
+        self._missed_ns: dict[CameraName, int] = {"thermal": 0, "rgb": 0}
 
-    def arrived(self, camera: Camera, stamp_ns: int, limit_ns: int) -> Camera | None:
+    def arrived(self, camera: CameraName, stamp_ns: int, limit_ns: int) -> CameraName | None:
         """Take note of a frame; returns the camera that is silent now, if any."""
         step_ns = stamp_ns - self._stamp_ns.get(camera, stamp_ns)
         self._stamp_ns[camera] = stamp_ns
@@ -82,10 +80,10 @@ class Streams:
         self,
         config: FusionNodeConfig,
         submit: Callable[[Job], None],
-        on_change: Callable[[Camera | None], None],
+        on_change: Callable[[CameraName | None], None],
     ) -> None:
         self.synchronizer = Synchronizer(config)
-        self.silent: Camera | None = None
+        self.silent: CameraName | None = None
         self._config = config.node
         self._reference = config.registration.reference
         self._submit = submit
@@ -104,7 +102,7 @@ class Streams:
         self.silent = None
         self._watch = SilenceWatch()
 
-    def add(self, camera: Camera, frame: Frame) -> None:
+    def add(self, camera: CameraName, frame: Frame) -> None:
         """Take a frame; submits no, one or several jobs."""
         if camera == self._reference:
             self._view = View(frame.size, frame.frame_id, frame.camera_info)
@@ -118,6 +116,6 @@ class Streams:
         elif self._config.when_silent == "fallback":
             self._submit(self._single(camera, frame))
 
-    def _single(self, camera: Camera, frame: Frame) -> Job:
+    def _single(self, camera: CameraName, frame: Frame) -> Job:
         view = None if camera == self._reference else self._view
         return Job(frame, None, view=view) if camera == "thermal" else Job(None, frame, view=view)

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from ivfusion_ros.simulate.panel import Panel, View
-from ivfusion_ros.simulate.texture import Floats32
+from ivfusion_ros.types import Floats, Floats32
 
 if TYPE_CHECKING:
     from ivfusion_ros.simulate.camera import Camera
@@ -78,9 +77,7 @@ def _surfaces(view: View, panels: list[Panel]) -> tuple[Floats32, Floats32]:
     return depth, normals
 
 
-def _light(
-    view: View, depth: Floats32, normals: Floats32, illumination: Illumination
-) -> npt.NDArray[np.float64]:
+def _light(view: View, depth: Floats32, normals: Floats32, illumination: Illumination) -> Floats:
     points = np.concatenate([view.rays * depth[:, :, None], depth[:, :, None]], axis=2)
     points = points.reshape(-1, 3) + view.camera.position
     return illumination.at(points, normals.reshape(-1, 3).astype(np.float64)).reshape(*depth.shape, 3)

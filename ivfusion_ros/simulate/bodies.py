@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivfusion_ros.simulate.camera import Camera, Floats
 from ivfusion_ros.simulate.cars import LENGTH_M, Piece
 from ivfusion_ros.simulate.cars import WIDTH_M as CAR_WIDTH_M
 from ivfusion_ros.simulate.panel import Panel
 from ivfusion_ros.simulate.people import HEIGHT_M, PHASES, WIDTH_M, Looks, draw_person
 from ivfusion_ros.simulate.texture import Texture, glow_texture, shade_texture
+from ivfusion_ros.types import Floats
+
+if TYPE_CHECKING:
+    from ivfusion_ros.simulate.camera import Camera
 
 _STRIDE_M = 1.45
 _DOWN = np.array([0.0, 1.0, 0.0])

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.types import CameraInfo
+from ivfusion_ros.types import CameraInfo, Floats, Floats32, Mask
 
 if TYPE_CHECKING:
     from ivfusion_ros.simulate.config import RgbConfig, RigConfig, ThermalCameraConfig
 
-Floats = npt.NDArray[np.float64]
 
 NEAR_M = 0.05
 """Points nearer than this (or behind) are projected as if they were here: outside the image."""
@@ -69,12 +67,12 @@ class Camera:
         """Distance of world points (N, 3) along the optical axis, (N,) metres."""
         return np.asarray((points - self.position) @ self.rotation[2], np.float64)
 
-    def contains(self, pixels: Floats) -> npt.NDArray[np.bool_]:
+    def contains(self, pixels: Floats) -> Mask:
         """Whether pixels (..., 2) lie in the image."""
         limit = np.array([self.width, self.height]) - 0.5
         return np.asarray(np.all((pixels >= -0.5) & (pixels <= limit), axis=-1), np.bool_)
 
-    def rays(self, oversampling: int = 1) -> npt.NDArray[np.float32]:
+    def rays(self, oversampling: int = 1) -> Floats32:
         """World directions seen by the pixels: dx/dz and dy/dz, (H, W, 2) float32.
 
         oversampling: rays per pixel along each axis; H and W grow by it.

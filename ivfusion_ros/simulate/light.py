@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.simulate.camera import Floats
 from ivfusion_ros.simulate.texture import Colour
+from ivfusion_ros.types import Floats, Floats32
 
 LAMP_COLOUR = np.array([1.0, 0.80, 0.52])
 LAMP_POWER = 8.0
@@ -69,7 +69,7 @@ class Illumination:
             light += power[:, None] * LAMP_COLOUR
         return light
 
-    def in_fog(self, codes: npt.NDArray[np.float32], depth_m: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    def in_fog(self, codes: Floats32, depth_m: npt.ArrayLike) -> Floats32:
         """Gamma-coded colours (..., 3), seen through depth_m of fog; depth broadcasts to codes."""
         if self.fog_per_m == 0:
             return codes

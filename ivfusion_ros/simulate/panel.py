@@ -11,11 +11,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.simulate.camera import Camera, Floats
-from ivfusion_ros.simulate.texture import Floats32, Texture
+from ivfusion_ros.simulate.texture import Texture
+from ivfusion_ros.types import Floats, Floats32, Mask, Size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from ivfusion_ros.simulate.camera import Camera
 
 Kind = Literal["surface", "lamp", "glow"]
 Region = tuple[slice, slice]
@@ -90,7 +92,7 @@ class Patch:
         y = self.texels[:, :, 1] * np.float32(height) - np.float32(0.5)
         return np.asarray(cv2.remap(source, x, y, cv2.INTER_LINEAR), np.float32)
 
-    def in_front(self, background_m: Floats32) -> npt.NDArray[np.bool_]:
+    def in_front(self, background_m: Floats32) -> Mask:
         """Where (h, w) the panel is nearer than an image's background; standing on the ground counts."""
         return self.depth_m < background_m[self.region] * 1.02 + 0.3
 
@@ -135,7 +137,7 @@ class View:
         return Patch(region, texels, 1 / scale, _levels(texels, panel.texture.size))
 
 
-def _levels(texels: Floats32, size: tuple[int, int]) -> tuple[int, int]:
+def _levels(texels: Floats32, size: Size) -> tuple[int, int]:
     """How often to halve a texture of this size so that its texels are about a pixel apart."""
     row, column = (max(0, length // 2 - 1) for length in texels.shape[:2])
     block = texels[row : row + 2, column : column + 2]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from ivfusion_ros.simulate.config import RgbConfig, ThermalCameraConfig
-    from ivfusion_ros.simulate.texture import Floats32
+    from ivfusion_ros.types import Floats32, Image
 
 KELVIN_PER_COUNT = 0.01
 _THERMAL, _RGB = 1, 2
@@ -77,7 +77,7 @@ class RgbSensor:
         self._gain = gain
         self._bank = _noise_bank(np.random.default_rng([seed, _RGB]), config.width * config.height * 3)
 
-    def expose(self, picture: Floats32, time_s: float) -> npt.NDArray[np.uint8]:
+    def expose(self, picture: Floats32, time_s: float) -> Image:
         """(H, W, 3) uint8 of a gamma-coded picture, taken at time_s."""
         gain = self._gain
         if self.config.auto_exposure:

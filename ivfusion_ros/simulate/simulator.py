@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.simulate.background import Background, paint_rgb, paint_thermal
-from ivfusion_ros.simulate.camera import Camera, Floats, make_cameras
+from ivfusion_ros.simulate.camera import Camera, make_cameras
 from ivfusion_ros.simulate.config import RigConfig, SceneConfig
 from ivfusion_ros.simulate.light import HOURS, Illumination
 from ivfusion_ros.simulate.panel import Panel, Patch, View
@@ -18,15 +18,13 @@ from ivfusion_ros.simulate.sensor import RgbSensor, ThermalSensor, stamp_ns
 from ivfusion_ros.simulate.street import build_street
 from ivfusion_ros.simulate.traffic import make_traffic
 from ivfusion_ros.simulate.truth import TrueObject, find_objects, paint_depth
-from ivfusion_ros.types import Frame
+from ivfusion_ros.types import CameraName, Floats, Floats32, Frame, Image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ivfusion_ros.simulate.bodies import Body
-    from ivfusion_ros.simulate.texture import Floats32
 
-CameraName = Literal["thermal", "rgb"]
 _EXPOSURES = {"day": 1.0, "dusk": 1.25, "night": 1.35}
 
 
@@ -80,7 +78,7 @@ class Simulator:
                 kelvin[patch.region] += heat[:, :, 0] - heat[:, :, 1] * kelvin[patch.region]
         return self._thermal.expose(kelvin, taken)
 
-    def rgb_at(self, time_s: float) -> npt.NDArray[np.uint8]:
+    def rgb_at(self, time_s: float) -> Image:
         """The RGB image taken at a time, (H, W, 3)."""
         eye = self._eyes["rgb"]
         picture = eye.background.picture.copy()

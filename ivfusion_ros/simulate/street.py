@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivfusion_ros.simulate.camera import Floats
 from ivfusion_ros.simulate.facade import draw_facade
 from ivfusion_ros.simulate.ground import X_MAX, X_MIN, draw_ground
 from ivfusion_ros.simulate.panel import Panel
 from ivfusion_ros.simulate.texture import Sketch, Texture, glow_texture, tint
+from ivfusion_ros.types import Floats
 
 if TYPE_CHECKING:
     from ivfusion_ros.simulate.light import Hour

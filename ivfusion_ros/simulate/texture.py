@@ -12,7 +12,8 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Floats32 = npt.NDArray[np.float32]
+    from ivfusion_ros.types import Floats, Floats32, Size
+
 Colour = tuple[int, int, int]
 """RGB, 0 to 255, as a photo of the surface in full light shows it (gamma-coded)."""
 
@@ -46,12 +47,12 @@ class Texture:
         self._levels: dict[tuple[int, int], Texture] = {(0, 0): self}
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Size:
         """(width, height) in texels."""
         return int(self.colour.shape[1]), int(self.colour.shape[0])
 
     @cached_property
-    def outline(self) -> npt.NDArray[np.float64]:
+    def outline(self) -> Floats:
         """Points (N, 2) around the opaque part, as shares of width and height."""
         width, height = self.size
         opaque = np.pad((self.colour[:, :, 3] > 0.5).astype(np.uint8), 1)
@@ -136,7 +137,7 @@ class Sketch:
         return Texture(colour, heat)
 
 
-def _average(picture: npt.NDArray[Any], size: tuple[int, int]) -> Floats32:
+def _average(picture: npt.NDArray[Any], size: Size) -> Floats32:
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.float32)
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from ivfusion_ros.simulate.bodies import Body
     from ivfusion_ros.simulate.panel import View
-    from ivfusion_ros.simulate.texture import Floats32
+    from ivfusion_ros.types import Floats, Floats32, Mask
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class TrueObject:
 def find_objects(view: View, background_m: Floats32, bodies: list[Body]) -> list[TrueObject]:
     """The bodies within the image, nearest first; bodies: farthest first; background_m: (H, W) depth."""
     owners: npt.NDArray[np.int32] = np.zeros(background_m.shape, np.int32)
-    alone: dict[int, npt.NDArray[np.bool_]] = {}
+    alone: dict[int, Mask] = {}
     for body in bodies:
         silhouette = np.zeros(background_m.shape, np.bool_)
         for panel, patch in view.find(body.turned_to(view.camera)):
@@ -67,9 +67,7 @@ def paint_depth(view: View, background_m: Floats32, bodies: list[Body]) -> Float
     return depth
 
 
-def _box(
-    silhouette: npt.NDArray[np.bool_], pixels: npt.NDArray[np.float64]
-) -> tuple[float, float, float, float]:
+def _box(silhouette: Mask, pixels: Floats) -> tuple[float, float, float, float]:
     """Exact from the projected contour, except for an object that the image border cuts."""
     height, width = silhouette.shape
     left, top = pixels.min(axis=0)

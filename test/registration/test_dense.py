@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
 import pytest
-from cross_modal_samples import Grey, noisy, scene
+from cross_modal_samples import noisy, scene
 
 from ivfusion_ros.errors import DataError, ImageError
 from ivfusion_ros.registration.scene.dense import Residual, dense_residual, dense_residual_many
+
+if TYPE_CHECKING:
+    from ivfusion_ros.types import Image
 
 X, Y = np.meshgrid(np.arange(320, dtype=np.float32), np.arange(240, dtype=np.float32))
 
@@ -15,7 +20,7 @@ TRUTH_X, TRUTH_Y = 4 * np.sin(Y / 40), 3 * np.cos(X / 50)
 INNER = np.s_[20:-20, 20:-20]
 
 
-def deformed(thermal: Grey) -> Grey:
+def deformed(thermal: Image) -> Image:
     """Sampled at p + TRUTH(p) it shows what the plain image shows at p."""
     back_x, back_y = X.copy(), Y.copy()
     for _ in range(10):

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
 import pytest
-from cross_modal_samples import Floats, Grey, mean_error_px, noisy, scene, similarity
+from cross_modal_samples import mean_error_px, noisy, scene, similarity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,10 +15,13 @@ from ivfusion_ros.registration.scene.features import content_mask, orientation_f
 from ivfusion_ros.registration.scene.score_volume import score_volume
 from ivfusion_ros.simulate import RigConfig, SceneConfig, Simulator, ThermalCameraConfig
 
+if TYPE_CHECKING:
+    from ivfusion_ros.types import Floats, Image
+
 SIZE = (320, 240)
 
 
-def displaced(thermal: Grey, rgb_from_thermal: Floats) -> Grey:
+def displaced(thermal: Image, rgb_from_thermal: Floats) -> Image:
     """What the thermal camera sees if it is mounted so."""
     return np.asarray(cv2.warpPerspective(thermal, np.linalg.inv(rgb_from_thermal), SIZE), np.uint8)
 
@@ -139,7 +144,7 @@ def test_simulated_rig_at_its_main_distance() -> None:
     assert np.mean([_error_at_main_distance_px(found.rgb_from_thermal, one) for one in simulators]) < 1.5
 
 
-def _pair(simulator: Simulator, time_s: float) -> tuple[Grey, Grey]:
+def _pair(simulator: Simulator, time_s: float) -> tuple[Image, Image]:
     """8-bit thermal and luminance, without the lens distortion, which the cameras publish."""
     counts = simulator.thermal_at(time_s)
     low, high = np.percentile(counts, [1, 99])

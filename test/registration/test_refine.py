@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,8 +24,8 @@ from ivfusion_ros.registration.online.refine import OnlineRefinement, Refinement
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-Floats = npt.NDArray[np.float64]
-Image = npt.NDArray[np.uint8]
+    from ivfusion_ros.types import Floats, Image
+
 
 SIZE = (480, 360)
 RATE_HZ = 12.0

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulator_samples import CAMERAS, SMALL, STILL, opencv_model
+from simulator_samples import SMALL, STILL, opencv_model
 
 from ivfusion_ros.simulate import RigConfig, Simulator
 from ivfusion_ros.simulate.camera import make_cameras
+from ivfusion_ros.types import CAMERAS
 
 
 @settings(max_examples=30, deadline=None)

@@ -6,9 +6,10 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
-from simulator_samples import CAMERAS, SMALL, STILL, TIMES, iou, lone_people, opencv_model
+from simulator_samples import SMALL, STILL, TIMES, iou, lone_people, opencv_model
 
 from ivfusion_ros.simulate import RigConfig, Simulator
+from ivfusion_ros.types import CAMERAS
 
 
 @pytest.mark.parametrize("height_m", [1.0, 1.6])

@@ -21,11 +21,13 @@ from ivfusion_ros.backends.tensorrt.session import DeviceArray, Lane, Session
 from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
 from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.graphs.onnx_file import read_metadata
-from ivfusion_ros.graphs.task import Size, fixed_network_size, task_of
+from ivfusion_ros.graphs.task import fixed_network_size, task_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from ivfusion_ros.types import Size
 
 log = logging.getLogger(__name__)
 

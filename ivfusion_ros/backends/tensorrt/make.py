@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ivfusion_ros.backends.tensors import Array
-    from ivfusion_ros.graphs.task import Size
+    from ivfusion_ros.types import Size
 
 log = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ivfusion_ros.evaluation.detection.precision import RECALLS
 from ivfusion_ros.evaluation.fusion.plots import COLOURS
+from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,7 @@ def write_curves(path: Path, entries: Sequence[Entry]) -> None:
     for entry in entries:
         row, colour = subsets.index(entry.subset), COLOURS[methods.index(entry.method) % len(COLOURS)]
         # The cameras' own images are dashed: what fusion is held against.
-        dashes = "--" if entry.method in ("thermal", "rgb") else "-"
+        dashes = "--" if entry.method in CAMERAS else "-"
         for column, item in enumerate(entry.classes):
             axes = panels[row][column]
             if item.ap50 is not None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from tqdm import tqdm
 
 from ivfusion_ros import __version__
@@ -22,7 +21,7 @@ from ivfusion_ros.evaluation.fusion.methods import Method, file_identity
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.models import file_sha256, resolve_model
-from ivfusion_ros.types import Detections, Image
+from ivfusion_ros.types import CameraName, Detections, Floats32, Image, Size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +40,7 @@ _VALUES = ("size", "boxes", "scores", "classes")
 class CameraMethod:
     """One camera's own image in the place of a fused one (see Method)."""
 
-    def __init__(self, camera: Literal["thermal", "rgb"]) -> None:
+    def __init__(self, camera: CameraName) -> None:
         self.label: str = camera
 
     def fused(self, pair: Pair) -> Path:
@@ -110,7 +109,7 @@ class Found:
 
     scene: Scene
     method: str
-    size: tuple[int, int]
+    size: Size
     detections: Detections
     reason: str = ""
 
@@ -173,7 +172,7 @@ def _values(image: Image, detector: DetectorUnderTest) -> dict[str, Any]:
     }
 
 
-def _rounded(values: npt.NDArray[np.float32], digits: int) -> list[Any]:
+def _rounded(values: Floats32, digits: int) -> list[Any]:
     return list(np.round(values.astype(np.float64), digits).tolist())
 
 

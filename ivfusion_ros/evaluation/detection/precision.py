@@ -12,13 +12,13 @@ import numpy.typing as npt
 
 from ivfusion_ros.errors import BackendError
 from ivfusion_ros.evaluation.detection.find import MAX_DETECTIONS, Found
+from ivfusion_ros.types import Boxes, Floats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ivfusion_ros.evaluation.detection.scenes import Truth
 
-Floats = npt.NDArray[np.float64]
 
 RECALLS: Floats = np.linspace(0, 1, 101)
 """Where COCO samples a precision-recall curve."""
@@ -125,9 +125,7 @@ def _evaluated(
     return evaluation
 
 
-def _annotations(
-    image: int, boxes_xyxy: npt.NDArray[np.float32], class_ids: npt.NDArray[np.int64]
-) -> list[dict[str, Any]]:
+def _annotations(image: int, boxes_xyxy: Boxes, class_ids: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
     rows = []
     for (left, top, right, bottom), class_id in zip(boxes_xyxy.tolist(), class_ids.tolist(), strict=True):
         width, height = right - left, bottom - top

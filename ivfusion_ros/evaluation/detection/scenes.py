@@ -14,8 +14,7 @@ from ivfusion_ros.errors import DataError
 from ivfusion_ros.evaluation.fusion.pairs import Pair, read_pairs
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.images.labels import read_boxes
-
-CAMERAS = ("thermal", "rgb")
+from ivfusion_ros.types import CAMERAS, Boxes, Size
 
 _HOUR = re.compile(r"\d([DN])$")
 """How MSRS ends the name of a scene: by day or by night."""
@@ -37,7 +36,7 @@ class Scene:
 class Truth:
     """What is in a scene: (N, 4) boxes in pixels of an image of a given size, and (N,) class ids."""
 
-    boxes_xyxy: npt.NDArray[np.float32]
+    boxes_xyxy: Boxes
     class_ids: npt.NDArray[np.int64]
 
 
@@ -76,7 +75,7 @@ def is_night(pair: Pair) -> bool:
     return bool(image.mean() < _DARK * np.iinfo(image.dtype).max)
 
 
-def read_truth(scene: Scene, size: tuple[int, int], class_count: int) -> Truth:
+def read_truth(scene: Scene, size: Size, class_count: int) -> Truth:
     """The objects of a scene, in pixels of an image of (width, height). Raises DataError."""
     try:
         boxes, class_ids = read_boxes(scene.labels, size)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.images.pairs import PAIR_FOLDERS, find_pairs
+from ivfusion_ros.images.pairs import find_pairs
+from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +34,7 @@ class Pair:
 
 def read_pairs(
     folders: Sequence[Path],
-    names: tuple[str, str] = PAIR_FOLDERS,
+    names: tuple[str, str] = CAMERAS,
     *,
     limit: int | None = None,
     sequence: bool = False,

@@ -12,12 +12,11 @@ from ivfusion_ros.errors import ImageError
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.metrics import METRICS
 from ivfusion_ros.metrics.flicker import FLICKER, Moment
-from ivfusion_ros.types import Image
+from ivfusion_ros.types import AnyImage, Image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ivfusion_ros.images.encodings import AnyImage
 
 LOWER_IS_BETTER = frozenset({"MSE", *FLICKER})
 

@@ -20,7 +20,7 @@ from ivfusion_ros.models import resolve_model
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.pipeline.fuser import Fuser
 from ivfusion_ros.pipeline.overlap import Overlap
-from ivfusion_ros.types import Frame, FramePair, Image
+from ivfusion_ros.types import Frame, FramePair, Image, Size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -45,7 +45,7 @@ def alternate(
     return times
 
 
-def sample_pair(size: tuple[int, int]) -> tuple[Image, Image]:
+def sample_pair(size: Size) -> tuple[Image, Image]:
     """A textured thermal (H, W) and RGB (H, W, 3) image, uint8, of (width, height), always the same."""
     random = np.random.default_rng(0)
     width, height = size
@@ -56,7 +56,7 @@ def sample_pair(size: tuple[int, int]) -> tuple[Image, Image]:
 
 
 def fusion_candidates(
-    models: Iterable[str], backends: Iterable[tuple[str, str]], size: tuple[int, int], threads: int
+    models: Iterable[str], backends: Iterable[tuple[str, str]], size: Size, threads: int
 ) -> dict[str, Callable[[], object]]:
     """A call per model and (backend, precision) that fuses one pair."""
     thermal, rgb = sample_pair(size)
@@ -78,7 +78,7 @@ class PipelineRun:
     _FRAME_NS = 33_000_000
 
     def __init__(
-        self, model: str, detector: str, backend: tuple[str, str], size: tuple[int, int], threads: int
+        self, model: str, detector: str, backend: tuple[str, str], size: Size, threads: int
     ) -> None:
         name, precision = backend
         settings: dict[str, object] = {"fusion.model": model, "detection.model": detector}
@@ -113,7 +113,7 @@ class PipelineRun:
         return FramePair(Frame(counts, stamp_ns), Frame(rgb, stamp_ns))
 
 
-def stage_candidates(size: tuple[int, int]) -> dict[str, Callable[[], object]]:
+def stage_candidates(size: Size) -> dict[str, Callable[[], object]]:
     """Every step around the networks, each on the output of the one before."""
     grey, rgb = sample_pair(size)
     width, height = size
@@ -138,7 +138,7 @@ def stage_candidates(size: tuple[int, int]) -> dict[str, Callable[[], object]]:
     }
 
 
-def detection_overhead(model: str, size: tuple[int, int], threads: int) -> dict[str, Callable[[], object]]:
+def detection_overhead(model: str, size: Size, threads: int) -> dict[str, Callable[[], object]]:
     """The detector around its network: letterbox, decode and NMS of a recorded output."""
     _, rgb = sample_pair(size)
     backend = load_backend(resolve_model(model), threads=threads)

@@ -16,6 +16,7 @@ from ivfusion_ros.errors import BackendError
 from ivfusion_ros.evaluation.speed.benchmark import sample_pair
 from ivfusion_ros.graphs.operations import count_operations
 from ivfusion_ros.pipeline.fuser import Fuser
+from ivfusion_ros.types import Size
 
 ROUNDS = 5
 """Timed runs, after one in which the backend may compile the model."""
@@ -30,7 +31,7 @@ class Cost:
     largest; None where the system does not tell.
     """
 
-    size: tuple[int, int]
+    size: Size
     parameters: int
     multiply_adds: int
     file_bytes: int
@@ -40,7 +41,7 @@ class Cost:
 
 def measure_cost(
     model_path: Path,
-    size: tuple[int, int],
+    size: Size,
     backend: str = "auto",
     precision: str = "auto",
     threads: int = 0,
@@ -65,7 +66,7 @@ def measure_cost(
 
 
 def _run(
-    model_path: Path, size: tuple[int, int], backend: str, precision: str, threads: int
+    model_path: Path, size: Size, backend: str, precision: str, threads: int
 ) -> tuple[float, int | None]:
     """(median ms of a run, growth of resident memory in bytes); needs a process of its own."""
     # Imports the backend's library, which is no part of the model's memory.

@@ -25,6 +25,8 @@ from ivfusion_ros.pipeline.fuser import Fuser
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from ivfusion_ros.types import Size
+
 _CHANNELS = 128
 _LAYERS = 4
 _SIZES = ((160, 120), (320, 240), (640, 480), (1280, 960))
@@ -129,7 +131,7 @@ def _fastest(run: Callable[[], object]) -> float:
     return min(times)
 
 
-def _multiply_adds(size: tuple[int, int]) -> int:
+def _multiply_adds(size: Size) -> int:
     per_pixel = 9 * (_CHANNELS * 4 + _CHANNELS**2 * _LAYERS + 3 * _CHANNELS)
     return per_pixel * size[0] * size[1]
 

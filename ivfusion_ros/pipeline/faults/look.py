@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+
+from ivfusion_ros.types import AnyImage, Floats32
 
 if TYPE_CHECKING:
     from ivfusion_ros.types import Frame
 
-Floats32 = npt.NDArray[np.float32]
-Grey = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 _SAMPLES = 160
 _CELLS = (40, 30)
@@ -37,7 +36,7 @@ class Look:
     mean: counts. clipped: share of samples at the upper end of 8 bits, 0 for 16 bits.
     """
 
-    samples: Grey
+    samples: AnyImage
     cells: Floats32
     noise: float
     structure: float
@@ -54,9 +53,9 @@ def look(frame: Frame) -> Look:
     """Measure an image of any size in a fraction of a millisecond."""
     image = frame.image if frame.image.ndim == 2 else frame.image[:, :, 1]
     step = max(1, image.shape[1] // _SAMPLES)
-    samples = cast("Grey", np.ascontiguousarray(image[::step, ::step]))
+    samples = cast("AnyImage", np.ascontiguousarray(image[::step, ::step]))
     # Neighbours in the image itself: samples far apart differ by texture as well.
-    beside = cast("Grey", np.ascontiguousarray(image[::step, min(1, image.shape[1] - 1) :: step]))
+    beside = cast("AnyImage", np.ascontiguousarray(image[::step, min(1, image.shape[1] - 1) :: step]))
     width = min(samples.shape[1], beside.shape[1])
     differences = cv2.absdiff(samples[::2, :width], beside[::2, :width]).ravel()
     middle = float(np.partition(differences, differences.size // 2)[differences.size // 2])

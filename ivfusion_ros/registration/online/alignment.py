@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivfusion_ros.geometry.camera import Floats, Size
 from ivfusion_ros.geometry.maps import displacements_at
 from ivfusion_ros.registration.online.cells import CellMoments, cell_centres, measure_cells
 from ivfusion_ros.registration.online.field import PARAMETERS, Fit, field_basis, fit_field, image_corners
 from ivfusion_ros.registration.online.shift_search import ShiftSearch
+from ivfusion_ros.types import Floats, Size
 
 if TYPE_CHECKING:
     from ivfusion_ros.registration.online.edges import Structure

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from ivfusion_ros.geometry.camera import Floats, Size
+from ivfusion_ros.types import Floats, Size
 
 if TYPE_CHECKING:
     from ivfusion_ros.registration.online.edges import Structure

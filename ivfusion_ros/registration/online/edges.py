@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+
+from ivfusion_ros.types import Floats32
 
 if TYPE_CHECKING:
     from ivfusion_ros.types import Image
 
-Structure = npt.NDArray[np.float32]
+Structure = Floats32
 """(h, w, 2) float32 in [-1, 1]: cosine and sine of twice the gradient's angle, times its presence."""
 
 SUPPORT_PX = 4

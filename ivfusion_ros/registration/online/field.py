@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from ivfusion_ros.geometry.camera import Floats, Size
+from ivfusion_ros.types import Floats, Size
 
 if TYPE_CHECKING:
     from ivfusion_ros.registration.online.cells import CellMoments
@@ -128,5 +127,5 @@ def _homography(sources: Floats, targets: Floats) -> Floats:
     homogeneous = np.hstack([sources, one])
     rows_x = np.hstack([homogeneous, zero, -targets[:, :1] * sources])
     rows_y = np.hstack([zero, homogeneous, -targets[:, 1:] * sources])
-    solution: npt.NDArray[np.float64] = np.linalg.solve(np.vstack([rows_x, rows_y]), targets.T.ravel())
+    solution: Floats = np.linalg.solve(np.vstack([rows_x, rows_y]), targets.T.ravel())
     return np.append(solution, 1.0).reshape(3, 3)

@@ -10,11 +10,11 @@ import numpy as np
 
 from ivfusion_ros.config.pipeline import RefinementConfig
 from ivfusion_ros.errors import ImageError
-from ivfusion_ros.geometry.camera import Floats, Size
 from ivfusion_ros.geometry.maps import displacements_at
 from ivfusion_ros.registration.online.alignment import AlignmentFilter
 from ivfusion_ros.registration.online.edges import SUPPORT_PX, Structure, edge_structure
 from ivfusion_ros.registration.online.field import matrix_from_corners
+from ivfusion_ros.types import Floats, Size
 
 if TYPE_CHECKING:
     from ivfusion_ros.types import Image

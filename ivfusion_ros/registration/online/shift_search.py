@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from ivfusion_ros.geometry.camera import Floats
     from ivfusion_ros.registration.online.edges import Structure
+    from ivfusion_ros.types import Floats, Floats32
 
 STEP_PX = 4
 """Pixels of the structures per step of the search."""
@@ -23,7 +22,7 @@ class ShiftSearch:
     """Correlation of two structures for shifts of up to 16 px, kept while the images move."""
 
     def __init__(self) -> None:
-        self._surface: npt.NDArray[np.float32] | None = None
+        self._surface: Floats32 | None = None
 
     def observe(self, still: Structure, moving: Structure, share: float) -> None:
         """Add a frame with a share in [0, 1]; still is zero where it shall not count."""

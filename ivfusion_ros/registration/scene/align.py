@@ -12,8 +12,8 @@ from ivfusion_ros.errors import DataError, ImageError
 from ivfusion_ros.registration.scene.coarse import coarse_alignments
 from ivfusion_ros.registration.scene.motion import MotionModel, Voting, fit_motion, moved_points
 from ivfusion_ros.registration.scene.overlay import Overlay, scaling
-from ivfusion_ros.registration.scene.score_volume import Floats, ScoreVolume, mean_volume
-from ivfusion_ros.types import Image
+from ivfusion_ros.registration.scene.score_volume import ScoreVolume, mean_volume
+from ivfusion_ros.types import Floats, Image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

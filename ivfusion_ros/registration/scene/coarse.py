@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.registration.scene.overlay import Overlay, scaling
-from ivfusion_ros.registration.scene.score_volume import Floats
+from ivfusion_ros.types import Floats, Floats32, Size
 
 if TYPE_CHECKING:
-    from ivfusion_ros.registration.scene.features import Floats32
     from ivfusion_ros.types import Image
 
 _SIDE_PX = 128
@@ -109,7 +108,7 @@ def _fast_length(length: int) -> int:
         length += 1
 
 
-def _similarity(scale: float, rotation_deg: float, size: tuple[int, int]) -> Floats:
+def _similarity(scale: float, rotation_deg: float, size: Size) -> Floats:
     """3x3 scaling and rotation around the image's centre."""
     centre = (np.array(size, np.float64) - 1) / 2
     angle = np.radians(rotation_deg)

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 
 from ivfusion_ros.errors import DataError, ImageError
-from ivfusion_ros.registration.scene.features import Floats32
 from ivfusion_ros.registration.scene.motion import Voting
 from ivfusion_ros.registration.scene.overlay import Overlay
-from ivfusion_ros.registration.scene.score_volume import Floats, ScoreVolume, mean_volume, score_volume
+from ivfusion_ros.registration.scene.score_volume import ScoreVolume, mean_volume, score_volume
+from ivfusion_ros.types import Floats, Floats32, Size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -156,7 +156,7 @@ def _smoothed(wanted: Floats, trust: Floats, shape: tuple[int, ...], spread: flo
     return np.asarray((blurred[:, :, :2] / weight).reshape(-1, 2), np.float64)
 
 
-def _enlarged(flow: Floats32, size: tuple[int, int]) -> Floats32:
+def _enlarged(flow: Floats32, size: Size) -> Floats32:
     scale = np.float32(size[0] / flow.shape[1])
     return np.asarray(cv2.resize(flow, size, interpolation=cv2.INTER_LINEAR) * scale, np.float32)
 

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from ivfusion_ros.types import Image
+    from ivfusion_ros.types import Floats32, Image
 
-Floats32 = npt.NDArray[np.float32]
 
 _SMOOTHING_PX, _CONTRAST_PX = 0.5, 12.0
 _COMPRESSION = 0.7

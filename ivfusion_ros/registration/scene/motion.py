@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 if TYPE_CHECKING:
-    from ivfusion_ros.registration.scene.score_volume import Floats, ScoreVolume
+    from ivfusion_ros.registration.scene.score_volume import ScoreVolume
+    from ivfusion_ros.types import Floats
 
 MotionModel = Literal["shift", "affine", "homography"]
 

@@ -7,9 +7,9 @@ from typing import TypeVar, cast
 import cv2
 import numpy as np
 
-from ivfusion_ros.registration.scene.features import Floats32, content_mask, orientation_features
-from ivfusion_ros.registration.scene.score_volume import Floats, ScoreVolume, score_volume
-from ivfusion_ros.types import Image
+from ivfusion_ros.registration.scene.features import content_mask, orientation_features
+from ivfusion_ros.registration.scene.score_volume import ScoreVolume, score_volume
+from ivfusion_ros.types import Floats, Floats32, Image, Size
 
 Pixels = TypeVar("Pixels", Image, Floats32)
 
@@ -32,7 +32,7 @@ class Overlay:
         self._thermal, self._content = thermal, content_mask(thermal)
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Size:
         """(width, height) at the working size."""
         return int(self.visible.shape[1]), int(self.visible.shape[0])
 

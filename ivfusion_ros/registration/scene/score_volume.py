@@ -8,9 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.registration.scene.features import Floats32
-
-Floats = npt.NDArray[np.float64]
+from ivfusion_ros.types import Floats, Floats32
 
 _MIN_COVER = 0.3
 

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from ivfusion_ros.errors import DataError
-from ivfusion_ros.geometry.camera import Floats
+from ivfusion_ros.types import Floats, Mask
 
 _NEAR_PX = (3.0, 3.0, 3.0, 1.5, 1.5, 1.5) + 16 * (0.7,)
 """Scale of the Cauchy weights in each step."""
@@ -43,7 +42,7 @@ class Sightings:
     rgb: Floats
     weights: Floats
 
-    def part(self, chosen: npt.NDArray[np.bool_]) -> Sightings:
+    def part(self, chosen: Mask) -> Sightings:
         """Those that a mask (N,) chooses."""
         return Sightings(self.thermal[chosen], self.rgb[chosen], self.weights[chosen])
 

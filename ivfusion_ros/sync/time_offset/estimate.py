@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivfusion_ros.sync.time_offset.match import Mask, Match
-from ivfusion_ros.sync.time_offset.track import Floats, Motion, MotionTrack
+from ivfusion_ros.sync.time_offset.match import Match
+from ivfusion_ros.sync.time_offset.track import Motion, MotionTrack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ivfusion_ros.types import CameraName, Frame
+    from ivfusion_ros.types import CameraName, Floats, Frame, Mask
 
 _MIN_FRAMES = 24
 _MIN_SECONDS = 3.0

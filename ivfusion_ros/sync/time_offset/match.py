@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from ivfusion_ros.sync.time_offset.track import Floats, Motion
+    from ivfusion_ros.sync.time_offset.track import Motion
+    from ivfusion_ros.types import Floats, Mask
 
-Mask = npt.NDArray[np.bool_]
 
 _LAG_S = 0.2
 _MAX_LAG_S = 0.5

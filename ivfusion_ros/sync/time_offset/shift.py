@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-Floats32 = npt.NDArray[np.float32]
-Vector = npt.NDArray[np.float64]
+if TYPE_CHECKING:
+    from ivfusion_ros.types import Floats, Floats32
 
 _BORDER = 6
 _STEPS = 6
@@ -25,7 +27,7 @@ class Reference:
         self._small = _halved(picture)
         self._window = cv2.createHanningWindow(self._small.shape[::-1], cv2.CV_32F)
 
-    def shift(self, picture: Floats32, guess: Vector) -> Vector:
+    def shift(self, picture: Floats32, guess: Floats) -> Floats:
         """(2,) x and y in pixels by which the content of `picture` lies further right and down.
 
         Things that move by themselves and a change of brightness are left aside as far as most of the
@@ -38,7 +40,7 @@ class Reference:
             start = guess
         return self._descend(picture, start)
 
-    def _residual(self, picture: Floats32, shift: Vector) -> Floats32:
+    def _residual(self, picture: Floats32, shift: Floats) -> Floats32:
         matrix = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float32)
         height, width = picture.shape
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -49,10 +51,10 @@ class Reference:
         residual -= _median(residual[::4, ::4])
         return residual
 
-    def _misfit(self, picture: Floats32, shift: Vector) -> float:
+    def _misfit(self, picture: Floats32, shift: Floats) -> float:
         return float(np.mean(np.sqrt(np.abs(self._residual(picture, shift)[::2, ::2]))))
 
-    def _descend(self, picture: Floats32, start: Vector) -> Vector:
+    def _descend(self, picture: Floats32, start: Floats) -> Floats:
         """Least squares with Cauchy weights."""
         shift = start.copy()
         for _ in range(_STEPS):

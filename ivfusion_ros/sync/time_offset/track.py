@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.sync.time_offset.shift import Floats32, Reference, Vector
+from ivfusion_ros.sync.time_offset.shift import Reference
+from ivfusion_ros.types import AnyImage, Floats, Floats32
 
 if TYPE_CHECKING:
     from ivfusion_ros.types import Frame
 
-Floats = npt.NDArray[np.float64]
 
 WIDTH = 96
 """of the thumbnails, pixels"""
@@ -41,7 +41,7 @@ class MotionTrack:
     def __init__(self, window_s: float | None = None) -> None:
         self._window_ns = None if window_s is None else round(window_s * 1e9)
         self._stamps_ns: deque[int] = deque()
-        self._positions: deque[Vector] = deque()
+        self._positions: deque[Floats] = deque()
         self.reset()
 
     def reset(self) -> None:
@@ -52,7 +52,7 @@ class MotionTrack:
         self._picture: Floats32 | None = None
         self._reference: Reference | None = None
         self._reference_ns = 0
-        self._origin: Vector = np.zeros(2)
+        self._origin: Floats = np.zeros(2)
 
     @property
     def stamps_ns(self) -> deque[int]:
@@ -81,7 +81,7 @@ class MotionTrack:
         times = np.array([stamp - origin_ns for stamp in self._stamps_ns], np.float64) / 1e9
         return Motion(times, np.array(self._positions, np.float64).reshape(-1, 2))
 
-    def _locate(self, picture: Floats32, stamp_ns: int) -> Vector:
+    def _locate(self, picture: Floats32, stamp_ns: int) -> Floats:
         if self._reference is None or self._picture is None:
             self._reference, self._reference_ns = Reference(picture), stamp_ns
             return self._origin
@@ -94,7 +94,7 @@ class MotionTrack:
         return np.asarray(self._origin + self._reference.shift(picture, moved))
 
 
-def _thumbnail(image: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> npt.NDArray[np.generic]:
+def _thumbnail(image: AnyImage) -> npt.NDArray[np.generic]:
     """(H, WIDTH) of the image's dtype; of a colour image its green channel."""
     height, width = image.shape[:2]
     # Two by two pixels of each block are enough, and reading all of them would take most of the time.

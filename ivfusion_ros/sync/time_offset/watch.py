@@ -5,16 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ivfusion_ros.sync.time_offset.estimate import TimeOffset, TimeOffsetMonitor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ivfusion_ros.types import Frame
+    from ivfusion_ros.types import CameraName, Frame
 
-Camera = Literal["thermal", "rgb"]
 
 SHARE = 0.015
 """of a CPU core that the thread may take; add() takes as much as 0.2 % more"""
@@ -51,15 +50,15 @@ class TimeOffsetWatch:
         self._share = share
         self._watch_s = watch_s
         self._monitor = TimeOffsetMonitor(WINDOW_S)
-        self._waiting: deque[tuple[Camera, Frame]] = deque()
-        self._last_ns: dict[Camera, int] = {}
+        self._waiting: deque[tuple[CameraName, Frame]] = deque()
+        self._last_ns: dict[CameraName, int] = {}
         self._changed = threading.Condition()
         self._resting = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="time offset", daemon=True)
         self._thread.start()
 
-    def add(self, camera: Camera, frame: Frame) -> None:
+    def add(self, camera: CameraName, frame: Frame) -> None:
         """Take a frame, as the camera sent it; returns at once."""
         stamp_ns = int(frame.stamp_ns)
         with self._changed:

@@ -29,9 +29,8 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ivfusion_ros.types import Boxes
+    from ivfusion_ros.types import Boxes, Floats32, Image, Mask
 
-Mask = npt.NDArray[np.bool_]
 
 CLASS_NAMES = ("person", "car", "bicycle")
 """What the detector finds, by class id."""
@@ -66,7 +65,7 @@ class Hints(NamedTuple):
     """A teacher's boxes of one class, best first."""
 
     boxes: Boxes
-    scores: npt.NDArray[np.float32]
+    scores: Floats32
 
 
 NO_HINTS = Hints(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
@@ -74,9 +73,7 @@ JOINING_SCORE = 0.5
 """A teacher's box joins regions only from this score on."""
 
 
-def boxes_of(
-    labels: npt.NDArray[np.uint8], hints: Mapping[int, Hints]
-) -> tuple[Boxes, npt.NDArray[np.int64]]:
+def boxes_of(labels: Image, hints: Mapping[int, Hints]) -> tuple[Boxes, npt.NDArray[np.int64]]:
     """(N, 4) boxes and (N,) class ids of the objects in an (H, W) map of MSRS's class ids.
 
     hints: the teacher's boxes by class id; a class may be absent.

@@ -31,7 +31,7 @@ from ivfusion_ros.images.pairs import PairPaths, find_pairs
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.training.detector.boxes import CLASS_NAMES, JOINING_SCORE, Hints, boxes_of
 from ivfusion_ros.training.detector.split import hold_out_scenes, spread
-from ivfusion_ros.types import Boxes, Detections, Frame, FramePair, FusionResult, Image
+from ivfusion_ros.types import CAMERAS, Boxes, Detections, Frame, FramePair, FusionResult, Image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 Part = Literal["train", "val"]
 
-_CAMERAS = ("thermal", "rgb")
 _WITHOUT_WEIGHTS = "mst"
 """What the teacher looks at beside the cameras' images, the same whatever kinds are asked for."""
 
@@ -152,7 +151,7 @@ def _scenes(folders: Sequence[Path], kinds: Sequence[Kind]) -> Iterator[_Scene]:
 
 
 def _networks(kinds: Sequence[Kind], teacher: Teacher | None) -> dict[str, str]:
-    networks = {kind.name: kind.model for kind in kinds if kind.name not in _CAMERAS}
+    networks = {kind.name: kind.model for kind in kinds if kind.name not in CAMERAS}
     if teacher is not None or not networks:
         networks[_WITHOUT_WEIGHTS] = _WITHOUT_WEIGHTS
     return networks
@@ -176,7 +175,7 @@ def _write_scene(
     unlabelled = any(not labels.exists() for _, labels in files.values())
     if not missing and not unlabelled:
         return
-    wanted = missing - set(_CAMERAS) | ({_WITHOUT_WEIGHTS} if unlabelled and teacher is not None else set())
+    wanted = missing - set(CAMERAS) | ({_WITHOUT_WEIGHTS} if unlabelled and teacher is not None else set())
     results = _fuse(scene.pair, {name: pipelines[name] for name in wanted or list(pipelines)[:1]})
     some = next(iter(results.values()))
     images = {"thermal": to_rgb(some.thermal), "rgb": some.rgb}
@@ -207,7 +206,7 @@ def _label(
 ) -> tuple[Boxes, npt.NDArray[np.int64]]:
     hints: dict[int, Hints] = {}
     if teacher is not None:
-        hints = teacher(images[name] for name in (*_CAMERAS, _WITHOUT_WEIGHTS))
+        hints = teacher(images[name] for name in (*CAMERAS, _WITHOUT_WEIGHTS))
     if pair.labels is None:
         sure = {class_id: hint.boxes[hint.scores >= JOINING_SCORE] for class_id, hint in hints.items()}
         class_ids = np.concatenate([np.full(len(boxes), class_id) for class_id, boxes in sure.items()])

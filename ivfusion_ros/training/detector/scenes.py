@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from ultralytics.data.augment import Compose, Mosaic, RandomFlip, RandomHSV, RandomPerspective
 from ultralytics.data.dataset import YOLODataset
+
+if TYPE_CHECKING:
+    from ivfusion_ros.types import Size
 
 
 class SceneDataset(YOLODataset):
@@ -18,7 +21,7 @@ class SceneDataset(YOLODataset):
     whatever size of crop there is time for.
     """
 
-    def __init__(self, *args: Any, crop: tuple[int, int], **options: Any) -> None:
+    def __init__(self, *args: Any, crop: Size, **options: Any) -> None:
         """crop: (width, height) in pixels; all else as YOLODataset."""
         self._crop = crop
         self._scenes: list[list[int]] = []

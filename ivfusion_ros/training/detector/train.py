@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ivfusion_ros.training.detector.config import DetectorConfig
+    from ivfusion_ros.types import Size
 
 _WARM_UP_STEPS = 50
 _FINAL_RATE = 0.01
@@ -179,7 +180,7 @@ def _float32(value: Any) -> Any:
     return type(value)(_float32(item) for item in value) if isinstance(value, (list, tuple)) else value
 
 
-def _crop(config: DetectorConfig) -> tuple[int, int]:
+def _crop(config: DetectorConfig) -> Size:
     crop = config.crop_width or config.image_size, config.crop_height or config.image_size
     if crop[0] % 32 or crop[1] % 32:
         raise ConfigError(f"crops are {crop[0]}x{crop[1]}, both sides must be multiples of 32")

@@ -17,19 +17,20 @@ import numpy.typing as npt
 
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.images.pairs import PairPaths
+from ivfusion_ros.types import Floats32, Image
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def _read(path: Path, flags: int) -> npt.NDArray[np.uint8]:
+def _read(path: Path, flags: int) -> Image:
     image = cv2.imread(str(path), flags)
     if image is None:
         raise DataError(f"cannot decode {path}; remove it or replace it by a readable image")
     return np.asarray(image, np.uint8)
 
 
-def read_luminance(pair: PairPaths) -> npt.NDArray[np.uint8]:
+def read_luminance(pair: PairPaths) -> Image:
     """(3, H, W) uint8: thermal, visible luminance, class ids (255 where there are no labels)."""
     thermal = _read(pair.thermal, cv2.IMREAD_GRAYSCALE)
     # Decoding straight to grey truncates in some formats and is not BT.601 in all.
@@ -45,7 +46,7 @@ def read_luminance(pair: PairPaths) -> npt.NDArray[np.uint8]:
     return np.stack((thermal, visible, labels))
 
 
-Planes = Callable[[PairPaths], npt.NDArray[np.uint8]]
+Planes = Callable[[PairPaths], Image]
 """Reads a pair as (N, H, W) uint8, the first three as read_luminance."""
 
 
@@ -58,10 +59,10 @@ class Patches:
     """
 
     images: npt.NDArray[np.uint8]
-    means: npt.NDArray[np.float32]
+    means: Floats32
 
 
-def _means(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+def _means(image: Image) -> Floats32:
     return np.asarray(image[:2].mean((1, 2)) / 255, np.float32)
 
 
@@ -75,7 +76,7 @@ class Crops:
         self.read = read
         self.crop = crop
         self.random = np.random.default_rng(seed)
-        self._cache: dict[int, tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]] = {}
+        self._cache: dict[int, tuple[Image, Floats32]] = {}
 
     def batch(self, size: int) -> Patches:
         """`size` crops from pairs drawn at random."""
@@ -83,7 +84,7 @@ class Crops:
         patches = [self._crop(image) for image, _ in chosen]
         return Patches(np.stack(patches), np.stack([means for _, means in chosen]))
 
-    def _image(self, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+    def _image(self, index: int) -> tuple[Image, Floats32]:
         if index not in self._cache:
             image = self.read(self.pairs[index])
             if min(image.shape[1:]) < self.crop:
@@ -94,7 +95,7 @@ class Crops:
             self._cache[index] = image, _means(image)
         return self._cache[index]
 
-    def _crop(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    def _crop(self, image: Image) -> Image:
         top, left = (int(self.random.integers(side - self.crop + 1)) for side in image.shape[1:])
         patch = image[:, top : top + self.crop, left : left + self.crop]
         patch = np.rot90(patch, int(self.random.integers(4)), (1, 2))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from tqdm import tqdm
 
 from ivfusion_ros.errors import DataError
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ivfusion_ros.images.pairs import PairPaths
+    from ivfusion_ros.types import Image
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Teacher:
             _write(self._path(pair), fuser(thermal, grey)[:, :, 0])
         backend.close()
 
-    def image(self, pair: PairPaths) -> npt.NDArray[np.uint8]:
+    def image(self, pair: PairPaths) -> Image:
         """Luminance that the teacher fused, (H, W) uint8. Raises DataError where it was not prepared."""
         path = self._path(pair)
         image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
@@ -73,7 +73,7 @@ class StudentPlanes:
         self.teacher = teacher
         self.following = following
 
-    def __call__(self, pair: PairPaths) -> npt.NDArray[np.uint8]:
+    def __call__(self, pair: PairPaths) -> Image:
         """(6, H, W) uint8: those of read_luminance, the teacher's, thermal and visible of the next frame.
 
         A pair without a next frame is its own.
@@ -87,7 +87,7 @@ class StudentPlanes:
         return np.concatenate((planes, self.teacher.image(pair)[None], following[:2]))
 
 
-def _write(path: Path, image: npt.NDArray[np.uint8]) -> None:
+def _write(path: Path, image: Image) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial.png")
     if not cv2.imwrite(str(partial), image):

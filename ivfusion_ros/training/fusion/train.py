@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 import yaml
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from ivfusion_ros.errors import ConfigError, DataError, ModelError
-from ivfusion_ros.images.pairs import PAIR_FOLDERS, PairPaths, find_pairs, following_pairs, hold_out, spread
+from ivfusion_ros.images.pairs import PairPaths, find_pairs, following_pairs, hold_out, spread
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.networks import make_network
 from ivfusion_ros.networks.checkpoint import load_checkpoint, load_weights
@@ -28,12 +27,14 @@ from ivfusion_ros.training.fusion.data import Crops, Patches, Planes, centre_cro
 from ivfusion_ros.training.fusion.losses import make_loss
 from ivfusion_ros.training.fusion.losses.base import Batch, Outputs
 from ivfusion_ros.training.fusion.teacher import StudentPlanes, Teacher
+from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from ivfusion_ros.training.fusion.config import TrainConfig
+    from ivfusion_ros.types import Image
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Trainer:
         folders: Sequence[Path],
         run: Path,
         start: Path | None = None,
-        names: tuple[str, str] = PAIR_FOLDERS,
+        names: tuple[str, str] = CAMERAS,
     ) -> None:
         """Set up a run in the folder `run`, with the weights of the checkpoint `start` if there is one.
 
@@ -125,7 +126,7 @@ class Trainer:
     def _validate(self) -> dict[str, float]:
         self.network.eval()
         sums: dict[str, float] = {}
-        strips: list[npt.NDArray[np.uint8]] = []
+        strips: list[Image] = []
         for patches in centre_crops(self.validation, self.config.crop, self.config.batch, self.read):
             batch = self._tensors(patches)
             outputs = self._run(batch)
@@ -232,6 +233,6 @@ def _split(
     return training, validation, following
 
 
-def _strip(images: Sequence[Tensor]) -> npt.NDArray[np.uint8]:
+def _strip(images: Sequence[Tensor]) -> Image:
     grey = torch.cat([image[0] for image in images], 1).clamp(0, 1) * 255
     return grey.round().to(torch.uint8).cpu().numpy()
