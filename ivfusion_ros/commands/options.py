@@ -10,10 +10,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from ivfusion_ros.backends import BACKENDS
-from ivfusion_ros.config.parameters import load_config
+from ivfusion_ros.config.parameters import assignments, load_config
 from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.files import whole_file
@@ -96,20 +94,14 @@ def pipeline_config(options: argparse.Namespace) -> PipelineConfig:
         "detection.backend": None if options.backend == "torch" else options.backend,
     }
     overrides: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
-    for assignment in options.set:
-        name, equals, text = assignment.partition("=")
-        if not equals:
-            raise ConfigError(f"--set is {assignment!r}, expected NAME=VALUE")
+    for name, value in assignments(options.set, "--set").items():
         section = name.partition(".")[0]
         if section in SECTIONS and section not in options.sections:
             used = ", ".join(options.sections)
             raise ConfigError(
                 f"--set {name} does nothing in `ivfusion {options.command}`, which uses {used}"
             )
-        try:
-            overrides[name] = yaml.safe_load(text) if text else ""
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {name}: {text!r} is no YAML value: {error}") from error
+        overrides[name] = value
     return load_config(PipelineConfig, options.config, overrides)
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ivfusion_ros.config.parameters import Parameter, iter_parameters, load_config
+from ivfusion_ros.config.parameters import Parameter, assignments, iter_parameters, load_config
 from ivfusion_ros.errors import BackendError, ConfigError
 from ivfusion_ros.files import read_yaml
 from ivfusion_ros.models import share_folder
 from ivfusion_ros.training.detector.config import DetectorConfig
-from ivfusion_ros.training.fusion.config import TrainConfig
+from ivfusion_ros.training.fusion.config import TrainConfig, load_train_config
 from ivfusion_ros.types import CAMERAS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +36,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder; default runs/CONFIG")
     parser.add_argument("--resume", action="store_true", help="go on from the run folder's last checkpoint")
     parser.add_argument("--init", type=Path, metavar="FILE", help="start from this checkpoint's weights")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE",
+        help="any setting, also those in sections, for example schedule.name=cosine; later ones count",
+    )  # fmt: skip
     shared = {item.name: item for item in iter_parameters(DetectorConfig)}
-    for item in iter_parameters(TrainConfig):
+    for item in _outside_sections(TrainConfig):
         _add_option(parser, item, shared.pop(item.name, None))
     group = parser.add_argument_group("detectors only")
     for item in shared.values():
         _add_option(group, item)
+
+
+def _outside_sections(kind: type[Any]) -> Iterator[Parameter]:
+    return (item for item in iter_parameters(kind) if "." not in item.name)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -52,7 +63,7 @@ def run(options: argparse.Namespace) -> None:
         from ivfusion_ros.training.fusion.train import Trainer
     except ImportError as error:
         raise BackendError(f"training needs torch ({error}); run: pip install torch") from error
-    config = load_config(TrainConfig, path, _given(options))
+    config = load_train_config(path, _given(options))
     trainer = Trainer(config, options.data, run_folder, options.init, tuple(options.folders))
     if options.resume:
         trainer.resume()
@@ -81,15 +92,17 @@ def _train_detector(options: argparse.Namespace, path: Path, run_folder: Path) -
 def _add_option(group: Any, item: Parameter, other: Parameter | None = None) -> None:
     """An option for one setting, which may also be one of detectors (other), with its own default."""
     default = f"default {_shown(item)}" + (f", detectors {_shown(other)}" if other else "")
-    kind = _boolean if item.type is bool else item.type
     group.add_argument(
         f"--{item.name.replace('_', '-')}",
-        type=kind,
+        type=_boolean if item.type is bool else item.entry,
+        nargs="+" if item.type is tuple else None,
         help=f"{item.description} ({default})".replace("%", "%%"),
     )
 
 
 def _shown(item: Parameter) -> str:
+    if item.type is tuple:
+        return " ".join(map(str, item.default))
     return "none" if item.default == "" else str(item.default)
 
 
@@ -101,8 +114,9 @@ def _boolean(text: str) -> bool:
 
 def _given(options: argparse.Namespace) -> dict[str, Any]:
     """What the command line sets, by field; one of the wrong config class is refused as unknown."""
-    names = {item.name for kind in (TrainConfig, DetectorConfig) for item in iter_parameters(kind)}
-    return {name: value for name in names if (value := getattr(options, name)) is not None}
+    names = {item.name for kind in (TrainConfig, DetectorConfig) for item in _outside_sections(kind)}
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    return given | assignments(options.set, "--set")
 
 
 def _config_path(name: str) -> Path:

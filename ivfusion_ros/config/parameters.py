@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar, cast, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin, get_type_hints
+
+import yaml
 
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.files import read_yaml
@@ -30,8 +32,8 @@ def parameter(
 ) -> Any:
     """Declare a parameter.
 
-    minimum and maximum are inclusive; choices limit a string; live says that the parameter can change
-    while the node is active (others take effect at the next configure).
+    minimum and maximum are inclusive; choices limit a string; all three hold for each entry of a list. live
+    says that the parameter can change while the node is active (others take effect at the next configure).
     """
     metadata = {
         "description": description,
@@ -49,8 +51,10 @@ class Parameter:
 
     name: str
     """dotted, e.g. pairing.max_skew_ms"""
+    entry: type  # noqa: A003
+    """str, int or float: type of a tuple's entries; otherwise as type"""
     type: type  # noqa: A003
-    """bool, int, float, str or tuple (of str)"""
+    """bool, int, float, str or tuple"""
     default: Any
     description: str
     minimum: float | None
@@ -67,7 +71,9 @@ def iter_parameters(config_class: type[Any], prefix: str = "") -> Iterator[Param
         if dataclasses.is_dataclass(kind):
             yield from iter_parameters(cast("type", kind), f"{prefix}{item.name}.")
             continue
-        yield Parameter(prefix + item.name, get_origin(kind) or kind, item.default, **item.metadata)
+        own = get_origin(kind) or kind
+        entry = get_args(kind)[0] if own is tuple else own
+        yield Parameter(prefix + item.name, entry, own, item.default, **item.metadata)
 
 
 Config = TypeVar("Config")
@@ -170,8 +176,8 @@ _EXPECTED = {
     int: "a whole number",
     float: "a number",
     str: "a text",
-    tuple: "a list of strings",
 }
+_EXPECTED_LIST = {int: "a list of whole numbers", float: "a list of numbers", str: "a list of strings"}
 
 
 def _check(item: Parameter, value: Any, source: str) -> Any:
@@ -179,17 +185,22 @@ def _check(item: Parameter, value: Any, source: str) -> Any:
     if value is False and "off" in item.choices:
         # YAML 1.1 reads a bare off as false.
         value = "off"
-    if item.type is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if item.type is tuple and isinstance(value, str):
-        value = [value]
-    if item.type is tuple and isinstance(value, (list, tuple)):
-        if not all(isinstance(entry, str) for entry in value):
-            raise ConfigError(f"{where} is {value!r}, expected a list of strings")
-        # ROS cannot declare an empty string array; [''] stands for it.
-        return tuple(entry for entry in value if entry)
-    if not isinstance(value, item.type) or (item.type is int and isinstance(value, bool)):
-        raise ConfigError(f"{where} is {value!r} ({type(value).__name__}), expected {_EXPECTED[item.type]}")
+    if item.type is not tuple:
+        return _check_entry(item, value, where, _EXPECTED[item.type])
+    expected = _EXPECTED_LIST[item.entry]
+    if not isinstance(value, (list, tuple)):
+        # One entry is a list of one.
+        return _check(item, [_check_entry(item, value, where, expected)], source)
+    # ROS cannot declare an empty string array; [''] stands for it.
+    return tuple(_check_entry(item, entry, where, expected) for entry in value if entry != "")
+
+
+def _check_entry(item: Parameter, value: Any, where: str, expected: str) -> Any:
+    """A single value, or one entry of a list."""
+    if item.entry is float:
+        value = _as_float(value)
+    if not isinstance(value, item.entry) or (item.entry is int and isinstance(value, bool)):
+        raise ConfigError(f"{where} is {value!r} ({type(value).__name__}), expected {expected}")
     if item.choices and value not in item.choices:
         raise ConfigError(f"{where} is {value!r}, expected one of {', '.join(item.choices)}")
     if isinstance(value, (int, float)):
@@ -199,3 +210,41 @@ def _check(item: Parameter, value: Any, source: str) -> Any:
         if item.maximum is not None and not value <= item.maximum:
             raise ConfigError(f"{where} is {value}, must be at most {item.maximum}")
     return value
+
+
+def _as_float(value: Any) -> Any:
+    """Integers as floats, and 1e-3, which YAML 1.1 reads as a text; anything else as it is."""
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A config as nested mappings with lists, as YAML and JSON hold it."""
+    return {item.name: _plain(getattr(config, item.name)) for item in dataclasses.fields(config)}
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return plain(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def assignments(texts: Iterable[str], option: str) -> dict[str, Any]:
+    """`NAME=VALUE` as on the command line, VALUE as YAML -> values by dotted name.
+
+    option: what the texts were given to, for errors. Raises ConfigError.
+    """
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"{option} is {text!r}, expected NAME=VALUE")
+        try:
+            values[name] = yaml.safe_load(value) if value else ""
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{option} {name}: {value!r} is no YAML value: {error}") from error
+    return values

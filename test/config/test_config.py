@@ -1,18 +1,21 @@
 """Configuration: every default is in range, errors name the parameter, files and ROS files are equal."""
 
 import argparse
+from dataclasses import dataclass, fields
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config
-from ivfusion_ros.config.parameters import iter_parameters, load_config, make_config
+from ivfusion_ros.config.parameters import assignments, iter_parameters, load_config, make_config, parameter
 from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.files import read_yaml
 from ivfusion_ros.models import share_folder
-from ivfusion_ros.training.fusion.config import TrainConfig
+from ivfusion_ros.training.fusion.config import TrainConfig, load_train_config, settings
+from ivfusion_ros.training.fusion.loss_config import SECTIONS_OF, TermsConfig
 
 PARAMETERS = {item.name: item for item in iter_parameters(PipelineConfig)}
 
@@ -147,6 +150,50 @@ FUSION_TRAINING = [
 
 @pytest.mark.parametrize("path", FUSION_TRAINING, ids=lambda p: p.stem)
 def test_the_training_configs_that_ship_are_valid(path) -> None:
-    config = load_config(TrainConfig, path)
+    config = load_train_config(path, {})
     assert path.stem.startswith(config.network)
     assert config.crop % 32 == 0
+
+
+def test_a_config_survives_being_written(tmp_path) -> None:
+    path = tmp_path / "run.yaml"
+    config = make_config(TrainConfig, {"loss": "mda", "mda.patch_weight": 3, "learning_rate": "1e-5"})
+    path.write_text(yaml.safe_dump(settings(config)))
+    assert load_train_config(path, {}) == config
+    assert config.learning_rate == 1e-5
+    # What the loss does not read is not told.
+    assert settings(config)["mda"]["patch_weight"] == 3.0 and "multiscale" not in settings(config)
+
+
+def test_a_constant_of_another_loss_is_refused(tmp_path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("loss: mda\nmultiscale: {thermal_gain: 0.1}\n")
+    with pytest.raises(ConfigError, match=r"thermal_gain does nothing with loss mda, which reads mda"):
+        load_train_config(path, {})
+    with pytest.raises(ConfigError, match=r"did you mean multiscale.thermal_gain"):
+        make_config(TrainConfig, {"multiscale.thermal_gian": 0.1})
+
+
+def test_every_loss_says_what_it_reads() -> None:
+    losses = pytest.importorskip("ivfusion_ros.training.fusion.losses", reason="needs torch")
+    assert SECTIONS_OF.keys() >= losses.LOSSES.keys()
+    assert {item.name for item in fields(TermsConfig)} == losses.TERMS.keys()
+
+
+@dataclass(frozen=True)
+class _Lists:
+    sides: tuple[int, ...] = parameter((8,), "of something", minimum=8)
+
+
+def test_lists_of_numbers_are_checked_entry_by_entry() -> None:
+    assert make_config(_Lists, {"sides": [8, 16]}).sides == (8, 16)
+    assert make_config(_Lists, {"sides": 32}).sides == (32,)
+    for value, message in (([8, 4], "4, must be at least 8"), ([8.5], "list of whole numbers")):
+        with pytest.raises(ConfigError, match=message):
+            make_config(_Lists, {"sides": value})
+
+
+@pytest.mark.parametrize("text", ["multiscale.levels", "learning_rate=[1"])
+def test_assignments_that_are_none(text: str) -> None:
+    with pytest.raises(ConfigError, match="--set"):
+        assignments([text], "--set")

@@ -1,5 +1,6 @@
 """refinefuse-lite and its distillation: cost, export, the shipped file, a teacher's images, calm video."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,7 @@ from ivfusion_ros.networks import make_network
 from ivfusion_ros.pipeline.fuser import Fuser
 from ivfusion_ros.training.fusion.config import TrainConfig
 from ivfusion_ros.training.fusion.data import read_luminance
+from ivfusion_ros.training.fusion.loss_config import DistillationConfig
 from ivfusion_ros.training.fusion.losses import make_loss
 from ivfusion_ros.training.fusion.losses.base import Batch, Outputs
 from ivfusion_ros.training.fusion.losses.distillation import DistillationLoss
@@ -76,7 +78,7 @@ def test_a_crop_is_fused_with_the_means_of_its_image() -> None:
         thermal, visible, torch.zeros_like(thermal), *means, None, torch.cat((thermal, visible), 1)
     )
     with torch.no_grad():
-        fused = DistillationLoss(sensor_noise=0.0).run(network, batch)
+        fused = DistillationLoss(constants=DistillationConfig(sensor_noise=0.0)).run(network, batch)
     torch.testing.assert_close(fused.fused, visible + (thermal - 0.3) / 2)
     torch.testing.assert_close(fused.features["following"], fused.fused)
 
@@ -129,14 +131,14 @@ def test_the_student_flickers_less_than_its_teacher() -> None:
 
 
 def test_the_temporal_term_is_the_flicker_metric() -> None:
-    loss, batch = DistillationLoss(sensor_noise=0.0), moments()
+    loss, batch = DistillationLoss(constants=DistillationConfig(sensor_noise=0.0)), moments()
     fused, after = torch.rand(2, 2, 1, 64, 64)
     term = loss.terms(batch, Outputs(fused, {"following": after}))["temporal"]
     assert batch.following is not None
     now, then = (batch.thermal, batch.visible, fused), (*batch.following.chunk(2, 1), after)
     grey = [(255 * image).numpy().astype(np.float64) for image in (*now, *then)]
     scores = [flicker(*(tuple(image[k, 0] for image in grey[i : i + 3]) for i in (0, 3))) for k in range(2)]
-    assert term.item() == pytest.approx(loss.temporal_weight * np.mean(scores) / 255, rel=1e-4)
+    assert term.item() == pytest.approx(loss.constants.temporal_weight * np.mean(scores) / 255, rel=1e-4)
 
 
 def test_a_fusion_that_copies_a_source_is_calm_and_one_that_stretches_it_is_not() -> None:
@@ -155,7 +157,18 @@ def test_the_teacher_counts_for_its_share() -> None:
     outputs = [Outputs(image, {"following": image}) for image in (batch.teacher, 1 - batch.teacher)]
     copy, other = (DistillationLoss().terms(batch, output)["teacher"].item() for output in outputs)
     assert copy == 0 < other
-    assert DistillationLoss(teacher_share=0.0).terms(batch, outputs[1])["teacher"].item() == 0
+    assert (
+        DistillationLoss(constants=DistillationConfig(teacher_share=0.0))
+        .terms(batch, outputs[1])["teacher"]
+        .item()
+        == 0
+    )
+
+
+def test_the_noise_is_the_same_for_a_batch_and_another_for_the_next() -> None:
+    loss, batch = DistillationLoss(), moments()
+    same, other = loss._following(batch), loss._following(replace(batch, noise_seed=1))
+    assert torch.equal(same[0], loss._following(batch)[0]) and not torch.equal(same[0], other[0])
 
 
 def test_distillation_needs_a_teacher() -> None:

@@ -21,6 +21,7 @@ from ivfusion_ros.errors import BackendError, ConfigError, ModelError
 from ivfusion_ros.models import share_folder
 from ivfusion_ros.networks.mda import MDA, Features
 from ivfusion_ros.training.fusion.config import TrainConfig
+from ivfusion_ros.training.fusion.loss_config import MdaLossConfig
 from ivfusion_ros.training.fusion.losses import make_loss
 from ivfusion_ros.training.fusion.losses.base import Batch, Outputs
 from ivfusion_ros.training.fusion.losses.mda import (
@@ -200,7 +201,7 @@ def test_patch_loss_matches_numpy() -> None:
         expected += (details[index] / sum(details) * unlike[index]).mean()
         expected += 0.2 * (levels[index] / sum(levels) * errors[index]).mean()
     sources = torch.from_numpy(np.stack((thermal, visible))[None]).float()
-    found = patch_loss(sources, torch.from_numpy(fused)[None, None].float()).item()
+    found = patch_loss(sources, torch.from_numpy(fused)[None, None].float(), MdaLossConfig()).item()
     assert found == pytest.approx(expected, rel=1e-3)
 
 

@@ -14,6 +14,7 @@ from ivfusion_ros.images.pairs import find_pairs, hold_out, split_runs
 from ivfusion_ros.metrics import visual_information_fidelity as metric_vif
 from ivfusion_ros.training.fusion.config import TrainConfig
 from ivfusion_ros.training.fusion.data import Crops, read_luminance
+from ivfusion_ros.training.fusion.loss_config import MultiScaleConfig, TermConfig, TermsConfig
 from ivfusion_ros.training.fusion.losses import make_loss
 from ivfusion_ros.training.fusion.losses.base import Batch, Outputs
 from ivfusion_ros.training.fusion.losses.image_terms import (
@@ -167,7 +168,7 @@ def test_pyramid_adds_up_to_its_image() -> None:
 def test_image_of_equal_sources_is_its_own_target() -> None:
     batch = make_batch()
     same = Batch(batch.visible, batch.visible, batch.labels, batch.visible_mean, batch.visible_mean)
-    loss = MultiScaleLoss(thermal_gain=0.0, shared_detail=0.0, detail_gain=1.0)
+    loss = MultiScaleLoss(MultiScaleConfig(thermal_gain=0.0, shared_detail=0.0, detail_gain=1.0))
     torch.testing.assert_close(loss.target(same), batch.visible)
     terms = loss(same, batch.visible)
     assert all(term.item() == pytest.approx(0, abs=1e-3) for term in terms.values())
@@ -178,7 +179,9 @@ def test_details_come_from_the_source_that_has_them() -> None:
     labels = torch.full(flat.shape, 255, dtype=torch.uint8)
     for thermal, visible in ((flat, busy), (busy, flat)):
         means = thermal.mean((1, 2, 3), keepdim=True), visible.mean((1, 2, 3), keepdim=True)
-        target = MultiScaleLoss(detail_gain=1.0).target(Batch(thermal, visible, labels, *means))
+        target = MultiScaleLoss(MultiScaleConfig(detail_gain=1.0)).target(
+            Batch(thermal, visible, labels, *means)
+        )
         own = laplacian_pyramid(target, 2)[0]
         torch.testing.assert_close(own, laplacian_pyramid(busy, 2)[0], atol=0.02, rtol=0)
 
@@ -198,6 +201,17 @@ def test_target_keeps_black_black_and_lifts_people() -> None:
     labels[..., :10, :10] = 1
     on_a_car = MultiScaleLoss().target(Batch(thermal, glare, labels, *means))
     assert on_a_car[..., 4, 4].item() < dimmed[..., 4, 4].item() < 0.8
+
+
+def test_a_term_is_added_to_any_loss_by_its_name() -> None:
+    batch, outputs = make_batch(), Outputs(make_batch(3).thermal)
+    plain = make_loss(config(loss="refinefuse_paper")).terms(batch, outputs)
+    extra = TermsConfig(fidelity=TermConfig(weight=0.5))
+    more = make_loss(config(loss="refinefuse_paper", terms=extra)).terms(batch, outputs)
+    assert more.keys() - plain.keys() == {"extra_fidelity"}
+    kept = [visual_information_fidelity(source, outputs.fused) for source in (batch.thermal, batch.visible)]
+    expected = 0.5 * (2 - sum(value.mean().item() for value in kept))
+    assert more["extra_fidelity"].item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_stopped_run_resumes_exactly(folder, tmp_path) -> None:

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from ivfusion_ros.config.parameters import parameter
+from ivfusion_ros.config.parameters import load_config, parameter, plain
+from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.training.fusion.loss_config import (
+    SECTIONS_OF,
+    DistillationConfig,
+    FeatureFusionLossConfig,
+    MdaLossConfig,
+    MultiScaleConfig,
+    ReconstructionLossConfig,
+    RefineFuseLossConfig,
+    TermsConfig,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -38,3 +55,44 @@ class TrainConfig:
         0, "most pairs of a folder to train on, evenly spread; 0: all of them", minimum=0
     )
     device: str = parameter("auto", "auto, cpu or cuda", choices=("auto", "cpu", "cuda"))
+    terms: TermsConfig = field(default_factory=TermsConfig)
+    multiscale: MultiScaleConfig = field(default_factory=MultiScaleConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    refinefuse_paper: RefineFuseLossConfig = field(default_factory=RefineFuseLossConfig)
+    mda: MdaLossConfig = field(default_factory=MdaLossConfig)
+    transfusion_reconstruction: ReconstructionLossConfig = field(default_factory=ReconstructionLossConfig)
+    transfusion_fusion: FeatureFusionLossConfig = field(default_factory=FeatureFusionLossConfig)
+
+
+LOSS_SECTIONS = frozenset(name for names in SECTIONS_OF.values() for name in names)
+
+
+def load_train_config(path: Path, overrides: Mapping[str, Any]) -> TrainConfig:
+    """Settings of a YAML file and overrides by dotted name.
+
+    Raises ConfigError, also for constants of a loss that is not trained with: they would do nothing.
+    """
+    config = load_config(TrainConfig, path, overrides)
+    check_sections(config)
+    return config
+
+
+def check_sections(config: TrainConfig) -> None:
+    """Raises ConfigError where a constant of another loss than the config's was changed."""
+    used = SECTIONS_OF.get(config.loss, ())
+    for name in sorted(LOSS_SECTIONS.difference(used)):
+        section = getattr(config, name)
+        changed = [
+            item.name for item in dataclasses.fields(section) if getattr(section, item.name) != item.default
+        ]
+        if changed:
+            raise ConfigError(
+                f"{name}.{changed[0]} does nothing with loss {config.loss}, which reads "
+                f"{', '.join(used) or 'no section'}"
+            )
+
+
+def settings(config: TrainConfig) -> dict[str, Any]:
+    """Everything that a run is made of, as YAML holds it; constants of its own loss only."""
+    unused = LOSS_SECTIONS.difference(SECTIONS_OF.get(config.loss, ()))
+    return {name: value for name, value in plain(config).items() if name not in unused}

@@ -7,7 +7,6 @@ fused of held-out pairs) and `last.pt`, from which `--resume` goes on as if it h
 from __future__ import annotations
 
 import csv
-import dataclasses
 import logging
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ from ivfusion_ros.images.pairs import PairPaths, find_pairs, following_pairs, ho
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.networks import make_network
 from ivfusion_ros.networks.checkpoint import load_checkpoint, load_weights
+from ivfusion_ros.training.fusion.config import settings
 from ivfusion_ros.training.fusion.data import Crops, Patches, Planes, centre_crops, read_luminance
 from ivfusion_ros.training.fusion.losses import make_loss
 from ivfusion_ros.training.fusion.losses.base import Batch, Outputs
@@ -95,8 +95,8 @@ class Trainer:
     def fit(self) -> None:
         """Train to the configured number of steps, validating and saving on the way."""
         self.run.mkdir(parents=True, exist_ok=True)
-        settings = yaml.safe_dump(dataclasses.asdict(self.config), sort_keys=False)
-        (self.run / "config.yaml").write_text(settings, encoding="utf-8")
+        text = yaml.safe_dump(settings(self.config), sort_keys=False)
+        (self.run / "config.yaml").write_text(text, encoding="utf-8")
         log.info(
             "%s on %s: %d pairs to train on, %d held out",
             self.config.network, self.device, len(self.training), len(self.validation),
@@ -155,7 +155,7 @@ class Trainer:
         """Write last.pt under a temporary name, then rename."""
         state = {
             "network": self.config.network,
-            "config": dataclasses.asdict(self.config),
+            "config": settings(self.config),
             "step": self.step,
             "weights": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -175,12 +175,9 @@ class Trainer:
         if not path.exists():
             raise ModelError(f"there is no checkpoint at {path}; train without --resume first")
         state = load_checkpoint(path)
-        if state["config"] != dataclasses.asdict(self.config):
-            changed = [
-                name
-                for name, value in dataclasses.asdict(self.config).items()
-                if state["config"].get(name) != value
-            ]
+        own = settings(self.config)
+        if state["config"] != own:
+            changed = [name for name, value in own.items() if state["config"].get(name) != value]
             raise ConfigError(
                 f"{self.run} was trained with other settings ({', '.join(changed)}); "
                 "give the same ones or another --out"
@@ -197,7 +194,14 @@ class Trainer:
         grey = images.float() / 255
         teacher, following = (grey[:, 3:4], grey[:, 4:]) if self.config.teacher else (None, None)
         return Batch(
-            grey[:, :1], grey[:, 1:2], images[:, 2:3], means[:, :1], means[:, 1:], teacher, following
+            grey[:, :1],
+            grey[:, 1:2],
+            images[:, 2:3],
+            means[:, :1],
+            means[:, 1:],
+            teacher,
+            following,
+            self.step,
         )
 
     def _run(self, batch: Batch) -> Outputs:

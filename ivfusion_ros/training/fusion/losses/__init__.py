@@ -10,7 +10,8 @@ from ivfusion_ros.training.fusion.losses.distillation import make_distillation_l
 from ivfusion_ros.training.fusion.losses.mda import make_mda_loss
 from ivfusion_ros.training.fusion.losses.multiscale import MultiScaleLoss
 from ivfusion_ros.training.fusion.losses.refinefuse import refinefuse_paper_loss
-from ivfusion_ros.training.fusion.losses.refinefuse_ablation import REFINEFUSE_ABLATION
+from ivfusion_ros.training.fusion.losses.refinefuse_ablation import REFINEFUSE_ABLATION, PaperMeasure
+from ivfusion_ros.training.fusion.losses.terms import TERMS, WithTerms
 from ivfusion_ros.training.fusion.losses.transfusion import FeatureFusionLoss, make_reconstruction_loss
 
 if TYPE_CHECKING:
@@ -19,19 +20,29 @@ if TYPE_CHECKING:
     from ivfusion_ros.training.fusion.config import TrainConfig
 
 LOSSES: dict[str, Callable[[TrainConfig], Loss]] = {
-    "multiscale": lambda _: FusedImageLoss(MultiScaleLoss()),
-    "refinefuse_paper": lambda _: FusedImageLoss(refinefuse_paper_loss),
+    "multiscale": lambda config: FusedImageLoss(MultiScaleLoss(config.multiscale)),
+    "refinefuse_paper": lambda config: _paper(refinefuse_paper_loss, config),
     "distillation": make_distillation_loss,
     "mda": make_mda_loss,
     "transfusion_reconstruction": make_reconstruction_loss,
-    "transfusion_fusion": lambda _: FeatureFusionLoss(),
+    "transfusion_fusion": lambda config: FeatureFusionLoss(constants=config.transfusion_fusion),
 }
 
 
 def make_loss(config: TrainConfig) -> Loss:
-    """The loss that a config names, also one of an ablation. Raises ConfigError for an unknown one."""
+    """The loss that a config names, also one of an ablation, with its extra terms. Raises ConfigError."""
+    loss = _named_loss(config)
+    extra = {name: term for name in TERMS if (term := getattr(config.terms, name)).weight > 0}
+    return WithTerms(loss, extra) if extra else loss
+
+
+def _named_loss(config: TrainConfig) -> Loss:
     if config.loss in REFINEFUSE_ABLATION:
-        return FusedImageLoss(REFINEFUSE_ABLATION[config.loss])
+        return _paper(REFINEFUSE_ABLATION[config.loss], config)
     if config.loss not in LOSSES:
         raise ConfigError(f"unknown loss {config.loss!r}, expected one of {', '.join(LOSSES)}")
     return LOSSES[config.loss](config)
+
+
+def _paper(measure: PaperMeasure, config: TrainConfig) -> FusedImageLoss:
+    return FusedImageLoss(lambda batch, fused: measure(batch, fused, config.refinefuse_paper))

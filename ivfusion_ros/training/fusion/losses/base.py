@@ -24,6 +24,7 @@ class Batch:
     thermal_mean, visible_mean: (B, 1, 1, 1) float32, of the whole images.
     teacher: (B, 1, H, W) float32 in [0, 1], what a teacher fused, where the loss has one.
     following: (B, 2, H, W) float32 in [0, 1], thermal and visible of the next frame, with the teacher.
+    noise_seed: of what a loss draws at random; of each training step another.
     """
 
     thermal: Tensor
@@ -33,6 +34,7 @@ class Batch:
     visible_mean: Tensor
     teacher: Tensor | None = None
     following: Tensor | None = None
+    noise_seed: int = 0
 
 
 @dataclass(frozen=True)

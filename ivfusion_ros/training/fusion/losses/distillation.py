@@ -10,25 +10,22 @@ from torch import Tensor, nn
 
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.networks.lite import RefineFuseLite
+from ivfusion_ros.training.fusion.loss_config import DistillationConfig
 from ivfusion_ros.training.fusion.losses.base import Batch, Outputs, Terms
-from ivfusion_ros.training.fusion.losses.image_terms import sobel
 from ivfusion_ros.training.fusion.losses.multiscale import MultiScaleLoss
+from ivfusion_ros.training.fusion.losses.terms import texture_distance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ivfusion_ros.training.fusion.config import TrainConfig
 
-ROUNDING_VARIANCE = 1 / 12 / 255**2
-"""Of an 8-bit image: what changes less is no structure. Above it the faint texture of a thermal image
-begins, of which so small a network drops much unless it is told."""
-
 
 @dataclass(frozen=True)
 class DistillationLoss:
     """MultiScaleLoss, with a part of its target replaced by the teacher's image, and a temporal term.
 
-    The teacher takes `teacher_share` of the intensity and texture terms. Structure and fidelity stay those
+    The teacher takes a share of the intensity and texture terms. Structure and fidelity stay those
     of the sources, so that the student may be better than its teacher.
 
     The temporal term is metrics.flicker as it is: how far the fused image changes to the following frame
@@ -37,17 +34,8 @@ class DistillationLoss:
     is noise that the fusion amplifies.
     """
 
-    task: MultiScaleLoss = field(
-        default_factory=lambda: MultiScaleLoss(
-            structure_weight=5.5, structure_floor=ROUNDING_VARIANCE, fidelity_weight=0.8
-        )
-    )
-    teacher_share: float = 0.75
-    teacher_intensity: float = 3.0
-    """Weight of the teacher's intensity; that of its texture is the task's."""
-    temporal_weight: float = 10.0
-    sensor_noise: float = 1.5 / 255
-    """Standard deviation of what is added to the following frame of both sources."""
+    task: MultiScaleLoss = field(default_factory=MultiScaleLoss)
+    constants: DistillationConfig = field(default_factory=DistillationConfig)
 
     def trained(self, network: nn.Module) -> Iterable[nn.Parameter]:
         """All weights."""
@@ -71,15 +59,14 @@ class DistillationLoss:
     def terms(self, batch: Batch, outputs: Outputs) -> Terms:
         """Those of MultiScaleLoss, `teacher` and `temporal`, weighted."""
         assert batch.teacher is not None
-        fused, share = outputs.fused, self.teacher_share
+        own, fused = self.constants, outputs.fused
         terms = self.task(batch, fused)
         for name in ("intensity", "texture"):
-            terms[name] = (1 - share) * terms[name]
-        gradients = zip(sobel(fused), sobel(batch.teacher), strict=True)
-        texture = torch.stack([(own - aim).abs().mean() for own, aim in gradients]).sum()
-        intensity = (fused - batch.teacher).abs().mean()
-        terms["teacher"] = share * (self.teacher_intensity * intensity + self.task.texture_weight * texture)
-        terms["temporal"] = self.temporal_weight * self._flicker(batch, outputs)
+            terms[name] = (1 - own.teacher_share) * terms[name]
+        texture = self.task.constants.texture_weight * texture_distance(fused, batch.teacher)
+        intensity = own.teacher_intensity * (fused - batch.teacher).abs().mean()
+        terms["teacher"] = own.teacher_share * (intensity + texture)
+        terms["temporal"] = own.temporal_weight * self._flicker(batch, outputs)
         return terms
 
     def _flicker(self, batch: Batch, outputs: Outputs) -> Tensor:
@@ -89,11 +76,11 @@ class DistillationLoss:
         return (change - calm).clamp(min=0).mean()
 
     def _following(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The following frame of both sources, with the same noise whenever asked."""
+        """The following frame of both sources, with the same noise whenever asked of one batch."""
         assert batch.following is not None
-        generator = torch.Generator().manual_seed(0)
+        generator = torch.Generator().manual_seed(batch.noise_seed)
         noise = torch.randn(batch.following.shape, generator=generator).to(batch.following.device)
-        thermal, visible = (batch.following + self.sensor_noise * noise).clamp(0, 1).chunk(2, 1)
+        thermal, visible = (batch.following + self.constants.sensor_noise * noise).clamp(0, 1).chunk(2, 1)
         return thermal, visible
 
 
@@ -104,4 +91,4 @@ def make_distillation_loss(config: TrainConfig) -> DistillationLoss:
             f"loss {config.loss} learns from a teacher, but none is given; name its model, for example "
             "--teacher refinefuse"
         )
-    return DistillationLoss()
+    return DistillationLoss(MultiScaleLoss(config.multiscale), config.distillation)

@@ -13,7 +13,7 @@ per 15x15 window (L_patch). Where the paper leaves room, or we deviate:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.networks.mda import MDA, Features
+from ivfusion_ros.training.fusion.loss_config import MdaLossConfig
 from ivfusion_ros.training.fusion.losses.base import Batch, Outputs, Terms
 from ivfusion_ros.training.fusion.losses.mda_measures import detail_measure, intensity_measure, log_response
 from ivfusion_ros.training.fusion.losses.ms_ssim import ms_ssim
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from ivfusion_ros.training.fusion.config import TrainConfig
 
-MEASURE_SCALE = 3000.0
 PATCH = 15
 PATCH_CONSTANT = (2.5 / 255) ** 2
 VGG_BLOCKS = (4, 9)
@@ -44,9 +44,7 @@ FEATURE_WEIGHTS = (8.0, 8.0, 2.0, 2.0, 1.0)
 
 def make_mda_loss(config: TrainConfig) -> MdaLoss:
     """The loss with or without VGG, as the config says. Raises as vgg_convolutions does."""
-    if config.vgg == "none":
-        return MdaLoss()
-    return MdaLoss(vgg_convolutions(16))
+    return MdaLoss(None if config.vgg == "none" else vgg_convolutions(16), config.mda)
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,7 @@ class MdaLoss:
     """The whole loss. vgg: VGG-16's convolutions, or None to measure the images themselves."""
 
     vgg: nn.Sequential | None = None
+    constants: MdaLossConfig = field(default_factory=MdaLossConfig)
 
     def trained(self, network: nn.Module) -> Iterable[nn.Parameter]:
         """All weights. Raises ConfigError for another network, which has not the features of L_feature."""
@@ -74,7 +73,7 @@ class MdaLoss:
 
     def terms(self, batch: Batch, outputs: Outputs) -> Terms:
         """Terms `similarity`, `intensity`, `feature`, `patch` and, with VGG, `style`, weighted."""
-        sources, fused = torch.cat((batch.thermal, batch.visible), 1), outputs.fused
+        own, sources, fused = self.constants, torch.cat((batch.thermal, batch.visible), 1), outputs.fused
         with torch.no_grad():
             maps = self._maps(sources)
             intensity, detail = (self._weights(maps, by) for by in (intensity_measure, detail_measure))
@@ -82,13 +81,13 @@ class MdaLoss:
         unlike = torch.stack([1 - ms_ssim(fused, source) for source in sources.chunk(2, 1)], 1)
         terms = {
             "similarity": (detail * unlike).sum(1).mean(),
-            "intensity": 0.2 * (intensity * errors).sum(1).mean(),
-            "feature": 1e-6 * feature_loss(_features(outputs)),
-            "patch": 2 * patch_loss(sources, fused),
+            "intensity": own.intensity_weight * (intensity * errors).sum(1).mean(),
+            "feature": own.feature_weight * feature_loss(_features(outputs)),
+            "patch": own.patch_weight * patch_loss(sources, fused, own),
         }
         if self.vgg is not None:
-            own = vgg_blocks(self.vgg, fused)
-            terms["style"] = style_loss([thermal for thermal, _ in maps], own)
+            style = style_loss([thermal for thermal, _ in maps], vgg_blocks(self.vgg, fused))
+            terms["style"] = own.style_weight * style
         return terms
 
     def _maps(self, sources: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -107,7 +106,7 @@ class MdaLoss:
         measures = torch.stack(blocks).mean(0)
         if self.vgg is None:
             return torch.softmax(measures / measures.mean(1, keepdim=True).clamp(min=1e-6), 1)
-        return torch.softmax(measures / MEASURE_SCALE, 1)
+        return torch.softmax(measures / self.constants.measure_scale, 1)
 
 
 def _peak(thermal: Tensor, visible: Tensor) -> Tensor:
@@ -153,7 +152,7 @@ def _gram(maps: Tensor) -> Tensor:
     return flat @ flat.transpose(1, 2) / flat[0].numel()
 
 
-def patch_loss(sources: Tensor, fused: Tensor) -> Tensor:
+def patch_loss(sources: Tensor, fused: Tensor, constants: MdaLossConfig) -> Tensor:
     """L_patch of fused (B, 1, H, W) and sources (B, 2, H, W): weighted local SSIM and squared error."""
     moments = _window_mean(torch.cat((sources, fused, sources**2, fused**2, sources * fused), 1))
     mean, own_mean, square, own_square, product = torch.split(moments, [2, 1, 2, 1, 2], 1)
@@ -164,10 +163,10 @@ def patch_loss(sources: Tensor, fused: Tensor) -> Tensor:
     error = square - 2 * product + own_square
     with torch.no_grad():
         energy = _window_mean(log_response(sources) ** 2).sqrt()
-        detail = torch.softmax(energy / MEASURE_SCALE, 1)
+        detail = torch.softmax(energy / constants.measure_scale, 1)
         level = 255 * mean + 0.167 * 255**2 * variance
-        intensity = torch.softmax(level / MEASURE_SCALE, 1)
-    return (detail * (1 - similarity) + 0.2 * intensity * error).sum(1).mean()
+        intensity = torch.softmax(level / constants.measure_scale, 1)
+    return (detail * (1 - similarity) + constants.patch_intensity * intensity * error).sum(1).mean()
 
 
 def _window_mean(maps: Tensor) -> Tensor:

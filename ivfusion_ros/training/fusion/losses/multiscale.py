@@ -9,22 +9,21 @@ information (VIF) of both sources are asked for directly.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from ivfusion_ros.training.fusion.loss_config import MultiScaleConfig
 from ivfusion_ros.training.fusion.losses.image_terms import (
     box_mean,
     expand,
     laplacian_pyramid,
     ramp,
     salient_pixels,
-    sobel,
-    structural_similarity,
-    visual_information_fidelity,
 )
+from ivfusion_ros.training.fusion.losses.terms import fidelity_lost, structure_lost, texture_distance
 
 if TYPE_CHECKING:
     from ivfusion_ros.training.fusion.losses.base import Batch, Terms
@@ -45,61 +44,51 @@ class MultiScaleLoss:
       way to the thermal image.
     """
 
-    levels: int = 5
-    energy_window: int = 7
-    selectivity: float = 2.0
-    """1: weights in proportion to the energies; higher: closer to a choice."""
-    shared_detail: float = 0.2
-    detail_gain: float = 1.05
-    thermal_gain: float = 0.55
-    texture_weight: float = 5.0
-    structure_weight: float = 0.2
-    structure_floor: float = 1e-5
-    """Variance below which a region's structure counts for little."""
-    fidelity_weight: float = 0.6
+    constants: MultiScaleConfig = field(default_factory=MultiScaleConfig)
 
     @torch.no_grad()
     def target(self, batch: Batch) -> Tensor:
         """The image to aim at, (B, 1, H, W) in [0, 1]."""
-        thermal, salient = batch.thermal, salient_pixels(batch.labels)
+        own, thermal, salient = self.constants, batch.thermal, salient_pixels(batch.labels)
         visible = self._without_glare(batch, salient)
-        *thermal_details, thermal_base = laplacian_pyramid(thermal, self.levels)
-        *visible_details, visible_base = laplacian_pyramid(visible, self.levels)
-        target = visible_base + self.thermal_gain * (thermal_base - batch.thermal_mean)
+        *thermal_details, thermal_base = laplacian_pyramid(thermal, own.levels)
+        *visible_details, visible_base = laplacian_pyramid(visible, own.levels)
+        target = visible_base + own.thermal_gain * (thermal_base - batch.thermal_mean)
         for pair in zip(reversed(thermal_details), reversed(visible_details), strict=True):
-            target = expand(target) + self.detail_gain * self._detail(*pair)
+            target = expand(target) + own.detail_gain * self._detail(*pair)
         excess = thermal - batch.thermal_mean
-        hot = torch.maximum(ramp(excess, 0.1, 0.4), salient * ramp(excess, 0.0, 0.15))
+        hot = torch.maximum(
+            ramp(excess, own.hot_from, own.hot_full),
+            salient * ramp(excess, own.salient_from, own.salient_full),
+        )
         return torch.maximum(target.clamp(0, 1), hot * thermal)
 
     def _detail(self, thermal: Tensor, visible: Tensor) -> Tensor:
+        own = self.constants
         energies = [
-            box_mean(detail**2, self.energy_window) ** self.selectivity for detail in (thermal, visible)
+            box_mean(detail**2, own.energy_window) ** own.selectivity for detail in (thermal, visible)
         ]
         weight = energies[0] / (energies[0] + energies[1] + 1e-12)
         stronger, weaker = (
             weight * thermal + (1 - weight) * visible,
             (1 - weight) * thermal + weight * visible,
         )
-        return stronger + self.shared_detail * weaker
+        return stronger + own.shared_detail * weaker
 
     def _without_glare(self, batch: Batch, salient: Tensor) -> Tensor:
-        night = 1 - ramp(batch.visible_mean, 0.2, 0.35)
-        glare = night * ramp(batch.visible, 0.6, 0.95) * (0.4 + 0.6 * salient)
+        own = self.constants
+        night = 1 - ramp(batch.visible_mean, own.night_full, own.night_until)
+        removed = own.glare_removed + (1 - own.glare_removed) * salient
+        glare = night * ramp(batch.visible, own.glare_from, own.glare_full) * removed
         return batch.visible - glare * (batch.visible - batch.thermal).clamp(min=0)
 
     def __call__(self, batch: Batch, fused: Tensor) -> Terms:
         """Terms `intensity`, `texture`, `structure` and `fidelity`, weighted."""
-        target, sources = self.target(batch), (batch.thermal, batch.visible)
-        gradients = zip(sobel(fused), sobel(target), strict=True)
-        texture = torch.stack([(own - aim).abs().mean() for own, aim in gradients]).sum()
-        similarity = torch.stack(
-            [structural_similarity(fused, source, floor=self.structure_floor).mean() for source in sources]
-        )
-        fidelity = torch.stack([visual_information_fidelity(source, fused).mean() for source in sources])
+        own, target = self.constants, self.target(batch)
         return {
-            "intensity": (fused - target).abs().mean(),
-            "texture": self.texture_weight * texture,
-            "structure": self.structure_weight * (2 - similarity.sum()),
-            "fidelity": self.fidelity_weight * (2 - fidelity.sum()),
+            "intensity": own.intensity_weight * (fused - target).abs().mean(),
+            "texture": own.texture_weight * texture_distance(fused, target),
+            "structure": own.structure_weight
+            * structure_lost(batch, fused, own.structure_window, own.structure_floor),
+            "fidelity": own.fidelity_weight * fidelity_lost(batch, fused),
         }

@@ -10,6 +10,7 @@ from torch import Tensor
 from ivfusion_ros.training.fusion.losses.image_terms import box_mean, salient_pixels, sobel
 
 if TYPE_CHECKING:
+    from ivfusion_ros.training.fusion.loss_config import RefineFuseLossConfig
     from ivfusion_ros.training.fusion.losses.base import Batch, Terms
 
 
@@ -20,11 +21,11 @@ def texture_loss(batch: Batch, fused: Tensor) -> Tensor:
     return torch.stack(errors).sum()
 
 
-def refinefuse_paper_loss(batch: Batch, fused: Tensor) -> Terms:
+def refinefuse_paper_loss(batch: Batch, fused: Tensor, constants: RefineFuseLossConfig) -> Terms:
     """L_int + 5 L_tex of RefineFuse (equations 6 to 9), with the paper's hard mask."""
     thermal_contrast = (batch.thermal - box_mean(batch.thermal, 3)) ** 2
     visible_contrast = (batch.visible - box_mean(batch.visible, 3)) ** 2
     mask = torch.maximum(salient_pixels(batch.labels), (thermal_contrast > visible_contrast).float())
     intensity = (mask * (fused - batch.thermal)).abs().mean()
     intensity = intensity + ((1 - mask) * (fused - batch.visible)).abs().mean()
-    return {"intensity": intensity, "texture": 5 * texture_loss(batch, fused)}
+    return {"intensity": intensity, "texture": constants.texture_weight * texture_loss(batch, fused)}

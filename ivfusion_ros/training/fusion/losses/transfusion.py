@@ -10,7 +10,7 @@ Choices where the paper's text is not at hand or we deviate:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.networks.transfusion import TransFusion
+from ivfusion_ros.training.fusion.loss_config import FeatureFusionLossConfig, ReconstructionLossConfig
 from ivfusion_ros.training.fusion.losses.base import Batch, Outputs, Terms
 from ivfusion_ros.training.fusion.losses.image_terms import structural_similarity
 from ivfusion_ros.training.fusion.losses.mutual_information import mutual_information
@@ -42,18 +43,19 @@ def _transfusion(network: nn.Module) -> TransFusion:
 
 def make_reconstruction_loss(config: TrainConfig) -> ReconstructionLoss:
     """Stage 1 with or without VGG, as the config says. Raises as vgg_convolutions does."""
-    return ReconstructionLoss(None if config.vgg == "none" else vgg_convolutions(19))
+    vgg = None if config.vgg == "none" else vgg_convolutions(19)
+    return ReconstructionLoss(vgg, config.transfusion_reconstruction)
 
 
 @dataclass(frozen=True)
 class ReconstructionLoss:
-    """Stage 1: MSE + structure_weight (1 - SSIM) of both images and what comes out of the autoencoder.
+    """Stage 1: MSE + lambda (1 - SSIM) of both images and what comes out of the autoencoder.
 
     vgg: VGG-19's convolutions, which the encoder then starts from and keeps; with None, it is trained too.
     """
 
     vgg: nn.Sequential | None = None
-    structure_weight: float = 100.0
+    constants: ReconstructionLossConfig = field(default_factory=ReconstructionLossConfig)
 
     def trained(self, network: nn.Module) -> Iterable[nn.Parameter]:
         """The decoder, and the encoder where it is not VGG's, whose weights it gets here.
@@ -78,7 +80,7 @@ class ReconstructionLoss:
         own = torch.cat((outputs.features["thermal"], outputs.fused))
         return {
             "intensity": ((own - images) ** 2).mean(),
-            "structure": self.structure_weight * (1 - structural_similarity(own, images).mean()),
+            "structure": self.constants.structure_weight * (1 - structural_similarity(own, images).mean()),
         }
 
 
@@ -95,8 +97,7 @@ class FeatureFusionLoss:
     """
 
     target: Callable[[Batch], Tensor] = brighter_source
-    intensity_weight: float = 100.0
-    information_weight: float = 100.0
+    constants: FeatureFusionLossConfig = field(default_factory=FeatureFusionLossConfig)
 
     def trained(self, network: nn.Module) -> Iterable[nn.Parameter]:
         """Perception and guidance. Raises ConfigError for another network."""
@@ -128,10 +129,10 @@ class FeatureFusionLoss:
             ]
         )
         return {
-            "intensity": self.intensity_weight * ((fused - target) ** 2).mean(),
+            "intensity": self.constants.intensity_weight * ((fused - target) ** 2).mean(),
             "structure": 1 - similarity.mean(),
             # Black crops have no information, and a loss has to be finite.
-            "information": self.information_weight / information.sum(0).mean().clamp(min=0.01),
+            "information": self.constants.information_weight / information.sum(0).mean().clamp(min=0.01),
         }
 
 

@@ -1,0 +1,71 @@
+"""Terms that several losses have, and those that can be added to any loss by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ivfusion_ros.training.fusion.loss_config import TermConfig
+from ivfusion_ros.training.fusion.losses.base import Batch, Loss, Outputs, Terms
+from ivfusion_ros.training.fusion.losses.image_terms import (
+    sobel,
+    structural_similarity,
+    visual_information_fidelity,
+)
+
+
+def texture_distance(fused: Tensor, target: Tensor) -> Tensor:
+    """Mean distance of both Sobel derivatives, a scalar."""
+    gradients = zip(sobel(fused), sobel(target), strict=True)
+    return torch.stack([(own - aim).abs().mean() for own, aim in gradients]).sum()
+
+
+def structure_lost(batch: Batch, fused: Tensor, window: int = 7, floor: float = 1e-5) -> Tensor:
+    """1 - SSIM to each source, summed: a scalar. window, floor: see structural_similarity."""
+    return torch.stack(
+        [
+            1 - structural_similarity(fused, source, window, floor).mean()
+            for source in (batch.thermal, batch.visible)
+        ]
+    ).sum()
+
+
+def fidelity_lost(batch: Batch, fused: Tensor) -> Tensor:
+    """1 - VIF to each source, summed: a scalar."""
+    return torch.stack(
+        [1 - visual_information_fidelity(source, fused).mean() for source in (batch.thermal, batch.visible)]
+    ).sum()
+
+
+TERMS: dict[str, Callable[[Batch, Tensor, TermConfig], Tensor]] = {
+    "structure": lambda batch, fused, _: structure_lost(batch, fused),
+    "fidelity": lambda batch, fused, _: fidelity_lost(batch, fused),
+}
+"""What can be added to any loss, by its name in TermsConfig: of a batch and the fused image, unweighted."""
+
+
+@dataclass(frozen=True)
+class WithTerms:
+    """A loss with terms of TERMS added, named extra_NAME; see Loss."""
+
+    loss: Loss
+    extra: Mapping[str, TermConfig]
+
+    def trained(self, network: nn.Module) -> Iterable[nn.Parameter]:
+        """The loss's own."""
+        return self.loss.trained(network)
+
+    def run(self, network: nn.Module, batch: Batch) -> Outputs:
+        """The loss's own."""
+        return self.loss.run(network, batch)
+
+    def terms(self, batch: Batch, outputs: Outputs) -> Terms:
+        """The loss's own, and the added ones, weighted."""
+        added = {
+            f"extra_{name}": term.weight * TERMS[name](batch, outputs.fused, term)
+            for name, term in self.extra.items()
+        }
+        return {**self.loss.terms(batch, outputs), **added}
