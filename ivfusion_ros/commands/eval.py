@@ -16,11 +16,11 @@ from ivfusion_ros.evaluation.fusion.methods import Method, NetworkMethod, make_m
 from ivfusion_ros.evaluation.fusion.pairs import Pair, read_pairs
 from ivfusion_ros.evaluation.fusion.plots import write_plot
 from ivfusion_ros.evaluation.fusion.report import figures, page
+from ivfusion_ros.evaluation.fusion.scores import JUDGED_BY
 from ivfusion_ros.evaluation.fusion.sheet import write_sheet
 from ivfusion_ros.evaluation.fusion.tables import image_rows, mean_rows, to_csv, to_markdown
 from ivfusion_ros.evaluation.speed.cost import Cost, measure_cost
 from ivfusion_ros.images.files import read_image
-from ivfusion_ros.metrics import METRICS
 from ivfusion_ros.metrics.flicker import FLICKER
 from ivfusion_ros.types import CAMERAS
 
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument(
-        "--metrics", nargs="+", choices=tuple(METRICS), default=tuple(METRICS), help="default: all"
+        "--metrics", nargs="+", choices=tuple(JUDGED_BY), default=tuple(JUDGED_BY), help="default: all"
     )
     parser.add_argument(
         "--sequence", action="store_true", help="each data folder is a video: score flicker"
@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rows", type=int, default=6, help="pairs on the contact sheet (default 6)")
     parser.add_argument(
-        "--sheet-by", choices=tuple(METRICS), metavar="METRIC", help="what ranks them (default VIF)"
+        "--sheet-by", choices=tuple(JUDGED_BY), metavar="METRIC", help="what ranks them (default VIF)"
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from ivfusion_ros.metrics.eye import invented_edges, noise_gain
 from ivfusion_ros.metrics.fidelity import qabf, visual_information_fidelity
 from ivfusion_ros.metrics.grey import GreyImage, as_floats
 from ivfusion_ros.metrics.similarity import (
@@ -23,13 +24,16 @@ from ivfusion_ros.metrics.similarity import (
 from ivfusion_ros.metrics.statistics import average_gradient, entropy, spatial_frequency, standard_deviation
 
 __all__ = [
+    "EYE_METRICS",
     "METRICS",
     "average_gradient",
     "correlation_coefficient",
     "entropy",
     "evaluate",
+    "invented_edges",
     "mean_squared_error",
     "mutual_information",
+    "noise_gain",
     "peak_signal_noise_ratio",
     "qabf",
     "spatial_frequency",
@@ -66,6 +70,11 @@ METRICS: dict[str, Metric] = {
     "SSIM": ssim,
     "SSIM_255": partial(ssim, data_range=255.0),
 }
+
+"""Those of the papers, by the name that they have there."""
+
+EYE_METRICS: dict[str, Metric] = {"noise_gain": noise_gain, "invented_edges": invented_edges}
+"""Our own, of what an eye sees; lower is better; NaN where an image has nothing that they look at."""
 
 
 def evaluate(source_a: GreyImage, source_b: GreyImage, fused: GreyImage) -> dict[str, float]:

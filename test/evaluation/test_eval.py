@@ -334,3 +334,30 @@ def test_best_values_are_bold_and_ranks_follow_the_direction(tmp_path) -> None:
     assert [pair.stem for pair in choose(pairs, scored, "MSE", 2)] == ["b", "c"]
     assert [pair.stem for pair in choose(pairs, scored, "VIF", 1)] == ["a"]
     assert means(scored)["pairs"]["m"]["VIF"] == 3.0
+
+
+def test_what_an_image_has_nothing_for_is_left_out_and_not_asked_again(
+    evaluate, blend_model, tmp_path, monkeypatch
+) -> None:
+    data = make_data(tmp_path / "pairs", ("a",))
+    flat = make_data(tmp_path / "flat", ("a",))
+    for kind, shape in (("thermal", SIZE), ("rgb", (*SIZE, 3))):
+        write_image(flat / kind / "a.png", np.full(shape, 90, np.uint8))
+    words = (
+        "--data",
+        data,
+        flat,
+        "--model",
+        blend_model,
+        "--metrics",
+        "EN",
+        "noise_gain",
+        "invented_edges",
+    )
+    assert evaluate(*words)[0] == 0
+    first = results(tmp_path)
+    scores = {image["data"]: image for image in first["images"]}
+    assert scores["flat"]["invented_edges"] == 0 and "noise_gain" not in scores["flat"]
+    monkeypatch.setattr(judging, "score", lambda *_: pytest.fail("scored again"))
+    assert evaluate(*words)[0] == 0
+    assert results(tmp_path) == first

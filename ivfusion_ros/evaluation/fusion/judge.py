@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import multiprocessing
 import os
 import signal
@@ -116,7 +117,9 @@ class _Run:
                 self._finish(pair, subject.method, scores)
 
     def _finish(self, pair: Pair, method: str, scores: dict[str, float], reason: str = "") -> None:
-        self.results[pair, method] = Result(pair.data, pair.stem, method, scores, reason)
+        # A metric that this image has nothing for is NaN in the journal and absent from the result.
+        told = {name: value for name, value in scores.items() if math.isfinite(value)}
+        self.results[pair, method] = Result(pair.data, pair.stem, method, told, reason)
         self._bar.update()
         if reason:
             log.warning("%s, %s of %s is skipped: %s", method, pair.stem, pair.data, reason)

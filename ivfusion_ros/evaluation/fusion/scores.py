@@ -10,7 +10,7 @@ import numpy as np
 
 from ivfusion_ros.errors import ImageError
 from ivfusion_ros.images.files import read_image
-from ivfusion_ros.metrics import METRICS
+from ivfusion_ros.metrics import EYE_METRICS, METRICS
 from ivfusion_ros.metrics.flicker import FLICKER, Moment
 from ivfusion_ros.types import AnyImage, Image
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-LOWER_IS_BETTER = frozenset({"MSE", *FLICKER})
+JUDGED_BY = METRICS | EYE_METRICS
+"""What one image may be scored by, by name."""
+LOWER_IS_BETTER = frozenset({"MSE", *EYE_METRICS, *FLICKER})
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ def score(shot: Shot, metrics: Sequence[str], before: Shot | None) -> dict[str, 
     Raises ImageError for images that cannot be read or compared.
     """
     thermal, visible, fused = moment = read_moment(shot)
-    values = {name: METRICS[name](thermal, visible, fused) for name in metrics}
+    values = {name: JUDGED_BY[name](thermal, visible, fused) for name in metrics}
     if before is not None:
         try:
             earlier = read_moment(before)
