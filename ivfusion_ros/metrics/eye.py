@@ -75,7 +75,7 @@ def invented_edges(source_a: GreyImage, source_b: GreyImage, fused: GreyImage) -
 def _slope(image: FloatImage) -> FloatImage:
     smooth = cv2.GaussianBlur(image, (0, 0), _EDGE_SIGMA_PX, borderType=cv2.BORDER_REFLECT_101)
     rows, columns = np.gradient(np.asarray(smooth, np.float64))
-    return np.hypot(rows, columns)
+    return np.asarray(np.hypot(rows, columns), np.float64)
 
 
 def contrasts(image: GreyImage, boxes: Boxes) -> Floats:
