@@ -96,11 +96,12 @@ class Diagnostics:
             stat.summary(DiagnosticStatus.OK, "not configured")
         else:
             worker, last = session.worker, session.last
-            counts = {"output": worker.done, "failed": worker.failed, "superseded": worker.superseded}
+            superseded = worker.mailbox.superseded
+            counts = {"output": worker.done, "failed": worker.failed, "superseded": superseded}
             rates = self._fusion_rates.update(time.monotonic(), counts)
             stat.summary(*_fusion_summary(session, rates, clock))
             stat.add("output rate", f"{rates['output']:.1f} Hz")
-            stat.add("dropped: superseded", str(worker.superseded))
+            stat.add("dropped: superseded", str(superseded))
             stat.add("dropped: failed", str(worker.failed))
             for label in LABELS:
                 stat.add(f"pairs with {label}", str(session.faults[label]))

@@ -59,11 +59,11 @@ class FusionSession:
         except ConfigError:
             self.worker.stop(PATIENCE_S)
             raise
-        self.streams = Streams(config, self.worker.submit, self._on_silence)
+        self.streams = Streams(config, self.worker.mailbox.put, self._on_silence)
 
     def activate(self) -> None:
         """Open the subscriptions."""
-        self.worker.restart()
+        self.worker.mailbox.restart()
         self.streams.restart()
         self._outputs.announce(self._node.get_clock().now().nanoseconds)
         node = self.config.node
@@ -77,7 +77,7 @@ class FusionSession:
                 self._node,
                 self._frame_ids,
                 lambda: self.streams.synchronizer.pairer.restarts,
-                self.worker.set_extrinsics,
+                self.worker.mailbox.set_extrinsics,
             )
         if node.watch_time_offset:
             self.time_offset = TimeOffsetWatch(self._on_defect)

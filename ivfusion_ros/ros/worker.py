@@ -1,4 +1,4 @@
-"""The thread that owns the pipeline: it takes the newest job and leaves out older ones.
+"""The thread that owns the pipeline and takes the newest job out of its mailbox.
 
 Where the pipeline's second half runs apart, results come out of that one's thread (see overlap.py).
 """
@@ -16,6 +16,7 @@ from ivfusion_ros.geometry.learned import write_learned
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.pipeline.overlap import THREAD_NAME as DETECTION_THREAD_NAME
 from ivfusion_ros.pipeline.overlap import Overlap
+from ivfusion_ros.ros.mailbox import Mailbox
 from ivfusion_ros.ros.throttled_log import ThrottledLog
 from ivfusion_ros.types import FramePair, FusionResult
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ivfusion_ros.config.pipeline import PipelineConfig
-    from ivfusion_ros.geometry.rig import Extrinsics
     from ivfusion_ros.pipeline.pipeline import Fused, Pipeline
     from ivfusion_ros.ros.streams import Job
 
@@ -48,23 +48,18 @@ class Log(Protocol):
 class Worker:
     """Builds, runs and closes a pipeline in a thread of its own.
 
-    on_result: called in the order of the jobs, in a thread of the pipeline. done: results. superseded:
-    jobs replaced by a newer one before their turn. failed: jobs that raised, logged with their stamps.
+    mailbox: takes the jobs. on_result: called in the order of the jobs, in a thread of the pipeline. done:
+    results. failed: jobs that raised, logged with their stamps.
     """
 
     def __init__(
         self, config: PipelineConfig, on_result: Callable[[FusionResult, Job], None], log: Log
     ) -> None:
+        self.mailbox = Mailbox()
         self.done = 0
-        self.superseded = 0
         self._failures = ThrottledLog(log.error)
         self._config = config
         self._on_result = on_result
-        self._changed = threading.Condition()
-        self._job: Job | None = None
-        self._afresh = False
-        self._extrinsics: Extrinsics | None = None
-        self._stopping = False
         self._pipeline_lock = threading.Lock()
         self._pipeline: Pipeline | None = None
         self._overlap: Overlap | None = None
@@ -92,24 +87,6 @@ class Worker:
         assert self._pipeline is not None
         return self._pipeline
 
-    def submit(self, job: Job) -> None:
-        """Make this the next job, in the place of one that waits."""
-        with self._changed:
-            self.superseded += self._job is not None
-            self._job = job
-            self._changed.notify()
-
-    def restart(self) -> None:
-        """Drop what waits, and forget what was smoothed over time before the next job."""
-        with self._changed:
-            self._job = None
-            self._afresh = True
-
-    def set_extrinsics(self, rgb_from_thermal: Extrinsics) -> None:
-        """Register the next jobs by other extrinsics; returns at once."""
-        with self._changed:
-            self._extrinsics = rgb_from_thermal
-
     def set_config(self, config: PipelineConfig) -> None:
         """Change live parameters, after the jobs in work. Raises ConfigError, changing nothing."""
         with self._pipeline_lock:
@@ -127,10 +104,7 @@ class Worker:
 
     def stop(self, timeout_s: float) -> bool:
         """End after the jobs in work and release the pipeline; False if it is not done in time."""
-        with self._changed:
-            self._stopping = True
-            self._job = None
-            self._changed.notify()
+        self.mailbox.close()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
         return not self._thread.is_alive()
@@ -144,14 +118,8 @@ class Worker:
         finally:
             self._loaded.set()
         with self._pipeline as pipeline, Overlap(pipeline) as self._overlap:
-            while (job := self._next_job()) is not None:
+            while (job := self.mailbox.take()) is not None:
                 self._do(job, pipeline, self._overlap)
-
-    def _next_job(self) -> Job | None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._stopping or self._job is not None)
-            job, self._job = self._job, None
-            return job
 
     def _do(self, job: Job, pipeline: Pipeline, overlap: Overlap) -> None:
         try:
@@ -178,8 +146,7 @@ class Worker:
             self._failures(repr(error), f"{job}: defect of this package: {trace}")
 
     def _fuse(self, job: Job, pipeline: Pipeline, overlap: Overlap) -> Fused:
-        with self._changed:
-            extrinsics, self._extrinsics = self._extrinsics, None
+        extrinsics = self.mailbox.take_extrinsics()
         if extrinsics is not None:
             pipeline.warp.set_extrinsics(extrinsics)
         if job.thermal is None or job.rgb is None:
@@ -190,8 +157,7 @@ class Worker:
         return pipeline.fuse(FramePair(job.thermal, job.rgb, job.skew_ns, job.depth))
 
     def _restarts(self, stamps_ns: tuple[int, int]) -> bool:
-        with self._changed:
-            afresh, self._afresh = self._afresh, False
+        afresh = self.mailbox.take_restart()
         last, self._last_stamps_ns = self._last_stamps_ns, stamps_ns
         # Where both cameras jumped back, as the thermal scaler decides by itself in a replay.
         return afresh or (last is not None and stamps_ns[0] < last[0] and stamps_ns[1] < last[1])

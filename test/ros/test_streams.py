@@ -210,25 +210,25 @@ def drain(worker: Worker, done: int) -> None:
 
 def test_worker_takes_the_newest_and_counts_the_rest(worker: Worker, results: list[FusionResult]) -> None:
     with worker._pipeline_lock:
-        worker.submit(pair(0))
-        while worker._job is not None:
+        worker.mailbox.put(pair(0))
+        while worker.mailbox._job is not None:
             pass
         for index in range(1, 6):
-            worker.submit(pair(index))
+            worker.mailbox.put(pair(index))
     drain(worker, 2)
     assert [result.stamp_ns for result in results] == [0, 5]
-    assert (worker.done, worker.superseded, worker.failed) == (2, 4, 0)
+    assert (worker.done, worker.mailbox.superseded, worker.failed) == (2, 4, 0)
     assert results[0].fused[0, 0].tolist() == [100, 100, 100]
 
 
 def test_worker_logs_a_failure_with_its_stamps_and_goes_on(
     worker: Worker, results: list[FusionResult], log: Log
 ) -> None:
-    worker.submit(Job(frame(7), Frame(np.zeros((12, 16), np.uint16), 8)))
+    worker.mailbox.put(Job(frame(7), Frame(np.zeros((12, 16), np.uint16), 8)))
     drain(worker, 1)
     assert "thermal at 7 ns and rgb at 8 ns" in log.errors[0] and worker.failed == 1
     for job in (Job(None, frame(9)), Job(frame(10), None, view=View((20, 10), "f", INFO))):
-        worker.submit(job)
+        worker.mailbox.put(job)
         drain(worker, worker.done + worker.failed + 1)
     assert [(item.mode, item.fused.shape) for item in results] == [
         ("rgb_only", (12, 16, 3)),
@@ -243,7 +243,7 @@ def test_worker_brings_lone_rgb_frames_to_a_thermal_reference(
     config = replace(config, registration=RegistrationConfig(reference="thermal"))
     worker = Worker(config, lambda result, job: results.append(result), log)
     worker.load(lambda: True)
-    worker.submit(Job(None, frame(9), view=View((8, 6), "f", INFO)))
+    worker.mailbox.put(Job(None, frame(9), view=View((8, 6), "f", INFO)))
     drain(worker, 1)
     assert (results[0].mode, results[0].fused.shape, results[0].stamp_ns) == ("rgb_only", (6, 8, 3), 9)
     assert (results[0].frame_id, results[0].camera_info) == ("f", INFO)
@@ -260,11 +260,11 @@ def counts(stamp_ns: int, low: int) -> Job:
 def test_worker_forgets_the_smoothing_at_a_restart(
     worker: Worker, results: list[FusionResult], how: str
 ) -> None:
-    worker.submit(counts(S, 29000))
+    worker.mailbox.put(counts(S, 29000))
     drain(worker, 1)
     if how == "restart":
-        worker.restart()
-    worker.submit(counts(S // 2 if how == "jump back" else S + 1000, 29500))
+        worker.mailbox.restart()
+    worker.mailbox.put(counts(S // 2 if how == "jump back" else S + 1000, 29500))
     drain(worker, 2)
     same = np.array_equal(results[0].thermal, results[1].thermal)
     assert same == (how != "neither")
@@ -280,11 +280,11 @@ def test_worker_registers_by_new_extrinsics_from_the_next_job_on(
     worker.load(lambda: True)
     thermal, rgb = Frame(rig_samples.THERMAL, 0), Frame(rig_samples.RGB, 0)
     depth = np.full(rig_samples.SIZE[::-1], 3.0, np.float32)
-    worker.submit(Job(thermal, rgb))
+    worker.mailbox.put(Job(thermal, rgb))
     drain(worker, 1)
-    worker.set_extrinsics(rig_samples.side_by_side())
+    worker.mailbox.set_extrinsics(rig_samples.side_by_side())
     for index, image in enumerate((None, depth)):
-        worker.submit(Job(thermal, rgb, depth=image))
+        worker.mailbox.put(Job(thermal, rgb, depth=image))
         drain(worker, 2 + index)
     assert worker.stop(10) and log.errors == []
     # Both in one place, then side by side on the plane, then at a depth.
@@ -299,7 +299,7 @@ def test_worker_survives_a_failing_publisher(config: FusionNodeConfig, log: Log)
 
     worker = Worker(config, publish, log)
     worker.load(lambda: True)
-    worker.submit(pair(1))
+    worker.mailbox.put(pair(1))
     drain(worker, 1)
     assert "no network" in log.errors[0]
     assert worker.stop(10)

@@ -1,0 +1,69 @@
+"""Where the callbacks leave the newest job for the thread that works on it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ivfusion_ros.geometry.rig import Extrinsics
+    from ivfusion_ros.ros.streams import Job
+
+
+class Mailbox:
+    """Holds one job, the newest, and what changes before the next one; for any threads.
+
+    superseded: jobs replaced by a newer one before their turn.
+    """
+
+    def __init__(self) -> None:
+        self.superseded = 0
+        self._changed = threading.Condition()
+        self._job: Job | None = None
+        self._afresh = False
+        self._extrinsics: Extrinsics | None = None
+        self._closed = False
+
+    def put(self, job: Job) -> None:
+        """Make this the next job, in the place of one that waits."""
+        with self._changed:
+            self.superseded += self._job is not None
+            self._job = job
+            self._changed.notify()
+
+    def take(self) -> Job | None:
+        """Wait for the next job; None once the mailbox is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._job is not None)
+            job, self._job = self._job, None
+            return job
+
+    def close(self) -> None:
+        """Drop what waits and let nobody wait any more."""
+        with self._changed:
+            self._closed = True
+            self._job = None
+            self._changed.notify()
+
+    def restart(self) -> None:
+        """Drop what waits, and have what was smoothed over time forgotten before the next pair."""
+        with self._changed:
+            self._job = None
+            self._afresh = True
+
+    def take_restart(self) -> bool:
+        """Whether restart() was called since the last time this was asked."""
+        with self._changed:
+            afresh, self._afresh = self._afresh, False
+            return afresh
+
+    def set_extrinsics(self, rgb_from_thermal: Extrinsics) -> None:
+        """Have the next jobs registered by other extrinsics."""
+        with self._changed:
+            self._extrinsics = rgb_from_thermal
+
+    def take_extrinsics(self) -> Extrinsics | None:
+        """The extrinsics that were set since the last time this was asked; None: they did not change."""
+        with self._changed:
+            extrinsics, self._extrinsics = self._extrinsics, None
+            return extrinsics

@@ -1,0 +1,67 @@
+"""The mailbox between the callbacks and the worker."""
+
+import threading
+
+import numpy as np
+import rig_samples
+
+from ivfusion_ros.ros.mailbox import Mailbox
+from ivfusion_ros.ros.streams import Job
+from ivfusion_ros.types import Frame
+
+
+def job(stamp_ns: int) -> Job:
+    return Job(Frame(np.zeros((2, 2), np.uint8), stamp_ns), None)
+
+
+def test_the_newest_job_is_taken_and_the_others_are_counted() -> None:
+    mailbox, jobs = Mailbox(), [job(index) for index in range(3)]
+    for item in jobs:
+        mailbox.put(item)
+    assert mailbox.take() is jobs[-1] and mailbox.superseded == 2
+    mailbox.put(jobs[0])
+    assert mailbox.take() is jobs[0] and mailbox.superseded == 2
+
+
+def test_who_waits_gets_the_job_that_comes_and_none_at_the_end() -> None:
+    mailbox, taken = Mailbox(), []
+    first_taken = threading.Event()
+
+    def take() -> None:
+        taken.append(mailbox.take())
+        first_taken.set()
+        taken.append(mailbox.take())
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    only = job(0)
+    mailbox.put(only)
+    assert first_taken.wait(10)
+    mailbox.close()
+    thread.join(10)
+    assert not thread.is_alive() and taken == [only, None]
+
+
+def test_a_closed_mailbox_drops_what_waits() -> None:
+    mailbox = Mailbox()
+    mailbox.put(job(0))
+    mailbox.close()
+    assert mailbox.take() is None
+
+
+def test_a_restart_drops_what_waits_and_is_told_once() -> None:
+    mailbox, new = Mailbox(), job(1)
+    assert not mailbox.take_restart()
+    mailbox.put(job(0))
+    mailbox.restart()
+    mailbox.put(new)
+    assert mailbox.take() is new and mailbox.superseded == 0
+    assert mailbox.take_restart() and not mailbox.take_restart()
+
+
+def test_extrinsics_are_handed_on_once_and_the_newest() -> None:
+    mailbox, pose = Mailbox(), rig_samples.side_by_side()
+    assert mailbox.take_extrinsics() is None
+    mailbox.set_extrinsics(rig_samples.side_by_side())
+    mailbox.set_extrinsics(pose)
+    assert mailbox.take_extrinsics() is pose and mailbox.take_extrinsics() is None
