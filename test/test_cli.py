@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ivfusion_ros.bags import BagReader
-from ivfusion_ros.bags.messages import to_frame
+from ivfusion_ros.bags.cdr import to_frame
 from ivfusion_ros.cli import COMMANDS, main
 from ivfusion_ros.images.files import read_image, write_image
 from ivfusion_ros.types import Frame

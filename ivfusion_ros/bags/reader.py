@@ -11,11 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from ivfusion_ros.bags import messages, topics
+from ivfusion_ros.bags import cdr, topics
 from ivfusion_ros.bags.compression import DamageError, unpack_message
 from ivfusion_ros.bags.files import BagFile, find_files, open_file
-from ivfusion_ros.bags.messages import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE
 from ivfusion_ros.errors import BagError, ImageError
+from ivfusion_ros.messages.type_names import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -139,10 +139,10 @@ class BagReader:
                 each_message(topic, log_time_ns, data)
             try:
                 if topic.name in cameras and topic.type in (IMAGE, COMPRESSED_IMAGE):
-                    frame = messages.to_frame(data, topic.type, infos.get(topic.name), log_time_ns)
+                    frame = cdr.to_frame(data, topic.type, infos.get(topic.name), log_time_ns)
                     yield cameras[topic.name], frame
                 elif topic.name in image_of and topic.type == CAMERA_INFO:
-                    info = messages.to_camera_info(data)
+                    info = cdr.to_camera_info(data)
                     # The same object for the same values, so that what is derived from it can be kept.
                     if infos.get(image_of[topic.name]) != info:
                         infos[image_of[topic.name]] = info
@@ -169,7 +169,7 @@ class BagReader:
         encodings: dict[str, str] = {}
         for topic, _, data in itertools.islice(self.messages(frozenset(unknown)), PEEK_IMAGES):
             try:
-                encodings.setdefault(topic.name, messages.image_encoding(data, topic.type))
+                encodings.setdefault(topic.name, cdr.image_encoding(data, topic.type))
             except BagError:
                 continue
             if len(encodings) == len(unknown):

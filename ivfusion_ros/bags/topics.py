@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ivfusion_ros.bags.messages import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, TRANSFORMS
 from ivfusion_ros.errors import BagError
+from ivfusion_ros.images.encodings import COLOUR_ENCODINGS
+from ivfusion_ros.messages.type_names import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, TRANSFORMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -25,7 +26,8 @@ DEPTH_NAMES = re.compile(r"depth")
 DEPTH_ENCODINGS = re.compile(r"32fc1|16uc1")
 ALIGNED_DEPTH_NAMES = re.compile(r"aligned|registered")
 
-RGB_ENCODINGS = re.compile(r"rgb|bgr|bayer|yuv|uyvy|yuyv|nv12|nv21|8uc3")
+OTHER_RGB_ENCODINGS = re.compile(r"rgb|bgr|bayer|yuv|uyvy|yuyv|nv12|nv21")
+"""Of those that this package cannot decode, too."""
 
 
 @dataclass(frozen=True)
@@ -169,20 +171,24 @@ def _cameras(images: Sequence[BagTopic]) -> list[BagTopic]:
     return [best[camera] for camera in sorted(best)]
 
 
+def _is_colour(topic: BagTopic) -> bool:
+    return topic.encoding in COLOUR_ENCODINGS or bool(OTHER_RGB_ENCODINGS.search(topic.encoding.lower()))
+
+
 def _score_thermal(topic: BagTopic) -> int:
     name, encoding = topic.name.lower(), topic.encoding.lower()
     if THERMAL_NAMES.search(name):
-        return 6 + bool(THERMAL_ENCODINGS.search(encoding)) - bool(RGB_ENCODINGS.search(encoding))
-    if RGB_NAMES.search(name) or RGB_ENCODINGS.search(encoding):
+        return 6 + bool(THERMAL_ENCODINGS.search(encoding)) - _is_colour(topic)
+    if RGB_NAMES.search(name) or _is_colour(topic):
         return 0
     return 3 * bool(WEAK_THERMAL_NAMES.search(name)) + bool(THERMAL_ENCODINGS.search(encoding))
 
 
 def _score_rgb(topic: BagTopic) -> int:
-    name, encoding = topic.name.lower(), topic.encoding.lower()
+    name = topic.name.lower()
     if _score_thermal(topic):
         return 0
-    score = 4 * bool(RGB_NAMES.search(name)) + 2 * bool(RGB_ENCODINGS.search(encoding))
+    score = 4 * bool(RGB_NAMES.search(name)) + 2 * _is_colour(topic)
     return score + bool(WEAK_RGB_NAMES.search(name))
 
 

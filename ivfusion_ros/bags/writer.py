@@ -15,23 +15,25 @@ from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 from rosbags.rosbag2.storage_mcap import McapWriter
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 
-from ivfusion_ros.bags import messages
+from ivfusion_ros.bags.cdr import make, serialize, typestore
 from ivfusion_ros.bags.mcap_records import CHUNK_CHECKSUM_OFFSET, RECORD_HEAD
 from ivfusion_ros.errors import BagError
 from ivfusion_ros.images.files import SUFFIXES as IMAGE_SUFFIXES
+from ivfusion_ros.messages import LABELS_TOPIC, OUTPUTS
+from ivfusion_ros.messages.detections import make_label_info
+from ivfusion_ros.messages.images import make_camera_info, make_compressed_image, make_image
+from ivfusion_ros.types import Header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ivfusion_ros.bags.topics import BagTopic
-    from ivfusion_ros.types import AnyImage, CameraInfo, Detections, Frame, FusionResult
+    from ivfusion_ros.types import Frame, FusionResult
 
-FUSED = "/fused"
-DETECTIONS = "/detections"
-LABEL_INFO = "/detections/label_info"
-OUTPUT_TOPICS = frozenset(
-    (f"{FUSED}/image_raw", f"{FUSED}/image_raw/compressed", f"{FUSED}/camera_info", DETECTIONS, LABEL_INFO)
-)
+LABEL_INFO = f"/{LABELS_TOPIC}"
+OUTPUT_TOPICS = frozenset(f"/{output.topic}" for output in OUTPUTS if output.replay != "never") | {
+    LABEL_INFO
+}
 
 METADATA_VERSION: Literal[8] = 8
 """Newer metadata.yaml writes QoS as a mapping, on which ROS 2 Humble fails; Jazzy reads both."""
@@ -127,21 +129,33 @@ class BagWriter:
             shutil.rmtree(self._staging, ignore_errors=True)
 
     def write_result(self, result: FusionResult) -> None:
-        """/fused/camera_info, /fused/image_raw[/compressed], /detections and, once, its label_info.
+        """What the topics of messages/outputs.py have of it and, once, /detections/label_info.
 
         The `class_id` of a detection is the class name; label_info has the names by index.
         """
-        head = messages.header(result.stamp_ns, result.frame_id)
         log_time_ns = result.stamp_ns if result.received_ns is None else result.received_ns
-        self._write_camera(FUSED, result.fused, result.camera_info, head, log_time_ns)
-        if result.detections is not None and not result.detections.age_ns:
-            self._write_detections(result.detections, head, log_time_ns)
+        for output in OUTPUTS:
+            wanted = output.replay in ("always", "compressed" if self.compressed else "raw")
+            message = output.message(make, result) if wanted else None
+            if message is None:
+                continue
+            if output.by_detector:
+                self._write_labels(result, log_time_ns)
+            self._write(f"/{output.topic}", message, log_time_ns)
 
     def write_frame(self, camera: str, frame: Frame) -> None:
         """/<camera>/image_raw[/compressed] and, where the frame has one, /<camera>/camera_info."""
-        head = messages.header(frame.stamp_ns, frame.frame_id)
+        header, name = Header(frame.stamp_ns, frame.frame_id), f"/{camera.strip('/')}"
         log_time_ns = frame.stamp_ns if frame.received_ns is None else frame.received_ns
-        self._write_camera(f"/{camera.strip('/')}", frame.image, frame.camera_info, head, log_time_ns)
+        # First, so that who reads the bag in order knows the camera when its first image comes.
+        if frame.camera_info is not None:
+            info = make_camera_info(make, header, frame.camera_info)
+            self._write(f"{name}/camera_info", info, log_time_ns)
+        if self.compressed:
+            message = make_compressed_image(make, header, frame.image)
+            self._write(f"{name}/image_raw/compressed", message, log_time_ns)
+        else:
+            self._write(f"{name}/image_raw", make_image(make, header, frame.image), log_time_ns)
 
     def write_raw(self, topic: BagTopic, log_time_ns: int, data: bytes | memoryview) -> None:
         """Copy a message as it is, for example as BagReader.frames' each_message."""
@@ -152,22 +166,12 @@ class BagWriter:
             connection = self._connections.get((topic.name, topic.type)) or self._connect_raw(topic)
             self._writer.write(connection, max(0, log_time_ns), data)
 
-    def _write_camera(
-        self, camera: str, image: AnyImage, info: CameraInfo | None, head: Any, log_time_ns: int
-    ) -> None:
-        # First, so that who reads the bag in order knows the camera when its first image comes.
-        if info is not None:
-            self._write(f"{camera}/camera_info", messages.camera_info_message(info, head), log_time_ns)
-        name = f"{camera}/image_raw" + ("/compressed" if self.compressed else "")
-        message = messages.image_message(image, head, compressed=self.compressed)
-        self._write(name, message, log_time_ns)
-
-    def _write_detections(self, detections: Detections, head: Any, log_time_ns: int) -> None:
-        if not self._has_labels and detections.class_names:
-            labels = messages.label_info_message(detections.class_names, head)
+    def _write_labels(self, result: FusionResult, log_time_ns: int) -> None:
+        if not self._has_labels and result.detections is not None and result.detections.class_names:
+            header = Header(result.stamp_ns, result.frame_id)
+            labels = make_label_info(make, header, result.detections.class_names)
             self._write(LABEL_INFO, labels, log_time_ns, LATCHED)
             self._has_labels = True
-        self._write(DETECTIONS, messages.detections_message(detections, head), log_time_ns)
 
     def _write(self, topic: str, message: Any, log_time_ns: int, qos: Qos = STREAM) -> None:
         msgtype = message.__msgtype__
@@ -175,14 +179,14 @@ class BagWriter:
             connection = self._connections.get((topic, msgtype))
             if connection is None:
                 connection = self._writer.add_connection(
-                    topic, msgtype, typestore=messages.typestore(), offered_qos_profiles=[qos]
+                    topic, msgtype, typestore=typestore(), offered_qos_profiles=[qos]
                 )
                 self._connections[topic, msgtype] = connection
-            self._writer.write(connection, max(0, log_time_ns), messages.serialize(message))
+            self._writer.write(connection, max(0, log_time_ns), serialize(message))
 
     def _connect_raw(self, topic: BagTopic) -> Any:
         definition, type_hash = topic.definition, topic.type_hash
-        store = messages.typestore()
+        store = typestore()
         if not definition and topic.type in store.fielddefs:
             definition, type_hash = store.generate_msgdef(topic.type, ros_version=2)[0], ""
         connection = self._writer.add_connection(

@@ -55,6 +55,11 @@ _LAYOUTS = {
 ENCODINGS = tuple(_LAYOUTS)
 """Names that decode_image knows."""
 
+COLOUR_ENCODINGS = tuple(
+    name for name, layout in _LAYOUTS.items() if layout.channels > 1 or layout.to_rgb is not None
+)
+"""Those among them of colour images."""
+
 _DEPTH_LAYOUTS = {"32FC1": _Layout(1, np.float32), "16UC1": _MONO16, "mono16": _MONO16}
 
 

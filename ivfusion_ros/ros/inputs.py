@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from sensor_msgs import msg as sensor_msgs
 
 from ivfusion_ros.errors import ConfigError, ImageError
-from ivfusion_ros.ros import messages, qos
+from ivfusion_ros.messages import to_depth_frame, to_frame
+from ivfusion_ros.ros import qos
+from ivfusion_ros.ros.messages import decode_by_cv_bridge
 from ivfusion_ros.ros.throttled_log import ThrottledLog
 from ivfusion_ros.types import CameraInfo, CameraName, DepthFrame, Frame
 
@@ -100,14 +102,13 @@ class CameraInput(ImageInput):
         self._on_frame = on_frame
         self._info: CameraInfo | None = None
         compressed = transport == "compressed"
-        self._to_frame = messages.compressed_frame if compressed else messages.image_frame
         kind = sensor_msgs.CompressedImage if compressed else sensor_msgs.Image
         image_topic = f"{camera}/image_raw" + ("/compressed" if compressed else "")
         super().__init__(node, kind, image_topic, self._take_frame)
         self.subscribe(sensor_msgs.CameraInfo, f"{camera}/camera_info", self._take_info)
 
     def _take_frame(self, message: Any) -> None:
-        frame = self._to_frame(message, self._info)
+        frame = to_frame(message, self._info, fallback=decode_by_cv_bridge)
         self.frame_id = frame.frame_id
         self._on_frame(self._camera, frame)
 
@@ -121,5 +122,5 @@ class CameraInput(ImageInput):
 def depth_input(node: Node, on_frame: Callable[[DepthFrame], None]) -> ImageInput:
     """The subscription of depth images. Raises ConfigError."""
     return ImageInput(
-        node, sensor_msgs.Image, "depth/image_raw", lambda message: on_frame(messages.depth_frame(message))
+        node, sensor_msgs.Image, "depth/image_raw", lambda message: on_frame(to_depth_frame(message))
     )

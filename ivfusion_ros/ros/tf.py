@@ -10,14 +10,16 @@ from rclpy.clock_type import ClockType
 from rclpy.time import Time
 
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.geometry.rig import Extrinsics
 from ivfusion_ros.geometry.tf import bare, differ, frames_problem, missing_transform
+from ivfusion_ros.messages import to_extrinsics
 from ivfusion_ros.ros.throttled_log import ThrottledLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rclpy.node import Node
+
+    from ivfusion_ros.geometry.rig import Extrinsics
 
 PERIOD_S = 0.2
 CHANGE_S = 1.0
@@ -87,7 +89,7 @@ class TransformWatch:
             return
         try:
             found = self._buffer.lookup_transform(rgb_frame, thermal_frame, Time())
-            extrinsics = _extrinsics(found.transform)
+            extrinsics = to_extrinsics(found.transform)
         except (self._tf2.TransformException, ConfigError) as error:
             self._miss(rgb_frame, thermal_frame, str(error))
             return
@@ -110,8 +112,3 @@ class TransformWatch:
         kept = "the calibration's count" if self._known is None else "the last ones known count"
         self.missing = f"{missing_transform(rgb_frame, thermal_frame, WHERE, reason)}; meanwhile {kept}"
         self._complain(f"{rgb_frame} {thermal_frame}", self.missing)
-
-
-def _extrinsics(transform: Any) -> Extrinsics:
-    turn, shift = transform.rotation, transform.translation
-    return Extrinsics.from_quaternion((turn.x, turn.y, turn.z, turn.w), (shift.x, shift.y, shift.z))

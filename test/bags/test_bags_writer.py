@@ -14,9 +14,10 @@ from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import Reader, StoragePlugin
 
 from ivfusion_ros.bags import BagReader, BagTopic, BagWriter
-from ivfusion_ros.bags import messages as bag_messages
+from ivfusion_ros.bags.cdr import make, serialize
 from ivfusion_ros.errors import BagError
-from ivfusion_ros.types import CameraInfo, Detections, Frame, FusionResult
+from ivfusion_ros.messages.detections import make_detections
+from ivfusion_ros.types import CameraInfo, Detections, Frame, FusionResult, Header
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,9 +141,7 @@ def test_vision_msgs_layout_byte_by_byte() -> None:
         *(array[:1] for array in (DETECTIONS.boxes_xyxy, DETECTIONS.scores, np.array([2]))),
         DETECTIONS.class_names,
     )
-    data = bag_messages.serialize(
-        bag_messages.detections_message(one, bag_messages.header(7_000_000_009, "f"))
-    )
+    data = serialize(make_detections(make, Header(7_000_000_009, "f"), one))
     expected = struct.pack("<iI I2s 2x", 7, 9, 2, b"f\0")
     expected += struct.pack("<I", 1)  # one detection
     expected += struct.pack("<iI I2s 2x", 7, 9, 2, b"f\0")

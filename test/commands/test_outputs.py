@@ -8,9 +8,10 @@ import pytest
 from simulator_samples import SMALL
 
 from ivfusion_ros.bags import BagReader, BagWriter
-from ivfusion_ros.bags.messages import IMAGE, to_frame
+from ivfusion_ros.bags.cdr import to_frame
 from ivfusion_ros.cli import main
 from ivfusion_ros.errors import ImageError
+from ivfusion_ros.messages.type_names import IMAGE
 
 FUSION_ONLY = ["--detector", "", "--backend", "onnxruntime"]
 

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 from sample_frames import make_frames
 
-from ivfusion_ros.bags.messages import detections_message, header
+from ivfusion_ros.bags.cdr import make
 from ivfusion_ros.config.pipeline import DetectionConfig, FusionConfig, PipelineConfig, TrackingConfig
 from ivfusion_ros.detection.tracking import ByteTracker
 from ivfusion_ros.errors import BackendError
+from ivfusion_ros.messages.detections import make_detections
 from ivfusion_ros.pipeline.build import build_pipeline
-from ivfusion_ros.types import UNTRACKED, Detections, FramePair
+from ivfusion_ros.types import UNTRACKED, Detections, FramePair, Header
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,7 +111,7 @@ def test_ids_in_messages() -> None:
     detections = seen((10, 10), (200, 10), (400, 10))
     assert [detections.id_of(index) for index in range(3)] == ["0", "1", "2"]
     tracked = replace(detections, track_ids=np.array([7, UNTRACKED, 12]))
-    message = detections_message(tracked, header(0, "rgb"))
+    message = make_detections(make, Header(0, "rgb"), tracked)
     assert [item.id for item in message.detections] == ["7", "", "12"]
     with pytest.raises(ValueError, match="track_ids"):
         replace(detections, track_ids=np.array([7]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ivfusion_ros.backends import load_backend
-from ivfusion_ros.bags.messages import header, image_message, serialize
+from ivfusion_ros.bags.cdr import make, serialize
 from ivfusion_ros.config.parameters import make_config
 from ivfusion_ros.config.pipeline import DetectionConfig, PipelineConfig, ThermalConfig
 from ivfusion_ros.detection import Detector
@@ -16,11 +16,12 @@ from ivfusion_ros.geometry.calibration import Calibration
 from ivfusion_ros.geometry.warp import Warp
 from ivfusion_ros.images.encodings import decode_image
 from ivfusion_ros.images.thermal import ThermalScaler
+from ivfusion_ros.messages.images import make_image
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.pipeline.fuser import Fuser
 from ivfusion_ros.pipeline.overlap import Overlap
-from ivfusion_ros.types import Frame, FramePair, Image, Size
+from ivfusion_ros.types import Frame, FramePair, Header, Image, Size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -122,7 +123,7 @@ def stage_candidates(size: Size) -> dict[str, Callable[[], object]]:
     scaler = ThermalScaler(ThermalConfig())
     shift = np.array([[1.01, 0.01, 3.0], [-0.01, 1.02, -2.0], [0.0, 0.0, 1.0]])
     warp = Warp(Calibration(size, size, rgb_from_thermal=shift))
-    head = header(0, "rgb_optical_frame")
+    header = Header(0, "rgb_optical_frame")
 
     def decode(data: bytes, encoding: str, step: int) -> object:
         return decode_image(
@@ -134,7 +135,7 @@ def stage_candidates(size: Size) -> dict[str, Callable[[], object]]:
         "decode bgr8": lambda: decode(raw_rgb, "bgr8", 3 * width),
         "thermal scaling": lambda: scaler(counts, 0),
         "warp": lambda: warp(grey, size),
-        "serialise fused image": lambda: serialize(image_message(rgb, head, compressed=False)),
+        "serialise fused image": lambda: serialize(make_image(make, header, rgb)),
     }
 
 

@@ -62,17 +62,18 @@ def test_rare_encodings_go_through_cv_bridge() -> None:
     from sensor_msgs.msg import Image
 
     from ivfusion_ros.errors import ImageError
-    from ivfusion_ros.ros.messages import image_frame
+    from ivfusion_ros.messages import to_frame
+    from ivfusion_ros.ros.messages import decode_by_cv_bridge
 
     pixels = np.full((4, 6, 3), (65535, 32768, 0), "<u2")
     message = Image(encoding="rgb16", height=4, width=6, step=36)
     message.data = pixels.tobytes()
-    frame = image_frame(message)
+    frame = to_frame(message, fallback=decode_by_cv_bridge)
     assert frame.image.shape == (4, 6, 3) and frame.image.dtype == np.uint8
     assert np.abs(frame.image[0, 0].astype(int) - (255, 128, 0)).max() <= 1
     message.encoding = "nonsense8"
     with pytest.raises(ImageError, match=r"'nonsense8', supported are mono8.*cv_bridge says"):
-        image_frame(message)
+        to_frame(message, fallback=decode_by_cv_bridge)
 
 
 @pytest.mark.parametrize("encoding", ["mono16", "16UC1"])

@@ -1,0 +1,79 @@
+"""Messages of cameras -> frames: the one place where the pixels of a message are decoded.
+
+Duck-typed: rclpy's messages and those of a bag's library will do, as will any object with their fields.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ivfusion_ros.geometry.rig import Extrinsics
+from ivfusion_ros.images.encodings import ENCODINGS, decode_depth, decode_image
+from ivfusion_ros.images.files import decode_compressed
+from ivfusion_ros.messages.make import NS_PER_S
+from ivfusion_ros.types import CameraInfo, DepthFrame, Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ivfusion_ros.types import AnyImage
+
+
+def to_frame(
+    message: Any,
+    info: CameraInfo | None = None,
+    received_ns: int | None = None,
+    fallback: Callable[[Any], AnyImage] | None = None,
+) -> Frame:
+    """Decode a sensor_msgs/Image or CompressedImage; the frame may alias the message's data.
+
+    fallback: decodes an Image in an encoding that images/encodings does not have. Raises ImageError.
+    """
+    return Frame(_pixels(message, fallback), _stamp_ns(message), message.header.frame_id, info, received_ns)
+
+
+def to_depth_frame(message: Any) -> DepthFrame:
+    """Decode a depth sensor_msgs/Image; the frame may alias the message's data. Raises ImageError."""
+    return DepthFrame(decode_depth(message.data, **_layout(message)), _stamp_ns(message))
+
+
+def encoding_of(message: Any) -> str:
+    """Pixel encoding that an Image or CompressedImage announces, '' where it does not."""
+    if _is_raw(message):
+        return str(message.encoding)
+    # image_transport writes "<pixel encoding>; <codec> compressed ..."; others write the codec alone.
+    encoding, separator, _ = str(message.format).partition(";")
+    return encoding.strip() if separator else ""
+
+
+def to_extrinsics(transform: Any) -> Extrinsics:
+    """How points move, by a geometry_msgs/Transform. Raises ConfigError where its rotation is none."""
+    turn, shift = transform.rotation, transform.translation
+    return Extrinsics.from_quaternion((turn.x, turn.y, turn.z, turn.w), (shift.x, shift.y, shift.z))
+
+
+def _pixels(message: Any, fallback: Callable[[Any], AnyImage] | None) -> AnyImage:
+    if not _is_raw(message):
+        return decode_compressed(message.data, message.format)
+    if fallback is not None and message.encoding not in ENCODINGS:
+        return fallback(message)
+    return decode_image(message.data, **_layout(message))
+
+
+def _is_raw(message: Any) -> bool:
+    return hasattr(message, "encoding")
+
+
+def _layout(message: Any) -> dict[str, Any]:
+    return {
+        "encoding": message.encoding,
+        "width": message.width,
+        "height": message.height,
+        "step": message.step,
+        "is_bigendian": bool(message.is_bigendian),
+    }
+
+
+def _stamp_ns(message: Any) -> int:
+    stamp = message.header.stamp
+    return int(stamp.sec) * NS_PER_S + int(stamp.nanosec)

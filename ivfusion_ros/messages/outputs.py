@@ -1,0 +1,102 @@
+"""The topics that results go to, a row each, for a live node and a replayed bag alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from ivfusion_ros.images.draw import annotate
+from ivfusion_ros.messages.detections import make_detections, make_native_detections
+from ivfusion_ros.messages.images import make_camera_info, make_compressed_image, make_image
+from ivfusion_ros.messages.make import Make
+from ivfusion_ros.messages.type_names import CAMERA_INFO, COMPRESSED_IMAGE, DETECTIONS, IMAGE
+from ivfusion_ros.types import FusionResult, Header
+
+if TYPE_CHECKING:
+    from ivfusion_ros.types import CameraName, Detections
+
+
+@dataclass(frozen=True)
+class Output:
+    """One topic.
+
+    topic: relative to the node's namespace, to / in a bag. type: full name of its messages. message: makes
+    that of a result, None where the result has nothing for the topic. replay: when a replay writes it:
+    always, with its images raw or compressed only, or never. costly: a node publishes it after the others.
+    by_detector: it is there only where a detector is, and its classes are those of LABELS_TOPIC.
+    """
+
+    topic: str
+    type: str
+    message: Callable[[Make, FusionResult], Any]
+    replay: Literal["always", "raw", "compressed", "never"] = "always"
+    costly: bool = False
+    by_detector: bool = False
+
+
+LABELS_TOPIC = "detections/label_info"
+"""Not of a result: make_label_info's message, latched, before the first detections."""
+
+
+def _info(make: Make, result: FusionResult) -> Any:
+    return (
+        None if result.camera_info is None else make_camera_info(make, _header(result), result.camera_info)
+    )
+
+
+def _fused(make: Make, result: FusionResult) -> Any:
+    return make_image(make, _header(result), result.fused)
+
+
+def _compressed(make: Make, result: FusionResult) -> Any:
+    return make_compressed_image(make, _header(result), result.fused)
+
+
+def _annotated(make: Make, result: FusionResult) -> Any:
+    found = result.detections
+    return make_image(
+        make, _header(result), result.fused if found is None else annotate(result.fused, found)
+    )
+
+
+def _detections(make: Make, result: FusionResult) -> Any:
+    found = _new_detections(result)
+    return None if found is None else make_detections(make, _header(result), found)
+
+
+def _thermal_detections(make: Make, result: FusionResult) -> Any:
+    return _native_detections(make, result, "thermal", result.thermal_header)
+
+
+def _rgb_detections(make: Make, result: FusionResult) -> Any:
+    return _native_detections(make, result, "rgb", result.rgb_header)
+
+
+def _native_detections(make: Make, result: FusionResult, camera: CameraName, header: Header | None) -> Any:
+    found = _new_detections(result)
+    if found is None or header is None:
+        return None
+    return make_native_detections(make, header, found, camera)
+
+
+def _new_detections(result: FusionResult) -> Detections | None:
+    """Not those of an older image, while the detector rests."""
+    return None if result.detections is None or result.detections.age_ns else result.detections
+
+
+def _header(result: FusionResult) -> Header:
+    return Header(result.stamp_ns, result.frame_id)
+
+
+# A bag has the messages of a result in this order: the intrinsics first, so that who reads it in order
+# knows the camera when its first image comes.
+OUTPUTS = (
+    Output("fused/camera_info", CAMERA_INFO, _info),
+    Output("fused/image_raw", IMAGE, _fused, replay="raw"),
+    Output("fused/image_raw/compressed", COMPRESSED_IMAGE, _compressed, replay="compressed", costly=True),
+    Output("detections", DETECTIONS, _detections, by_detector=True),
+    Output("thermal/detections", DETECTIONS, _thermal_detections, replay="never", by_detector=True),
+    Output("rgb/detections", DETECTIONS, _rgb_detections, replay="never", by_detector=True),
+    Output("fused/image_annotated", IMAGE, _annotated, replay="never", costly=True),
+)

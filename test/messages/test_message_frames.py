@@ -1,0 +1,110 @@
+"""Frames of objects that merely look like messages, and of a bag's messages."""
+
+import array
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from message_samples import image_like
+
+from ivfusion_ros.bags import cdr
+from ivfusion_ros.errors import ConfigError, ImageError
+from ivfusion_ros.images.encodings import encode_image
+from ivfusion_ros.messages import encoding_of, to_depth_frame, to_extrinsics, to_frame
+from ivfusion_ros.messages.type_names import IMAGE
+from ivfusion_ros.types import CameraInfo
+
+STAMPS = st.integers(-(2**31) * 10**9, 2**31 * 10**9 - 1)
+
+
+@given(stamp_ns=STAMPS)
+def test_stamps_are_joined_to_the_nanosecond(stamp_ns: int) -> None:
+    info = CameraInfo(2, 2)
+    frame = to_frame(image_like(np.zeros((2, 2), np.uint8), "mono8", stamp_ns), info, 5)
+    assert (frame.stamp_ns, frame.frame_id) == (stamp_ns, "camera_optical_frame")
+    assert frame.camera_info is info and frame.received_ns == 5
+
+
+def test_an_image_that_needs_no_conversion_is_not_copied() -> None:
+    message = image_like(np.arange(12, dtype=np.uint8).reshape(3, 4), "mono8")
+    frame = to_frame(message)
+    message.data[5] = 99
+    assert frame.image[1, 1] == 99
+
+
+@pytest.mark.parametrize("fields", [{"data": array.array("B")}, {"encoding": "what"}, {"step": 1}])
+def test_bad_images_raise_image_error(fields: dict[str, Any]) -> None:
+    message = image_like(np.zeros((4, 4), np.uint8), "mono8")
+    vars(message).update(fields)
+    with pytest.raises(ImageError):
+        to_frame(message)
+
+
+def test_a_bad_compressed_image_raises_image_error() -> None:
+    header = image_like(np.zeros((1, 1), np.uint8), "mono8").header
+    with pytest.raises(ImageError, match="truncated"):
+        to_frame(SimpleNamespace(header=header, format="jpeg", data=b"\xff\xd8\xff"))
+
+
+def test_only_unknown_encodings_go_to_the_fallback() -> None:
+    asked: list[str] = []
+
+    def fallback(message: Any) -> Any:
+        asked.append(message.encoding)
+        return np.full((1, 1, 3), 7, np.uint8)
+
+    pixels = np.zeros((2, 3), np.uint8)
+    assert to_frame(image_like(pixels, "mono8"), fallback=fallback).image.shape == (2, 3)
+    assert to_frame(image_like(pixels, "rare8"), fallback=fallback).image[0, 0].tolist() == [7, 7, 7]
+    assert asked == ["rare8"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"encoding": "bayer_rggb8"}, "bayer_rggb8"),
+        ({"format": "rgb8; jpeg compressed bgr8"}, "rgb8"),
+        ({"format": "jpeg"}, ""),
+    ],
+)
+def test_the_encoding_that_is_announced(fields: dict[str, str], expected: str) -> None:
+    assert encoding_of(SimpleNamespace(**fields)) == expected
+
+
+def test_depth_is_read_in_its_unit() -> None:
+    frame = to_depth_frame(image_like(np.array([[1000, 0]], "<u2"), "16UC1", 3))
+    assert frame.image.dtype == np.uint16 and frame.image.tolist() == [[1000, 0]] and frame.stamp_ns == 3
+
+
+def test_a_transform_moves_points() -> None:
+    quarter = np.sqrt(0.5)
+    rotation = SimpleNamespace(x=0.0, y=0.0, z=quarter, w=quarter)
+    transform = SimpleNamespace(rotation=rotation, translation=SimpleNamespace(x=1.0, y=2.0, z=3.0))
+    moved = to_extrinsics(transform).apply(np.array([[1.0, 0.0, 0.0]]))
+    np.testing.assert_allclose(moved, [[1.0, 3.0, 3.0]], atol=1e-12)
+    rotation.z = rotation.w = 0.0
+    with pytest.raises(ConfigError):
+        to_extrinsics(transform)
+
+
+@pytest.mark.parametrize("encoding", ["mono8", "mono16", "rgb8", "bgr8"])
+def test_live_and_bag_frames_are_equal(encoding: str) -> None:
+    random = np.random.default_rng(2)
+    shape = (6, 8, 3) if encoding.endswith("gb8") or encoding == "bgr8" else (6, 8)
+    image = random.integers(0, 256, shape).astype(np.uint16 if encoding == "mono16" else np.uint8)
+    raw = encode_image(image, encoding)
+    live_message = image_like(image, encoding, 7)
+    live_message.data = array.array("B", raw.data)
+    fields = {**vars(live_message), "data": np.frombuffer(raw.data, np.uint8)}
+    fields["header"] = cdr.make(
+        "std_msgs/msg/Header",
+        stamp=cdr.make(cdr.TIME, sec=0, nanosec=7),
+        frame_id="camera_optical_frame",
+    )
+    stored = cdr.to_frame(cdr.serialize(cdr.make(IMAGE, **fields)), IMAGE)
+    live = to_frame(live_message)
+    assert np.array_equal(live.image, stored.image) and live.image.dtype == stored.image.dtype
+    assert (live.stamp_ns, live.frame_id) == (stored.stamp_ns, stored.frame_id) == (7, live.frame_id)

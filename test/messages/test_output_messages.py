@@ -1,0 +1,145 @@
+"""What becomes of a result, on any library's messages; bags/test_bags_writer reads them with others."""
+
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from message_samples import INFO, STAMP_NS, detections, make, result
+
+from ivfusion_ros.bags import cdr
+from ivfusion_ros.messages import LABELS_TOPIC, OUTPUTS, to_frame
+from ivfusion_ros.messages.detections import make_detections, make_label_info, make_native_detections
+from ivfusion_ros.messages.images import make_camera_info, make_compressed_image, make_image
+from ivfusion_ros.messages.make import make_header
+from ivfusion_ros.types import CameraInfo, Detections, Header
+
+HEADER = Header(STAMP_NS, "rgb")
+STAMPS = st.integers(-(2**31) * 10**9, 2**31 * 10**9 - 1)
+
+
+@given(stamp_ns=STAMPS)
+def test_stamps_are_split_to_the_nanosecond(stamp_ns: int) -> None:
+    header = make_header(make, Header(stamp_ns, "f"))
+    assert 0 <= header.stamp.nanosec < 10**9 and -(2**31) <= header.stamp.sec < 2**31
+    assert header.stamp.sec * 10**9 + header.stamp.nanosec == stamp_ns and header.frame_id == "f"
+
+
+def test_an_image_is_read_back() -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    # Rows with gaps, as a crop has them, must not reach the message.
+    message = make_image(make, HEADER, rgb[:, 1:6])
+    assert bytes(message.data) == rgb[:, 1:6].tobytes()
+    assert (message.width, message.height, message.step, message.encoding) == (5, 5, 15, "rgb8")
+    assert np.array_equal(to_frame(message).image, rgb[:, 1:6])
+
+
+def test_a_compressed_colour_image_is_a_jpeg_that_is_read_back() -> None:
+    rgb = np.zeros((32, 48, 3), np.uint8)
+    rgb[:] = 200, 100, 50
+    message = make_compressed_image(make, HEADER, rgb)
+    bgr = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
+    assert np.abs(bgr[..., ::-1].astype(int) - rgb).max() < 6
+    assert "jpeg" in message.format
+    assert np.array_equal(to_frame(message).image, bgr[..., ::-1])
+
+
+def test_camera_info_goes_there_and_back() -> None:
+    numbers = tuple(float(value) for value in range(12))
+    info = CameraInfo(640, 480, "rational_polynomial", numbers[:8], numbers[:9], numbers[:9], numbers)
+    assert CameraInfo.from_message(make_camera_info(make, HEADER, info)) == info
+
+
+def numbers(detection: Any) -> tuple[Any, ...]:
+    box, hypothesis = detection.bbox, detection.results[0].hypothesis
+    stamp, position = detection.header.stamp, box.center.position
+    return (
+        *(stamp.sec, stamp.nanosec),
+        *(position.x, position.y, box.size_x, box.size_y),
+        *(hypothesis.class_id, hypothesis.score),
+        detection.id,
+    )
+
+
+def test_detections_in_the_fused_image() -> None:
+    message = make_detections(make, HEADER, detections())
+    assert [numbers(item) for item in message.detections] == [
+        (1, 500_000_001, 6.375, 16.0, 9.75, 28.0, "car", 0.875, "0"),
+        (1, 500_000_001, 1.5, 2.0, 3.0, 4.0, "person", 0.5, "1"),
+    ]
+
+
+def test_labels_have_every_class() -> None:
+    labels = make_label_info(make, HEADER, ("person", "car"))
+    assert [(item.class_id, item.class_name) for item in labels.class_map] == [(0, "person"), (1, "car")]
+
+
+def test_native_detections_are_linked_by_their_number_and_have_temperatures() -> None:
+    sent: dict[str, Any] = {}
+    for camera in ("thermal", "rgb"):
+        message = make_native_detections(make, Header(7, camera), detections(), camera)
+        (sent[camera],) = message.detections
+    assert numbers(sent["thermal"]) == (0, 7, 7.0, 9.0, 4.0, 6.0, "person", 0.5, "1")
+    assert numbers(sent["rgb"]) == (0, 7, 2.0, 2.0, 2.0, 2.0, "car", 0.875, "0")
+    extras = [(item.hypothesis.class_id, item.hypothesis.score) for item in sent["thermal"].results[1:]]
+    assert extras == [("max_kelvin", 310.5), ("mean_kelvin", 300.25)]
+    assert len(sent["rgb"].results) == 1 and sent["rgb"].header.frame_id == "rgb"
+
+
+def test_no_native_detections_without_boxes_of_the_camera() -> None:
+    found = Detections.empty(("person",))
+    assert make_native_detections(make, HEADER, found, "thermal").detections == []
+
+
+def test_every_topic_has_one_row_and_messages_of_its_type() -> None:
+    topics = [output.topic for output in OUTPUTS]
+    assert len({*topics, LABELS_TOPIC}) == len(topics) + 1
+    for output in OUTPUTS:
+        for message in (output.message(make, result()), output.message(cdr.make, result())):
+            assert getattr(message, "type_name", "") or message.__msgtype__ == output.type
+        assert output.message(make, result()).type_name == output.type
+
+
+def test_messages_have_their_cameras_header() -> None:
+    headers = {output.topic: output.message(make, result()).header for output in OUTPUTS}
+    assert headers.pop("thermal/detections").stamp.nanosec == STAMP_NS % 10**9 - 7
+    assert {(item.stamp.nanosec, item.frame_id) for item in headers.values()} == {(STAMP_NS % 10**9, "rgb")}
+
+
+def topics_of(**fields: Any) -> set[str]:
+    """Those that get a message of a result."""
+    sample = result(**fields)
+    return {output.topic for output in OUTPUTS if output.message(make, sample) is not None}
+
+
+IMAGES = {"fused/image_raw", "fused/image_raw/compressed", "fused/image_annotated"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"detections": None}, {"fused/camera_info"}),
+        ({"camera_info": None, "detections": None}, set()),
+        # While the detector rests.
+        ({"detections": replace(detections(), age_ns=1)}, {"fused/camera_info"}),
+        ({"thermal_header": None}, {"fused/camera_info", "detections", "rgb/detections"}),
+    ],
+)
+def test_a_result_without_something_gives_no_message_of_it(fields: dict[str, Any], expected: set) -> None:
+    assert topics_of(**fields) == IMAGES | expected
+
+
+def test_boxes_are_drawn_on_the_annotated_image_alone() -> None:
+    images = {output.topic: output.message(make, result()) for output in OUTPUTS if "image" in output.topic}
+    assert bytes(images["fused/image_raw"].data) == result().fused.tobytes()
+    assert bytes(images["fused/image_annotated"].data) != result().fused.tobytes()
+
+
+def test_intrinsics_come_before_the_image_of_their_camera() -> None:
+    topics = [output.topic for output in OUTPUTS]
+    assert topics.index("fused/camera_info") < min(topics.index(topic) for topic in IMAGES)
+    info = OUTPUTS[topics.index("fused/camera_info")].message(make, result())
+    assert CameraInfo.from_message(info) == INFO
