@@ -9,6 +9,7 @@ import numpy as np
 from ivfusion_ros.types import CameraInfo, Detections, FusionResult, Header
 
 STAMP_NS = 1_500_000_001
+HEADER = Header(STAMP_NS, "rgb")
 INFO = CameraInfo(8, 6, "rational_polynomial", tuple(float(value) for value in range(8)))
 
 
@@ -54,7 +55,7 @@ def result(**fields: Any) -> FusionResult:
     values = {
         "camera_info": INFO,
         "thermal_header": Header(STAMP_NS - 7, "thermal"),
-        "rgb_header": Header(STAMP_NS, "rgb"),
+        "rgb_header": HEADER,
         "detections": detections(),
         **fields,
     }

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from message_samples import INFO, STAMP_NS, detections, make, result
+from message_samples import HEADER, INFO, STAMP_NS, detections, make, result
 
 from ivfusion_ros.bags import cdr
 from ivfusion_ros.messages import LABELS_TOPIC, OUTPUTS, to_frame
@@ -17,7 +17,6 @@ from ivfusion_ros.messages.images import make_camera_info, make_compressed_image
 from ivfusion_ros.messages.make import make_header
 from ivfusion_ros.types import CameraInfo, Detections, Header
 
-HEADER = Header(STAMP_NS, "rgb")
 STAMPS = st.integers(-(2**31) * 10**9, 2**31 * 10**9 - 1)
 
 

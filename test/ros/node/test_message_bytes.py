@@ -1,0 +1,28 @@
+"""What a node publishes and what a replay writes of the same result are the same bytes."""
+
+from typing import Any
+
+import pytest
+from message_samples import HEADER, detections, result
+
+from ivfusion_ros.bags import cdr
+from ivfusion_ros.messages import OUTPUTS, Output
+from ivfusion_ros.messages.detections import make_label_info
+from ivfusion_ros.ros import messages as live
+
+
+def as_sent(message: Any) -> bytes:
+    serialization = pytest.importorskip("rclpy.serialization")
+    return bytes(serialization.serialize_message(message))
+
+
+@pytest.mark.parametrize("output", OUTPUTS, ids=lambda output: output.topic)
+def test_outputs(output: Output) -> None:
+    stored = cdr.serialize(output.message(cdr.make, result()))
+    assert as_sent(output.message(live.make, result())) == bytes(stored)
+
+
+def test_labels() -> None:
+    names = detections().class_names
+    stored = cdr.serialize(make_label_info(cdr.make, HEADER, names))
+    assert as_sent(make_label_info(live.make, HEADER, names)) == bytes(stored)
