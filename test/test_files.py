@@ -1,13 +1,15 @@
 """Outputs are there whole or not at all, and nothing but a regular file is ever replaced."""
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ivfusion_ros.files import whole_file
+from ivfusion_ros.files import whole_file, whole_files
 from ivfusion_ros.images.files import read_image, write_image
 
 
@@ -47,13 +49,99 @@ def test_a_pipe_is_written_through(tmp_path: Path) -> None:
     assert got == ["figures"] and pipe.is_fifo()
 
 
-def test_errors_name_the_file_that_was_asked_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("writer", [whole_file, whole_files])
+def test_errors_name_the_file_that_was_asked_for(tmp_path: Path, writer) -> None:
     (tmp_path / "file").write_text("precious")
     for path in (tmp_path / "nowhere" / "a.json", tmp_path / "file" / "a.json", tmp_path):
-        with pytest.raises(OSError) as caught, whole_file(path) as temporary:
+        with pytest.raises(OSError) as caught, writer(path) as temporary:
             temporary.write_text("text")
         assert caught.value.filename == str(path) or caught.value.filename == path
     assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_a_folder_and_what_a_file_names_come_together(tmp_path: Path) -> None:
+    for content in ("old", "new"):
+        with whole_files(tmp_path / "a.yaml") as staged:
+            staged.write_text(content)
+            staged.with_suffix(".npz").write_text(content)
+            folder = staged.with_name("folder")
+            folder.mkdir()
+            (folder / content).write_text(content)
+    files = {
+        str(item.relative_to(tmp_path)): item.read_text() for item in tmp_path.rglob("*") if item.is_file()
+    }
+    assert files == {"a.yaml": "new", "a.npz": "new", "folder/new": "new"}
+    with pytest.raises(KeyboardInterrupt), whole_files(tmp_path / "folder") as staged:
+        staged.mkdir()
+        raise KeyboardInterrupt
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.npz", "a.yaml", "folder"]
+    assert (tmp_path / "folder" / "new").exists()
+
+
+_WRITE = """
+import sys, threading
+from pathlib import Path
+from ivfusion_ros.files import whole_files, write_whole
+
+file, folder = Path(sys.argv[1]), Path(sys.argv[2])
+
+def write(index):
+    for turn in range(10):
+        text = f"{sys.argv[3]}.{index}.{turn} " * 20_000
+        write_whole(file, text)
+        with whole_files(folder) as staged:
+            staged.mkdir()
+            for part in ("a", "b"):
+                (staged / part).write_text(text)
+
+threads = [threading.Thread(target=write, args=(index,)) for index in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def is_whole(text: str) -> bool:
+    words = text.split(" ")
+    return len(words) == 20_001 and len(set(words[:-1])) == 1
+
+
+def test_many_writers_of_one_name_leave_one_whole_version(tmp_path: Path) -> None:
+    file, folder = tmp_path / "file", tmp_path / "folder"
+    writers = [
+        subprocess.Popen([sys.executable, "-c", _WRITE, file, folder, str(number)]) for number in range(4)
+    ]
+    while any(writer.poll() is None for writer in writers):
+        if file.exists():
+            assert is_whole(file.read_text())
+    assert [writer.returncode for writer in writers] == [0] * 4
+    assert is_whole(file.read_text()) and is_whole((folder / "a").read_text())
+    assert (folder / "a").read_text() == (folder / "b").read_text()
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "folder"]
+
+
+_DIE = """
+import os, signal, sys
+from pathlib import Path
+from ivfusion_ros.files import whole_files
+
+with whole_files(Path(sys.argv[1])) as staged:
+    staged.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_left_goes_but_nothing_of_a_living_one(tmp_path: Path) -> None:
+    path = tmp_path / "a[1].yaml"
+    with whole_files(path) as living:
+        living.write_text("living")
+        subprocess.run([sys.executable, "-c", _DIE, path])
+        assert len(list(tmp_path.iterdir())) == 2
+        with whole_files(path) as staged:
+            staged.write_text("quicker")
+        assert path.read_text() == "quicker" and len(list(tmp_path.iterdir())) == 2
+    assert path.read_text() == "living" and list(tmp_path.iterdir()) == [path]
 
 
 def test_images_go_through_links(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 import zlib
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +18,7 @@ from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_
 from ivfusion_ros.bags.cdr import make, serialize, typestore
 from ivfusion_ros.bags.mcap_records import CHUNK_CHECKSUM_OFFSET, RECORD_HEAD
 from ivfusion_ros.errors import BagError
+from ivfusion_ros.files import whole_files
 from ivfusion_ros.images.files import SUFFIXES as IMAGE_SUFFIXES
 from ivfusion_ros.messages import LABELS_TOPIC, OUTPUTS
 from ivfusion_ros.messages.detections import make_label_info
@@ -96,19 +97,22 @@ class BagWriter:
         self.overwrite = overwrite
         self.left_out: set[str] = set()
         self._single = self.path.suffix == ".mcap"
-        self._staging = self.path.absolute().with_name(f".{self.path.absolute().name}.partial")
-        name = self.path.absolute().name
-        self._bag = self._staging / (name.removesuffix(".mcap") if self._single else name)
         self._connections: dict[tuple[str, str], Any] = {}
         self._has_labels = False
 
     def __enter__(self) -> BagWriter:
         self._check_target()
-        with self._as_bag_error():
-            if self._staging.exists():
-                shutil.rmtree(self._staging)
+        path = self.path.absolute()
+        with self._as_bag_error(), ExitStack() as stack:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._staged = stack.enter_context(whole_files(path))
+            # rosbags always writes a folder.
+            name = self._staged.name
+            self._bag = self._staged.with_name(f"{name}.folder") if self._single else self._staged
             self._writer = _Writer(self._bag, version=METADATA_VERSION, storage_plugin=StoragePlugin.MCAP)
             self._writer.open()
+            stack.push(self._finish)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
@@ -117,16 +121,8 @@ class BagWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        try:
-            if kind is None:
-                with self._as_bag_error():
-                    self._writer.close()
-                    self._move_into_place()
-            else:
-                with suppress(OSError):
-                    self._writer.abort()
-        finally:
-            shutil.rmtree(self._staging, ignore_errors=True)
+        with self._as_bag_error():
+            self._stack.__exit__(kind, error, traceback)
 
     def write_result(self, result: FusionResult) -> None:
         """What the topics of messages/outputs.py have of it and, once, /detections/label_info.
@@ -212,20 +208,16 @@ class BagWriter:
             expected = "an .mcap file" if self._single else "a rosbag2 folder with metadata.yaml"
             raise BagError(f"{self.path} is not {expected}, so it is not overwritten; remove it yourself")
 
-    def _move_into_place(self) -> None:
+    def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            with suppress(OSError):
+                self._writer.abort()
+            return
+        self._writer.close()
         self._check_target()
         if self._single:
-            (self._bag / f"{self._bag.name}.mcap").replace(self.path)
-            return
-        replaced = self._staging / "replaced"
-        if self.path.exists():
-            self.path.rename(replaced)
-        try:
-            self._bag.rename(self.path)
-        except OSError:
-            if replaced.exists():
-                replaced.rename(self.path)
-            raise
+            (self._bag / f"{self._bag.name}.mcap").replace(self._staged)
+            shutil.rmtree(self._bag)
 
     @contextmanager
     def _as_bag_error(self) -> Iterator[None]:

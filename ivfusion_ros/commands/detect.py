@@ -11,8 +11,9 @@ import numpy as np
 from tqdm import tqdm
 
 from ivfusion_ros.commands.fuse import images_in
-from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config, refuse_input, write_text
+from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config, refuse_input
 from ivfusion_ros.errors import DataError, ModelError
+from ivfusion_ros.files import write_whole
 from ivfusion_ros.images.draw import annotate
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import SUFFIXES, read_image, write_image
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace) -> None:
         write_image(picture, annotate(image, detections))
         found[path.name] = as_rows(detections)
     detector.close()
-    write_text(options.output / "detections.json", json.dumps(found, indent=1) + "\n")
+    write_whole(options.output / "detections.json", json.dumps(found, indent=1) + "\n")
     log.info("images: %d, objects: %d, in %s", len(jobs), sum(map(len, found.values())), options.output)
 
 

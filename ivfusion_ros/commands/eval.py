@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.backends import BACKENDS
-from ivfusion_ros.commands.options import write_json, write_text
+from ivfusion_ros.commands.options import write_json
 from ivfusion_ros.errors import ConfigError, DataError, ImageError
 from ivfusion_ros.evaluation.fusion.journal import Journal
 from ivfusion_ros.evaluation.fusion.judge import Result, judge
@@ -20,6 +20,7 @@ from ivfusion_ros.evaluation.fusion.scores import JUDGED_BY
 from ivfusion_ros.evaluation.fusion.sheet import write_sheet
 from ivfusion_ros.evaluation.fusion.tables import image_rows, mean_rows, to_csv, to_markdown
 from ivfusion_ros.evaluation.speed.cost import Cost, measure_cost
+from ivfusion_ros.files import write_whole
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.metrics.flicker import FLICKER
 from ivfusion_ros.types import CAMERAS
@@ -170,8 +171,8 @@ def _write_tables(
     pictures: Sequence[str],
 ) -> None:
     rows = image_rows(results)
-    write_text(folder / "images.csv", to_csv(rows))
-    write_text(folder / "images.md", to_markdown(rows))
-    write_text(folder / "means.csv", to_csv(mean_rows(results, costs)))
-    write_text(folder / "results.md", page(results, costs, pictures))
+    write_whole(folder / "images.csv", to_csv(rows))
+    write_whole(folder / "images.md", to_markdown(rows))
+    write_whole(folder / "means.csv", to_csv(mean_rows(results, costs)))
+    write_whole(folder / "results.md", page(results, costs, pictures))
     write_json(folder / "results.json", figures(results, methods, costs))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.backends import BACKENDS
-from ivfusion_ros.commands.options import write_json, write_text
+from ivfusion_ros.commands.options import write_json
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.evaluation.detection.curves import write_curves
 from ivfusion_ros.evaluation.detection.find import CameraMethod, DetectorUnderTest, Found, find
@@ -17,6 +17,7 @@ from ivfusion_ros.evaluation.detection.sheet import write_sheet
 from ivfusion_ros.evaluation.fusion.journal import Journal
 from ivfusion_ros.evaluation.fusion.methods import Method, make_methods
 from ivfusion_ros.evaluation.fusion.tables import finite, to_csv
+from ivfusion_ros.files import write_whole
 from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
@@ -80,8 +81,8 @@ def run(options: argparse.Namespace) -> None:
     entries = judge(truths, found, class_names)
     write_sheet(options.out / "misses.png", truths, found, methods, class_names, options.rows)
     pictures = [*_plot(options.out, entries), "misses.png"]
-    write_text(options.out / "results.csv", to_csv(rows(entries)))
-    write_text(options.out / "results.md", page(entries, detector, skipped, pictures))
+    write_whole(options.out / "results.csv", to_csv(rows(entries)))
+    write_whole(options.out / "results.md", page(entries, detector, skipped, pictures))
     write_json(options.out / "results.json", finite(figures(entries, methods, detector, skipped)))
     print(page(entries, detector, skipped, ()))
     log.info("judged %d scenes, left out %d: %s", len(truths), len(scenes) - len(truths), options.out)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.errors import BackendError
+from ivfusion_ros.files import whole_file
 
 if TYPE_CHECKING:
     import argparse
@@ -30,8 +31,8 @@ def run(options: argparse.Namespace) -> None:
     except ImportError as error:
         raise BackendError(f"import needs torch ({error}); run: pip install torch") from error
     weights = read_published(options.network, options.file)
-    temporary = options.output.with_name(f".{options.output.name}.partial")
-    torch.save({"network": options.network, "weights": weights}, temporary)
-    temporary.replace(options.output)
+    # By a path, torch would write the staged name into the file.
+    with whole_file(options.output) as staged, staged.open("wb") as file:
+        torch.save({"network": options.network, "weights": weights}, file)
     count = sum(weight.numel() for weight in weights.values())
     log.info("%s: %s, %d parameters", options.output, options.network, count)

@@ -14,7 +14,7 @@ from ivfusion_ros.backends import BACKENDS
 from ivfusion_ros.config.parameters import assignments, load_config
 from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import ConfigError, DataError
-from ivfusion_ros.files import whole_file
+from ivfusion_ros.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,14 +120,8 @@ def parse_size(text: str) -> Size:
     return int(width), int(height)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file; it is there whole or not at all."""
-    with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
 def write_json(path: Path | None, figures: dict[str, Any]) -> None:
     """Write figures as JSON where a path was asked for."""
     if path is not None:
-        write_text(path, json.dumps(figures, indent=2) + "\n")
+        write_whole(path, json.dumps(figures, indent=2) + "\n")
         log.info("figures: %s", path)

@@ -17,6 +17,7 @@ from ivfusion_ros.backends import load_backend
 from ivfusion_ros.config.pipeline import DetectionConfig
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.errors import BackendError, ConfigError, ModelError
+from ivfusion_ros.files import whole_files
 
 if TYPE_CHECKING:
     from ivfusion_ros.types import Size
@@ -43,7 +44,7 @@ def export_detector(weights: Path, path: Path, size: Size) -> tuple[str, ...]:
             f"size is {size[0]}x{size[1]}, expected multiples of {_STRIDE}, for example 640x480"
         )
     _check_origin(weights, size)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+    with whole_files(path) as staged, tempfile.TemporaryDirectory(dir=staged.parent) as folder:
         # ultralytics writes beside the weights.
         copy = Path(folder) / "detector.pt"
         shutil.copyfile(weights, copy)
@@ -66,7 +67,7 @@ def export_detector(weights: Path, path: Path, size: Size) -> tuple[str, ...]:
         backend.close()
         _check_parity(found, _torch_output(copy, weights, image), max(size))
         _keep_own_metadata(exported)
-        exported.replace(path)
+        exported.replace(staged)
     return class_names
 
 

@@ -8,10 +8,8 @@ Metadata names the network, so that the torch backend can rebuild it from the sa
 from __future__ import annotations
 
 import logging
-import tempfile
 import warnings
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,10 +17,12 @@ import onnx
 import torch
 
 from ivfusion_ros.errors import ModelError
+from ivfusion_ros.files import whole_files
 from ivfusion_ros.networks.graph import NETWORK_KEY, FusionGraph
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 OPSET = 18
 
@@ -52,12 +52,10 @@ def export_fusion(graph: FusionGraph, network_name: str, path: Path) -> None:
     _keep_all_weights(graph, model)
     for entry, value in ((NETWORK_KEY, network_name),):
         model.metadata_props.add(key=entry, value=value)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        temporary = Path(folder) / path.name
-        onnx.save(model, temporary)
-        onnx.checker.check_model(temporary, full_check=True)
-        _check_parity(graph, temporary)
-        temporary.replace(path)
+    with whole_files(path) as staged:
+        onnx.save(model, staged)
+        onnx.checker.check_model(staged, full_check=True)
+        _check_parity(graph, staged)
 
 
 @contextmanager

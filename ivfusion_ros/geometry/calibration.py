@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.files import read_yaml
+from ivfusion_ros.files import read_yaml, whole_files
 from ivfusion_ros.geometry.rig import RigParts
 from ivfusion_ros.geometry.rig_yaml import as_matrix, rig_from_yaml, rig_to_yaml
 from ivfusion_ros.types import Floats, Floats32, Size
@@ -104,7 +104,7 @@ def read_calibration(path: str | Path) -> Calibration:
             thermal_size,
             rgb_size,
             _planar(content),
-            _read_remap(path.parent / str(content["remap"])) if "remap" in content else None,
+            _read_remap(_beside(path, str(content["remap"]))) if "remap" in content else None,
             rig_from_yaml(content["rig"], thermal_size, rgb_size) if "rig" in content else None,
             _quality(content.get("quality", {})),
         )
@@ -113,30 +113,34 @@ def read_calibration(path: str | Path) -> Calibration:
 
 
 def write_calibration(path: str | Path, calibration: Calibration) -> None:
-    """Write a calibration YAML, and its maps beside it under the same name with .npz.
+    """Write a calibration YAML, and its maps beside it under the same name with .npz; each file whole.
 
     Raises ConfigError.
     """
-    path = Path(path)
+    try:
+        with whole_files(Path(path)) as staged:
+            _write(staged, calibration)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _write(path: Path, calibration: Calibration) -> None:
     content: dict[str, Any] = {
         "thermal_size": list(calibration.thermal_size),
         "rgb_size": list(calibration.rgb_size),
     }
-    try:
-        if calibration.rgb_from_thermal is not None:
-            rows = calibration.rgb_from_thermal.tolist()
-            content.update({"affine": rows[:2]} if rows[2] == [0, 0, 1] else {"homography": rows})
-        if calibration.remap is not None:
-            maps = path.with_suffix(".npz")
-            np.savez_compressed(maps, map_x=calibration.remap.map_x, map_y=calibration.remap.map_y)
-            content["remap"] = maps.name
-        if calibration.rig is not None:
-            content["rig"] = rig_to_yaml(calibration.rig)
-        if calibration.quality:
-            content["quality"] = _plain(calibration.quality)
-        path.write_text(yaml.safe_dump(content, sort_keys=False, default_flow_style=None), encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+    if calibration.rgb_from_thermal is not None:
+        rows = calibration.rgb_from_thermal.tolist()
+        content.update({"affine": rows[:2]} if rows[2] == [0, 0, 1] else {"homography": rows})
+    if calibration.remap is not None:
+        maps = path.with_suffix(".npz")
+        np.savez_compressed(maps, map_x=calibration.remap.map_x, map_y=calibration.remap.map_y)
+        content["remap"] = maps.name
+    if calibration.rig is not None:
+        content["rig"] = rig_to_yaml(calibration.rig)
+    if calibration.quality:
+        content["quality"] = _plain(calibration.quality)
+    path.write_text(yaml.safe_dump(content, sort_keys=False, default_flow_style=None), encoding="utf-8")
 
 
 def _planar(content: dict[str, Any]) -> Floats | None:
@@ -169,6 +173,12 @@ def _size(content: dict[str, Any], key: str) -> Size:
     if not isinstance(value, Iterable):
         raise ConfigError(f"{key} is {value!r}, expected [width, height] in pixels")
     return tuple(value)
+
+
+def _beside(path: Path, name: str) -> Path:
+    """A file beside another one, or beside what that one is a link to."""
+    found = path.with_name(name)
+    return found if found.exists() else path.resolve().with_name(name)
 
 
 def _read_remap(path: Path) -> Remap:

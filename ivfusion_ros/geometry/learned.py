@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
-import tempfile
 from pathlib import Path
 
-from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.geometry.calibration import Calibration, write_calibration
 
 _NUMBERED = re.compile(r"_accepted_\d+$")
@@ -23,14 +21,5 @@ def write_learned(path: str | Path, calibration: Calibration) -> Path:
     stem = _NUMBERED.sub("", path.stem)
     free = (path.with_name(f"{stem}_accepted_{number}{path.suffix}") for number in itertools.count(1))
     target = next(item for item in free if not (item.exists() or item.with_suffix(".npz").exists()))
-    try:
-        with tempfile.TemporaryDirectory(prefix=".accepted_", dir=path.parent) as folder:
-            written = Path(folder) / target.name
-            write_calibration(written, calibration)
-            # The maps first: the YAML names them.
-            for item in (written.with_suffix(".npz"), written):
-                if item.exists():
-                    item.replace(path.parent / item.name)
-    except OSError as error:
-        raise ConfigError(f"cannot write {target}: {error.strerror}") from error
+    write_calibration(target, calibration)
     return target

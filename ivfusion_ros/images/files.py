@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.errors import ImageError
-from ivfusion_ros.files import whole_file
+from ivfusion_ros.files import write_whole
 from ivfusion_ros.images.encodings import demosaic, encode_image
 
 if TYPE_CHECKING:
@@ -72,8 +72,7 @@ def write_image(path: str | Path, image: AnyImage) -> None:
     path = Path(path)
     content = _encode(image, path.suffix.lower(), [])
     try:
-        with whole_file(path) as temporary:
-            temporary.write_bytes(content)
+        write_whole(path, content)
     except OSError as error:
         raise ImageError(f"cannot write {path}: {error.strerror}") from error
 

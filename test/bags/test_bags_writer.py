@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import struct
+import subprocess
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -321,11 +324,28 @@ def test_bag_may_be_replaced_by_itself(tmp_path: Path) -> None:
 
 
 def test_leftovers_of_a_killed_run_are_replaced(tmp_path: Path) -> None:
-    left = tmp_path / ".out.mcap.partial" / "out"
-    left.mkdir(parents=True)
-    (left / "out.mcap").write_bytes(b"half")
-    write_results(tmp_path / "out.mcap")
-    assert [entry.name for entry in tmp_path.iterdir()] == ["out.mcap"]
+    path = tmp_path / "out.mcap"
+    code = (
+        "import os, signal, sys; from ivfusion_ros.bags import BagWriter; writer = BagWriter(sys.argv[1]); "
+        "writer.__enter__(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, path]).returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert left.name != "out.mcap"
+    write_results(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["out.mcap", "out"])
+def test_two_writers_of_one_bag_do_not_meet(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with BagWriter(path, overwrite=True) as first, BagWriter(path, overwrite=True) as second:
+        for writer, count in ((first, 3), (second, 5)):
+            for message in many_strings(count):
+                writer.write_raw(BagTopic(*message[:2]), *message[2:])
+    with BagReader(path) as reader:
+        assert len(list(reader.messages())) == 3
+    assert list(tmp_path.iterdir()) == [path]
 
 
 class FullDisk:

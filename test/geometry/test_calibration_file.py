@@ -33,6 +33,17 @@ def test_remap_survives_its_file_and_a_move(tmp_path):
     np.testing.assert_array_equal(again.remap.map_y, remap.map_y)
 
 
+def test_maps_come_along_where_the_yaml_is_a_link(tmp_path):
+    remap = bulge((96, 72), (80, 64))
+    (tmp_path / "there").mkdir()
+    link = tmp_path / "link.yaml"
+    link.symlink_to(tmp_path / "there" / "a.yaml")
+    write_calibration(link, Calibration((80, 64), (96, 72), remap=remap))
+    assert link.is_symlink()
+    for path in (link, tmp_path / "there" / "a.yaml"):
+        np.testing.assert_array_equal(read_calibration(path).remap.map_x, remap.map_x)
+
+
 def test_rig_survives_its_file(tmp_path):
     rig = rig_parts()
     quality = {"method": "checkerboard", "rms_px": np.float64(0.21), "date": "2025-01-31", "views": 12}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ivfusion_ros.evaluation.detection.precision import RECALLS
 from ivfusion_ros.evaluation.fusion.plots import COLOURS
+from ivfusion_ros.files import whole_file
 from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
@@ -47,6 +48,5 @@ def write_curves(path: Path, entries: Sequence[Entry]) -> None:
             axes.legend(title="AP50", fontsize=7, title_fontsize=7, loc="best", framealpha=0.8)
     figure.supxlabel("recall", fontsize=10)
     figure.supylabel("precision", fontsize=10)
-    temporary = path.with_name(f".{path.name}.partial")
-    figure.savefig(temporary, format="png")
-    temporary.replace(path)
+    with whole_file(path) as staged:
+        figure.savefig(staged, format="png")

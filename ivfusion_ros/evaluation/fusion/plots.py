@@ -9,6 +9,7 @@ import numpy as np
 
 from ivfusion_ros.evaluation.fusion.scores import LOWER_IS_BETTER
 from ivfusion_ros.evaluation.fusion.tables import arrow, metric_names
+from ivfusion_ros.files import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,9 +48,8 @@ def write_plot(path: Path, results: Sequence[Result]) -> None:
         else:
             axes.set_axis_off()
     _legend(figure, scored)
-    temporary = path.with_name(f".{path.name}.partial")
-    figure.savefig(temporary, format="png")
-    temporary.replace(path)
+    with whole_file(path) as staged:
+        figure.savefig(staged, format="png")
 
 
 def _panel(

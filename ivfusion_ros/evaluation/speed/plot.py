@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.evaluation.fusion.plots import COLOURS
+from ivfusion_ros.files import whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,9 +29,8 @@ def write_plot(path: Path, networks: Rows, pipelines: Rows) -> None:
     upper, lower = figure.subplots(2, 1, height_ratios=[count + 1 for count in counts])
     _networks(upper, networks)
     _pipelines(lower, pipelines)
-    temporary = path.with_name(f".{path.name}.partial")
-    figure.savefig(temporary, format="png")
-    temporary.replace(path)
+    with whole_file(path) as staged:
+        figure.savefig(staged, format="png")
 
 
 def _networks(axes: Axes, rows: Rows) -> None:

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from ivfusion_ros.config.parameters import load_config
 from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import ConfigError, DataError
+from ivfusion_ros.files import write_whole
 from ivfusion_ros.images.draw import annotate, contact_sheet
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import read_image, write_image
@@ -187,9 +188,7 @@ def _write_scene(
         text = _as_text(*_label(scene.pair, images, teacher), images["rgb"].shape[:2])
         for _, path in files.values():
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{path.name}.partial")
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
+            write_whole(path, text)
 
 
 def _fuse(pair: PairPaths, pipelines: dict[str, Pipeline]) -> dict[str, FusionResult]:
@@ -260,7 +259,5 @@ def _finish(scenes: Sequence[_Scene], output: Path) -> dict[Part, Counts]:
         "val": "images/val",
         "names": dict(enumerate(CLASS_NAMES)),
     }
-    temporary = output / ".data.yaml.partial"
-    temporary.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
-    temporary.replace(output / "data.yaml")
+    write_whole(output / "data.yaml", yaml.safe_dump(data, sort_keys=False))
     return counts

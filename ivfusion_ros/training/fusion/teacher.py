@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ivfusion_ros.errors import DataError
+from ivfusion_ros.images.files import write_image
 from ivfusion_ros.models import file_sha256
 from ivfusion_ros.pipeline.fuser import Fuser
 from ivfusion_ros.training.fusion.data import read_luminance
@@ -89,7 +90,4 @@ class StudentPlanes:
 
 def _write(path: Path, image: Image) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial.png")
-    if not cv2.imwrite(str(partial), image):
-        raise DataError(f"cannot write {partial}; is the disk full or the folder read-only?")
-    partial.replace(path)
+    write_image(path, image)

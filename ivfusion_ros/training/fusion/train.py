@@ -10,7 +10,6 @@ import csv
 import logging
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import torch
 import yaml
@@ -18,6 +17,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ivfusion_ros.errors import ConfigError, DataError, ModelError
+from ivfusion_ros.files import whole_file, write_whole
+from ivfusion_ros.images.files import write_image
 from ivfusion_ros.images.pairs import PairPaths, find_pairs, following_pairs, hold_out, spread
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.networks import make_network
@@ -95,8 +96,7 @@ class Trainer:
     def fit(self) -> None:
         """Train to the configured number of steps, validating and saving on the way."""
         self.run.mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump(settings(self.config), sort_keys=False)
-        (self.run / "config.yaml").write_text(text, encoding="utf-8")
+        write_whole(self.run / "config.yaml", yaml.safe_dump(settings(self.config), sort_keys=False))
         log.info(
             "%s on %s: %d pairs to train on, %d held out",
             self.config.network, self.device, len(self.training), len(self.validation),
@@ -136,7 +136,7 @@ class Trainer:
             strips += [_strip(images) for images in zip(batch.thermal, batch.visible, fused, strict=True)]
         if strips:
             chosen = strips[:: max(1, len(strips) // 12)][:12]
-            cv2.imwrite(str(self.run / "validation.png"), np.vstack(chosen))
+            write_image(self.run / "validation.png", np.vstack(chosen))
         return {name: value / max(1, len(self.validation)) for name, value in sums.items()}
 
     def _record(self, training: dict[str, float], validation: dict[str, float]) -> None:
@@ -152,7 +152,7 @@ class Trainer:
             writer.writerow(row)
 
     def save(self) -> None:
-        """Write last.pt under a temporary name, then rename."""
+        """Write last.pt; it is there whole or not at all."""
         state = {
             "network": self.config.network,
             "config": settings(self.config),
@@ -162,9 +162,9 @@ class Trainer:
             "schedule": self.schedule.state_dict(),
             "crops": self.crops.random.bit_generator.state,
         }
-        temporary = self.run / "last.pt.partial"
-        torch.save(state, temporary)
-        temporary.replace(self.run / "last.pt")
+        # By a path, torch would write the staged name into the file.
+        with whole_file(self.run / "last.pt") as staged, staged.open("wb") as file:
+            torch.save(state, file)
 
     def resume(self) -> None:
         """Continue from last.pt.
