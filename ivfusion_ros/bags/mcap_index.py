@@ -205,7 +205,7 @@ class _Scan:
         run.channels = (run.channels or set()) | {channel_id}
 
     def _finish_chunk(self, trust_counts: bool) -> None:
-        """Count a chunk's messages; unpack it where its message indexes do not tell all."""
+        """Count a chunk's messages; unpack it where its message indexes are not enough."""
         chunk, counts = self.chunk, self.chunk_counts
         self.chunk, self.chunk_counts = None, Counter()
         if chunk is None:
@@ -228,5 +228,5 @@ class _Scan:
         except DamageError:
             # Reading the chunk's messages meets the same damage and reports it.
             if chunk.channels is None:
-                # Its header tells of messages that are lost.
+                # Its header includes messages that are lost.
                 chunk.start_ns, chunk.end_ns = min(times, default=0), max(times, default=0)

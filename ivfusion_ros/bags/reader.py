@@ -86,7 +86,7 @@ class BagReader:
 
     @property
     def message_counts(self) -> dict[str, int] | None:
-        """Messages by topic name; None where a damaged file does not tell."""
+        """Messages by topic name; None where a damaged file does not say."""
         counts: dict[str, int] = {}
         for topic in self.topics:
             if topic.count is None:

@@ -143,7 +143,7 @@ class BagWriter:
         """/<camera>/image_raw[/compressed] and, where the frame has one, /<camera>/camera_info."""
         header, name = Header(frame.stamp_ns, frame.frame_id), f"/{camera.strip('/')}"
         log_time_ns = frame.stamp_ns if frame.received_ns is None else frame.received_ns
-        # First, so that who reads the bag in order knows the camera when its first image comes.
+        # First, so that a reader knows the camera when its first image comes.
         if frame.camera_info is not None:
             info = make_camera_info(make, header, frame.camera_info)
             self._write(f"{name}/camera_info", info, log_time_ns)

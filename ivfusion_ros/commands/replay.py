@@ -46,7 +46,7 @@ Others = dict[str, Callable[[memoryview], object]]
 """What takes the messages of topics that are no camera's."""
 
 USUAL_RATE_HZ = 30.0
-"""Of the film, where a bag does not tell."""
+"""Of the film, where a bag does not say."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def replay_bags(
 
     depth_topic: where registration.depth is true, None to guess.
 
-    SIGINT and SIGTERM end it after the pairs in work; the outputs are complete up to there.
+    SIGINT and SIGTERM end it after the pairs in progress; the outputs are complete up to there.
 
     Raises BagError for unreadable bags, missing topics and when there is no pair at all, DataError where
     the output is an input, ConfigError, ModelError and BackendError as build_pipeline does.
@@ -124,8 +124,8 @@ def replay_bags(
             _read_depth(reader, synchronizer.depth, depth_topic, others)
         transforms = _read_transforms(reader, config, others)
         expected = _expected_pairs(reader, chosen)
-        # The outputs before the networks, which take seconds to load. A sheet that fails does not cost the
-        # bag, which is complete before it.
+        # The outputs before the networks, which take seconds to load. The bag is complete before the sheet,
+        # so a sheet that fails does not lose it.
         pictures = stack.enter_context(Pictures(outputs.video, outputs.sheet, _rate_hz(reader, expected)))
         writer = stack.enter_context(
             BagWriter(outputs.bag, compressed=outputs.compressed, overwrite=outputs.overwrite)

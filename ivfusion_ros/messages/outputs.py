@@ -89,8 +89,8 @@ def _header(result: FusionResult) -> Header:
     return Header(result.stamp_ns, result.frame_id)
 
 
-# A bag has the messages of a result in this order: the intrinsics first, so that who reads it in order
-# knows the camera when its first image comes.
+# The order of a result's messages in a bag: intrinsics first, so that a reader knows the camera when its
+# first image comes.
 OUTPUTS = (
     Output("fused/camera_info", CAMERA_INFO, _info),
     Output("fused/image_raw", IMAGE, _fused, replay="raw"),

@@ -12,7 +12,7 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 
 from ivfusion_ros.pipeline.faults import LABELS
-from ivfusion_ros.ros.status import level_and_message
+from ivfusion_ros.ros.status import how_often, level_and_message
 from ivfusion_ros.sync.time_offset import time_offset_advice
 from ivfusion_ros.types import CAMERAS
 
@@ -109,7 +109,7 @@ class Diagnostics:
                 stat.add("registration confidence", f"{last.registration_confidence:.2f}")
                 stat.add("registration drift", f"{last.drift_px:.2f} px")
             if last is not None and last.detections is not None:
-                stat.add("detection", f"on every {last.detector_stride}. image")
+                stat.add("detection", how_often(last.detector_stride))
             if session.transforms is not None:
                 stat.add("extrinsics", session.transforms.source)
             stat.add("fusion model", session.fusion_model)
@@ -142,7 +142,7 @@ class Diagnostics:
         if not self._node.get_parameter("use_sim_time").value:
             return "system"
         now = self._node.get_clock().now().nanoseconds
-        return f"simulated, {now / 1e9:.3f} s" if now else "simulated, but nothing comes on /clock"
+        return f"simulated, {now / 1e9:.3f} s" if now else "simulated, but nothing arrives on /clock"
 
 
 def _camera_summary(session: FusionSession, rates: dict[str, float]) -> tuple[bytes, str]:
@@ -161,7 +161,7 @@ def _camera_summary(session: FusionSession, rates: dict[str, float]) -> tuple[by
 
 
 def _depth_summary(session: FusionSession, rates: dict[str, float]) -> tuple[bytes, str] | None:
-    """What lacks where depth images are asked for."""
+    """What is missing where depth images are asked for."""
     depth = session.depth_input
     if depth is None:
         return None

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 EXIT_PATIENCE_S = 1.0
-"""How long the end of the process waits for the image in work."""
+"""How long the end of the process waits for the image that is being processed."""
 
 
 class FusionNode(LifecycleNode):
@@ -107,10 +107,12 @@ class FusionNode(LifecycleNode):
     def _close(self) -> None:
         session, self._session = self._session, None
         if session is not None and not session.close():
-            self.get_logger().warning("an image is still in work; the models are released when it is done")
+            self.get_logger().warning(
+                "an image is still being processed; the models are released when it is done"
+            )
 
     def _try(self, what: str, action: Callable[[], None]) -> TransitionCallbackReturn:
-        """rclpy would turn an exception into an error transition without a word."""
+        """rclpy would turn an exception into an error transition and log nothing."""
         try:
             action()
         except InterruptedError:
@@ -137,7 +139,9 @@ class FusionNode(LifecycleNode):
             response.success = True
             response.message = f"wrote {path}: set registration.calibration to it for the next configure"
             if self._session.config.registration.extrinsics == "tf":
-                response.message += ", and registration.extrinsics to calibration, as TF has not learned"
+                response.message += (
+                    ", and registration.extrinsics to calibration, as TF does not have what was learned"
+                )
         except IvfusionError as error:
             response.message = str(error)
         except Exception:  # noqa: BLE001

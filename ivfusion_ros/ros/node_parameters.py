@@ -70,7 +70,7 @@ def describe(item: Parameter) -> ParameterDescriptor:
 def _overrides(node: Node) -> dict[str, Any]:
     """Overrides from command line, launch and files that are meant for this package."""
     sections = tuple(f"{item.name}." for item in fields(FusionNodeConfig))
-    # ROS drops unknown names without a word, so it has no public way to read them.
+    # ROS drops unknown names and logs nothing, so it has no public way to read them.
     overrides: Mapping[str, RosParameter] = node._parameter_overrides
     return {name: value.value for name, value in overrides.items() if name.startswith(sections)}
 

@@ -61,7 +61,7 @@ class Outputs:
 
     def _advertise_all(self) -> None:
         detects = self._class_names is not None
-        # What costs most comes last, so that the others do not wait for it.
+        # Costly ones last, so that the others do not wait for them.
         self._of_results = [
             (output, self._advertise(message_class(output.type), output.topic))
             for output in sorted(OUTPUTS, key=lambda output: output.costly)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ivfusion_ros.types import Frame, FusionResult
 
 PATIENCE_S = 10.0
-"""How long a cleanup waits for the image in work."""
+"""How long a cleanup waits for the image that is being processed."""
 
 
 class FusionSession:
@@ -100,7 +100,7 @@ class FusionSession:
         self.config = config
 
     def close(self, patience_s: float = PATIENCE_S) -> bool:
-        """Remove all topics and release the models; False if an image in work takes too long."""
+        """Remove all topics and release the models; False if an image takes too long."""
         self._closed = True
         self.deactivate()
         ended = self.worker.stop(patience_s)
@@ -119,13 +119,15 @@ class FusionSession:
 
     def _on_defect(self, error: Exception) -> None:
         text = "".join(traceback.format_exception(error))
-        self._node.get_logger().error(f"the clock offset is not watched any more, defect: {text}")
+        self._node.get_logger().error(
+            f"the clock offset is no longer estimated, defect of this package: {text}"
+        )
 
     def _on_result(self, result: FusionResult, job: Job) -> None:
         try:
             self._publish(result, job)
         except Exception:
-            # After SIGTERM the topics may be gone while the last image is in work.
+            # After SIGTERM the topics may be gone while the last image is being processed.
             if self._node.context.ok() and not self._closed:
                 raise
 

@@ -63,10 +63,15 @@ def level_and_message(result: FusionResult) -> tuple[bytes, str]:
     notes = list(result.faults)
     faulty = any(label != _USUAL_FAULT for label in result.faults)
     if result.detector_stride > 1:
-        notes.append(f"too slow for the deadline: detection on every {result.detector_stride}. image")
+        notes.append(f"too slow for the deadline: detection {how_often(result.detector_stride)}")
     fine = not faulty and result.mode == "fused" and result.detector_stride == 1
     level = DiagnosticStatus.OK if fine else DiagnosticStatus.WARN
     return level, ": ".join(filter(None, (result.mode, ", ".join(notes))))
+
+
+def how_often(stride: int) -> str:
+    """On which images the detector runs."""
+    return "on every image" if stride == 1 else f"on one image in {stride}"
 
 
 def change_status(silent: CameraName | None, config: NodeConfig) -> str:

@@ -33,8 +33,8 @@ class TransformWatch:
     Changes count at most once a second.
 
     frame_ids: gives (RGB, thermal), None until both cameras sent. restarts: how often time jumped back.
-    on_change: called with rgb_from_thermal when there is one and when it changes. missing: what lacks, for
-    people; empty where a transform is there or no image was seen. Raises ConfigError without tf2_ros.
+    on_change: called with rgb_from_thermal when there is one and when it changes. missing: what is missing,
+    for people; empty where a transform is there or no image was seen. Raises ConfigError without tf2_ros.
     """
 
     def __init__(
@@ -109,6 +109,6 @@ class TransformWatch:
         self._on_change(extrinsics)
 
     def _miss(self, rgb_frame: str, thermal_frame: str, reason: str = "") -> None:
-        kept = "the calibration's count" if self._known is None else "the last ones known count"
+        kept = "the calibration's are used" if self._known is None else "the last known ones are used"
         self.missing = f"{missing_transform(rgb_frame, thermal_frame, WHERE, reason)}; meanwhile {kept}"
         self._complain(f"{rgb_frame} {thermal_frame}", self.missing)

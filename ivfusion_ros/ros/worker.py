@@ -88,7 +88,7 @@ class Worker:
         return self._pipeline
 
     def set_config(self, config: PipelineConfig) -> None:
-        """Change live parameters, after the jobs in work. Raises ConfigError, changing nothing."""
+        """Change live parameters, after those in progress. Raises ConfigError, changing nothing."""
         with self._pipeline_lock:
             if self._overlap is not None:
                 self._overlap.settle()
@@ -103,7 +103,7 @@ class Worker:
         return write_learned(self._config.registration.calibration, calibration)
 
     def stop(self, timeout_s: float) -> bool:
-        """End after the jobs in work and release the pipeline; False if it is not done in time."""
+        """End after the jobs in progress and release the pipeline; False if it is not done in time."""
         self.mailbox.close()
         if self._thread.is_alive():
             self._thread.join(timeout_s)

@@ -35,7 +35,7 @@ class TimeOffset:
     """How far the thermal clock is behind the RGB clock.
 
     offset_ns: to be added to thermal stamps (pairing.thermal_time_offset_ms), nanoseconds; None where
-    it cannot be told.
+    it is not known.
     standard_error_ns: of offset_ns, nanoseconds; None as offset_ns.
     agreement: share of the thermal picture's motion that the RGB picture's explains, in [0, 1].
     reason: why there is no offset, and what helps; empty where there is one.
@@ -48,7 +48,7 @@ class TimeOffset:
 
 
 class TimeOffsetMonitor:
-    """Watches two cameras, and tells the offset of their clocks over the last window_s seconds.
+    """Watches two cameras and estimates the offset of their clocks over the last window_s seconds.
 
     Takes every frame of each camera in the order of its stamps, paired or not; a stamp that jumps back
     by more than a second starts afresh. Takes less than 1 ms a frame; not thread-safe.
@@ -72,7 +72,7 @@ class TimeOffsetMonitor:
             track.reset()
 
     def estimate(self) -> TimeOffset:
-        """What can be told now; takes about 0.1 s for a window of 30 s, so call it now and then."""
+        """The offset by now; takes about 0.1 s for a window of 30 s, so call it now and then."""
         thermal, rgb = self._tracks["thermal"], self._tracks["rgb"]
         if not thermal.stamps_ns or not rgb.stamps_ns:
             silent = "RGB" if thermal.stamps_ns else "thermal"

@@ -40,8 +40,8 @@ def test_a_resting_detector_is_told_and_publishes_no_old_boxes(
     resting = harness.wait_until(
         lambda: (values := values_of_next())["detector_stride"] == "4" and values, "stride 4", 120
     )
-    assert resting["level"] == "WARN" and "detection on every 4. image" in resting["message"]
-    diagnostics.wait("fusion", lambda values: values.get("detection") == "on every 4. image")
+    assert resting["level"] == "WARN" and "detection on one image in 4" in resting["message"]
+    diagnostics.wait("fusion", lambda values: values.get("detection") == "on one image in 4")
     seen = [values_of_next() for _ in range(8)]
     old = {int(values["stamp_ns"]) for values in seen if float(values["detections_age_ms"]) > 0}
     fresh = {int(values["stamp_ns"]) for values in seen} - old

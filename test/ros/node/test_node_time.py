@@ -193,7 +193,7 @@ def test_silence_may_be_the_answer_to_silence(probe: Any, node: Any, cameras: An
 def test_simulated_time(probe: Any, blend_model: Path) -> None:
     node = probe.start_active(fusion__model=str(blend_model), use_sim_time=True)
     diagnostics = harness.Diagnostics(probe)
-    diagnostics.wait("fusion", lambda values: "nothing comes on /clock" in values["clock"])
+    diagnostics.wait("fusion", lambda values: "nothing arrives on /clock" in values["clock"])
     cameras = harness.Cameras(probe)
     clock = probe.publisher(harness.Clock, "/clock")
     statuses = probe.listen(harness.DiagnosticStatus, "/fusion_node/status")
@@ -269,7 +269,7 @@ def test_a_qos_override_that_cannot_be_is_named(probe: Any, blend_model: Path, e
     assert node.stop()[0] == 0
 
 
-def test_unmatched_qos_is_logged_with_its_mend(probe: Any, blend_model: Path) -> None:
+def test_unmatched_qos_is_logged_with_how_to_fix_it(probe: Any, blend_model: Path) -> None:
     node = probe.start(
         fusion__model=str(blend_model),
         node__autostart=True,
