@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 from ivfusion_ros.bags import BagReader, Topics
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.images.encodings import to_rgb
-from ivfusion_ros.images.files import SUFFIXES, read_image
+from ivfusion_ros.images.files import read_image
+from ivfusion_ros.images.pairs import images_by_stem, spread
 from ivfusion_ros.sync.pairing import Pairer
 from ivfusion_ros.sync.time_offset import TimeOffset, TimeOffsetMonitor
 from ivfusion_ros.types import Frame, FramePair
@@ -40,13 +41,9 @@ def open_source(
 
     topics: (thermal, RGB) of bags, None to guess.
     """
-    if len(paths) == 2 and all(map(_holds_images, paths)):
+    if len(paths) == 2 and all(map(images_by_stem, paths)):
         return FolderSource(*paths)
     return BagSource(paths, topics, pairing)
-
-
-def _holds_images(path: Path) -> bool:
-    return path.is_dir() and any(file.suffix.lower() in SUFFIXES for file in path.iterdir())
 
 
 @dataclass
@@ -58,29 +55,20 @@ class FolderSource:
 
     def pairs(self, most: int) -> Iterator[NamedPair]:
         """See PairSource. Raises DataError, ImageError."""
-        thermal, rgb = _images(self.thermal), _images(self.rgb)
+        thermal, rgb = images_by_stem(self.thermal), images_by_stem(self.rgb)
         names = sorted(thermal.keys() & rgb.keys())
         if not names:
             raise DataError(
                 f"no image of {self.thermal} has the name of one in {self.rgb}; expected equal names for "
                 "a pair"
             )
-        for name in _evenly(names, most):
+        for name in spread(names, most):
             frames = Frame(read_image(thermal[name]), 0), Frame(to_rgb(read_image(rgb[name])), 0)
             yield name, FramePair(*frames)
 
     def time_offset(self) -> TimeOffset:
         """Folders have no time. Raises ConfigError."""
         raise ConfigError("--time-offset needs stamps, which folders of images lack; give a bag")
-
-
-def _images(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES}
-
-
-def _evenly(names: list[str], most: int) -> list[str]:
-    count = min(most, len(names))
-    return [names[index * len(names) // count] for index in range(count)]
 
 
 class BagSource:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config, refuse_input
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.images.files import SUFFIXES, read_image, write_image
+from ivfusion_ros.images.pairs import images_by_stem
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.types import Frame, FramePair
 
@@ -58,7 +59,7 @@ def run(options: argparse.Namespace) -> None:
 
 def images_in(folder: Path) -> dict[str, Path]:
     """Image files of a folder by stem, sorted. Raises DataError when there are none."""
-    found = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
+    found = images_by_stem(folder)
     if not found:
         raise DataError(f"{folder} holds no images ({', '.join(SUFFIXES)})")
     return found

@@ -6,18 +6,17 @@ import re
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from ivfusion_ros.errors import DataError
+from ivfusion_ros.images.files import SUFFIXES
 from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
-
+Item = TypeVar("Item")
 
 RUN_GAP = 5
 """Consecutive frame numbers further apart than this belong to different recordings."""
@@ -41,10 +40,11 @@ class PairPaths:
         return self.thermal.stem
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
+def images_by_stem(folder: Path) -> dict[str, Path]:
+    """The image files in a folder by their names without suffix, sorted; none where there is no folder."""
     if not folder.is_dir():
         return {}
-    return {path.stem: path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES}
+    return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
 
 
 def find_pairs(folder: Path, names: tuple[str, str] = CAMERAS) -> list[PairPaths]:
@@ -54,10 +54,10 @@ def find_pairs(folder: Path, names: tuple[str, str] = CAMERAS) -> list[PairPaths
     """
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}")
-    thermal, rgb = (_by_stem(folder / name) for name in names)
+    thermal, rgb = (images_by_stem(folder / name) for name in names)
     if names == CAMERAS:
-        rgb = rgb or _by_stem(folder / "visible")
-    labels = _by_stem(folder / "labels")
+        rgb = rgb or images_by_stem(folder / "visible")
+    labels = images_by_stem(folder / "labels")
     stems = sorted(thermal.keys() & rgb.keys())
     if not stems:
         raise DataError(
@@ -110,11 +110,13 @@ def hold_out(
     return training, [pairs[index] for index in sorted(held)]
 
 
-def spread(pairs: Sequence[PairPaths], limit: int) -> list[PairPaths]:
-    """At most `limit` of the pairs, evenly spread over them; 0: all."""
-    if not 0 < limit < len(pairs):
-        return list(pairs)
-    return [pairs[index * len(pairs) // limit] for index in range(limit)]
+def spread(items: Sequence[Item], most: int, *, ends: bool = False) -> list[Item]:
+    """At most so many of the items in their order, evenly spaced; ends: with the first and the last."""
+    if most >= len(items):
+        return list(items)
+    if ends:
+        return [items[place] for place in np.linspace(0, len(items) - 1, most).round().astype(int)]
+    return [items[index * len(items) // most] for index in range(most)]
 
 
 def following_pairs(pairs: Sequence[PairPaths]) -> dict[PairPaths, PairPaths]:

@@ -205,7 +205,8 @@ def test_a_student_sees_the_next_frame_of_its_run(folder, tmp_path, blend_model)
 def test_at_most_so_many_pairs_of_a_folder(folder) -> None:
     pairs = find_pairs(folder)
     assert [pair.stem for pair in spread(pairs, 3)] == ["001", "003", "051"]
-    assert spread(pairs, 0) == spread(pairs, 8) == spread(pairs, 99) == pairs
+    assert spread(range(8), 3, ends=True) == [0, 4, 7]
+    assert spread(pairs, 8) == spread(pairs, 99) == pairs and spread(pairs, 0) == []
 
 
 def test_one_command_distils(folder, tmp_path, blend_model) -> None:

@@ -12,7 +12,7 @@ from ivfusion_ros.images.labels import read_boxes
 from ivfusion_ros.images.pairs import PairPaths, find_pairs, hold_out
 from ivfusion_ros.training.detector.boxes import Hints, boxes_of
 from ivfusion_ros.training.detector.dataset import Kind, write_dataset
-from ivfusion_ros.training.detector.split import hold_out_scenes, spread
+from ivfusion_ros.training.detector.split import hold_out_scenes, share_of
 from ivfusion_ros.training.detector.teacher import Teacher
 from ivfusion_ros.training.fusion.config import TrainConfig
 
@@ -100,9 +100,9 @@ def test_held_out_scenes_of_msrs(shared: Path) -> None:
     assert (len(training), len(held), night) == (821, 184, 80)
 
 
-def test_spread_is_even() -> None:
-    assert spread(range(10), 0.3) == [3, 6, 9]
-    assert spread(range(10), 1.0) == list(range(10))
+def test_a_share_is_evenly_spaced() -> None:
+    assert share_of(range(10), 0.3) == [3, 6, 9]
+    assert share_of(range(10), 1.0) == list(range(10))
 
 
 @pytest.mark.parametrize("text", ["mst:0", "mst:1.5", "mst:half"])

@@ -10,7 +10,8 @@ import numpy as np
 from ivfusion_ros.backends import load_backend
 from ivfusion_ros.errors import ConfigError, DataError, ImageError
 from ivfusion_ros.images.encodings import to_grey, to_rgb
-from ivfusion_ros.images.files import SUFFIXES, read_image
+from ivfusion_ros.images.files import read_image
+from ivfusion_ros.images.pairs import images_by_stem
 from ivfusion_ros.models import file_sha256, resolve_model
 from ivfusion_ros.pipeline.fuser import Fuser
 
@@ -79,8 +80,7 @@ class FolderMethod:
         """See Method.fused."""
         folder = self._folder(pair)
         if folder not in self._files:
-            files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-            self._files[folder] = {path.stem: path for path in files}
+            self._files[folder] = images_by_stem(folder)
         if pair.stem not in self._files[folder]:
             raise DataError(f"{folder} has no image named {pair.stem}")
         return self._files[folder][pair.stem]

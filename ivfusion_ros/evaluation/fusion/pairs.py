@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.images.pairs import find_pairs
+from ivfusion_ros.images.pairs import find_pairs, spread
 from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
@@ -50,8 +48,8 @@ def read_pairs(
         found = [Pair(name, paths.stem, paths.thermal, paths.rgb) for paths in find_pairs(folder, names)]
         if sequence:
             found = _linked(sorted(found, key=_frame_order)[:limit])
-        elif limit is not None and limit < len(found):
-            found = [found[index] for index in np.linspace(0, len(found) - 1, limit).round().astype(int)]
+        elif limit is not None:
+            found = spread(found, limit, ends=True)
         pairs += found
     return pairs
 

@@ -12,6 +12,7 @@ from ivfusion_ros.evaluation.fusion.scores import LOWER_IS_BETTER
 from ivfusion_ros.images.draw import contact_sheet
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import read_image, write_image
+from ivfusion_ros.images.pairs import spread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,8 +64,7 @@ def choose(pairs: Sequence[Pair], results: Sequence[Result], metric: str, rows: 
     )
     if rows == 1:
         return ranked[len(ranked) // 2 :][:1]
-    places = np.linspace(0, len(ranked) - 1, min(rows, len(ranked))).round().astype(int)
-    return [ranked[place] for place in places]
+    return spread(ranked, rows, ends=True)
 
 
 def _picture(method: Method, pair: Pair) -> Image:

@@ -28,10 +28,10 @@ from ivfusion_ros.images.draw import annotate, contact_sheet
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import read_image, write_image
 from ivfusion_ros.images.labels import read_boxes
-from ivfusion_ros.images.pairs import PairPaths, find_pairs
+from ivfusion_ros.images.pairs import PairPaths, find_pairs, spread
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.training.detector.boxes import CLASS_NAMES, JOINING_SCORE, Hints, boxes_of
-from ivfusion_ros.training.detector.split import hold_out_scenes, spread
+from ivfusion_ros.training.detector.split import hold_out_scenes, share_of
 from ivfusion_ros.types import CAMERAS, Boxes, Detections, Frame, FramePair, FusionResult, Image
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _scenes(folders: Sequence[Path], kinds: Sequence[Kind]) -> Iterator[_Scene]:
     for folder in folders:
         name = folder.resolve().name
         training, held = hold_out_scenes(find_pairs(folder))
-        shown = {kind: {pair.stem for pair in spread(training, kind.share)} for kind in kinds}
+        shown = {kind: {pair.stem for pair in share_of(training, kind.share)} for kind in kinds}
         for pair in training:
             chosen = tuple(kind for kind in kinds if pair.stem in shown[kind])
             if chosen:
@@ -232,7 +232,7 @@ def _as_text(boxes: Boxes, class_ids: npt.NDArray[np.int64], shape: tuple[int, .
 
 def _preview(scenes: Sequence[_Scene], output: Path) -> None:
     pictures, titles = [], []
-    for scene in spread(scenes, min(1.0, _SHOWN / len(scenes))):
+    for scene in spread(scenes, _SHOWN):
         for kind in scene.kinds[:2]:
             image_path, labels = _files(output, scene, kind)
             image = to_rgb(read_image(image_path))

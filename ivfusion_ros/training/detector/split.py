@@ -34,6 +34,6 @@ def hold_out_scenes(pairs: Sequence[PairPaths]) -> tuple[list[PairPaths], list[P
     return training, held
 
 
-def spread(items: Sequence[Item], share: float) -> list[Item]:
+def share_of(items: Sequence[Item], share: float) -> list[Item]:
     """A share of the items, evenly spaced; share is in (0, 1]."""
     return [item for index, item in enumerate(items) if int((index + 1) * share) > int(index * share)]

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_SHOWN = 12
+"""Held-out pairs in validation.png."""
+
 
 class Trainer:
     """One run: network, optimiser, schedule, data and their state on disk."""
@@ -135,8 +138,7 @@ class Trainer:
                 sums[name] = sums.get(name, 0.0) + term.item() * len(fused)
             strips += [_strip(images) for images in zip(batch.thermal, batch.visible, fused, strict=True)]
         if strips:
-            chosen = strips[:: max(1, len(strips) // 12)][:12]
-            write_image(self.run / "validation.png", np.vstack(chosen))
+            write_image(self.run / "validation.png", np.vstack(spread(strips, _SHOWN)))
         return {name: value / max(1, len(self.validation)) for name, value in sums.items()}
 
     def _record(self, training: dict[str, float], validation: dict[str, float]) -> None:
@@ -229,7 +231,7 @@ def _split(
     for folder in folders:
         pairs = find_pairs(folder, names)
         kept, held = hold_out(pairs, config.validation_fraction, config.seed)
-        training += spread(kept, config.folder_limit)
+        training += spread(kept, config.folder_limit or len(kept))
         validation += held
         following |= following_pairs(pairs)
     if not training:
