@@ -12,8 +12,14 @@ import numpy as np
 from tqdm import tqdm
 
 from ivfusion_ros.backends import BACKENDS, available_backends
-from ivfusion_ros.commands.options import add_json_option, parse_size, write_json
-from ivfusion_ros.errors import BackendError, ConfigError
+from ivfusion_ros.commands.options import (
+    add_json_option,
+    add_threads_option,
+    check_at_least,
+    parse_size,
+    write_json,
+)
+from ivfusion_ros.errors import BackendError
 from ivfusion_ros.evaluation.speed.benchmark import (
     PipelineRun,
     Times,
@@ -45,29 +51,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         nargs="+",
         default=["refinefuse", "refinefuse_lite"],
-        help="fusion models: names or ONNX files",
+        help="fusion models: names in models.yaml or ONNX files (default: refinefuse refinefuse_lite)",
     )
-    parser.add_argument("--backend", nargs="+", choices=tuple(BACKENDS), help="default: all that run here")
     parser.add_argument(
-        "--detector", help="detection model in the pipelines; also time the steps around it"
+        "--backend",
+        nargs="+",
+        choices=tuple(BACKENDS),
+        help="backends to compare (default: all that run here)",
     )
-    parser.add_argument("--size", default="640x480", metavar="WxH", help="image size (default 640x480)")
-    parser.add_argument("--rounds", type=int, default=10, help="runs of each network (default 10)")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all cores")
+    parser.add_argument(
+        "--detector",
+        metavar="MODEL",
+        help="detection model in the pipelines; the steps around it are timed too",
+    )
+    parser.add_argument(
+        "--size", default="640x480", metavar="WxH", help="image size (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=10, metavar="N", help="runs of each network (default: %(default)s)"
+    )
+    add_threads_option(parser)
     parser.add_argument(
         "--roofline",
         action="store_true",
-        help="also measure the machine's peak, and each network's share of it",
+        help="also measure the machine's peak and each network's share of it",
     )
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the times (PNG)")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="plot the times (PNG)")
     add_json_option(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     """Time and print. Raises IvfusionError."""
     size = parse_size(options.size)
-    if options.rounds < 1:
-        raise ConfigError(f"--rounds is {options.rounds}, expected at least 1")
+    check_at_least(options, rounds=1)
     for option, package in (("roofline", "onnx"), ("plot", "matplotlib")):
         if getattr(options, option) and importlib.util.find_spec(package) is None:
             raise BackendError(f"--{option} needs {package}; run: pip install {package}")

@@ -13,11 +13,13 @@ from ivfusion_ros.calibrate.outcome import Outcome, calibrate_by_board, calibrat
 from ivfusion_ros.calibrate.output import write_outputs
 from ivfusion_ros.calibrate.pairs import PairSource, open_source
 from ivfusion_ros.calibrate.targetless import SceneModel
+from ivfusion_ros.commands.options import add_topic_options
 from ivfusion_ros.config.parameters import load_config
 from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.geometry.camera import DISTORTION_LENGTHS
 from ivfusion_ros.geometry.rig import DEFAULT_PLANE_DISTANCE_M
+from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
     import argparse
@@ -33,8 +35,6 @@ SCENE_PAIRS = 30
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    kinds = "; ".join(f"{kind}: {meaning}" for kind, meaning in KINDS.items())
-    lenses = tuple(DISTORTION_LENGTHS)
     parser.add_argument(
         "input",
         nargs="+",
@@ -46,47 +46,58 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         default=Path("calibration.yaml"),
-        metavar="YAML",
-        help="file to write, and a picture beside it; replaced if they exist (default calibration.yaml)",
-    )
-    parser.add_argument(
-        "--board",
-        metavar="SPEC",
-        help=f"board that both cameras see, {SPECIFICATION} in metres, such as checkerboard:8x6:0.08; "
-        f"without it, the calibration is made from ordinary scenes. {kinds}",
-    )
-    parser.add_argument(
-        "--thermal-lens", choices=lenses, default="plumb_bob", help="distortion model, for --board"
-    )
-    parser.add_argument("--rgb-lens", choices=lenses, default="plumb_bob", help="likewise")
-    parser.add_argument(
-        "--plane-distance",
-        type=float,
-        metavar="M",
-        help="for --board: distance at which thermal and RGB will meet, metres (default: "
-        f"{DEFAULT_PLANE_DISTANCE_M:g})",
-    )
-    parser.add_argument(
-        "--model",
-        choices=get_args(SceneModel),
-        help="without --board: rig takes the lenses from camera_info (default: rig where both cameras "
-        "publish lenses that fit the images, else homography)",
-    )
-    parser.add_argument(
-        "--baseline",
-        type=float,
-        metavar="M",
-        help="without --board: distance between the two lenses, metres, so that the rig knows distances; "
-        "without it, the calibration is a map for the scenes' median distance",
+        metavar="FILE",
+        help="YAML file to write, with a picture beside it; both are replaced if they exist (default: "
+        "%(default)s)",
     )
     parser.add_argument(
         "--time-offset",
         action="store_true",
-        help="estimate the offset between the clocks first, from motion",
+        help="first estimate the offset between the clocks from motion",
     )
-    parser.add_argument("--thermal-topic", help="thermal image topic; guessed when not given")
-    parser.add_argument("--rgb-topic", help="RGB image topic; guessed when not given")
+    add_topic_options(parser)
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML; its pairing parameters are used")
+    _add_board_options(parser.add_argument_group("by a board"))
+    _add_scene_options(parser.add_argument_group("by ordinary scenes, without --board"))
+
+
+def _add_board_options(group: argparse._ArgumentGroup) -> None:
+    kinds = "; ".join(f"{kind}: {meaning}" for kind, meaning in KINDS.items())
+    group.add_argument(
+        "--board",
+        metavar="SPEC",
+        help=f"board that both cameras see, {SPECIFICATION} in metres, such as checkerboard:8x6:0.08. "
+        f"{kinds}",
+    )
+    for camera in CAMERAS:
+        group.add_argument(
+            f"--{camera}-lens",
+            choices=tuple(DISTORTION_LENGTHS),
+            default="plumb_bob",
+            help=f"distortion model of the {camera} camera (default: %(default)s)",
+        )
+    group.add_argument(
+        "--plane-distance",
+        type=float,
+        metavar="M",
+        help=f"distance at which both images are aligned, metres (default: {DEFAULT_PLANE_DISTANCE_M:g})",
+    )
+
+
+def _add_scene_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--model",
+        choices=get_args(SceneModel),
+        help="rig takes the lenses from camera_info (default: rig where both cameras publish lenses that "
+        "fit the images, else homography)",
+    )
+    group.add_argument(
+        "--baseline",
+        type=float,
+        metavar="M",
+        help="distance between the two lenses, metres, which gives the rig its scale; without it, the "
+        "calibration is a map for the scenes' median distance",
+    )
 
 
 def run(options: argparse.Namespace) -> None:

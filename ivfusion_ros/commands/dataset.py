@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ivfusion_ros.backends import BACKENDS
+from ivfusion_ros.commands.options import add_backend_option
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.training.detector.dataset import Kind, write_dataset
 from ivfusion_ros.training.detector.teacher import Teacher
@@ -20,26 +20,35 @@ log = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "--data", nargs="+", type=Path, required=True, metavar="DIR",
+        "--data",
+        nargs="+",
+        type=Path,
+        required=True,
+        metavar="DIR",
         help="folders of registered pairs with thermal/, rgb/ and labels/ (class ids of MSRS)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR",
-        help="folder of the data set; what is there already is kept",
-    )  # fmt: skip
-    parser.add_argument(
-        "--images", nargs="+", required=True, metavar="KIND[:SHARE]",
-        help="thermal, rgb, or fusion networks by name or ONNX file; several are mixed. SHARE is the part "
-        "of the training pairs that is shown in this kind, for example mda:0.1",
-    )  # fmt: skip
-    parser.add_argument(
-        "--teacher", metavar="FILE",
-        help="detector of COCO's classes (ONNX) that tells touching objects apart, and labels pairs "
-        "without labels/",
-    )  # fmt: skip
-    parser.add_argument(
-        "--backend", choices=("auto", *BACKENDS), default="auto", help="what runs the networks"
     )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of the data set; existing files in it are kept",
+    )
+    parser.add_argument(
+        "--images",
+        nargs="+",
+        required=True,
+        metavar="KIND[:SHARE]",
+        help="thermal, rgb, or fusion networks by name or ONNX file; several are mixed. SHARE is the "
+        "part of the training pairs that is used in this kind, for example mda:0.1",
+    )
+    parser.add_argument(
+        "--teacher",
+        metavar="MODEL",
+        help="detector of COCO's classes (ONNX) that separates touching objects and labels pairs without "
+        "labels/",
+    )
+    add_backend_option(parser)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -46,10 +46,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("demo"),
         metavar="DIR",
-        help="folder to write, also over an earlier demo",
+        help="folder to write; an earlier demo there is replaced (default: %(default)s)",
     )
-    parser.add_argument("--seconds", type=float, default=10.0, help="length of the scene (default 10)")
-    parser.add_argument("--seed", type=int, default=0, help="of the scene")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=10.0,
+        metavar="S",
+        help="length of the scene (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="random seed of the scene (default: %(default)s)"
+    )
     add_pipeline_options(parser)
 
 

@@ -21,28 +21,26 @@ log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("models", nargs="+", metavar="MODEL", help="names in models.yaml or ONNX files")
+    parser.add_argument("models", nargs="+", help="names in models.yaml or ONNX files")
     parser.add_argument(
         "--half",
         action="store_true",
-        help="in half precision, which the backend takes unless fusion.precision is f32; a model that "
-        "fails its self-test in it is built in f32",
+        help="build in half precision, which the backend uses unless fusion.precision is f32; a model "
+        "that fails its self-test in half precision is built in f32",
     )
     parser.add_argument(
         "--size",
         nargs="+",
         default=["640x480"],
         metavar="WxH",
-        help="sizes of the images that come, of the reference camera (default 640x480)",
+        help="image sizes of the reference camera (default: 640x480)",
     )
     parser.add_argument(
-        "--workspace",
-        type=int,
-        default=0,
-        metavar="MIB",
-        help="most memory for a layer's work (default: any)",
+        "--workspace", type=int, default=0, metavar="MIB", help="memory limit of a layer (default: none)"
     )
-    parser.add_argument("--rebuild", action="store_true", help="build also what is in the cache already")
+    parser.add_argument(
+        "--rebuild", action="store_true", help="also build engines that are in the cache already"
+    )
     parser.add_argument(
         "--cache",
         type=Path,

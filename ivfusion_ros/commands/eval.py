@@ -7,8 +7,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ivfusion_ros.backends import BACKENDS
-from ivfusion_ros.commands.options import write_json
+from ivfusion_ros.commands.options import (
+    add_folders_option,
+    add_network_options,
+    check_at_least,
+    write_json,
+)
 from ivfusion_ros.errors import ConfigError, DataError, ImageError
 from ivfusion_ros.evaluation.fusion.journal import Journal
 from ivfusion_ros.evaluation.fusion.judge import Result, judge
@@ -23,7 +27,6 @@ from ivfusion_ros.evaluation.speed.cost import Cost, measure_cost
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.metrics.flicker import FLICKER
-from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
     import argparse
@@ -39,43 +42,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", nargs="+", type=Path, required=True, metavar="DIR", help="folders with thermal/ and rgb/"
     )
+    add_folders_option(parser)
     parser.add_argument(
-        "--folders", nargs=2, default=CAMERAS, metavar="NAME",
-        help="what thermal/ and rgb/ are called in there, for example MRI PET",
-    )  # fmt: skip
+        "--model",
+        nargs="+",
+        default=[],
+        metavar="[NAME=]MODEL",
+        help="fusion models: names in models.yaml or ONNX files",
+    )
     parser.add_argument(
-        "--model", nargs="+", default=[], metavar="[NAME=]MODEL",
-        help="networks: names in models.yaml or ONNX files",
-    )  # fmt: skip
-    parser.add_argument(
-        "--fused", nargs="+", default=[], metavar="NAME=DIR",
-        help="folders of images fused by other programs, named as the pairs; several data folders: with a "
-        "subfolder for each",
-    )  # fmt: skip
+        "--fused",
+        nargs="+",
+        default=[],
+        metavar="NAME=DIR",
+        help="folders of images fused by other programs, named like the pairs; with several data "
+        "folders, a subfolder for each",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument(
-        "--metrics", nargs="+", choices=tuple(JUDGED_BY), default=tuple(JUDGED_BY), help="default: all"
+        "--metrics",
+        nargs="+",
+        choices=tuple(JUDGED_BY),
+        default=tuple(JUDGED_BY),
+        help="metrics to compute (default: all)",
     )
     parser.add_argument(
-        "--sequence", action="store_true", help="each data folder is a video: score flicker"
+        "--sequence", action="store_true", help="each data folder is a video: score flicker too"
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="most pairs of each data folder")
+    parser.add_argument(
+        "--limit", type=int, metavar="N", help="maximum pairs of each data folder (default: all)"
+    )
     parser.add_argument(
         "--cost", action="store_true", help="measure the networks' time, memory and operations"
     )
+    add_network_options(parser)
     parser.add_argument(
-        "--backend", choices=("auto", *BACKENDS), default="auto", help="what runs the networks"
+        "--jobs", type=int, metavar="N", help="processes that compute metrics (default: all cores)"
     )
     parser.add_argument(
-        "--precision", choices=("auto", "f32"), default="auto", help="f32: reference arithmetic"
+        "--rows", type=int, default=6, metavar="N", help="pairs on the contact sheet (default: %(default)s)"
     )
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads of the networks; 0: all cores")
     parser.add_argument(
-        "--jobs", type=int, metavar="N", help="processes that compute metrics; default: all cores"
-    )
-    parser.add_argument("--rows", type=int, default=6, help="pairs on the contact sheet (default 6)")
-    parser.add_argument(
-        "--sheet-by", choices=tuple(JUDGED_BY), metavar="METRIC", help="what ranks them (default VIF)"
+        "--sheet-by",
+        choices=tuple(JUDGED_BY),
+        metavar="METRIC",
+        help="metric that chooses these pairs (default: VIF)",
     )
 
 
@@ -107,10 +118,7 @@ def run(options: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace) -> None:
     if not options.model and not options.fused:
         raise ConfigError("nothing to judge; give networks with --model or fused images with --fused")
-    for name, least in (("limit", 1), ("jobs", 1), ("rows", 1), ("threads", 0)):
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise ConfigError(f"--{name} is {value}, expected at least {least}")
+    check_at_least(options, limit=1, jobs=1, rows=1, threads=0)
     if options.sheet_by and options.sheet_by not in options.metrics:
         raise ConfigError(
             f"--sheet-by {options.sheet_by} is not among --metrics {' '.join(options.metrics)}"

@@ -6,8 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ivfusion_ros.backends import BACKENDS
-from ivfusion_ros.commands.options import write_json
+from ivfusion_ros.commands.options import add_network_options, check_at_least, write_json
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.evaluation.detection.curves import write_curves
 from ivfusion_ros.evaluation.detection.find import CameraMethod, DetectorUnderTest, Found, find
@@ -29,41 +28,55 @@ log = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="DIR",
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DIR",
         help="data set of `ivfusion dataset --images thermal rgb`",
-    )  # fmt: skip
-    parser.add_argument(
-        "--part", choices=("val", "train"), default="val", help="default val: what is held out"
     )
     parser.add_argument(
-        "--detector", required=True, help="detection model: name in models.yaml or ONNX file"
+        "--part",
+        choices=("val", "train"),
+        default="val",
+        help="part of the data set; val is held out (default: %(default)s)",
     )
     parser.add_argument(
-        "--model", nargs="+", default=[], metavar="[NAME=]MODEL",
-        help="fusion networks beside thermal and rgb: names in models.yaml or ONNX files",
-    )  # fmt: skip
+        "--detector",
+        required=True,
+        metavar="MODEL",
+        help="detection model: name in models.yaml or ONNX file",
+    )
     parser.add_argument(
-        "--fused", nargs="+", default=[], metavar="NAME=DIR",
-        help="folders of images fused by other programs, named as the data set's",
-    )  # fmt: skip
+        "--model",
+        nargs="+",
+        default=[],
+        metavar="[NAME=]MODEL",
+        help="fusion models, compared with thermal and rgb alone: names in models.yaml or ONNX files",
+    )
+    parser.add_argument(
+        "--fused",
+        nargs="+",
+        default=[],
+        metavar="NAME=DIR",
+        help="folders of images fused by other programs, named like those of the data set",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
-    parser.add_argument("--limit", type=int, metavar="N", help="most scenes, evenly spaced")
     parser.add_argument(
-        "--backend", choices=("auto", *BACKENDS), default="auto", help="what runs all networks"
+        "--limit", type=int, metavar="N", help="maximum scenes, evenly spaced (default: all)"
     )
+    add_network_options(parser)
     parser.add_argument(
-        "--precision", choices=("auto", "f32"), default="auto", help="f32: reference arithmetic"
+        "--rows",
+        type=int,
+        default=8,
+        metavar="N",
+        help="scenes on the sheet of misses (default: %(default)s)",
     )
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads of the networks; 0: all cores")
-    parser.add_argument("--rows", type=int, default=8, help="scenes on the sheet of misses (default 8)")
 
 
 def run(options: argparse.Namespace) -> None:
     """Detect, then write tables and pictures. Raises IvfusionError."""
-    for name, least in (("limit", 1), ("rows", 1), ("threads", 0)):
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise ConfigError(f"--{name} is {value}, expected at least {least}")
+    check_at_least(options, limit=1, rows=1, threads=0)
     scenes, class_names = read_scenes(options.data, options.part, options.limit)
     methods = _methods(options)
     detector = DetectorUnderTest(

@@ -29,17 +29,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("output", type=Path, help="ONNX file to write")
     kind = parser.add_mutually_exclusive_group()
-    kind.add_argument("--half", action="store_true", help="in half precision, unless the self-test fails")
     kind.add_argument(
-        "--int8", action="store_true", help="a detector (ONNX file or name) in int8, for OpenVINO on CPUs"
+        "--half", action="store_true", help="export in half precision, unless the self-test fails"
+    )
+    kind.add_argument(
+        "--int8",
+        action="store_true",
+        help="convert a detector (ONNX file or name) to int8, for OpenVINO on CPUs",
     )
     parser.add_argument(
-        "--images", type=Path, metavar="DIR",
-        help="for --int8: a data set of `ivfusion dataset`, or images such as the detector will see",
-    )  # fmt: skip
-    parser.add_argument("--detector", action="store_true", help="the file is a detector of ultralytics")
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="for --int8: a data set of `ivfusion dataset`, or images like those that the detector will "
+        "see",
+    )
+    parser.add_argument("--detector", action="store_true", help="the input is a detector of ultralytics")
     parser.add_argument(
-        "--size", metavar="WxH", help=f"of a detector's input, for --detector (default {DETECTOR_SIZE})"
+        "--size", metavar="WxH", help=f"for --detector: input size (default: {DETECTOR_SIZE})"
     )
 
 

@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "rgb",
         type=Path,
-        help="image whose colour and size the result has (RGB, PET, ...; CT and other grey ones too), or "
-        "folder with images of the same names",
+        help="image that gives the result its size and colour (RGB, PET, ...; grey ones such as CT too), "
+        "or folder of images with the same names",
     )
     parser.add_argument("output", type=Path, help="image to write, or folder for PNG images")
     add_pipeline_options(parser, SECTIONS)

@@ -15,6 +15,7 @@ from ivfusion_ros.config.parameters import assignments, load_config
 from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.files import write_whole
+from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,13 +37,15 @@ def add_pipeline_options(parser: argparse.ArgumentParser, sections: tuple[str, .
     """
     parser.set_defaults(sections=sections, model=None, detector=None)
     group = parser.add_argument_group("pipeline")
-    group.add_argument("--config", type=Path, metavar="FILE", help="YAML, plain or of ROS parameters")
+    group.add_argument("--config", type=Path, metavar="FILE", help="YAML file, plain or of ROS parameters")
     fuses, detects = "fusion" in sections, "detection" in sections
     if fuses:
-        group.add_argument("--model", help="fusion model: name in models.yaml or an ONNX file")
+        group.add_argument("--model", help="fusion model: name in models.yaml or ONNX file")
     if detects:
         none = ", or '' for fusion only" if fuses else ""
-        group.add_argument("--detector", help=f"detection model: name in models.yaml or an ONNX file{none}")
+        group.add_argument(
+            "--detector", metavar="MODEL", help=f"detection model: name in models.yaml or ONNX file{none}"
+        )
     backends = ("auto", *(name for name in BACKENDS if fuses or name != "torch"))
     alone = "; torch: the fusion network only" if fuses and detects else ""
     group.add_argument("--backend", choices=backends, help=f"what runs the networks{alone}")
@@ -56,10 +59,68 @@ def add_pipeline_options(parser: argparse.ArgumentParser, sections: tuple[str, .
     )
 
 
+def add_backend_option(parser: argparse.ArgumentParser) -> None:
+    """What runs the networks, for commands without a pipeline."""
+    parser.add_argument(
+        "--backend",
+        choices=("auto", *BACKENDS),
+        default="auto",
+        help="what runs the networks (default: %(default)s)",
+    )
+
+
+def add_threads_option(parser: argparse.ArgumentParser) -> None:
+    """How many cores the networks take."""
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=0,
+        metavar="N",
+        help="CPU threads of the networks; 0: all cores (default: %(default)s)",
+    )
+
+
+def add_network_options(parser: argparse.ArgumentParser) -> None:
+    """Backend, precision and threads, for commands without a pipeline."""
+    add_backend_option(parser)
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "f32"),
+        default="auto",
+        help="auto: the backend's fastest; f32: reference arithmetic (default: %(default)s)",
+    )
+    add_threads_option(parser)
+
+
+def add_folders_option(parser: argparse.ArgumentParser) -> None:
+    """What the two folders of a folder of pairs are called."""
+    parser.add_argument(
+        "--folders",
+        nargs=2,
+        default=CAMERAS,
+        metavar="NAME",
+        help="names of the thermal and the RGB folder in there, for example MRI PET (default: "
+        f"{' '.join(CAMERAS)})",
+    )
+
+
+def add_topic_options(parser: argparse.ArgumentParser) -> None:
+    """Which topics of a bag are the cameras."""
+    for camera in CAMERAS:
+        parser.add_argument(
+            f"--{camera}-topic",
+            metavar="TOPIC",
+            help=f"{camera} image topic (default: guessed by name and encoding)",
+        )
+
+
 def add_json_option(parser: argparse.ArgumentParser) -> None:
     """Where the printed figures go as JSON."""
     parser.add_argument(
-        "--json", type=output_file(".json", ""), metavar="FILE", help="write every printed figure here"
+        "--json",
+        type=output_file(".json", ""),
+        metavar="FILE",
+        help="also write all printed figures as JSON",
     )
 
 
@@ -103,6 +164,14 @@ def pipeline_config(options: argparse.Namespace) -> PipelineConfig:
             )
         overrides[name] = value
     return load_config(PipelineConfig, options.config, overrides)
+
+
+def check_at_least(options: argparse.Namespace, **minima: int) -> None:
+    """Raises ConfigError for an option that was given and is below its minimum."""
+    for name, minimum in minima.items():
+        value = getattr(options, name)
+        if value is not None and value < minimum:
+            raise ConfigError(f"--{name} is {value}, expected at least {minimum}")
 
 
 def refuse_input(output: Path, *inputs: Path) -> None:

@@ -33,10 +33,12 @@ Stamped = tuple[int, CameraName, Frame]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("thermal", type=Path, help="video, or folder of images in the order of their names")
-    parser.add_argument("rgb", type=Path, help="video or folder likewise")
+    parser.add_argument("rgb", type=Path, help="the same of the RGB camera")
     parser.add_argument("output", type=Path, help="bag to write: NAME.mcap, or a rosbag2 folder")
-    parser.add_argument("--rate", type=float, metavar="HZ", help="frame rate; needed for folders")
-    parser.add_argument("--compressed", action="store_true", help="JPEG for colour, PNG for thermal")
+    parser.add_argument(
+        "--rate", type=float, metavar="HZ", help="frame rate; folders need one (default: the video's)"
+    )
+    parser.add_argument("--compressed", action="store_true", help="write JPEG for colour, PNG for thermal")
     parser.add_argument("--force", action="store_true", help="replace an existing output")
 
 

@@ -19,6 +19,7 @@ from ivfusion_ros.commands.interruption import held_back
 from ivfusion_ros.commands.options import (
     add_json_option,
     add_pipeline_options,
+    add_topic_options,
     output_file,
     pipeline_config,
     refuse_input,
@@ -65,19 +66,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("bags", nargs="+", type=Path, help="rosbag2 folders, .mcap or .db3 files")
     parser.add_argument("output", type=Path, help="bag to write: NAME.mcap, or a rosbag2 folder")
-    parser.add_argument("--thermal-topic", help="thermal image topic; guessed when not given")
-    parser.add_argument("--rgb-topic", help="RGB image topic; guessed when not given")
+    add_topic_options(parser)
     parser.add_argument(
-        "--depth-topic", help="depth images in the view of the reference camera; sets registration.depth"
+        "--depth-topic",
+        metavar="TOPIC",
+        help="depth images in the view of the reference camera; sets registration.depth",
     )
     parser.add_argument("--compressed", action="store_true", help="write fused images as JPEG")
-    parser.add_argument("--originals", action="store_true", help="copy the input's topics as well")
+    parser.add_argument("--originals", action="store_true", help="also copy the input's topics")
     parser.add_argument("--force", action="store_true", help="replace an existing output")
     parser.add_argument(
-        "--video", type=output_file(".mp4"), metavar="MP4", help="film: thermal | RGB | fused with boxes"
+        "--video",
+        type=output_file(".mp4"),
+        metavar="FILE",
+        help="also write a film (MP4): thermal, RGB, and fused with boxes",
     )
     parser.add_argument(
-        "--sheet", type=output_file(*SUFFIXES), metavar="PNG", help="contact sheet of the same"
+        "--sheet",
+        type=output_file(*SUFFIXES),
+        metavar="FILE",
+        help="also write a contact sheet (PNG or JPEG) of the same",
     )
     add_json_option(parser)
     add_pipeline_options(parser)

@@ -7,13 +7,13 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ivfusion_ros.commands.options import add_folders_option
 from ivfusion_ros.config.parameters import Parameter, assignments, iter_parameters, load_config
 from ivfusion_ros.errors import BackendError, ConfigError
 from ivfusion_ros.files import read_yaml
 from ivfusion_ros.models import share_folder
 from ivfusion_ros.training.detector.config import DetectorConfig
 from ivfusion_ros.training.fusion.config import TrainConfig, load_train_config
-from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,21 +25,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options; one for each field of TrainConfig and of DetectorConfig."""
     parser.add_argument("config", help="YAML file, or name of one in config/train, for example refinefuse")
     parser.add_argument(
-        "--data", nargs="+", type=Path, required=True, metavar="DIR",
-        help="folders with thermal/ and rgb/ and, where there are any, labels/; for a detector: one "
-        "folder of `ivfusion dataset`",
-    )  # fmt: skip
+        "--data",
+        nargs="+",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folders with thermal/, rgb/ and optionally labels/; for a detector: one folder of "
+        "`ivfusion dataset`",
+    )
+    add_folders_option(parser)
+    parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/CONFIG)")
     parser.add_argument(
-        "--folders", nargs=2, default=CAMERAS, metavar="NAME",
-        help="what thermal/ and rgb/ are called in there, for example MRI PET",
-    )  # fmt: skip
-    parser.add_argument("--out", type=Path, metavar="DIR", help="run folder; default runs/CONFIG")
-    parser.add_argument("--resume", action="store_true", help="go on from the run folder's last checkpoint")
+        "--resume", action="store_true", help="continue from the run folder's last checkpoint"
+    )
     parser.add_argument("--init", type=Path, metavar="FILE", help="start from this checkpoint's weights")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE",
-        help="any setting, also those in sections, for example schedule.name=cosine; later ones count",
-    )  # fmt: skip
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any setting, also those in sections, for example schedule.name=cosine; the last one of a "
+        "name counts",
+    )
     shared = {item.name: item for item in iter_parameters(DetectorConfig)}
     for item in _outside_sections(TrainConfig):
         _add_option(parser, item, shared.pop(item.name, None))
@@ -91,7 +98,7 @@ def _train_detector(options: argparse.Namespace, path: Path, run_folder: Path) -
 
 def _add_option(group: Any, item: Parameter, other: Parameter | None = None) -> None:
     """An option for one setting, which may also be one of detectors (other), with its own default."""
-    default = f"default {_shown(item)}" + (f", detectors {_shown(other)}" if other else "")
+    default = f"default: {_shown(item)}" + (f", detectors: {_shown(other)}" if other else "")
     group.add_argument(
         f"--{item.name.replace('_', '-')}",
         type=_boolean if item.type is bool else item.entry,
