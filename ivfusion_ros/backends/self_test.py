@@ -18,6 +18,7 @@ from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.graphs.byte_input import engine_graph
 from ivfusion_ros.graphs.half import to_half
+from ivfusion_ros.graphs.onnx_file import read_model
 from ivfusion_ros.graphs.task import Task, fixed_network_size, network_input_size, task_of
 from ivfusion_ros.graphs.yolo import identify_head
 from ivfusion_ros.images.thermal import ThermalScaler
@@ -77,7 +78,7 @@ def check_half(model: onnx.ModelProto, half: onnx.ModelProto, size: Size) -> Par
 
 def halve_file(path: Path) -> Parity:
     """Turn an ONNX file into half precision, unless its self-test fails. Raises ModelError."""
-    model = onnx.load(path)
+    model = read_model(path)
     half = to_half(model)
     parity = check_half(model, half, (_CHECKED_SIDE, _CHECKED_SIDE * 3 // 4))
     if parity.passed:

@@ -35,7 +35,7 @@ from ivfusion_ros.backends.self_test import Parity, reference
 from ivfusion_ros.errors import BackendError, DataError, IvfusionError, ModelError
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.graphs.letterbox import Letterbox
-from ivfusion_ros.graphs.onnx_file import PRECISION_KEY
+from ivfusion_ros.graphs.onnx_file import PRECISION_KEY, read_model
 from ivfusion_ros.graphs.task import network_input_size, task_of
 from ivfusion_ros.graphs.yolo import Candidates, box_iou, decode, identify_head
 from ivfusion_ros.images.files import SUFFIXES, read_image
@@ -216,11 +216,7 @@ def _read(source: Path) -> onnx.ModelProto:
         raise ModelError(
             f"{source} is no ONNX file; export it first (`ivfusion export --detector`), then that in int8"
         )
-    try:
-        model = onnx.load(source)
-    # protobuf's DecodeError, which its versions put in different places.
-    except Exception as error:
-        raise ModelError(f"{source} cannot be read as ONNX ({error}); export it again") from error
+    model = read_model(source)
     if task_of(model) == "fusion":
         raise ModelError(
             f"{source} is a fusion network, and int8 is for detectors: the fastest network gained a tenth "

@@ -2,7 +2,8 @@
 
 An ONNX file is a protobuf message, a sequence of (field number, wire type, payload). Reading only the
 top level costs nothing even for large models, gives every backend the same metadata, and turns a
-missing, foreign or truncated file into the same clear error before a library sees it.
+missing, foreign or truncated file into the same clear error before a library sees it. Only read_model,
+which reads all of it, needs onnx.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from ivfusion_ros.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import onnx
 
 PRECISION_KEY = "ivfusion.precision"
 """Metadata key: f16 in a half model, int8 in a quantised one; neither has it in f32."""
@@ -31,6 +34,17 @@ class _NotProtobufError(Exception):
 
 class _TruncatedError(Exception):
     pass
+
+
+def read_model(path: Path) -> onnx.ModelProto:
+    """The whole model. Raises ModelError; ImportError where onnx is missing."""
+    import onnx
+
+    try:
+        return onnx.load(path)
+    # A damaged file raises an error of protobuf, which shares no base class but Exception.
+    except Exception as error:
+        raise ModelError(f"{path} cannot be read as ONNX ({error}); export it again") from error
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ivfusion_ros.errors import BackendError, ModelError
+from ivfusion_ros.graphs.onnx_file import read_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,17 +27,13 @@ def count_operations(model_path: Path, size: Size) -> tuple[int, int]:
     Raises ModelError, and BackendError where onnx or onnxruntime is missing.
     """
     try:
-        import onnx
+        import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
     except ImportError as error:
         raise BackendError(
             f"counting operations needs onnx and onnxruntime ({error}); run: pip install onnx onnxruntime"
         ) from error
-    try:
-        model = onnx.load(model_path)
-    # A damaged file raises an error of protobuf, which shares no base class but Exception.
-    except Exception as error:
-        raise ModelError(f"cannot read {model_path} as an ONNX model: {error}") from error
+    model = read_model(model_path)
     nodes = [node for node in model.graph.node if node.op_type in _COUNTS]
     names = {name for node in nodes for name in (*node.input[:2], node.output[0])}
     parameters = _parameters(model)

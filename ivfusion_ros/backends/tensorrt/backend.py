@@ -20,7 +20,7 @@ from ivfusion_ros.backends.tensorrt.make import Engine, EngineBuilder
 from ivfusion_ros.backends.tensorrt.session import DeviceArray, Lane, Session
 from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
 from ivfusion_ros.errors import BackendError, ModelError
-from ivfusion_ros.graphs.onnx_file import read_metadata
+from ivfusion_ros.graphs.onnx_file import read_metadata, read_model
 from ivfusion_ros.graphs.task import fixed_network_size, task_of
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class TensorRtBackend:
         self._library: Library = load_library()
         gpu = cuda.find_gpu()
         self._builder = EngineBuilder.here(self._library, gpu)
-        model = _read(model_path)
+        model = read_model(model_path)
         self._task = task_of(model)
         self.inputs: Mapping[str, TensorInfo] = _infos(model, model.graph.input)
         self.outputs: Mapping[str, TensorInfo] = _infos(model, model.graph.output)
@@ -172,14 +172,6 @@ class TensorRtBackend:
                 raise ModelError(
                     f"TensorRT cannot run {self._path.name}: {name} is {found}, expected {info}"
                 )
-
-
-def _read(path: Path) -> onnx.ModelProto:
-    try:
-        return onnx.load(path)
-    # A damaged file raises an error of protobuf, which shares no base class but Exception.
-    except Exception as error:
-        raise ModelError(f"TensorRT cannot load {path}: {error}; the file is damaged") from error
 
 
 def _infos(model: onnx.ModelProto, values: Any) -> dict[str, TensorInfo]:

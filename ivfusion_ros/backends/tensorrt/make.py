@@ -10,8 +10,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import onnx
-
 from ivfusion_ros.backends.cuda import Gpu
 from ivfusion_ros.backends.self_test import Parity, Run, check_half, self_test
 from ivfusion_ros.backends.tensorrt.build import build_plan
@@ -30,11 +28,13 @@ from ivfusion_ros.backends.tensorrt.session import Lane, Session
 from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.graphs.byte_input import engine_graph
 from ivfusion_ros.graphs.half import to_half
-from ivfusion_ros.graphs.onnx_file import PRECISION_KEY, read_metadata
+from ivfusion_ros.graphs.onnx_file import PRECISION_KEY, read_metadata, read_model
 from ivfusion_ros.models import file_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import onnx
 
     from ivfusion_ros.backends.tensors import Array
     from ivfusion_ros.types import Size
@@ -124,7 +124,7 @@ class EngineBuilder:
             "building %s at %s in %s by %s; kept in %s",
             model.name, key.size, key.precision, self.library.title, self.folder,
         )  # fmt: skip
-        source = _load(model)
+        source = read_model(model)
         is_half = any(item.key == PRECISION_KEY for item in source.metadata_props)
         built, check, fallback = None, "", ""
         if half and not is_half:
@@ -214,14 +214,6 @@ def _keep(path: Path, plan: bytes, record: EngineRecord) -> None:
         write_plan(path, plan, record)
     except OSError as error:
         log.warning("the engine is not kept in %s: %s", path.parent, error.strerror)
-
-
-def _load(path: Path) -> onnx.ModelProto:
-    try:
-        return onnx.load(path)
-    # A damaged file raises an error of protobuf, which shares no base class but Exception.
-    except Exception as error:
-        raise ModelError(f"cannot read {path} as an ONNX model: {error}") from error
 
 
 def _dotted(capability: tuple[int, int]) -> str:
