@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from ivfusion_ros.backends import BACKENDS, available_backends
+from ivfusion_ros.backends import BACKENDS, available_backends, backend_names
 from ivfusion_ros.commands.options import (
     add_json_option,
     add_threads_option,
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PRECISIONS = {"openvino": ("auto", "f32"), "tensorrt": ("auto", "f32")}
-"""Backends that offer more than one precision; torch does on a GPU."""
-
 Rows = dict[str, dict[str, Any]]
 
 
@@ -56,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backend",
         nargs="+",
-        choices=tuple(BACKENDS),
+        choices=backend_names("fusion"),
         help="backends to compare (default: all that run here)",
     )
     parser.add_argument(
@@ -87,11 +84,10 @@ def run(options: argparse.Namespace) -> None:
     for option, package in (("roofline", "onnx"), ("plot", "matplotlib")):
         if getattr(options, option) and importlib.util.find_spec(package) is None:
             raise BackendError(f"--{option} needs {package}; run: pip install {package}")
-    usable = [name for name, status in available_backends().items() if status.usable]
     backends = [
         (name, precision)
-        for name in options.backend or usable
-        for precision in PRECISIONS.get(name, ("auto",))
+        for name in options.backend or _usable_backends()
+        for precision in BACKENDS[name].precisions
     ]
     least_ms = _least_ms(options, backends, size)
     networks = fusion_candidates(options.model, backends, size, options.threads)
@@ -120,6 +116,14 @@ def run(options: argparse.Namespace) -> None:
         log.info("plot: %s", options.plot)
 
 
+def _usable_backends() -> list[str]:
+    status = available_backends()
+    usable = [name for name in backend_names("fusion") if status[name].usable]
+    if not usable:
+        raise BackendError("no backend runs here; `ivfusion doctor` says what each of them lacks")
+    return usable
+
+
 def _least_ms(options: argparse.Namespace, backends: list[tuple[str, str]], size: Size) -> dict[str, float]:
     """Shortest time of each model by the machine's measured peak; empty unless asked for."""
     if not options.roofline:
@@ -145,8 +149,7 @@ def _pipelines(options: argparse.Namespace, backends: list[tuple[str, str]], siz
     try:
         for model in options.model:
             for backend in backends:
-                # The torch backend runs no detectors.
-                if backend[0] == "torch" and options.detector:
+                if options.detector and backend[0] not in backend_names("detection"):
                     continue
                 built = PipelineRun(model, options.detector or "", backend, size, options.threads)
                 runs[f"{model}: {built.pipeline.fuser.backend.description}"] = built
@@ -204,4 +207,4 @@ def _table(
 
 def _warm_up(backends: list[tuple[str, str]]) -> int:
     """Untimed runs: where engines are built and CUDA graphs recorded, it takes a few."""
-    return 5 if any(name == "tensorrt" for name, _ in backends) else 2
+    return max(BACKENDS[name].warm_ups for name, _ in backends)

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="detector of COCO's classes (ONNX) that separates touching objects and labels pairs without "
         "labels/",
     )
-    add_backend_option(parser)
+    add_backend_option(parser, "fusion")
 
 
 def run(options: argparse.Namespace) -> None:

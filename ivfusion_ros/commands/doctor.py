@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
+    from ivfusion_ros.backends import BackendStatus
+
 T = TypeVar("T")
 
 _DRIVER_FILES = (Path("/proc/driver/nvidia/version"), Path("/etc/nv_tegra_release"))
@@ -73,10 +75,7 @@ def examine() -> dict[str, dict[str, str]]:
         "ROS": os.environ.get("ROS_DISTRO", "not sourced"),
     }
     packages = {name: version for name in PACKAGES if (version := _version(name)) is not None}
-    backends = {
-        name: f"runs, version {status.detail}" if status.usable else status.detail
-        for name, status in available_backends().items()
-    }
+    backends = {name: _backend_finding(status) for name, status in available_backends().items()}
     models = {name: _model_finding(name) for name in read_models()}
     gpu, engines = _gpu_findings()
     return {
@@ -149,6 +148,12 @@ def parameter_table(config_class: type[Any]) -> str:
         live = "yes" if item.live else ""
         lines.append(f"| `{item.name}` | `{default}` | {limits} | {live} | {item.description} |")
     return "\n".join(lines)
+
+
+def _backend_finding(status: BackendStatus) -> str:
+    if not status.usable:
+        return status.detail
+    return f"runs, version {status.detail}" if status.detail else "runs"
 
 
 def _version(package: str) -> str | None:

@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cost", action="store_true", help="measure the networks' time, memory and operations"
     )
-    add_network_options(parser)
+    add_network_options(parser, "fusion")
     parser.add_argument(
         "--jobs", type=int, metavar="N", help="processes that compute metrics (default: all cores)"
     )

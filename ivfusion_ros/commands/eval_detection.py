@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit", type=int, metavar="N", help="maximum scenes, evenly spaced (default: all)"
     )
-    add_network_options(parser)
+    add_network_options(parser, "fusion", "detection")
     parser.add_argument(
         "--rows",
         type=int,

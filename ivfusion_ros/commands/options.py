@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ivfusion_ros.backends import BACKENDS
+from ivfusion_ros.backends import BACKENDS, backend_names
 from ivfusion_ros.config.parameters import assignments, load_config
 from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import ConfigError, DataError
@@ -20,6 +20,7 @@ from ivfusion_ros.types import CAMERAS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ivfusion_ros.graphs.task import Task
     from ivfusion_ros.types import Size
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,9 @@ log = logging.getLogger(__name__)
 
 SECTIONS = tuple(item.name for item in dataclasses.fields(PipelineConfig))
 """Of the configuration, one for each part of the pipeline."""
+
+TASKS: tuple[Task, ...] = ("fusion", "detection")
+"""Those sections that have a network and its backend."""
 
 
 def add_pipeline_options(parser: argparse.ArgumentParser, sections: tuple[str, ...] = SECTIONS) -> None:
@@ -46,9 +50,7 @@ def add_pipeline_options(parser: argparse.ArgumentParser, sections: tuple[str, .
         group.add_argument(
             "--detector", metavar="MODEL", help=f"detection model: name in models.yaml or ONNX file{none}"
         )
-    backends = ("auto", *(name for name in BACKENDS if fuses or name != "torch"))
-    alone = "; torch: the fusion network only" if fuses and detects else ""
-    group.add_argument("--backend", choices=backends, help=f"what runs the networks{alone}")
+    _add_pipeline_backend_option(group, [task for task in TASKS if task in sections])
     which = "any parameter" if sections == SECTIONS else f"a parameter of {', '.join(sections)}"
     group.add_argument(
         "--set",
@@ -59,11 +61,23 @@ def add_pipeline_options(parser: argparse.ArgumentParser, sections: tuple[str, .
     )
 
 
-def add_backend_option(parser: argparse.ArgumentParser) -> None:
-    """What runs the networks, for commands without a pipeline."""
+def _add_pipeline_backend_option(group: argparse._ArgumentGroup, tasks: list[Task]) -> None:
+    """Of all backends that run a network of these tasks; what some run alone is said."""
+    runs = {name: [task for task in tasks if task in row.tasks] for name, row in BACKENDS.items()}
+    alone = (
+        f"; {name}: the {parts[0]} network only"
+        for name, parts in runs.items()
+        if 0 < len(parts) < len(tasks)
+    )
+    names = ("auto", *(name for name, parts in runs.items() if parts))
+    group.add_argument("--backend", choices=names, help=f"what runs the networks{''.join(alone)}")
+
+
+def add_backend_option(parser: argparse.ArgumentParser, *tasks: Task) -> None:
+    """What runs the networks of all these tasks, for commands without a pipeline."""
     parser.add_argument(
         "--backend",
-        choices=("auto", *BACKENDS),
+        choices=("auto", *backend_names(*tasks)),
         default="auto",
         help="what runs the networks (default: %(default)s)",
     )
@@ -80,9 +94,9 @@ def add_threads_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_network_options(parser: argparse.ArgumentParser) -> None:
+def add_network_options(parser: argparse.ArgumentParser, *tasks: Task) -> None:
     """Backend, precision and threads, for commands without a pipeline."""
-    add_backend_option(parser)
+    add_backend_option(parser, *tasks)
     parser.add_argument(
         "--precision",
         choices=("auto", "f32"),
@@ -149,10 +163,13 @@ def pipeline_config(options: argparse.Namespace) -> PipelineConfig:
     """The configuration that file and options give. Raises ConfigError."""
     named = {
         "fusion.model": options.model,
-        "fusion.backend": options.backend,
         "detection.model": options.detector,
-        # torch runs no detectors.
-        "detection.backend": None if options.backend == "torch" else options.backend,
+        # What the backend does not run is left to the file's, or to auto.
+        **{
+            f"{task}.backend": options.backend
+            for task in TASKS
+            if options.backend in ("auto", *backend_names(task))
+        },
     }
     overrides: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     for name, value in assignments(options.set, "--set").items():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from ivfusion_ros.backends import is_usable, load_backend, resolve_backend
+from ivfusion_ros.backends import BACKENDS, load_backend, resolve_backend
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.detection.tracking import ByteTracker
 from ivfusion_ros.errors import ConfigError, ModelError
@@ -69,8 +69,8 @@ def fusion_model_name(config: FusionConfig) -> str:
     """The configured fusion model; for auto, what this machine runs at camera rate. Raises BackendError."""
     if config.model != "auto":
         return config.model
-    on_gpu = resolve_backend(config.backend, config.precision) == "tensorrt"
-    return "refinefuse" if on_gpu else "refinefuse_lite"
+    backend = BACKENDS[resolve_backend(config.backend, config.precision)]
+    return "refinefuse_lite" if "cpu" in backend.devices else "refinefuse"
 
 
 def detection_model_name(config: DetectionConfig) -> str:
@@ -85,10 +85,12 @@ def detection_model_name(config: DetectionConfig) -> str:
 
 
 def _gains_by_int8(config: DetectionConfig) -> bool:
-    """Where int8 was measured to be faster: in OpenVINO, on x86 with VNNI and without."""
-    on_cpu = resolve_backend(config.backend, config.precision) in ("openvino", "onnxruntime")
-    asked = config.backend in ("auto", "openvino") and config.precision == "auto"
-    return asked and on_cpu and platform.machine() in ("x86_64", "AMD64") and is_usable("openvino")
+    """Where int8 was measured to be faster: in OpenVINO on x86, with VNNI and without, and not on a GPU."""
+    usual = BACKENDS[resolve_backend(config.backend, config.precision)]
+    if config.precision != "auto" or "cpu" not in usual.devices:
+        return False
+    chosen = BACKENDS[resolve_backend(config.backend, config.precision, int8=True)]
+    return chosen.int8 and platform.machine() in ("x86_64", "AMD64")
 
 
 def build_warp(config: RegistrationConfig) -> Warp:

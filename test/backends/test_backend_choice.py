@@ -28,7 +28,7 @@ def block(monkeypatch: pytest.MonkeyPatch, *libraries: str) -> None:
     """Make the libraries look as if they were not installed."""
     for library in libraries:
         monkeypatch.setitem(sys.modules, library, None)
-        monkeypatch.delitem(sys.modules, BACKENDS[library].split(":")[0], raising=False)
+        monkeypatch.delitem(sys.modules, BACKENDS[library].runs.split(":")[0], raising=False)
 
 
 def test_missing_backend_says_what_to_install(blend_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,30 +19,37 @@ def test_a_missing_detector_means_fusion_only_and_says_so(blend_model, caplog, m
 
 def test_auto_takes_the_fusion_network_that_fits_the_machine(monkeypatch) -> None:
     assert fusion_model_name(FusionConfig(backend="onnxruntime")) == "refinefuse_lite"
+    assert fusion_model_name(FusionConfig(backend="torch")) == "refinefuse_lite"
+    assert fusion_model_name(FusionConfig(backend="tensorrt")) == "refinefuse"
     monkeypatch.setattr("ivfusion_ros.pipeline.build.resolve_backend", lambda *_: "tensorrt")
     assert fusion_model_name(FusionConfig()) == "refinefuse"
     assert fusion_model_name(FusionConfig(model="mst")) == "mst"
 
 
+CPU = {"onnxruntime", "openvino"}
+
+
 @pytest.mark.parametrize(
-    ("backend", "machine", "has_openvino", "config", "expected"),
+    ("usable", "machine", "config", "expected"),
     [
-        ("onnxruntime", "x86_64", True, DetectionConfig(), "yolov5n_int8"),
-        ("openvino", "x86_64", True, DetectionConfig(backend="openvino"), "yolov5n_int8"),
-        ("onnxruntime", "x86_64", False, DetectionConfig(), "yolov5n"),
-        ("onnxruntime", "x86_64", True, DetectionConfig(backend="onnxruntime"), "yolov5n"),
-        ("openvino", "x86_64", True, DetectionConfig(precision="f32"), "yolov5n"),
-        ("openvino", "aarch64", True, DetectionConfig(), "yolov5n"),
-        ("tensorrt", "x86_64", True, DetectionConfig(), "yolov5n"),
-        ("openvino", "x86_64", True, DetectionConfig(model="yolov5n"), "yolov5n"),
+        (CPU, "x86_64", DetectionConfig(), "yolov5n_int8"),
+        (CPU, "x86_64", DetectionConfig(backend="openvino"), "yolov5n_int8"),
+        (CPU - {"openvino"}, "x86_64", DetectionConfig(), "yolov5n"),
+        (CPU, "x86_64", DetectionConfig(backend="onnxruntime"), "yolov5n"),
+        (CPU, "x86_64", DetectionConfig(precision="f32"), "yolov5n"),
+        (CPU, "aarch64", DetectionConfig(), "yolov5n"),
+        (CPU | {"tensorrt"}, "x86_64", DetectionConfig(), "yolov5n"),
+        (CPU | {"tensorrt"}, "x86_64", DetectionConfig(backend="openvino"), "yolov5n_int8"),
+        (CPU, "x86_64", DetectionConfig(model="yolov5n"), "yolov5n"),
     ],
 )
 def test_auto_takes_int8_where_that_is_faster(
-    monkeypatch, backend: str, machine: str, has_openvino: bool, config: DetectionConfig, expected: str
+    monkeypatch, usable: set[str], machine: str, config: DetectionConfig, expected: str
 ) -> None:
-    monkeypatch.setattr("ivfusion_ros.pipeline.build.resolve_backend", lambda *_: backend)
     monkeypatch.setattr("ivfusion_ros.pipeline.build.platform.machine", lambda: machine)
-    monkeypatch.setattr("ivfusion_ros.pipeline.build.is_usable", lambda _: has_openvino)
+    monkeypatch.setattr("ivfusion_ros.backends.choice.is_usable", usable.__contains__)
+    monkeypatch.setattr("ivfusion_ros.backends.choice._has_gpu", lambda: "tensorrt" in usable)
+    monkeypatch.setattr("ivfusion_ros.backends.choice._has_low_precision", lambda _: False)
     assert detection_model_name(config) == expected
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivfusion_ros.backends import cuda, load_backend
+from ivfusion_ros.backends import BACKENDS, backend_names, cuda, load_backend
 from ivfusion_ros.errors import BackendError, IvfusionError
 from ivfusion_ros.evaluation.speed.benchmark import sample_pair
 from ivfusion_ros.pipeline.fuser import Fuser
@@ -67,12 +67,13 @@ def measure_peak(backends: Iterable[tuple[str, str]], threads: int) -> Peak:
         _write_probe(model)
         rates = {}
         for backend, precision in backends:
-            # The torch backend runs this project's networks alone.
-            if backend != "torch":
+            # The probe is none of this project's networks.
+            if BACKENDS[backend].any_graph:
                 rate, description = _rate(model, backend, precision, threads)
                 rates[description] = rate
     if not rates:
-        raise BackendError("the machine's peak is measured with onnxruntime, openvino or tensorrt; add one")
+        able = [name for name in backend_names("fusion") if BACKENDS[name].any_graph]
+        raise BackendError(f"the machine's peak is measured with one of {', '.join(able)}; add one")
     by = max(rates, key=rates.__getitem__)
     return Peak(rates[by], _copied_per_s(), by)
 

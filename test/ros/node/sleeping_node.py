@@ -5,11 +5,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from ivfusion_ros.backends import BACKENDS, INSTALL
+from ivfusion_ros.backends import BACKENDS, BackendRow
 from ivfusion_ros.ros.node import main
 
-BACKENDS["sleeping"] = "sleeping_backend:SleepingBackend"
-INSTALL["sleeping"] = "nothing"
+BACKENDS["sleeping"] = BackendRow("sleeping_backend:SleepingBackend", install="nothing")
 
 if __name__ == "__main__":
     sys.exit(main())

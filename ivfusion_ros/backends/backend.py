@@ -1,0 +1,42 @@
+"""What every backend is: a model that runs on numpy arrays, or the reason why it cannot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ivfusion_ros.backends.tensors import Array, TensorInfo
+
+
+class Backend(Protocol):
+    """A loaded model. One object serves one thread at a time; close it when done."""
+
+    name: str
+    """key in BACKENDS"""
+    description: str
+    """for people, e.g. OpenVINO 2026.4.1 bf16 on CPU, 2 threads"""
+    inputs: Mapping[str, TensorInfo]
+    outputs: Mapping[str, TensorInfo]
+    metadata: Mapping[str, str]
+    """the model's custom metadata"""
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the model once; the caller owns the outputs.
+
+        Raises ModelError on a wrong name, shape or dtype and where the library fails.
+        """
+
+    def close(self) -> None:
+        """Free the model."""
+
+
+class BackendStatus(NamedTuple):
+    """Whether a backend can run here.
+
+    detail: the library's version, empty where it has none; or the reason and how to fix it.
+    """
+
+    usable: bool
+    detail: str
