@@ -13,8 +13,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from ivfusion_ros.backends import cuda
-from ivfusion_ros.backends import self_test as parity
+from ivfusion_ros.backends import cuda, self_test
 from ivfusion_ros.backends.tensorrt import make
 from ivfusion_ros.backends.tensorrt.library import Library
 from ivfusion_ros.errors import BackendError
@@ -254,7 +253,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Tally:
         monkeypatch.setattr(cuda, name, fake)
     monkeypatch.setattr(backend, "load_library", lambda: LIBRARY)
     monkeypatch.setattr(make, "build_plan", build)
-    monkeypatch.setattr(parity, "sample_pairs", sample_pairs)
+    monkeypatch.setattr(self_test, "sample_pairs", sample_pairs)
     return TALLY
 
 

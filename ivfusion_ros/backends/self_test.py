@@ -1,9 +1,10 @@
-"""Self-test of a model in half precision: its outputs beside those of the model it came from."""
+"""Self-test of a half model or an engine: its outputs beside those of the model it came from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -13,7 +14,6 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ivfusion_ros.backends.tensors import Array
-from ivfusion_ros.config.pipeline import ThermalConfig
 from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.graphs.byte_input import engine_graph
@@ -21,12 +21,9 @@ from ivfusion_ros.graphs.half import to_half
 from ivfusion_ros.graphs.onnx_file import read_model
 from ivfusion_ros.graphs.task import Task, fixed_network_size, network_input_size, task_of
 from ivfusion_ros.graphs.yolo import identify_head
-from ivfusion_ros.images.thermal import ThermalScaler
-from ivfusion_ros.simulate import RgbConfig, RigConfig, SceneConfig, Simulator, ThermalCameraConfig
+from ivfusion_ros.images.files import read_image
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ivfusion_ros.types import Image, Size
 
 MAX_GREY_LEVELS = 1.0
@@ -40,14 +37,19 @@ _CHECKED_SIDE = 320
 """Longest side of the images with which a half model is checked on the CPU, pixels."""
 
 _ANCHORS = 100
-_SCENES = ("day", "night")
+
+# Made by `python test/make_self_test_images.py`.
+_IMAGES = [Path(__file__).with_name(f"self_test_{camera}.jpg") for camera in ("thermal", "rgb")]
+"""The same simulated streets in both: by day, and below that by night."""
+
+_SCENES = 2
 
 Run = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 """Inputs by name -> outputs by name."""
 
 
 @dataclass(frozen=True)
-class Parity:
+class Outcome:
     """Outcome of a self-test; text has the errors and their units."""
 
     passed: bool
@@ -55,20 +57,22 @@ class Parity:
 
 
 def sample_pairs(size: Size) -> list[tuple[Image, Image]]:
-    """Thermal (H, W) and RGB (H, W, 3) uint8 images of simulated streets, by day and by night."""
-    pairs = []
-    # Small cameras are enough, and simulated in a tenth of the time.
-    rig = RigConfig(RgbConfig(width=320, height=240), ThermalCameraConfig(width=320, height=240))
-    for illumination in _SCENES:
-        simulator = Simulator(SceneConfig(illumination=illumination), rig)
-        thermal = ThermalScaler(ThermalConfig())(simulator.thermal_at(1.0), 0)
-        images = [cv2.resize(image, size) for image in (thermal, simulator.rgb_at(1.0))]
-        pairs.append((np.asarray(images[0], np.uint8), np.asarray(images[1], np.uint8)))
-    return pairs
+    """Thermal (H, W) and RGB (H, W, 3) uint8 images of size (width, height): streets by day and by night.
+
+    Raises ImageError where the installation is damaged.
+    """
+    thermal, rgb = (
+        [np.asarray(cv2.resize(scene, size), np.uint8) for scene in _scenes(path)] for path in _IMAGES
+    )
+    return list(zip(thermal, rgb, strict=True))
 
 
-def check_half(model: onnx.ModelProto, half: onnx.ModelProto, size: Size) -> Parity:
-    """Self-test of a half model on the CPU, on simulated images of size (width, height), made smaller."""
+def _scenes(path: Path) -> list[Image]:
+    return np.split(np.asarray(read_image(path), np.uint8), _SCENES)
+
+
+def check_half(model: onnx.ModelProto, half: onnx.ModelProto, size: Size) -> Outcome:
+    """Self-test of a half model on the CPU, on the sample images at size (width, height), made smaller."""
     scale = min(1.0, _CHECKED_SIDE / max(size))
     small = max(8, round(size[0] * scale)), max(8, round(size[1] * scale))
     if task_of(model) == "fusion":
@@ -76,17 +80,17 @@ def check_half(model: onnx.ModelProto, half: onnx.ModelProto, size: Size) -> Par
     return self_test(model, small, reference(rounded(engine_graph(half, small))))
 
 
-def halve_file(path: Path) -> Parity:
+def halve_file(path: Path) -> Outcome:
     """Turn an ONNX file into half precision, unless its self-test fails. Raises ModelError."""
     model = read_model(path)
     half = to_half(model)
-    parity = check_half(model, half, (_CHECKED_SIDE, _CHECKED_SIDE * 3 // 4))
-    if parity.passed:
+    outcome = check_half(model, half, (_CHECKED_SIDE, _CHECKED_SIDE * 3 // 4))
+    if outcome.passed:
         write_whole(path, half.SerializeToString())
-    return parity
+    return outcome
 
 
-def self_test(model: onnx.ModelProto, size: Size, found: Run) -> Parity:
+def self_test(model: onnx.ModelProto, size: Size, found: Run) -> Outcome:
     """Whether `found` gives for images of size (width, height) what the model gives in ONNX Runtime.
 
     found takes what engine_graph's inputs are. Raises ModelError, BackendError.
@@ -100,24 +104,24 @@ def self_test(model: onnx.ModelProto, size: Size, found: Run) -> Parity:
     return compare(task, network_input_size(model, size), reference(graph), found, inputs)
 
 
-def compare(task: Task, size: Size, expected: Run, found: Run, inputs: list[dict[str, Array]]) -> Parity:
+def compare(task: Task, size: Size, expected: Run, found: Run, inputs: list[dict[str, Array]]) -> Outcome:
     """Run both on the same inputs. size: (width, height) of the network's input, which names the head."""
     pairs = [
         (np.asarray(next(iter(expected(one).values()))), np.asarray(next(iter(found(one).values()))))
         for one in inputs
     ]
     if not all(np.isfinite(new).all() for _, new in pairs):
-        return Parity(False, "the output has NaN or infinite values")
+        return Outcome(False, "the output has NaN or infinite values")
     return _compare_images(pairs) if task == "fusion" else _compare_boxes(pairs, size)
 
 
-def _compare_images(pairs: list[tuple[Array, Array]]) -> Parity:
+def _compare_images(pairs: list[tuple[Array, Array]]) -> Outcome:
     errors = [np.abs(old.astype(np.float32) - new.astype(np.float32)) for old, new in pairs]
     mean, worst = max(float(error.mean()) for error in errors), max(float(error.max()) for error in errors)
-    return Parity(mean < MAX_GREY_LEVELS, f"mean error {mean:.3f}, largest {worst:.0f} grey levels")
+    return Outcome(mean < MAX_GREY_LEVELS, f"mean error {mean:.3f}, largest {worst:.0f} grey levels")
 
 
-def _compare_boxes(pairs: list[tuple[Array, Array]], size: Size) -> Parity:
+def _compare_boxes(pairs: list[tuple[Array, Array]], size: Size) -> Outcome:
     edges, scores = [], []
     for old, new in pairs:
         head = identify_head(old.shape, size)
@@ -127,7 +131,7 @@ def _compare_boxes(pairs: list[tuple[Array, Array]], size: Size) -> Parity:
         scores.append(_mean_error(rows[best, 4:], other[best, 4:]))
     passed = max(edges) < MAX_PIXELS and max(scores) < MAX_SCORE
     text = f"mean error {max(edges):.3f} px of boxes, {max(scores):.5f} of scores"
-    return Parity(passed, f"{text}, over the {_ANCHORS} best anchors")
+    return Outcome(passed, f"{text}, over the {_ANCHORS} best anchors")
 
 
 def _scores(rows: npt.NDArray[Any], layout: str) -> npt.NDArray[Any]:

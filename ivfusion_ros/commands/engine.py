@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> None:
             text = f"{record.runs_in}, {record.plan_bytes / 1e6:.1f} MB, built in {record.build_seconds} s"
             print(f"{engine.path}: {text}; self-test: {record.check}")
             if record.fallback:
-                print(f"  not in half precision: {record.fallback}")
+                print(f"  not in f16: {record.fallback}")
     write_json(options.json, rows)
 
 

@@ -73,11 +73,11 @@ def run(options: argparse.Namespace) -> None:
 def _halve(path: Path) -> None:
     from ivfusion_ros.backends.self_test import halve_file
 
-    parity = halve_file(path)
-    if parity.passed:
-        log.info("half precision: %s", parity.text)
+    outcome = halve_file(path)
+    if outcome.passed:
+        log.info("half precision: %s", outcome.text)
     else:
-        log.warning("%s stays in f32, half precision does not do: %s", path, parity.text)
+        log.warning("%s stays in f32, half precision failed its self-test: %s", path, outcome.text)
 
 
 def _quantise(options: argparse.Namespace) -> str:
@@ -89,8 +89,8 @@ def _quantise(options: argparse.Namespace) -> str:
         from ivfusion_ros.export.int8 import quantise_file
     except ImportError as error:
         raise BackendError(f"--int8 needs onnx ({error}); run: pip install onnx") from error
-    parity = quantise_file(resolve_model(options.network), options.output, options.images)
-    return f"detector in int8, beside f32: {parity.text}"
+    outcome = quantise_file(resolve_model(options.network), options.output, options.images)
+    return f"detector in int8, beside f32: {outcome.text}"
 
 
 def _export_detector(options: argparse.Namespace) -> str:

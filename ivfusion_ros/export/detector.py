@@ -65,7 +65,7 @@ def export_detector(weights: Path, path: Path, size: Size) -> tuple[str, ...]:
         image = np.random.default_rng(0).random((1, 3, size[1], size[0]), np.float32)
         (found,) = backend.run(dict.fromkeys(backend.inputs, image)).values()
         backend.close()
-        _check_parity(found, _torch_output(copy, weights, image), max(size))
+        _check_against_torch(found, _torch_output(copy, weights, image), max(size))
         _keep_own_metadata(exported)
         exported.replace(staged)
     return class_names
@@ -149,7 +149,7 @@ def _torch_output(copy: Path, weights: Path, image: Any) -> Any:
     return (output[0] if isinstance(output, (list, tuple)) else output).numpy()
 
 
-def _check_parity(found: Any, expected: Any, side: int) -> None:
+def _check_against_torch(found: Any, expected: Any, side: int) -> None:
     worst = float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
     if not worst <= _TOLERANCE * side:
         raise ModelError(

@@ -55,12 +55,12 @@ def export_fusion(graph: FusionGraph, network_name: str, path: Path) -> None:
     with whole_files(path) as staged:
         onnx.save(model, staged)
         onnx.checker.check_model(staged, full_check=True)
-        _check_parity(graph, staged)
+        _check_against_torch(graph, staged)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter warns of its own code, and tells every node that it removes."""
+    """The exporter warns of its own code, and names every node that it removes."""
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
@@ -85,7 +85,7 @@ def _keep_all_weights(graph: FusionGraph, model: onnx.ModelProto) -> None:
             model.graph.initializer.append(onnx.numpy_helper.from_array(weight.numpy(), name))
 
 
-def _check_parity(graph: FusionGraph, path: Path) -> None:
+def _check_against_torch(graph: FusionGraph, path: Path) -> None:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

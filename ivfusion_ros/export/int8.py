@@ -31,7 +31,7 @@ import onnx
 from onnx import TensorProto
 from tqdm import tqdm
 
-from ivfusion_ros.backends.self_test import Parity, reference
+from ivfusion_ros.backends.self_test import Outcome, reference
 from ivfusion_ros.errors import BackendError, DataError, IvfusionError, ModelError
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.graphs.letterbox import Letterbox
@@ -71,7 +71,7 @@ Tensor = Floats32
 """(1, 3, H, W) RGB in [0, 1], what a detector reads"""
 
 
-def quantise_file(source: Path, path: Path, folder: Path) -> Parity:
+def quantise_file(source: Path, path: Path, folder: Path) -> Outcome:
     """Write the detector in `source` to `path` in int8; returns its self-test.
 
     folder: images such as the detector will see, as find_images finds them. The file appears only when it
@@ -79,19 +79,19 @@ def quantise_file(source: Path, path: Path, folder: Path) -> Parity:
     """
     model = _read(source)
     images = find_images(folder, MAX_IMAGES + _TEST_IMAGES)
-    # DetectorUnderTest on images whose extremes are in no range, where there are enough.
+    # Tested on images whose extremes are in no range, where there are enough.
     kept = min(_TEST_IMAGES, len(images) // 4)
     tests, calibration = images[:kept] or images, images[kept:]
     with tqdm(calibration, unit="image", desc="calibrated") as bar:
         quantised = to_int8(model, (network_input(model, image) for image in bar))
-    parity = _self_test(model, quantised, tests)
-    if not parity.passed:
+    outcome = _self_test(model, quantised, tests)
+    if not outcome.passed:
         raise ModelError(
-            f"{source} does not bear int8: {parity.text}; calibrate with more images such as the detector "
-            "will see, or use it as it is"
+            f"{source} in int8 failed its self-test: {outcome.text}; calibrate with more images such as "
+            "the detector will see, or use it as it is"
         )
     write_whole(path, quantised.SerializeToString())
-    return parity
+    return outcome
 
 
 def to_int8(model: onnx.ModelProto, inputs: Iterable[Tensor]) -> onnx.ModelProto:
@@ -267,7 +267,7 @@ def _ends(node: onnx.NodeProto, readers: dict[str, list[onnx.NodeProto]], output
     return False
 
 
-def _self_test(model: onnx.ModelProto, quantised: onnx.ModelProto, images: list[Path]) -> Parity:
+def _self_test(model: onnx.ModelProto, quantised: onnx.ModelProto, images: list[Path]) -> Outcome:
     """int8 beside f32, both in ONNX Runtime, over the anchors of each image that score highest in f32."""
     plain, rounded = reference(model), reference(quantised)
     name = model.graph.input[0].name
@@ -277,14 +277,14 @@ def _self_test(model: onnx.ModelProto, quantised: onnx.ModelProto, images: list[
         inputs = {name: network_input(model, image)}
         old, new = (_anchors(run(inputs), inputs[name].shape) for run in (plain, rounded))
         if len(old.scores) != len(new.scores):
-            return Parity(False, "the output has NaN or infinite values")
+            return Outcome(False, "the output has NaN or infinite values")
         best = np.argsort(old.scores)[-_ANCHORS:]
         pairs = zip(old.boxes_xyxy[best], new.boxes_xyxy[best], strict=True)
         with np.errstate(invalid="ignore"):  # two boxes without area
             overlaps += [float(box_iou(box, other[None])[0]) for box, other in pairs]
         errors += np.abs(old.scores - new.scores)[best].tolist()
     overlap, error = float(np.nan_to_num(overlaps, nan=1.0).mean()), float(np.mean(errors))
-    return Parity(
+    return Outcome(
         overlap >= MIN_OVERLAP and error <= MAX_SCORE,
         f"overlap {overlap:.3f} of boxes, mean error {error:.4f} of scores, over the {_ANCHORS} best "
         f"anchors of each of {len(images)} images",

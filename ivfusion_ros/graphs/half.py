@@ -111,7 +111,7 @@ def _float_tensors(model: onnx.ModelProto) -> set[str]:
     try:
         graph = onnx.shape_inference.infer_shapes(model, data_prop=False).graph
     except onnx.shape_inference.InferenceError as error:
-        raise ModelError(f"types in the model cannot be told: {error}") from error
+        raise ModelError(f"types in the model cannot be inferred: {error}") from error
     values = (*graph.value_info, *graph.input, *graph.output)
     names = {value.name for value in values if value.type.tensor_type.elem_type == TensorProto.FLOAT}
     return names | {item.name for item in graph.initializer if item.data_type == TensorProto.FLOAT}

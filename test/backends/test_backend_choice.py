@@ -123,3 +123,15 @@ def test_importing_the_seam_imports_no_library() -> None:
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_robots_backends_need_no_simulator() -> None:
+    pytest.importorskip("onnx")
+    code = (
+        "import sys, ivfusion_ros.backends.self_test, ivfusion_ros.backends.tensorrt.backend\n"
+        "print([m for m in sys.modules if m.startswith('ivfusion_ros.simulate')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

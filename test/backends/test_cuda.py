@@ -42,7 +42,7 @@ def test_a_gpu_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"count": 0}, "there is no NVIDIA GPU on this machine"),
     ],
 )
-def test_what_is_missing_is_told(found: dict, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_named(found: dict, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda, "_runtime", type("Other", (Runtime,), found))
     with pytest.raises(BackendError, match=message):
         cuda.find_gpu()

@@ -22,7 +22,7 @@ import fake_gpu
 from onnx import helper
 from small_models import write_detector, write_fusion
 
-from ivfusion_ros.backends import self_test as parity
+from ivfusion_ros.backends import self_test
 from ivfusion_ros.backends.self_test import reference
 from ivfusion_ros.backends.tensorrt import make
 from ivfusion_ros.backends.tensorrt.build import build_plan
@@ -77,7 +77,7 @@ def fusion(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> make.EngineBuilder:
     """With the fake TensorRT and no GPU, which only RTX allows."""
     monkeypatch.setattr(make, "build_plan", fake_gpu.build)
-    monkeypatch.setattr(parity, "sample_pairs", fake_gpu.sample_pairs)
+    monkeypatch.setattr(self_test, "sample_pairs", fake_gpu.sample_pairs)
     return make.EngineBuilder(Library(fake_gpu.TENSORRT, "tensorrt_rtx", "1.0"), None, tmp_path / "engines")
 
 
@@ -160,7 +160,7 @@ def test_a_kept_engine_is_taken_and_any_other_is_built(
     builder.engine(fusion, (48, 32), half=True)
     builder.engine(write_fusion(tmp_path / "fusion.onnx", seed=1), SIZE, half=True)
     assert len(read_records(builder.folder)) == 4
-    # Another TensorRT: the same place, and the reason is told.
+    # Another TensorRT: the same place, and the reason is logged.
     updated = replace(builder, library=replace(builder.library, version="1.1"))
     with caplog.at_level(logging.INFO):
         updated.engine(fusion, SIZE, half=True)
@@ -180,7 +180,7 @@ def test_a_kept_engine_is_taken_and_any_other_is_built(
         (lambda path: path.with_suffix(".json").write_text("[]"), "is missing or damaged"),
     ],
 )
-def test_damage_is_noticed_and_mended(
+def test_damage_is_noticed_and_built_again(
     builder: make.EngineBuilder, fusion: Path, damage, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = builder.engine(fusion, SIZE, half=False)
@@ -198,7 +198,7 @@ def test_a_model_that_fails_in_half_is_kept_in_f32_and_not_tried_again(
     with caplog.at_level(logging.WARNING):
         engine = builder.engine(loud, SIZE, half=True)
     assert engine.record.runs_in == "f32" and "grey levels" in engine.record.fallback
-    assert "loud.onnx runs in f32, half precision does not do: mean error" in caplog.text
+    assert "loud.onnx runs in f32: half precision failed its self-test: mean error" in caplog.text
     caplog.clear()
     assert builder.engine(loud, SIZE, half=True) == engine
     assert not caplog.text
@@ -298,10 +298,10 @@ def test_a_killed_builder_blocks_nobody(tmp_path: Path) -> None:
         pass
 
 
-def test_the_command_builds_tells_and_keeps(
+def test_the_command_builds_prints_and_keeps(
     rtx: Library, fusion: Path, tmp_path: Path, capsys, monkeypatch
 ) -> None:
-    monkeypatch.setattr(parity, "sample_pairs", fake_gpu.sample_pairs)
+    monkeypatch.setattr(self_test, "sample_pairs", fake_gpu.sample_pairs)
     words = ["engine", str(fusion), "--half", "--size", "96x64", "48x32", "--cache", str(tmp_path / "kept")]
     for _ in range(2):
         assert main([*words, "--json", str(tmp_path / "figures.json")]) == 0

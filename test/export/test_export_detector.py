@@ -47,7 +47,7 @@ def test_ultralytics_detector_of_any_classes(tmp_path: Path, capsys: pytest.Capt
     detector = Detector(backend, DetectionConfig(confidence=0.0))
     assert detector.class_names == tuple(NAMES.values())
     assert len(detector(np.full((240, 320, 3), 90, np.uint8))) > 0
-    # What would be exported by mistake is told apart, and so is what was not exported.
+    # What would be exported by mistake is recognised, and so is what was not exported.
     assert main(["export", "weights/deer.pt", "other.onnx"]) == 5
     assert not (tmp_path / "other.onnx").exists()
     capsys.readouterr()

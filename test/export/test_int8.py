@@ -186,7 +186,7 @@ def test_images_of_a_data_set_are_its_training_images(images: Path, tmp_path: Pa
         find_images(tmp_path / "none", 6)
 
 
-def test_a_detector_that_does_not_bear_it_is_not_written(
+def test_a_detector_that_fails_its_self_test_is_not_written(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = write_deep_detector(tmp_path / "a.onnx")
@@ -194,7 +194,9 @@ def test_a_detector_that_does_not_bear_it_is_not_written(
     monkeypatch.setattr(int8, "network_input", lambda *_: next(tensors))
     dark, bright = (np.full((1, 3, SIDES[1], SIDES[0]), value, np.float32) for value in (0.01, 1.0))
     tensors = iter([dark] * 12 + [bright] * 4)
-    with pytest.raises(ModelError, match=r"does not bear int8: overlap 0.* of scores.*calibrate with more"):
+    with pytest.raises(
+        ModelError, match=r"failed its self-test: overlap 0.* of scores.*calibrate with more"
+    ):
         int8.quantise_file(source, tmp_path / "b.onnx", images)
     assert not (tmp_path / "b.onnx").exists()
 

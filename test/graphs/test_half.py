@@ -40,7 +40,7 @@ def pairs(size: tuple[int, int]) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(image[..., 3].copy(), image[..., :3].copy()), (white[..., 3].copy(), white[..., :3].copy())]
 
 
-def parity(model: onnx.ModelProto, half: onnx.ModelProto, size: tuple[int, int] = SIZE):
+def check(model: onnx.ModelProto, half: onnx.ModelProto, size: tuple[int, int] = SIZE):
     plain = engine_graph(model, size)
     name = plain.graph.input[0].name
     fusion = task_of(model) == "fusion"
@@ -61,7 +61,7 @@ def test_shipped_models_pass_their_self_test(name: str) -> None:
     model = onnx.load(MODELS[name])
     half = to_half(model)
     onnx.checker.check_model(half, full_check=True)
-    outcome = parity(model, half)
+    outcome = check(model, half)
     assert outcome.passed, outcome.text
     weights = len(model.SerializeToString()), len(half.SerializeToString())
     assert weights[1] < 0.6 * weights[0]
@@ -70,7 +70,7 @@ def test_shipped_models_pass_their_self_test(name: str) -> None:
 @pytest.mark.skipif(not CLASSIC.exists(), reason="no ../shared/reference")
 def test_classic_detector_passes_its_self_test() -> None:
     model = onnx.load(CLASSIC)
-    outcome = parity(model, to_half(model), (320, 240))
+    outcome = check(model, to_half(model), (320, 240))
     assert outcome.passed, outcome.text
 
 
@@ -216,13 +216,13 @@ def test_box_edges_from_a_distribution_stay_in_f32() -> None:
 
 def test_overflow_is_seen_though_onnxruntime_hides_it(tmp_path: Path) -> None:
     quiet, loud = (onnx.load(write_fusion(tmp_path / f"{x}.onnx", gain=x)) for x in (1.0, 2e5))
-    assert parity(quiet, to_half(quiet)).passed
-    outcome = parity(loud, to_half(loud))
+    assert check(quiet, to_half(quiet)).passed
+    outcome = check(loud, to_half(loud))
     assert not outcome.passed and "grey levels" in outcome.text
     boxes = onnx.load(write_detector(tmp_path / "boxes.onnx"))
-    assert parity(boxes, to_half(boxes)).passed
+    assert check(boxes, to_half(boxes)).passed
     hot = onnx.load(write_detector(tmp_path / "hot.onnx", gain=1e7))
-    assert not parity(hot, to_half(hot)).passed
+    assert not check(hot, to_half(hot)).passed
 
 
 def test_nan_is_no_pass() -> None:
@@ -244,17 +244,17 @@ def test_models_that_half_is_not_for(tmp_path: Path) -> None:
 def test_the_export_is_half_only_if_it_passes(
     gain: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
-    from ivfusion_ros.backends import self_test as parity
+    from ivfusion_ros.backends import self_test
     from ivfusion_ros.commands import export
 
-    monkeypatch.setattr(parity, "sample_pairs", pairs)
+    monkeypatch.setattr(self_test, "sample_pairs", pairs)
     monkeypatch.setattr(export, "_export_fusion", lambda options: str(write_fusion(options.output, gain)))
     assert main(["export", "mst", str(tmp_path / "a.onnx"), "--half"]) == 0
     is_half = PRECISION_KEY in read_metadata(tmp_path / "a.onnx")
     assert is_half == (gain == 1.0)
     log = capsys.readouterr().err
     assert ("half precision: mean error" in log) == is_half
-    assert ("stays in f32, half precision does not do" in log) != is_half
+    assert ("stays in f32, half precision failed its self-test: mean error" in log) != is_half
 
 
 def test_sample_images_are_streets() -> None:

@@ -27,7 +27,7 @@ FOLDER_VARIABLE = "IVFUSION_ENGINES"
 """Environment variable that names another folder for engines."""
 
 GRAPH_VERSION = 1
-"""Raised whenever graph.py or half.py change what an engine computes."""
+"""Raised whenever byte_input.py or half.py in graphs/ change what an engine computes."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,7 @@ def differences(found: EngineKey, wanted: EngineKey) -> str:
         (field.name, getattr(found, field.name), getattr(wanted, field.name))
         for field in dataclasses.fields(EngineKey)
     )
-    told = [f"{name} was {old}, is {new}" for name, old, new in pairs if old != new]
-    return ", ".join(told)
+    return ", ".join(f"{name} was {old}, is {new}" for name, old, new in pairs if old != new)
 
 
 def fitness(record: EngineRecord | str, flavour: str, version: str, gpu: str, capability: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.backends.cuda import Gpu
-from ivfusion_ros.backends.self_test import Parity, Run, check_half, self_test
+from ivfusion_ros.backends.self_test import Outcome, Run, check_half, self_test
 from ivfusion_ros.backends.tensorrt.build import build_plan
 from ivfusion_ros.backends.tensorrt.cache import (
     EngineKey,
@@ -102,7 +102,7 @@ class EngineBuilder:
         half: in half precision, unless that fails its self-test. rebuild: build even if one is kept.
         Raises ModelError with the reason, BackendError where CUDA fails.
         """
-        # This also tells missing and damaged files apart.
+        # Reading it also distinguishes missing from damaged files.
         if read_metadata(model).get(PRECISION_KEY) == "int8":
             raise ModelError(
                 f"{model} is in int8, which is for CPUs; take the model in f32, in half precision for speed"
@@ -131,14 +131,15 @@ class EngineBuilder:
             built, check = self._try_half(source, model.stem, size)
             if built is None:
                 fallback = check
-                log.warning("%s runs in f32, half precision does not do: %s", model.name, fallback)
+                log.warning("%s runs in f32: %s", model.name, fallback)
         runs_in = "f16" if is_half or built is not None else "f32"
         if built is None:
             built = self._plan(source, model.stem, size)
-            parity = self._on_gpu(built[0], source, size)
-            check = parity.text if parity else "not run: there is no GPU"
-            if parity and not parity.passed:
-                raise ModelError(f"the engine of {model} does not give what the model does: {parity.text}")
+            outcome = self._on_gpu(built[0], source, size)
+            check = outcome.text if outcome else "not run: there is no GPU"
+            if outcome and not outcome.passed:
+                found = f"the engine of {model} failed its self-test: {outcome.text}"
+                raise ModelError(f"{found}; choose another backend for it")
         plan, seconds = built
         record = EngineRecord(
             key=key,
@@ -157,19 +158,19 @@ class EngineBuilder:
     def _try_half(
         self, source: onnx.ModelProto, title: str, size: Size
     ) -> tuple[tuple[bytes, float] | None, str]:
-        """What _plan gives, and the outcome of its self-test; None where half precision does not do."""
+        """What _plan gives, and its self-test's figures; or None, and why it stays in f32."""
         try:
             half = to_half(source)
-            parity = check_half(source, half, size)
-            if not parity.passed:
-                return None, parity.text
+            on_cpu = check_half(source, half, size)
+            if not on_cpu.passed:
+                return None, _failed(on_cpu)
             built = self._plan(half, title, size)
             on_gpu = self._on_gpu(built[0], source, size)
         except ModelError as error:
             return None, str(error)
         if on_gpu is None:
-            return built, f"on the CPU: {parity.text}"
-        return (built if on_gpu.passed else None), on_gpu.text
+            return built, f"on the CPU: {on_cpu.text}"
+        return (built, on_gpu.text) if on_gpu.passed else (None, _failed(on_gpu))
 
     def _plan(self, model: onnx.ModelProto, title: str, size: Size) -> tuple[bytes, float]:
         """A plan, and the seconds it took."""
@@ -186,8 +187,8 @@ class EngineBuilder:
         )
         return plan, time.perf_counter() - start
 
-    def _on_gpu(self, plan: bytes, source: onnx.ModelProto, size: Size) -> Parity | None:
-        """Parity of the plan itself with the model in ONNX Runtime; None without a GPU."""
+    def _on_gpu(self, plan: bytes, source: onnx.ModelProto, size: Size) -> Outcome | None:
+        """Self-test of the plan itself beside the model in ONNX Runtime; None without a GPU."""
         if self.gpu is None:
             return None
         lane = Lane()
@@ -199,6 +200,10 @@ class EngineBuilder:
                 session.close()
         finally:
             lane.free()
+
+
+def _failed(half: Outcome) -> str:
+    return f"half precision failed its self-test: {half.text}"
 
 
 def _runner(session: Session) -> Run:
