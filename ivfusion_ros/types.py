@@ -5,6 +5,7 @@ Shapes, dtypes, units and colour order are stated here, once, and checked on con
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,6 +18,8 @@ CameraName = Literal["thermal", "rgb"]
 
 CAMERAS: tuple[CameraName, CameraName] = ("thermal", "rgb")
 """Also what the folders of a pair's images are called unless the user says otherwise."""
+
+OTHER_CAMERA: dict[CameraName, CameraName] = {"thermal": "rgb", "rgb": "thermal"}
 
 Mode = Literal["fused", "rgb_only", "thermal_only"]
 """Which cameras an output is made of."""
@@ -123,6 +126,10 @@ class Header:
     frame_id: str = ""
 
 
+Frames = Mapping[CameraName, Frame]
+"""The frames that a result is made of; a silent camera's is left out."""
+
+
 @dataclass(frozen=True, eq=False)
 class FramePair:
     """A thermal and an RGB frame of the same moment.
@@ -149,6 +156,11 @@ class FramePair:
                 f"depth image is {_describe(depth)}, expected a non-empty (H, W) float32 array of metres "
                 "or uint16 of millimetres"
             )
+
+    @property
+    def frames(self) -> Frames:
+        """Both frames by camera."""
+        return {"thermal": self.thermal, "rgb": self.rgb}
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,6 +231,20 @@ class Detections:
         return cls(
             np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), class_names
         )
+
+
+@dataclass(frozen=True)
+class RegistrationReport:
+    """How well a pair's images lie on each other.
+
+    confidence, drift_px: of the online refinement, in [0, 1] and as the mean displacement that its
+    correction makes; None where it is off. residual_share: of the picture that the dense residual was
+    applied to, in [0, 1], 0 where it was refused; None where it is off.
+    """
+
+    confidence: float | None = None
+    drift_px: float | None = None
+    residual_share: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -120,7 +120,7 @@ def detected(
     moments = []
     with build_pipeline(config) as pipeline:
         assert pipeline.detector is not None, "give a detector with --detector"
-        pipeline.warp = Warp(true_calibration(simulator))
+        pipeline.registrar.warp = Warp(true_calibration(simulator))
         for index in range(round(seconds * rate_hz)):
             time_s = index / rate_hz
             thermal, rgb = simulator.frame(time_s, "thermal"), simulator.frame(time_s, "rgb")

@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ivfusion_ros.detection.native_boxes import box_depths, map_boxes
 from ivfusion_ros.detection.temperature import box_temperatures
-from ivfusion_ros.geometry.warp import PointMap
-from ivfusion_ros.registration.scene.dense import Residual
-from ivfusion_ros.types import Boxes, CameraName, DepthImage, Detections, Floats, Frame, Size
+from ivfusion_ros.types import Boxes, CameraName, DepthImage, Detections, Floats, Frames, Size
 
 if TYPE_CHECKING:
     from ivfusion_ros.images.thermal import ThermalScaler
 
-Frames = Mapping[CameraName, Frame]
-"""The frames that a result is made of; a silent camera's is left out."""
+PointMap = Callable[[Floats, Floats | None], Floats]
+"""Pixels (N, 2) of the fused image and their distances (N,) in metres, NaN or None where not known, to
+pixels (N, 2) of a camera's own image, NaN where that sees nothing. Raises ConfigError."""
 
 
 @dataclass(frozen=True)
 class Views:
     """How the cameras saw what a fused image shows.
 
-    size: (width, height) of the fused image. to_other: from there to the camera that is not the reference,
-    None where that is silent. depth: as in FramePair; then each box is moved for its own distance.
-    residual: that the warped image was moved by.
+    size: (width, height) of the fused image. native_points: of each camera whose own image has other pixels
+    than the fused one. depth: as in FramePair; then each box is moved for its own distance.
     """
 
     frames: Frames
-    reference: CameraName
     size: Size
-    to_other: PointMap | None = None
+    native_points: Mapping[CameraName, PointMap] = field(default_factory=dict)
     depth: DepthImage | None = None
-    residual: Residual | None = None
 
 
 def with_native_boxes(detections: Detections, views: Views) -> Detections:
@@ -43,10 +39,7 @@ def with_native_boxes(detections: Detections, views: Views) -> Detections:
 
     Raises ConfigError for a depth image without a rig.
     """
-    boxes = detections.boxes_xyxy
-    native: dict[CameraName, Boxes] = {}
-    for camera, frame in views.frames.items():
-        native[camera] = boxes if camera == views.reference else _other_boxes(boxes, frame.size, views)
+    native = {camera: _native_boxes(detections.boxes_xyxy, camera, views) for camera in views.frames}
     return replace(detections, thermal_boxes_xyxy=native.get("thermal"), rgb_boxes_xyxy=native.get("rgb"))
 
 
@@ -59,15 +52,14 @@ def with_temperatures(detections: Detections, frames: Frames, scaler: ThermalSca
     return replace(detections, max_kelvin=hottest, mean_kelvin=mean)
 
 
-def _other_boxes(boxes: Boxes, other_size: Size, views: Views) -> Boxes:
-    to_other = views.to_other
-    assert to_other is not None
+def _native_boxes(boxes: Boxes, camera: CameraName, views: Views) -> Boxes:
+    native_points = views.native_points.get(camera)
+    if native_points is None:
+        return boxes
     depths = None if views.depth is None else box_depths(views.depth, boxes, views.size)
 
-    def other_points(points: Floats) -> Floats:
+    def mapped(points: Floats) -> Floats:
         each = None if depths is None else np.repeat(depths, len(points) // len(depths))
-        if views.residual is not None:
-            points = views.residual.shown_points(points)
-        return to_other(points, each)
+        return native_points(points, each)
 
-    return map_boxes(boxes, other_points, other_size)
+    return map_boxes(boxes, mapped, views.frames[camera].size)

@@ -4,40 +4,29 @@ from __future__ import annotations
 
 import logging
 import platform
-from typing import TYPE_CHECKING, cast
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from ivfusion_ros.backends import BACKENDS, load_backend, resolve_backend
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.detection.tracking import ByteTracker
-from ivfusion_ros.errors import ConfigError, ModelError
-from ivfusion_ros.geometry.calibration import read_calibration
-from ivfusion_ros.geometry.rig import Extrinsics
-from ivfusion_ros.geometry.warp import Warp
+from ivfusion_ros.errors import ModelError
 from ivfusion_ros.images.thermal import ThermalScaler
 from ivfusion_ros.models import read_models, resolve_model
 from ivfusion_ros.pipeline.deadline import Deadline
 from ivfusion_ros.pipeline.faults import FaultMonitor
 from ivfusion_ros.pipeline.fuser import Fuser
 from ivfusion_ros.pipeline.pipeline import Pipeline
-from ivfusion_ros.registration.online.refine import OnlineRefinement
+from ivfusion_ros.registration.registrar import build_registrar
 
 if TYPE_CHECKING:
-    from ivfusion_ros.config.pipeline import (
-        DetectionConfig,
-        FusionConfig,
-        PipelineConfig,
-        RegistrationConfig,
-    )
-    from ivfusion_ros.types import CameraName
+    from ivfusion_ros.config.pipeline import DetectionConfig, FusionConfig, PipelineConfig
 
 log = logging.getLogger(__name__)
 
 
 def build_pipeline(config: PipelineConfig) -> Pipeline:
     """Load models and calibration. Raises ConfigError, ModelError or BackendError."""
-    warp = build_warp(config.registration)
+    registrar = build_registrar(config.registration)
     fusion_model = fusion_model_name(config.fusion)
     fusion = load_backend(
         resolve_model(fusion_model),
@@ -48,17 +37,12 @@ def build_pipeline(config: PipelineConfig) -> Pipeline:
     detector = build_detector(config.detection)
     if detector is not None:
         detector.follow(fusion)
-    refine = config.registration.refine
-    refinement = None if refine.model == "off" else OnlineRefinement(refine)
-    scaler = ThermalScaler(config.thermal)
     return Pipeline(
         FaultMonitor(config.faults),
-        scaler,
-        warp,
+        ThermalScaler(config.thermal),
+        registrar,
         Fuser(fusion),
         detector,
-        refinement,
-        dense_residual=config.registration.residual == "dense",
         tracker=None if config.tracking.tracker == "off" else ByteTracker(config.tracking),
         deadline=Deadline(config.deadline),
         fusion_model=fusion_model,
@@ -91,24 +75,6 @@ def _gains_by_int8(config: DetectionConfig) -> bool:
         return False
     chosen = BACKENDS[resolve_backend(config.backend, config.precision, int8=True)]
     return chosen.int8 and platform.machine() in ("x86_64", "AMD64")
-
-
-def build_warp(config: RegistrationConfig) -> Warp:
-    """The configured registration. Raises ConfigError."""
-    calibration = read_calibration(config.calibration) if config.calibration else None
-    warp = Warp(calibration, cast("CameraName", config.reference), config.plane_distance_m)
-    rig = None if calibration is None else calibration.rig
-    if rig is None and (config.depth or config.extrinsics == "tf"):
-        asked = "registration.depth is true" if config.depth else "registration.extrinsics is tf"
-        found = f"{config.calibration} has no rig" if config.calibration else "there is no calibration"
-        raise ConfigError(
-            f"{asked}, but {found}: set registration.calibration to a file with a rig (`ivfusion calibrate "
-            "--board`; one with thermal_size, rgb_size and `rig: {}` takes the intrinsics from camera_info)"
-        )
-    if rig is not None and config.extrinsics == "tf":
-        # Until a transform is there: the file's, or else as if both cameras stood in one place.
-        warp.set_extrinsics(rig.rgb_from_thermal or Extrinsics(np.eye(3), np.zeros(3)))
-    return warp
 
 
 def build_detector(config: DetectionConfig) -> Detector | None:

@@ -6,7 +6,6 @@ It has two halves, so that a CPU can fuse a frame while it still looks for objec
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -14,42 +13,38 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ivfusion_ros.backends.device import DeviceBackend
-from ivfusion_ros.config.pipeline import (
-    DeadlineConfig,
-    PipelineConfig,
-)
-from ivfusion_ros.detection.native import Frames, Views, with_native_boxes, with_temperatures
-from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.images.encodings import to_grey, to_rgb
+from ivfusion_ros.config.pipeline import DeadlineConfig, PipelineConfig
+from ivfusion_ros.detection.native import PointMap, Views, with_native_boxes, with_temperatures
+from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.pipeline.deadline import Deadline
 from ivfusion_ros.pipeline.faults import FaultMonitor, FaultReport, gate
-from ivfusion_ros.registration.scene.dense import Residual, dense_residual
 from ivfusion_ros.types import (
+    CameraName,
     DepthImage,
     Detections,
     Frame,
     FramePair,
+    Frames,
     FusionResult,
     Header,
     Image,
     Mode,
+    RegistrationReport,
     Size,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from ivfusion_ros.detection import Detector
     from ivfusion_ros.detection.tracking import ByteTracker
-    from ivfusion_ros.geometry.calibration import Calibration
-    from ivfusion_ros.geometry.warp import Warp
     from ivfusion_ros.images.thermal import ThermalScaler
     from ivfusion_ros.pipeline.fuser import Fuser
-    from ivfusion_ros.registration.online.refine import OnlineRefinement, Refinement
-
-log = logging.getLogger(__name__)
+    from ivfusion_ros.registration.registrar import Registrar
 
 _SOUND = FaultReport()
+_UNKNOWN = RegistrationReport()
 
 
 class StageClock:
@@ -84,12 +79,10 @@ class Pipeline:
         self,
         faults: FaultMonitor,
         scaler: ThermalScaler,
-        warp: Warp,
+        registrar: Registrar,
         fuser: Fuser,
         detector: Detector | None,
-        refinement: OnlineRefinement | None = None,
         *,
-        dense_residual: bool = False,
         tracker: ByteTracker | None = None,
         deadline: Deadline | None = None,
         fusion_model: str = "",
@@ -97,17 +90,14 @@ class Pipeline:
         """fusion_model: its name, for people."""
         self.faults = faults
         self.scaler = scaler
-        self.warp = warp
+        self.registrar = registrar
         self.fuser = fuser
         self.detector = detector
-        self.refinement = refinement
         self.tracker = tracker
         self.fusion_model = fusion_model
         self.deadline = deadline or Deadline(DeadlineConfig())
         self._found: tuple[Detections, int] | None = None
         """what the detector found last, and the stamp of that image"""
-        self._dense_residual = dense_residual
-        self._reference_size = (0, 0)
 
     @property
     def detects_apart(self) -> bool:
@@ -130,29 +120,23 @@ class Pipeline:
         clock = StageClock()
         report = self.faults.update(pair.thermal, pair.rgb)
         clock.stage("faults")
-        self.warp.set_camera_infos(pair.thermal.camera_info, pair.rgb.camera_info)
         rgb = to_rgb(pair.rgb.image)
         thermal = self.scaler(pair.thermal.image, pair.thermal.stamp_ns)
         clock.stage("scale")
-        if self.warp.reference == "rgb":
-            reference = pair.rgb
-            thermal = self.warp(thermal, reference.size, pair.depth)
-        else:
-            reference = pair.thermal
-            rgb = self.warp(rgb, reference.size, pair.depth)
-        clock.stage("register")
-        refinement = self._refine(thermal, rgb, pair, report, clock)
-        thermal, rgb, residual = self._reduce_parallax(thermal, rgb, report, clock)
-        fused = gate(self.fuser(thermal, rgb), thermal, rgb, report)
+        seen = self.registrar(pair, thermal, rgb, sound=not report.labels, stage=clock.stage)
+        fused = gate(self.fuser(seen.thermal, seen.rgb), seen.thermal, seen.rgb, report)
         clock.stage("fuse")
-        frames: Frames = {"thermal": pair.thermal, "rgb": pair.rgb}
-        result = _result(fused, thermal, rgb, frames, reference, clock, pair.skew_ns, report)
-        if self._dense_residual:
-            result = replace(result, residual_share=0.0 if residual is None else residual.kept)
-        if refinement is not None:
-            confidence, drift_px = refinement.confidence, refinement.drift_px
-            result = replace(result, registration_confidence=confidence, drift_px=drift_px)
-        return Fused(result, self._views(result, frames, pair.depth, residual))
+        reference = pair.frames[self.registrar.reference]
+        result = _result(
+            (fused, seen.thermal, seen.rgb),
+            pair.frames,
+            reference,
+            clock,
+            pair.skew_ns,
+            report,
+            seen.report,
+        )
+        return Fused(result, _views(result, pair.frames, seen.native_points, pair.depth))
 
     def rgb_only(self, frame: Frame, thermal_size: Size | None = None) -> Fused:
         """An RGB frame while the thermal camera is silent: its image in the reference's view.
@@ -163,13 +147,13 @@ class Pipeline:
         clock = StageClock()
         rgb = to_rgb(frame.image)
         clock.stage("scale")
-        if self.warp.reference == "thermal":
-            rgb = self.warp(rgb, thermal_size or self.warp.usual_size(frame.size))
+        rgb, native_points = self.registrar.alone("rgb", rgb, thermal_size)
+        if native_points:
             clock.stage("register")
         frames: Frames = {"rgb": frame}
         black = np.zeros(rgb.shape[:2], np.uint8)
-        result = _result(rgb, black, rgb, frames, frame, clock, mode="rgb_only")
-        return Fused(result, self._views(result, frames))
+        result = _result((rgb, black, rgb), frames, frame, clock, mode="rgb_only")
+        return Fused(result, _views(result, frames, native_points))
 
     def thermal_only(self, frame: Frame, rgb_size: Size | None) -> Fused:
         """A thermal frame while the RGB camera is silent: in the reference's view, with the thermal stamp.
@@ -180,14 +164,12 @@ class Pipeline:
         clock = StageClock()
         thermal = self.scaler(frame.image, frame.stamp_ns)
         clock.stage("scale")
-        if self.warp.reference == "rgb":
-            thermal = self.warp(thermal, rgb_size or self.warp.usual_size(frame.size))
+        thermal, native_points = self.registrar.alone("thermal", thermal, rgb_size)
         clock.stage("register")
-        shown = to_rgb(thermal)
         frames: Frames = {"thermal": frame}
         black = np.zeros((*thermal.shape, 3), np.uint8)
-        result = _result(shown, thermal, black, frames, frame, clock, mode="thermal_only")
-        return Fused(result, self._views(result, frames))
+        result = _result((to_rgb(thermal), thermal, black), frames, frame, clock, mode="thermal_only")
+        return Fused(result, _views(result, frames, native_points))
 
     def detect(self, fused: Fused) -> FusionResult:
         """Add objects, in the order in which images were fused.
@@ -218,82 +200,18 @@ class Pipeline:
             timings_ms=timings_ms,
         )
 
-    def _refine(
-        self, thermal: Image, rgb: Image, pair: FramePair, report: FaultReport, clock: StageClock
-    ) -> Refinement | None:
-        """Learn from a registered pair for the next ones, where refinement is on."""
-        if self.refinement is None:
-            return None
-        at_rgb = self.warp.reference == "rgb"
-        warped, reference = (thermal, rgb) if at_rgb else (rgb, thermal)
-        other, own = (pair.thermal, pair.rgb) if at_rgb else (pair.rgb, pair.thermal)
-        before = self.refinement.correction
-        self._reference_size = own.size
-        refinement = self.refinement.update(
-            warped,
-            reference,
-            own.stamp_ns,
-            valid=self.warp.shown(other.size, own.size),
-            frozen=bool(report.labels),
-        )
-        if self.refinement.correction is not before:
-            self.warp.set_correction(self.refinement.correction)
-        clock.stage("refine")
-        return refinement
-
-    def _reduce_parallax(
-        self, thermal: Image, rgb: Image, report: FaultReport, clock: StageClock
-    ) -> tuple[Image, Image, Residual | None]:
-        """The registered images with the warped one moved by the residual, None where nothing is moved."""
-        if not self._dense_residual:
-            return thermal, rgb, None
-        grey, residual = np.asarray(to_grey(rgb), np.uint8), None
-        if not report.labels:
-            at_rgb = self.warp.reference == "rgb"
-            found = dense_residual(*((thermal, grey) if at_rgb else (grey, thermal)))
-            if found.kept > 0:
-                residual = found
-                thermal, rgb = (found.apply(thermal), rgb) if at_rgb else (thermal, found.apply(rgb))
-        clock.stage("residual")
-        return thermal, rgb, residual
-
-    def _views(
-        self,
-        result: FusionResult,
-        frames: Frames,
-        depth: DepthImage | None = None,
-        residual: Residual | None = None,
-    ) -> Views:
-        """What the detector's half needs of the warp, which goes on to the next pair."""
-        reference = self.warp.reference
-        size = (result.fused.shape[1], result.fused.shape[0])
-        other = next((frame for camera, frame in frames.items() if camera != reference), None)
-        to_other = None
-        if other is not None and self.detector is not None:
-            to_other = self.warp.point_map(other.size, size)
-        return Views(frames, reference, size, to_other, depth, residual)
-
     def _detect(self, fused: Fused, detector: Detector) -> Detections:
         """Objects in the fused image, with their boxes in the images of the cameras that sent one."""
         image = fused.result.fused
         detections = with_native_boxes(detector(image, self.fuser.resident(image)), fused.views)
         return with_temperatures(detections, fused.views.frames, self.scaler)
 
-    def accepted_calibration(self) -> Calibration:
-        """The calibration with what the refinement has learned so far. Raises ConfigError."""
-        if self.refinement is None:
-            raise ConfigError("nothing is learned while registration.refine.model is off")
-        correction = self.refinement.correction
-        if correction is None:
-            raise ConfigError("no correction was found so far: there is nothing to write")
-        return self.warp.accepted(correction, self._reference_size)
-
     def set_config(self, config: PipelineConfig) -> None:
         """Take over the live parameters of a new configuration. Raises ConfigError, changing nothing."""
-        self.warp.check_plane_distance(config.registration.plane_distance_m)
+        self.registrar.check_config(config.registration)
         if self.detector is not None:
             self.detector.set_config(config.detection)
-        self.warp.set_plane_distance(config.registration.plane_distance_m)
+        self.registrar.set_config(config.registration)
         self.scaler.set_config(config.thermal)
         self.faults.set_config(config.faults)
         self.deadline.set_config(config.deadline)
@@ -301,9 +219,7 @@ class Pipeline:
     def reset(self) -> None:
         """Forget what was learned over time, after a jump back or a new bag."""
         self.faults.reset()
-        if self.refinement is not None:
-            self.refinement.reset()
-            self.warp.set_correction(None)
+        self.registrar.reset()
         if self.tracker is not None:
             self.tracker.reset()
         self.deadline.reset()
@@ -324,24 +240,31 @@ class Pipeline:
         self.close()
 
 
+def _views(
+    result: FusionResult,
+    frames: Frames,
+    native_points: Mapping[CameraName, PointMap],
+    depth: DepthImage | None = None,
+) -> Views:
+    height, width = result.fused.shape[:2]
+    return Views(frames, (width, height), native_points, depth)
+
+
 def _result(
-    fused: Image,
-    thermal: Image,
-    rgb: Image,
+    images: tuple[Image, Image, Image],
     frames: Frames,
     reference: Frame,
     clock: StageClock,
     skew_ns: int = 0,
     report: FaultReport = _SOUND,
+    registration: RegistrationReport = _UNKNOWN,
     *,
     mode: Mode = "fused",
 ) -> FusionResult:
     headers = {camera: Header(frame.stamp_ns, frame.frame_id) for camera, frame in frames.items()}
     received = [frame.received_ns for frame in frames.values() if frame.received_ns is not None]
     return FusionResult(
-        fused=fused,
-        thermal=thermal,
-        rgb=rgb,
+        *images,
         stamp_ns=reference.stamp_ns,
         frame_id=reference.frame_id,
         camera_info=reference.camera_info,
@@ -353,5 +276,8 @@ def _result(
         faults=report.labels,
         thermal_weight=report.thermal_weight,
         rgb_weight=report.rgb_weight,
+        registration_confidence=registration.confidence,
+        drift_px=registration.drift_px,
+        residual_share=registration.residual_share,
         timings_ms=clock.timings_ms,
     )

@@ -103,7 +103,7 @@ class Replay:
             self._unlinked += 1
         elif found is not self._extrinsics:
             self._extrinsics = found
-            self.pipeline.warp.set_extrinsics(found)
+            self.pipeline.registrar.set_extrinsics(found)
 
     def _count(self, result: FusionResult) -> None:
         self._skews_ms.append(result.skew_ns / 1e6)

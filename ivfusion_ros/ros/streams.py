@@ -7,15 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.sync.synchronizer import Synchronizer
-from ivfusion_ros.types import CameraInfo, CameraName, DepthImage, Frame, Size
+from ivfusion_ros.types import OTHER_CAMERA, CameraInfo, CameraName, DepthImage, Frame, Size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ivfusion_ros.config.node import FusionNodeConfig
-
-
-_OTHER: dict[CameraName, CameraName] = {"thermal": "rgb", "rgb": "thermal"}
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ class SilenceWatch:
         """Take note of a frame; returns the camera that is silent now, if any."""
         step_ns = stamp_ns - self._stamp_ns.get(camera, stamp_ns)
         self._stamp_ns[camera] = stamp_ns
-        other = _OTHER[camera]
+        other = OTHER_CAMERA[camera]
         self._missed_ns[camera] = 0
         self._missed_ns[other] += min(max(0, step_ns), limit_ns // 2)
         return other if self._missed_ns[other] > limit_ns else None

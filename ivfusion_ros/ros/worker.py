@@ -99,7 +99,7 @@ class Worker:
         """Write what was learned beside the calibration file; returns the new one. Raises ConfigError."""
         with self._pipeline_lock:
             assert self._pipeline is not None
-            calibration = self._pipeline.accepted_calibration()
+            calibration = self._pipeline.registrar.accepted_calibration()
         return write_learned(self._config.registration.calibration, calibration)
 
     def stop(self, timeout_s: float) -> bool:
@@ -148,7 +148,7 @@ class Worker:
     def _fuse(self, job: Job, pipeline: Pipeline, overlap: Overlap) -> Fused:
         extrinsics = self.mailbox.take_extrinsics()
         if extrinsics is not None:
-            pipeline.warp.set_extrinsics(extrinsics)
+            pipeline.registrar.set_extrinsics(extrinsics)
         if job.thermal is None or job.rgb is None:
             return _fuse_lone(job, pipeline)
         if self._restarts((job.thermal.stamp_ns, job.rgb.stamp_ns)):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from ivfusion_ros.config.pipeline import RegistrationConfig
-    from ivfusion_ros.types import DepthFrame, FramePair
+    from ivfusion_ros.types import CameraName, DepthFrame, FramePair
 
 MAX_FRAMES = 16
 """Half a second at 30 Hz: more than a pair waits for its second camera."""
@@ -24,7 +24,7 @@ class DepthFrames:
     def __init__(self, config: RegistrationConfig) -> None:
         self.frames = 0
         self.missed = 0
-        self._at_rgb = config.reference == "rgb"
+        self._reference = cast("CameraName", config.reference)
         self._kept: deque[DepthFrame] = deque(maxlen=MAX_FRAMES)
         self.set_config(config)
 
@@ -39,7 +39,7 @@ class DepthFrames:
 
     def attach(self, pair: FramePair) -> FramePair:
         """The pair with the depth image nearest to its reference frame, without one if none is near."""
-        stamp_ns = int((pair.rgb if self._at_rgb else pair.thermal).stamp_ns)
+        stamp_ns = int(pair.frames[self._reference].stamp_ns)
         # Of equally near ones the newest: the first lap's may lie among those of a looped bag.
         nearest = min(reversed(self._kept), key=lambda frame: abs(frame.stamp_ns - stamp_ns), default=None)
         if nearest is None or abs(nearest.stamp_ns - stamp_ns) > self._max_skew_ns:

@@ -135,7 +135,7 @@ def test_boxes_of_the_street_in_the_other_camera(street, reference):
         return np.abs(native[other] - expected).max()
 
     size = frames[reference].size
-    views = Views(frames, reference, size, warp.point_map(frames[other].size, size), depth)
+    views = Views(frames, size, {other: warp.point_map(frames[other].size, size)}, depth)
     by_depth = error(with_native_boxes(plain, views))
     by_plane = error(with_native_boxes(plain, replace(views, depth=None)))
     assert by_depth < 0.3
@@ -148,7 +148,7 @@ def test_people_at_night_are_warmer_than_the_street(street):
     people = [item for item in simulator.boxes(1.0, "thermal") if item.class_name == "person"]
     found = detections([item.box_xyxy for item in people])
     scaler = ThermalScaler(ThermalConfig(scaling="radiometric", range_min=260, range_max=320))
-    found = with_native_boxes(found, Views({"thermal": frame}, "thermal", frame.size))
+    found = with_native_boxes(found, Views({"thermal": frame}, frame.size))
     found = with_temperatures(found, {"thermal": frame}, scaler)
     assert found.rgb_boxes_xyxy is None
     near = next(index for index, item in enumerate(people) if item.visible_fraction > 0.9)
@@ -161,9 +161,9 @@ def test_no_temperatures_without_radiometric_counts():
     grey, colour = Frame(np.zeros((8, 8), np.uint16), 0), Frame(np.zeros((8, 8, 3), np.uint8), 0)
     radiometric = ThermalScaler(ThermalConfig(scaling="radiometric"))
     for frame, scaler in ((grey, ThermalScaler(ThermalConfig())), (colour, radiometric)):
-        found = with_native_boxes(plain, Views({"thermal": frame}, "thermal", (8, 8)))
+        found = with_native_boxes(plain, Views({"thermal": frame}, (8, 8)))
         assert with_temperatures(found, {"thermal": frame}, scaler).max_kelvin is None
-    rgb_only = with_native_boxes(plain, Views({"rgb": colour}, "rgb", (8, 8)))
+    rgb_only = with_native_boxes(plain, Views({"rgb": colour}, (8, 8)))
     assert rgb_only.thermal_boxes_xyxy is None
     assert with_temperatures(rgb_only, {"rgb": colour}, radiometric).max_kelvin is None
 

@@ -12,8 +12,9 @@ from ivfusion_ros.config.pipeline import PipelineConfig, RefinementConfig, Regis
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.geometry.calibration import Calibration, Remap, write_calibration
 from ivfusion_ros.geometry.learned import write_learned
-from ivfusion_ros.pipeline.build import build_pipeline, build_warp
+from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.pipeline.faults import FaultReport
+from ivfusion_ros.registration.registrar import build_registrar
 from ivfusion_ros.types import CameraInfo, Frame, FramePair
 
 
@@ -82,10 +83,10 @@ def test_accepted_calibration_gives_what_was_learned(blend_model, tmp_path, refe
     registration = dataclasses.replace(config.registration, calibration=str(path))
     with build_pipeline(dataclasses.replace(config, registration=registration)) as pipeline:
         with pytest.raises(ConfigError, match="nothing to write"):
-            pipeline.accepted_calibration()
+            pipeline.registrar.accepted_calibration()
         for pair in displaced_pairs(40, 4):
             pipeline.process(pair)
-        learned = write_learned(path, pipeline.accepted_calibration())
+        learned = write_learned(path, pipeline.registrar.accepted_calibration())
         with_correction = pipeline.process(pair)
     assert learned.name == "rig_accepted_1.yaml"
     plain = RegistrationConfig(str(learned), reference)
@@ -100,12 +101,12 @@ def test_nothing_can_be_accepted_without_refinement_or_calibration(blend_model) 
         build_pipeline(configure(blend_model)) as pipeline,
         pytest.raises(ConfigError, match=r"refine\.model is off"),
     ):
-        pipeline.accepted_calibration()
+        pipeline.registrar.accepted_calibration()
     with build_pipeline(refining(blend_model)) as pipeline:
         for pair in displaced_pairs(40, 4):
             pipeline.process(pair)
         with pytest.raises(ConfigError, match="no calibration that could"):
-            pipeline.accepted_calibration()
+            pipeline.registrar.accepted_calibration()
 
 
 def test_learned_files_are_numbered_and_overwrite_nothing(tmp_path) -> None:
@@ -122,7 +123,7 @@ def test_learned_files_are_numbered_and_overwrite_nothing(tmp_path) -> None:
 @pytest.mark.parametrize("reference", ["rgb", "thermal"])
 def test_accepted_rig_with_intrinsics_of_the_cameras(tmp_path, reference, scale) -> None:
     registration = dataclasses.replace(rig_file(tmp_path), reference=reference)
-    warp = build_warp(registration)
+    warp = build_registrar(registration).warp
     # A pixel's centre is an integer, so twice the size moves the principal point by half a pixel more.
     k = (80.0 * scale, 0.0, 48.0 * scale - 0.5, 0.0, 80.0 * scale, 32.0 * scale - 0.5, 0.0, 0.0, 1.0)
     info = CameraInfo(96 * scale, 64 * scale, k=k)
@@ -130,7 +131,7 @@ def test_accepted_rig_with_intrinsics_of_the_cameras(tmp_path, reference, scale)
     correction = np.array([[1.0, 0.0, 3.0], [0.0, 1.0, -2.0], [0.0, 0.0, 1.0]])
     image = cv2.GaussianBlur(make_pair().rgb.image, (0, 0), 2)
     write_calibration(tmp_path / "new.yaml", warp.accepted(correction, (96, 64)))
-    alone = build_warp(RegistrationConfig(str(tmp_path / "new.yaml"), reference))(image, (96, 64))
+    alone = build_registrar(RegistrationConfig(str(tmp_path / "new.yaml"), reference)).warp(image, (96, 64))
     warp.set_correction(correction)
     difference = np.abs(alone.astype(int) - warp(image, (96, 64)))[8:-8, 12:-12]
     assert difference.max() <= 2

@@ -103,7 +103,7 @@ def test_images_and_native_boxes_go_the_same_way(
         calls.append((aligned, visible))
         return Residual(np.full((64, 96), 3, np.float32), np.zeros((64, 96), np.float32), 0.1, 0.75)
 
-    monkeypatch.setattr("ivfusion_ros.pipeline.pipeline.dense_residual", residual)
+    monkeypatch.setattr("ivfusion_ros.registration.registrar.dense_residual", residual)
     pair = random_pair()
     with build_pipeline(
         configure(blend_model, box_model, reference=reference, residual="dense")
@@ -124,7 +124,7 @@ def test_images_and_native_boxes_go_the_same_way(
 
 def test_a_camera_with_a_fault_moves_nothing(blend_model, monkeypatch) -> None:
     monkeypatch.setattr(
-        "ivfusion_ros.pipeline.pipeline.dense_residual", lambda *_: pytest.fail("was asked")
+        "ivfusion_ros.registration.registrar.dense_residual", lambda *_: pytest.fail("was asked")
     )
     with build_pipeline(configure(blend_model, residual="dense")) as pipeline:
         report = FaultReport(("thermal_flat",), 0.0, 1.0)
@@ -134,7 +134,7 @@ def test_a_camera_with_a_fault_moves_nothing(blend_model, monkeypatch) -> None:
 
 def test_off_by_default(blend_model, monkeypatch) -> None:
     monkeypatch.setattr(
-        "ivfusion_ros.pipeline.pipeline.dense_residual", lambda *_: pytest.fail("was asked")
+        "ivfusion_ros.registration.registrar.dense_residual", lambda *_: pytest.fail("was asked")
     )
     with build_pipeline(configure(blend_model)) as pipeline:
         result = pipeline.process(random_pair())

@@ -11,6 +11,7 @@ import numpy as np
 from ivfusion_ros.config.pipeline import RefinementConfig
 from ivfusion_ros.errors import ImageError
 from ivfusion_ros.geometry.maps import displacements_at
+from ivfusion_ros.registration.luminance import luminance
 from ivfusion_ros.registration.online.alignment import AlignmentFilter
 from ivfusion_ros.registration.online.edges import SUPPORT_PX, Structure, edge_structure
 from ivfusion_ros.registration.online.field import matrix_from_corners
@@ -181,9 +182,7 @@ def _check(warped: Image, reference: Image, valid: Image | None) -> None:
 
 
 def _shrink(image: Image, size: Size) -> Image:
-    if image.ndim == 3:
-        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(luminance(image), size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _mask(valid: Image | None, size: Size) -> Structure:

@@ -1,0 +1,193 @@
+"""Registrar: the images of a pair -> both in the reference camera's view, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.geometry.calibration import read_calibration
+from ivfusion_ros.geometry.rig import Extrinsics
+from ivfusion_ros.geometry.warp import PointMap, Warp
+from ivfusion_ros.registration.luminance import luminance
+from ivfusion_ros.registration.online.refine import OnlineRefinement
+from ivfusion_ros.registration.scene.dense import Residual, dense_residual
+from ivfusion_ros.types import OTHER_CAMERA, CameraName, Image, RegistrationReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ivfusion_ros.config.pipeline import RegistrationConfig
+    from ivfusion_ros.geometry.calibration import Calibration
+    from ivfusion_ros.types import Floats, FramePair, Size
+
+
+@dataclass(frozen=True, eq=False)
+class NativePoints:
+    """From pixels of a warped image to those of the camera's own, by the way that the warp went."""
+
+    point_map: PointMap
+    residual: Residual | None = None
+
+    def __call__(self, points: Floats, depths_m: Floats | None = None) -> Floats:
+        """(N, 2) pixels -> (N, 2), NaN where it sees nothing; depths_m and errors as in PointMap."""
+        if self.residual is not None:
+            points = self.residual.shown_points(points)
+        return self.point_map(points, depths_m)
+
+
+@dataclass(frozen=True, eq=False)
+class Registered:
+    """Both images of a pair in the reference camera's view.
+
+    thermal: (H, W) uint8. rgb: (H, W, 3) uint8. native_points: from their pixels to the own ones of the
+    camera whose image was warped.
+    """
+
+    thermal: Image
+    rgb: Image
+    native_points: Mapping[CameraName, NativePoints]
+    report: RegistrationReport
+
+
+class Registrar:
+    """Brings the images of one rig into the reference camera's view. Not for several threads.
+
+    Three things move them, one on top of the other: the warp by the calibration or a depth image; a
+    correction that is learned from one pair for the next ones (refinement); a displacement of this very
+    pair (dense residual).
+    """
+
+    def __init__(
+        self, warp: Warp, refinement: OnlineRefinement | None = None, *, dense_residual: bool = False
+    ) -> None:
+        """refinement: None learns no correction. dense_residual: whether each pair is displaced."""
+        self.warp = warp
+        self._refinement = refinement
+        self._dense_residual = dense_residual
+        self._reference_size: Size = (0, 0)
+        """of the images that the correction was learned from"""
+
+    @property
+    def reference(self) -> CameraName:
+        """The camera whose view it is."""
+        return self.warp.reference
+
+    def __call__(
+        self, pair: FramePair, thermal: Image, rgb: Image, *, sound: bool, stage: Callable[[str], None]
+    ) -> Registered:
+        """Register a pair, and learn from it for the next ones.
+
+        thermal, rgb: its images in 8 bit, (H, W) and (H, W, 3). sound: False for a camera with a fault:
+        then nothing is learned and no residual sought. stage: told the name of each step at its end.
+        Raises ImageError and ConfigError as Warp does.
+        """
+        self.warp.set_camera_infos(pair.thermal.camera_info, pair.rgb.camera_info)
+        images: dict[CameraName, Image] = {"thermal": thermal, "rgb": rgb}
+        camera, own = OTHER_CAMERA[self.reference], pair.frames[self.reference]
+        warped, reference = self.warp(images[camera], own.size, pair.depth), images[self.reference]
+        stage("register")
+        report = self._refine(warped, reference, pair, sound, stage)
+        images[camera], residual = self._reduce_parallax(warped, reference, sound, stage)
+        if self._dense_residual:
+            report = replace(report, residual_share=0.0 if residual is None else residual.kept)
+        native_points = NativePoints(self.warp.point_map(pair.frames[camera].size, own.size), residual)
+        return Registered(images["thermal"], images["rgb"], {camera: native_points}, report)
+
+    def alone(
+        self, camera: CameraName, image: Image, reference_size: Size | None = None
+    ) -> tuple[Image, Mapping[CameraName, NativePoints]]:
+        """A camera's 8-bit image in the reference's view while the other one is silent; native_points.
+
+        The very same image, and none, for the reference camera. reference_size: (width, height) of the
+        reference camera, None where it was never seen. Raises ImageError and ConfigError as Warp does.
+        """
+        if camera == self.reference:
+            return image, {}
+        size = (image.shape[1], image.shape[0])
+        reference_size = reference_size or self.warp.usual_size(size)
+        warped = self.warp(image, reference_size)
+        return warped, {camera: NativePoints(self.warp.point_map(size, reference_size))}
+
+    def set_extrinsics(self, rgb_from_thermal: Extrinsics) -> None:
+        """Take over extrinsics, as from TF, in the place of the calibration's."""
+        self.warp.set_extrinsics(rgb_from_thermal)
+
+    def check_config(self, config: RegistrationConfig) -> None:
+        """Raise ConfigError for live parameters that set_config would refuse."""
+        self.warp.check_plane_distance(config.plane_distance_m)
+
+    def set_config(self, config: RegistrationConfig) -> None:
+        """Take over live parameters. Raises ConfigError, changing nothing."""
+        self.warp.set_plane_distance(config.plane_distance_m)
+
+    def accepted_calibration(self) -> Calibration:
+        """The calibration with what the refinement has learned so far. Raises ConfigError."""
+        if self._refinement is None:
+            raise ConfigError("nothing is learned while registration.refine.model is off")
+        correction = self._refinement.correction
+        if correction is None:
+            raise ConfigError("no correction was found so far: there is nothing to write")
+        return self.warp.accepted(correction, self._reference_size)
+
+    def reset(self) -> None:
+        """Forget what was learned from pairs."""
+        if self._refinement is not None:
+            self._refinement.reset()
+            self.warp.set_correction(None)
+
+    def _refine(
+        self, warped: Image, reference: Image, pair: FramePair, sound: bool, stage: Callable[[str], None]
+    ) -> RegistrationReport:
+        """Learn from a registered pair for the next ones, where refinement is on."""
+        refinement = self._refinement
+        if refinement is None:
+            return RegistrationReport()
+        own, other = pair.frames[self.reference], pair.frames[OTHER_CAMERA[self.reference]]
+        before, self._reference_size = refinement.correction, own.size
+        shown = self.warp.shown(other.size, own.size)
+        found = refinement.update(warped, reference, own.stamp_ns, valid=shown, frozen=not sound)
+        if refinement.correction is not before:
+            self.warp.set_correction(refinement.correction)
+        stage("refine")
+        return RegistrationReport(found.confidence, found.drift_px)
+
+    def _reduce_parallax(
+        self, warped: Image, reference: Image, sound: bool, stage: Callable[[str], None]
+    ) -> tuple[Image, Residual | None]:
+        """The warped image moved by the residual, None where nothing is moved."""
+        if not self._dense_residual:
+            return warped, None
+        residual = dense_residual(luminance(warped), luminance(reference)) if sound else None
+        if residual is not None and residual.kept > 0:
+            warped = residual.apply(warped)
+        else:
+            residual = None
+        stage("residual")
+        return warped, residual
+
+
+def build_registrar(config: RegistrationConfig) -> Registrar:
+    """The configured registration. Raises ConfigError."""
+    refinement = None if config.refine.model == "off" else OnlineRefinement(config.refine)
+    return Registrar(_configured_warp(config), refinement, dense_residual=config.residual == "dense")
+
+
+def _configured_warp(config: RegistrationConfig) -> Warp:
+    calibration = read_calibration(config.calibration) if config.calibration else None
+    warp = Warp(calibration, cast("CameraName", config.reference), config.plane_distance_m)
+    rig = None if calibration is None else calibration.rig
+    if rig is None and (config.depth or config.extrinsics == "tf"):
+        asked = "registration.depth is true" if config.depth else "registration.extrinsics is tf"
+        found = f"{config.calibration} has no rig" if config.calibration else "there is no calibration"
+        raise ConfigError(
+            f"{asked}, but {found}: set registration.calibration to a file with a rig (`ivfusion calibrate "
+            "--board`; one with thermal_size, rgb_size and `rig: {}` takes the intrinsics from camera_info)"
+        )
+    if rig is not None and config.extrinsics == "tf":
+        # Until a transform is there: the file's, or else as if both cameras stood in one place.
+        warp.set_extrinsics(rig.rgb_from_thermal or Extrinsics(np.eye(3), np.zeros(3)))
+    return warp
