@@ -68,12 +68,15 @@ class Detector:
         output, head = self._run(image, letterbox, resident)
         found = decode(output, head, config.confidence)
         found = found.select(self._reported[found.class_ids])
+        # Before boxes are cut at the image's border: cut, two objects that leave it would overlap more.
+        found = found.select(
+            suppress(found.boxes_xyxy, found.scores, found.class_ids, config.iou, config.max_detections)
+        )
         boxes = letterbox.to_image(found.boxes_xyxy)
         # What lies in the padding, and what was empty, has no area left.
         inside = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
-        boxes, found = boxes[inside], found.select(inside)
-        keep = suppress(boxes, found.scores, found.class_ids, config.iou, config.max_detections)
-        return Detections(boxes[keep], found.scores[keep], found.class_ids[keep], self.class_names)
+        found = found.select(inside)
+        return Detections(boxes[inside], found.scores, found.class_ids, self.class_names)
 
     def follow(self, fusion: Backend) -> None:
         """Start on another backend's images before they are asked for, where both are on a GPU."""

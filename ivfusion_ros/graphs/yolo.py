@@ -93,10 +93,13 @@ def _u(raw: Floats32, confidence: float) -> tuple[Floats32, Floats32]:
 
 
 def box_iou(box: Floats32, others: Boxes) -> Floats32:
-    """Intersection over union of one (4,) box with (N, 4) boxes, all xyxy, none of zero area."""
-    shared = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
+    """Intersection over union of one (4,) box with (N, 4) boxes, all xyxy; 0 with an empty one."""
+    # In f64: a broken network's boxes may be so large that their areas are not finite in f32.
+    first, rest = box.astype(np.float64), others.astype(np.float64)
+    shared = np.minimum(first[2:], rest[:, 2:]) - np.maximum(first[:2], rest[:, :2])
     intersection = np.prod(np.maximum(shared, 0), axis=1)
-    area = np.prod(box[2:] - box[:2])
-    areas = np.prod(others[:, 2:] - others[:, :2], axis=1)
-    result: Floats32 = intersection / (area + areas - intersection)
+    area = np.prod(np.maximum(first[2:] - first[:2], 0))
+    areas = np.prod(np.maximum(rest[:, 2:] - rest[:, :2], 0), axis=1)
+    union = np.maximum(area + areas - intersection, np.finfo(np.float64).tiny)
+    result: Floats32 = (intersection / union).astype(np.float32)
     return result

@@ -22,6 +22,7 @@ from ivfusion_ros.config.pipeline import DetectionConfig
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.detection.nms import suppress
 from ivfusion_ros.errors import ConfigError, ImageError
+from ivfusion_ros.graphs.yolo import box_iou
 from ivfusion_ros.types import Detections
 
 
@@ -30,15 +31,19 @@ def slow_detections(boxes: np.ndarray, scores: np.ndarray, config: DetectionConf
     found = []
     for (cx, cy, w, h), row in zip(boxes.tolist(), scores.tolist(), strict=True):
         best = max(range(len(row)), key=row.__getitem__)
-        x1, x2 = (min(max(x, 0), WIDTH) for x in (cx - w / 2, cx + w / 2))
-        y1, y2 = (min(max(y, 0), HEIGHT) for y in (cy - h / 2, cy + h / 2))
-        if row[best] >= config.confidence and x2 > x1 and y2 > y1:
-            found.append((row[best], best, (x1, y1, x2, y2)))
+        if row[best] >= config.confidence:
+            found.append((row[best], best, (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2)))
     kept: list[tuple] = []
     for candidate in sorted(found, reverse=True):
         if all(k[1] != candidate[1] or overlap(k[2], candidate[2]) <= config.iou for k in kept):
             kept.append(candidate)
-    return [k for k in kept if not config.classes or NAMES[k[1]] in config.classes][: config.max_detections]
+    reported = [k for k in kept if not config.classes or NAMES[k[1]] in config.classes]
+    limits = (WIDTH, HEIGHT, WIDTH, HEIGHT)
+    cut = [
+        (score, index, tuple(min(max(side, 0), limit) for side, limit in zip(box, limits, strict=True)))
+        for score, index, box in reported[: config.max_detections]
+    ]
+    return [k for k in cut if k[2][2] > k[2][0] and k[2][3] > k[2][1]]
 
 
 def assert_same(found: Detections, expected: list[tuple]) -> None:
@@ -91,6 +96,24 @@ def test_boxes_are_clipped_and_padding_is_dropped() -> None:
     detector = Detector(FakeBackend(u_output(boxes, scores)), DetectionConfig())
     found = detector(np.zeros((60, 192, 3), np.uint8))  # fits as 96x30 with 17 rows of padding above
     np.testing.assert_allclose(found.boxes_xyxy, [[0, (22 - 17) * 2, 192, (42 - 17) * 2]], atol=1e-3)
+
+
+def test_objects_that_leave_the_image_are_told_apart_by_what_lies_outside() -> None:
+    # 60 pixels wide each, 40 of them apart; what is inside is the same for both.
+    boxes = np.array([[70.0, 32, 60, 20], [110, 32, 140, 20]])
+    scores = np.array([[0.9, 0, 0], [0.8, 0, 0]])
+    config = DetectionConfig(iou=0.45)
+    found = Detector(FakeBackend(u_output(boxes, scores)), config)(IMAGE)
+    np.testing.assert_allclose(found.boxes_xyxy, [[40, 22, WIDTH, 42]] * 2, atol=1e-3)
+    inside = found.boxes_xyxy
+    assert len(suppress(inside, found.scores, found.class_ids, config.iou, 10)) == 1
+
+
+def test_an_empty_box_overlaps_nothing() -> None:
+    boxes = np.array([[5, 5, 5, 5], [5, 5, 5, 5], [9, 9, 4, 4], [0, 0, 10, 10]], np.float32)
+    for box in boxes[:3]:
+        np.testing.assert_array_equal(box_iou(box, boxes), 0)
+    np.testing.assert_array_equal(box_iou(boxes[3], boxes), [0, 0, 0, 1])
 
 
 @pytest.mark.filterwarnings("error")
