@@ -76,6 +76,8 @@ class RefineFuseLossConfig:
     """Of RefineFuse's own loss and of its ablation's."""
 
     texture_weight: float = _weight(5.0, "L_tex, the paper's lambda")
+    contrast_window: int = parameter(9, "pixels a side over which contrasts are compared", minimum=3)
+    contrast_sigma: float = parameter(1.5, "of the Gaussian over that window, pixels", minimum=0.1)
 
 
 @dataclass(frozen=True)
