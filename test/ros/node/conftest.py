@@ -15,6 +15,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 # Read when message classes are first imported.
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
 
+# Nothing leaves this machine, and nobody else's nodes are heard; ROS 2 Humble has another name for it.
+if os.environ.get("ROS_DISTRO") == "humble":
+    os.environ["ROS_LOCALHOST_ONLY"] = "1"
+else:
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+
 # A job in the background of a script, as CI may run, ignores SIGINT and hands that on to its children.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
