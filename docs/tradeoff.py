@@ -119,7 +119,7 @@ def _ap50(report: Mapping[str, Any], subset: str, images: str) -> float:
 def _page(rows: Rows, cameras: Rows, detector: str) -> str:
     table = [{"network": name, **_rounded(row)} for name, row in rows.items()]
     ends = [{"images": name, **_rounded(row)} for name, row in cameras.items()]
-    return f"""# What each network gives, and what it takes
+    return f"""# Quality and cost of each network
 
 Written by `python docs/tradeoff.py` on a machine without a GPU. Times are medians from image to image at
 {SIZE[0]}x{SIZE[1]} on all its cores, of one run: compare them within this table only. VIF to AG are means

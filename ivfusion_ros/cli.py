@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMANDS = {
-    "demo": "simulate a bag, replay it, and leave pictures and a film of the result",
+    "demo": "simulate a bag, replay it, and draw pictures and a film of the result",
     "replay": "fuse a recorded bag into a new bag",
     "fuse": "fuse image files or folders",
     "detect": "detect objects in image files or a folder",
-    "record": "make a bag of two folders or two videos",
-    "calibrate": "align a thermal and an RGB camera, by a board or by ordinary scenes",
-    "dataset": "write images with boxes, to train and to judge detectors",
+    "record": "make a bag from two folders or two videos",
+    "calibrate": "align a thermal and an RGB camera, with a board or ordinary scenes",
+    "dataset": "write images with boxes, to train and evaluate detectors",
     "train": "train a fusion network on registered pairs, or a detector on a data set",
     "import": "turn weights that a paper's authors published into a checkpoint",
     "export": "turn a trained checkpoint into an ONNX model",
     "engine": "compile ONNX models for this machine's GPU by TensorRT, and test the result",
-    "eval": "judge networks and folders of fused images by metrics and pictures",
-    "eval-detection": "judge what a detector finds in thermal, RGB and fused images",
+    "eval": "evaluate networks and folders of fused images by metrics and pictures",
+    "eval-detection": "evaluate what a detector finds in thermal, RGB and fused images",
     "bench": "time networks and backends side by side",
     "doctor": "show what is installed, which backends run and which models are intact",
 }
@@ -63,9 +63,7 @@ def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
 
 
 def _add_verbose(parser: argparse.ArgumentParser, default: object) -> None:
-    parser.add_argument(
-        "-v", "--verbose", action="store_true", default=default, help="say more about what happens"
-    )
+    parser.add_argument("-v", "--verbose", action="store_true", default=default, help="log in more detail")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,7 +13,7 @@ from launch import LaunchDescription
 PARAMETERS = {
     "model": ("fusion.model", "fusion model: a name in models.yaml or an ONNX file"),
     "backend": ("fusion.backend", "what runs the fusion model: auto, onnxruntime, openvino ..."),
-    "detector": ("detection.model", "detection model likewise"),
+    "detector": ("detection.model", "detection model: a name in models.yaml or an ONNX file"),
     "detector_backend": ("detection.backend", "what runs the detection model"),
     "calibration": ("registration.calibration", "calibration file (YAML)"),
     "extrinsics": (

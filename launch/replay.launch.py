@@ -27,9 +27,9 @@ from launch import LaunchDescription
 RECORDED = ("fused/image_raw", "fused/camera_info", "detections", "detections/label_info")
 ARGUMENTS = {
     "output": ("", "bag folder to record the results in; empty: none"),
-    "loop": ("false", "play the bag again and again"),
-    "rate": ("1.0", "speed of playing"),
-    "use_sim_time": ("true", "let the node live in the bag's time"),
+    "loop": ("false", "play the bag in a loop"),
+    "rate": ("1.0", "playback rate"),
+    "use_sim_time": ("true", "run the node on the bag's time (/clock)"),
 }
 LAST_IMAGES_S = 2.0
 DISCOVERY_S = 1.0

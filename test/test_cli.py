@@ -109,7 +109,7 @@ def test_no_pairs_leaves_no_output(run, small_bag, blend_model, tmp_path) -> Non
     words = ["replay", small_bag, out, "--model", blend_model, *FUSION_ONLY]
     status, error = run(*words, "--set", "pairing.thermal_time_offset_ms=5000")
     assert status == 4
-    assert "no thermal frame met an RGB frame: 10 thermal and 10 RGB frames" in error
+    assert "no thermal frame was paired with an RGB frame: 10 thermal and 10 RGB frames" in error
     assert list(tmp_path.iterdir()) == []
 
 
@@ -216,7 +216,7 @@ def test_doctor_names_what_runs(run, capsys, tmp_path) -> None:
         (["train", "refinefuse", "--data", "absent"], 7, "there is no folder absent"),
         (["replay", "{bag}", "out.bag"], 4, "must end in .mcap"),
         (["record", "{bag}", "{bag}", "out.mp4"], 4, "must end in .mcap"),
-        (["doctor", "--parameters", "--json", "out.json"], 2, "give one of both"),
+        (["doctor", "--parameters", "--json", "out.json"], 2, "give only one of them"),
     ],
 )
 def test_one_clear_message(

@@ -102,7 +102,7 @@ class TorchBackend:
         network_name = self.metadata.get(NETWORK_KEY)
         if network_name is None:
             raise ModelError(
-                f"{path} is no fusion network of this project (its metadata has no {NETWORK_KEY}); "
+                f"{path} is not a fusion network of this project (its metadata has no {NETWORK_KEY}); "
                 "use the onnxruntime or openvino backend for it"
             )
         try:

@@ -72,7 +72,7 @@ def deserialize(data: bytes | memoryview, msgtype: str) -> Any:
     try:
         return typestore().deserialize_cdr(memoryview(data), msgtype)
     except SerdeError as error:
-        raise BagError(f"{len(data)} bytes are no valid {msgtype}: {error}") from error
+        raise BagError(f"{len(data)} bytes are not a valid {msgtype}: {error}") from error
 
 
 def image_encoding(data: bytes | memoryview, msgtype: str) -> str:

@@ -79,7 +79,7 @@ def _refusal(path: Path) -> str:
             f"{path} is a ROS 1 bag; convert it first: rosbags-convert --src {path} "
             f"--dst {path.with_suffix('')}"
         )
-    return f"{path} is no rosbag2: expected a folder with metadata.yaml, a .mcap or a .db3 file"
+    return f"{path} is not a rosbag2: expected a folder with metadata.yaml, a .mcap or a .db3 file"
 
 
 def _in_folder(folder: Path, losses: list[str]) -> list[Path]:
@@ -127,7 +127,7 @@ def _match(folder: Path, names: list[str], present: list[Path], losses: list[str
             f"{', '.join(extra)}; name the files themselves to read them"
         )
     if missing:
-        losses.append(f"{folder}/metadata.yaml lists {', '.join(missing)}, which the folder lacks")
+        losses.append(f"{folder}/metadata.yaml lists {', '.join(missing)}, which are not in the folder")
     if extra:
         losses.append(
             f"{', '.join(extra)} in {folder} was not read: metadata.yaml does not list it; "

@@ -131,7 +131,7 @@ def walk_chunk(body: memoryview) -> Iterator[tuple[int, memoryview]]:
     packed = body[fields.position : fields.position + packed_size]
     whole = len(packed) == packed_size
     if size > MAX_RECORD_BYTES:
-        raise DamageError(f"claims to unpack to {size} bytes")
+        raise DamageError(f"says that it unpacks to {size} bytes")
     data = unpack_chunk(packed, compression, size)
     if whole and len(data) != size:
         raise DamageError(f"unpacks to {len(data)} bytes instead of {size}")

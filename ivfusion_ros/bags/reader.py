@@ -44,7 +44,7 @@ class BagReader:
     def __init__(self, paths: str | Path | Sequence[str | Path]) -> None:
         self.paths = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
         if not self.paths:
-            raise BagError("no bag was named")
+            raise BagError("no bag was given")
         self.skipped: Counter[str] = Counter()
         self.skip_reasons: dict[str, str] = {}
         self.files: list[Path] = []

@@ -77,7 +77,7 @@ class SqliteFile:
                 self._whole, counts = self._survey(database)
                 self._topics = self._read_topics(database, counts)
         except (*UNREADABLE, KeyError) as error:
-            raise BagError(f"{path} is no readable rosbag2 database: {error}") from error
+            raise BagError(f"{path} is not a readable rosbag2 database: {error}") from error
         self.topics = list(self._topics.values())
 
     def messages(self, wanted: Callable[[BagTopic], bool]) -> Iterator[RawMessage]:

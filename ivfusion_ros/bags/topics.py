@@ -89,7 +89,7 @@ def choose_topics(
     chosen_thermal = _named(bag_topics, images, thermal) if thermal else None
     chosen_rgb = _named(bag_topics, images, rgb) if rgb else None
     if chosen_thermal and chosen_thermal == chosen_rgb:
-        raise BagError(f"{chosen_thermal.name} is named as both the thermal and the RGB topic")
+        raise BagError(f"{chosen_thermal.name} is given as both the thermal and the RGB topic")
     notes: list[str] = []
     taken = [topic.camera for topic in (chosen_thermal, chosen_rgb) if topic]
     candidates = [topic for topic in _cameras(images) if topic.camera not in taken]

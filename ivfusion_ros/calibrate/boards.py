@@ -160,7 +160,8 @@ def _metres(text: str, specification: str) -> float:
         return float(text)
     except ValueError as error:
         raise ConfigError(
-            f"board is {specification!r}, where {text!r} is no length in metres; expected {SPECIFICATION}"
+            f"board is {specification!r}, where {text!r} is not a length in metres; expected "
+            f"{SPECIFICATION}"
         ) from error
 
 

@@ -74,7 +74,7 @@ def fit_lens(board: Board, looks: Sequence[Corners], size: Size, model: str, nam
         fit = _fit(board, [looks[index] for index in used], size, model, name)
     if fit.tilt_deg < MIN_TILT_DEG:
         raise DataError(
-            f"the {name} looks at the board are too much alike: its planes differ by {fit.tilt_deg:.0f} "
+            f"the {name} views of the board are too similar: its planes differ by {fit.tilt_deg:.0f} "
             f"degrees at most, expected {MIN_TILT_DEG:.0f} or more; tilt the board to all sides by 20 "
             "to 40 degrees, near and far, and in all parts of the image"
         )
@@ -90,7 +90,7 @@ def agreeing(errors_px: Sequence[float]) -> list[int]:
 def _check_count(count: int, name: str) -> None:
     if count < MIN_VIEWS:
         raise DataError(
-            f"only {count} {name} looks at the board agree with each other, expected {MIN_VIEWS} or "
+            f"only {count} {name} views of the board agree with each other, expected {MIN_VIEWS} or "
             "more, better 20; check the numbers of --board, hold the board still and flat, and show it "
             "more often"
         )
@@ -103,7 +103,7 @@ def _fit(board: Board, looks: Sequence[Corners], size: Size, model: str, name: s
         camera = CameraModel(size, matrix, model, distortion)
     except (cv2.error, DataError) as error:
         raise DataError(
-            f"no {model} lens fits the {name} looks at the board; check the numbers of --board, and show "
+            f"no {model} lens fits the {name} views of the board; check the numbers of --board, and show "
             f"it tilted, near and in all parts of the image ({str(error).splitlines()[-1].strip()})"
         ) from error
     residuals = [residual(camera, board, look, pose) for look, pose in zip(looks, poses, strict=True)]

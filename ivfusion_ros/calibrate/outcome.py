@@ -84,7 +84,7 @@ def _rig_line(rig: SceneRig, baseline_m: float | None) -> str:
         distance = f"{views.distance * baseline_m:.1f} m"
     return (
         f"lenses of camera_info, places {views.across_px:.2f} px off their epipolar lines; both images "
-        f"meet at the scenes' median distance, {distance}"
+        f"are aligned at the scenes' median distance, {distance}"
     )
 
 
@@ -133,14 +133,14 @@ def _lines(fit: RigFit) -> list[str]:
     for name in CAMERAS:
         lens = fit.lenses[name]
         lines.append(
-            f"{name}: board found {fit.found[name]} times, {len(lens.used)} looks used, focal length "
+            f"{name}: board found {fit.found[name]} times, {len(lens.used)} views used, focal length "
             f"{lens.camera.matrix[0, 0]:.1f} px, reprojection error {lens.rms_px:.3f} px RMS, seen in "
             f"{fit.coverage[name]:.0%} of the image"
         )
     baseline_m = float(np.linalg.norm(shared.rgb_from_thermal.translation_m))
     turn_deg = np.degrees(np.arccos(np.clip((np.trace(shared.rgb_from_thermal.rotation) - 1) / 2, -1, 1)))
     lines.append(
-        f"both: {len(shared.views)} shared looks, reprojection error {shared.rms_px():.3f} px RMS "
+        f"both: {len(shared.views)} shared views, reprojection error {shared.rms_px():.3f} px RMS "
         f"(thermal {shared.rms_px('thermal'):.3f}, RGB {shared.rms_px('rgb'):.3f}), cameras "
         f"{100 * baseline_m:.1f} cm apart and turned by {turn_deg:.2f} degrees"
     )

@@ -68,7 +68,7 @@ class FolderSource:
 
     def time_offset(self) -> TimeOffset:
         """Folders have no time. Raises ConfigError."""
-        raise ConfigError("--time-offset needs stamps, which folders of images lack; give a bag")
+        raise ConfigError("--time-offset needs stamps, which folders of images do not have; give a bag")
 
 
 class BagSource:

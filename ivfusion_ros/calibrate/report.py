@@ -40,12 +40,12 @@ def target_report(fit: RigFit, overlay: Overlay, sizes: dict[CameraName, Size]) 
     panels = {
         f"thermal over RGB in tiles, {fit.shared.rms_px():.2f} px RMS": tiles(overlay),
         "edges of the warped thermal image over RGB": edges(overlay),
-        f"reprojection errors of {used} shared looks": _scatter(fit),
-        "error of each shared look": _bars(fit),
-        f"corners in {len(fit.lenses['thermal'].used)} thermal looks, errors x{_ENLARGED}": _cover(
+        f"reprojection errors of {used} shared views": _scatter(fit),
+        "error of each shared view": _bars(fit),
+        f"corners in {len(fit.lenses['thermal'].used)} thermal views, errors x{_ENLARGED}": _cover(
             fit, "thermal", sizes["thermal"]
         ),
-        f"corners in {len(fit.lenses['rgb'].used)} RGB looks, errors x{_ENLARGED}": _cover(
+        f"corners in {len(fit.lenses['rgb'].used)} RGB views, errors x{_ENLARGED}": _cover(
             fit, "rgb", sizes["rgb"]
         ),
     }

@@ -138,7 +138,7 @@ def _fit_shared(board: Board, views: list[BoardView], lenses: dict[CameraName, L
         views = [views[index] for index in good]
         if len(views) < MIN_VIEWS:
             raise DataError(
-                f"only {len(views)} looks of both cameras at the board agree, expected {MIN_VIEWS} or "
+                f"only {len(views)} views of the board agree between the cameras, expected {MIN_VIEWS} or "
                 "more; the board or the rig moved while frames were taken: hold both still, and estimate "
                 "the offset between the clocks by --time-offset"
             )
@@ -196,5 +196,5 @@ def _warnings(covered: dict[CameraName, float], shared: SharedFit) -> list[str]:
         if share < _MIN_COVERAGE
     ]
     if len(shared.views) < 2 * MIN_VIEWS:
-        warnings.append(f"only {len(shared.views)} shared looks; 20 or more give a steadier result")
+        warnings.append(f"only {len(shared.views)} shared views; 20 or more give a steadier result")
     return warnings

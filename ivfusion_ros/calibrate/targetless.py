@@ -128,7 +128,7 @@ def _quality(model: SceneModel, alignment: Alignment, split_px: float) -> dict[s
 
 
 def _thermal_grey(pair: FramePair) -> Image:
-    # Each frame for itself: they are far apart in time.
+    # Each frame on its own: they are far apart in time.
     return ThermalScaler(ThermalConfig())(pair.thermal.image, pair.thermal.stamp_ns)
 
 

@@ -108,7 +108,7 @@ def run(options: argparse.Namespace) -> None:
     source = open_source(options.input, (options.thermal_topic, options.rgb_topic), pairing)
     offset = _time_offset(source) if options.time_offset else {}
     if board is not None:
-        pairs = tqdm(source.pairs(BOARD_PAIRS), unit="pair", desc="searching the board")
+        pairs = tqdm(source.pairs(BOARD_PAIRS), unit="pair", desc="looking for the board")
         distance_m = options.plane_distance or DEFAULT_PLANE_DISTANCE_M
         models: dict[CameraName, str] = {"thermal": options.thermal_lens, "rgb": options.rgb_lens}
         outcome = calibrate_by_board(board, options.board, pairs, models, distance_m)
@@ -129,20 +129,20 @@ def _check(options: argparse.Namespace) -> None:
     if options.baseline is not None and not 0 < options.baseline < float("inf"):
         raise ConfigError(f"--baseline is {options.baseline}, expected metres above 0")
     if options.baseline is not None and (options.board is not None or options.model not in (None, "rig")):
-        raise ConfigError("--baseline is for the rig that is found without --board; leave one of both out")
+        raise ConfigError("--baseline is for the rig that is found without --board; give only one of them")
     if options.board is None and options.plane_distance is not None:
         raise ConfigError(
             "--plane-distance needs --board: without one, the calibration holds for the distances of the "
             "scenes"
         )
     if options.board is not None and options.model is not None:
-        raise ConfigError("--model is for calibration without --board; leave one of both out")
+        raise ConfigError("--model is for calibration without --board; give only one of them")
 
 
 def _time_offset(source: PairSource) -> dict[str, float]:
     found = source.time_offset()
     if found.offset_ns is None or found.standard_error_ns is None:
-        raise DataError(f"the offset between the clocks cannot be told: {found.reason}")
+        raise DataError(f"the offset between the clocks cannot be estimated: {found.reason}")
     milliseconds, error_ms = found.offset_ns / 1e6, found.standard_error_ns / 1e6
     log.info(
         "clocks: set pairing.thermal_time_offset_ms to %.1f (standard error %.1f ms, agreement %.2f)",

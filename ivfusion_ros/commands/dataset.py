@@ -1,4 +1,4 @@
-"""`ivfusion dataset`: pairs with labels -> images with boxes, to train and to judge detectors."""
+"""`ivfusion dataset`: pairs with labels -> images with boxes, to train and evaluate detectors."""
 
 from __future__ import annotations
 

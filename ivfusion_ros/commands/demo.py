@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> None:
     scene, rig = SceneConfig(seed=options.seed, duration_s=options.seconds), RigConfig()
     options.set = [*_settings(options, rig, calibration), *options.set]
     config = pipeline_config(options)
-    # What is mistyped is told before the simulation, and before an earlier demo is replaced.
+    # A mistyped name is reported before the simulation, and before an earlier demo is replaced.
     for model in (fusion_model_name(config.fusion), detection_model_name(config.detection)):
         if model:
             resolve_model(model)
@@ -86,7 +86,7 @@ def run(options: argparse.Namespace) -> None:
         video=folder / "fused.mp4",
         sheet=folder / "contact_sheet.png",
     )
-    log.info("what follows, as a command of its own: %s", _replay_command(bag, outputs.bag, options))
+    log.info("the replay that follows, as a command: %s", _replay_command(bag, outputs.bag, options))
     figures = replay_bags([bag], outputs, config)
     write_json(
         folder / "summary.json",

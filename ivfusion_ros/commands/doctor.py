@@ -46,7 +46,9 @@ def run(options: argparse.Namespace) -> None:
     """Print the findings. Raises ModelError when a model is damaged or none can run."""
     if options.parameters:
         if options.json:
-            raise ConfigError("--json writes the findings, which --parameters leaves out; give one of both")
+            raise ConfigError(
+                "--json writes the findings, which --parameters leaves out; give only one of them"
+            )
         print(parameter_table(FusionNodeConfig))
         return
     # Loading a model logs what it runs in, which is among the findings.
@@ -98,7 +100,7 @@ def _gpu_findings() -> tuple[dict[str, str], dict[str, str]]:
         "TensorRT": str(library) if isinstance(library, BackendError) else library.title,
     }
     folder = engine_folder()
-    engines = {"folder": f"{folder} (another one: {FOLDER_VARIABLE})"}
+    engines = {"folder": f"{folder} ({FOLDER_VARIABLE} names another one)"}
     for path, record in read_records(folder).items():
         if isinstance(library, BackendError):
             engines[path.name] = "cannot run: there is no TensorRT"
@@ -107,7 +109,7 @@ def _gpu_findings() -> tuple[dict[str, str], dict[str, str]]:
         name = "none" if isinstance(gpu, BackendError) else gpu.name
         misfit = fitness(record, library.flavour, library.version, name, capability)
         if isinstance(record, str) or misfit:
-            engines[path.name] = f"is built again when it is needed: {misfit}"
+            engines[path.name] = f"will be rebuilt when it is needed: {misfit}"
         elif isinstance(gpu, BackendError):
             engines[path.name] = "cannot run: there is no GPU"
         else:

@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> None:
     if not options.half:
         log.info(
             "building in f32, which is used where fusion.precision (or detection.precision) is f32; --half "
-            "builds what auto, the default, takes"
+            "builds what auto, the default, uses"
         )
     rows = {}
     for name in options.models:
@@ -91,5 +91,5 @@ def _builder(folder: Path | None, workspace_mib: int) -> EngineBuilder:
     except BackendError as error:
         if not library.is_rtx:
             raise
-        log.warning("%s: engines are built to see that they build, and cannot run", error)
+        log.warning("%s: engines are built as a check only and cannot run", error)
     return EngineBuilder.here(library, gpu, folder, workspace_mib)

@@ -107,7 +107,9 @@ def run(options: argparse.Namespace) -> None:
         results = judge(pairs, methods, options.metrics, journal, options.jobs or os.cpu_count() or 1)
     scored = sum(bool(result.scores) for result in results)
     if not scored:
-        raise DataError(f"none of {len(results)} images could be scored; the first: {results[0].reason}")
+        raise DataError(
+            f"none of the {len(results)} images could be scored; the first: {results[0].reason}"
+        )
     _warn_of_gaps(pairs, results)
     pictures = _write_pictures(options, pairs, methods, results)
     _write_tables(options.out, methods, results, costs, pictures)
@@ -117,7 +119,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     if not options.model and not options.fused:
-        raise ConfigError("nothing to judge; give networks with --model or fused images with --fused")
+        raise ConfigError("nothing to evaluate; give networks with --model or fused images with --fused")
     check_at_least(options, limit=1, jobs=1, rows=1, threads=0)
     if options.sheet_by and options.sheet_by not in options.metrics:
         raise ConfigError(
@@ -126,7 +128,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _warn_of_gaps(pairs: Sequence[Pair], results: Sequence[Result]) -> None:
-    """Tell of frames after others that have no flicker all the same."""
+    """Warn of frames that follow others and have no flicker all the same."""
     following = {(pair.data, pair.stem) for pair in pairs if pair.previous is not None}
     scored = [item for item in results if item.scores and (item.data, item.pair) in following]
     without = sum(not item.scores.keys() >= FLICKER.keys() for item in scored)
@@ -153,7 +155,7 @@ def _usual_size(pairs: Sequence[Pair]) -> Size:
         except ImageError:
             continue
         return width, height
-    raise DataError(f"no image of {len(pairs)} pairs can be read, the first is {pairs[0].rgb}")
+    raise DataError(f"no image of the {len(pairs)} pairs can be read, the first is {pairs[0].rgb}")
 
 
 def _write_pictures(

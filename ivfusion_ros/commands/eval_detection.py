@@ -98,7 +98,7 @@ def run(options: argparse.Namespace) -> None:
     write_whole(options.out / "results.md", page(entries, detector, skipped, pictures))
     write_json(options.out / "results.json", finite(figures(entries, methods, detector, skipped)))
     print(page(entries, detector, skipped, ()))
-    log.info("judged %d scenes, left out %d: %s", len(truths), len(scenes) - len(truths), options.out)
+    log.info("evaluated %d scenes, left out %d: %s", len(truths), len(scenes) - len(truths), options.out)
 
 
 def _methods(options: argparse.Namespace) -> list[Method]:
@@ -112,7 +112,7 @@ def _methods(options: argparse.Namespace) -> list[Method]:
     )
     for method in others:
         if method.label in CAMERAS:
-            raise ConfigError(f"{method.label} is judged anyway; name yours with NAME=FILE_OR_FOLDER")
+            raise ConfigError(f"{method.label} is always evaluated; name yours with NAME=FILE_OR_FOLDER")
     return [*cameras, *others]
 
 
@@ -127,7 +127,7 @@ def _complete(
         if item.scene not in incomplete:
             found.setdefault(item.method, []).append(item)
     if not found:
-        raise DataError(f"no scene can be judged; the first: {skipped[0].reason}")
+        raise DataError(f"no scene can be evaluated; the first: {skipped[0].reason}")
     some = next(iter(found.values()))
     truths = [read_truth(item.scene, item.size, len(class_names)) for item in some]
     return truths, found, skipped

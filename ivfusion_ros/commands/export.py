@@ -83,14 +83,14 @@ def _halve(path: Path) -> None:
 def _quantise(options: argparse.Namespace) -> str:
     if options.detector:
         raise ConfigError(
-            "--int8 reads ONNX: run the export with --detector first, then that file's with --int8"
+            "--int8 reads ONNX: export with --detector first, then convert that file with --int8"
         )
     try:
         from ivfusion_ros.export.int8 import quantise_file
     except ImportError as error:
         raise BackendError(f"--int8 needs onnx ({error}); run: pip install onnx") from error
     outcome = quantise_file(resolve_model(options.network), options.output, options.images)
-    return f"detector in int8, beside f32: {outcome.text}"
+    return f"detector in int8, compared with f32: {outcome.text}"
 
 
 def _export_detector(options: argparse.Namespace) -> str:
@@ -123,8 +123,8 @@ def _graph(network: str) -> tuple[str, FusionGraph]:
     if network not in ALL_NETWORKS:
         if not Path(network).exists():
             raise ModelError(
-                f"{network} is no file and no network; expected the last.pt of a run of `ivfusion train`, "
-                "or mst, which needs no weights"
+                f"{network} is neither a file nor a network; expected the last.pt of a run of "
+                "`ivfusion train`, or mst, which needs no weights"
             )
         if is_detector(Path(network)):
             raise ModelError(f"{network} is a detector: export it with --detector")

@@ -25,7 +25,7 @@ SECTIONS = ("thermal", "registration", "faults", "fusion")
 """Of the configuration: each pair is fused on its own, and nothing is detected."""
 
 _NAMED = 5
-"""Images without a partner that are told by name."""
+"""Most images without a partner that a message names."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,7 +80,7 @@ def _jobs(thermal: Path, rgb: Path, output: Path) -> list[tuple[Path, Path, Path
     stems = sorted(thermal_images.keys() & rgb_images.keys())
     if not stems:
         raise DataError(
-            f"no image of {thermal} has the name of one in {rgb}; expected equal names for a pair"
+            f"no image in {thermal} has the name of one in {rgb}; expected equal names for a pair"
         )
     alone = sorted(thermal_images.keys() ^ rgb_images.keys())
     if alone:

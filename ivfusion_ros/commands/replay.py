@@ -164,7 +164,7 @@ def replay_bags(
 def end_if_interrupted(figures: dict[str, Any]) -> None:
     """What is left to do when the figures are written. Raises KeyboardInterrupt."""
     if figures["interrupted"]:
-        raise KeyboardInterrupt(f"{figures['output']} has the {figures['pairs']} pairs until then")
+        raise KeyboardInterrupt(f"{figures['output']} has the {figures['pairs']} pairs up to then")
 
 
 def _read_depth(reader: BagReader, depth: DepthFrames, topic: str | None, others: Others) -> None:
@@ -245,8 +245,8 @@ def _no_pairs(report: dict[str, Any], losses: list[str]) -> str:
         return f"none of the pairs could be fused: {next(iter(report['failed_pairs']))}"
     frames = report["frames"]
     return (
-        f"no thermal frame met an RGB frame: {frames.get('thermal', 0)} thermal and {frames.get('rgb', 0)} "
-        f"RGB frames, dropped {report['drops']}; raise pairing.max_skew_ms, or set "
+        f"no thermal frame was paired with an RGB frame: {frames.get('thermal', 0)} thermal and "
+        f"{frames.get('rgb', 0)} RGB frames, dropped {report['drops']}; raise pairing.max_skew_ms, or set "
         "pairing.thermal_time_offset_ms if the cameras' clocks differ"
         + "".join(f"; {loss}" for loss in losses)
     )

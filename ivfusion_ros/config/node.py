@@ -39,7 +39,7 @@ class NodeConfig:
         "estimate the offset between the cameras' clocks for /diagnostics while the rig moves; takes at "
         "most 2 % of a CPU core",
     )
-    autostart: bool = parameter(False, "configure and activate at start, without being asked")
+    autostart: bool = parameter(False, "configure and activate at startup")
 
 
 @dataclass(frozen=True)

@@ -246,5 +246,5 @@ def assignments(texts: Iterable[str], option: str) -> dict[str, Any]:
         try:
             values[name] = yaml.safe_load(value) if value else ""
         except yaml.YAMLError as error:
-            raise ConfigError(f"{option} {name}: {value!r} is no YAML value: {error}") from error
+            raise ConfigError(f"{option} {name}: {value!r} is not a YAML value: {error}") from error
     return values

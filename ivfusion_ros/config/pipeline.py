@@ -17,7 +17,7 @@ class PairingConfig:
     """Which thermal and RGB frames belong together."""
 
     max_skew_ms: float = parameter(
-        25.0, "largest distance in time within a pair, ms", minimum=0.0, maximum=1000.0, live=True
+        25.0, "largest time difference within a pair, ms", minimum=0.0, maximum=1000.0, live=True
     )
     thermal_time_offset_ms: float = parameter(
         0.0,
@@ -78,7 +78,10 @@ class ThermalConfig:
         0.0, "radiometric offset, K", minimum=-1000.0, maximum=1000.0, live=True
     )
     polarity: str = parameter(
-        "white_hot", "whether hot is bright in the input", choices=("white_hot", "black_hot"), live=True
+        "white_hot",
+        "white_hot: hot is bright in the input; black_hot: hot is dark",
+        choices=("white_hot", "black_hot"),
+        live=True,
     )
 
     def __post_init__(self) -> None:
@@ -125,22 +128,23 @@ class RegistrationConfig:
     )
     plane_distance_m: float = parameter(
         0.0,
-        "distance at which both images meet, for a calibration with a rig; 0: the calibration's, m",
+        "distance at which both images are aligned, for a calibration with a rig; 0: the calibration's, m",
         minimum=0.0,
         maximum=100000.0,
         live=True,
     )
     residual: str = parameter(
         "off",
-        "dense: a smooth displacement found in each pair on top of all that, for objects nearer than the "
-        "calibration's distance; kept only where it fits better, takes about 30 ms",
+        "dense: a smooth displacement found in each pair on top of the calibration and its refinement, "
+        "for objects nearer than the calibration's distance; kept only where it fits better, takes about "
+        "30 ms",
         choices=("off", "dense"),
     )
     extrinsics: str = parameter(
         "calibration",
-        "where the thermal camera stands to the RGB camera, for a calibration with a rig; calibration: as "
-        "its file says; tf: as the transform between the frame_ids of both cameras' images says "
-        "(/tf_static, /tf), and as the file says until there is one",
+        "pose of the thermal camera relative to the RGB camera, for a calibration with a rig; "
+        "calibration: from its file; tf: from the transform between the frame_ids of both cameras' "
+        "images (/tf_static, /tf), and from the file until there is one",
         choices=("calibration", "tf"),
     )
     depth: bool = parameter(
@@ -151,8 +155,8 @@ class RegistrationConfig:
     )
     depth_max_skew_ms: float = parameter(
         100.0,
-        "largest distance in time of a depth image from the reference camera's, ms; a pair without one "
-        "that near is registered at plane_distance_m and counted",
+        "largest time difference between a depth image and the reference camera's image, ms; a pair "
+        "without such a depth image is registered at plane_distance_m and counted",
         minimum=0.0,
         maximum=10000.0,
         live=True,
@@ -165,19 +169,19 @@ class FaultConfig:
     """When a camera's images are worth nothing, and how they leave the fused image."""
 
     gate: bool = parameter(
-        True, "fade a camera with a fault out of the fused image; false: only name the fault", live=True
+        True, "fade a faulty camera out of the fused image; false: only report the fault", live=True
     )
     fade_s: float = parameter(
         0.3,
-        "time in which a camera is faded out entirely or in again, s",
+        "time for fading a camera out completely or in again, s",
         minimum=0.0,
         maximum=10.0,
         live=True,
     )
     hold_s: float = parameter(
         0.25,
-        "how long a bad picture (dark, saturated, flat) must last to be a fault, and twice as long a good "
-        "one to end it, s",
+        "how long an image must stay bad (dark, saturated, flat) to be a fault; it ends after twice that "
+        "time of good images, s",
         minimum=0.0,
         maximum=10.0,
         live=True,
@@ -192,7 +196,7 @@ class FaultConfig:
     )
     shutter_ms: float = parameter(
         1500.0,
-        "a frozen thermal image is taken for its shutter event (FFC) up to this duration, ms",
+        "up to this duration a frozen thermal image counts as a shutter event (FFC), ms",
         minimum=0.0,
         maximum=60000.0,
         live=True,
@@ -251,15 +255,15 @@ class DetectionConfig:
     # finds 210 and 23 of them twice, which a tracker takes for two; no scene shows more than 13 objects.
     iou: float = parameter(
         0.45,
-        "overlap from which two boxes of a class are one; ultralytics takes 0.7, which tells more of a "
-        "crowd apart and finds more objects twice",
+        "overlap (IoU) from which two boxes of a class are one object; ultralytics takes 0.7, which "
+        "separates more of a crowd and finds more objects twice",
         minimum=0.0,
         maximum=1.0,
         live=True,
     )
     max_detections: int = parameter(
         100,
-        "most objects reported per image, as COCO counts them; ultralytics takes 300",
+        "largest number of objects reported per image, as COCO counts them; ultralytics takes 300",
         minimum=1,
         maximum=10000,
         live=True,
@@ -288,7 +292,10 @@ class TrackingConfig:
         maximum=1.0,
     )
     iou: float = parameter(
-        0.25, "least overlap of an object with where its track is expected", minimum=0.0, maximum=1.0
+        0.25,
+        "smallest overlap (IoU) of an object with the predicted box of its track",
+        minimum=0.0,
+        maximum=1.0,
     )
     lost_after_s: float = parameter(
         1.0, "a track without an object for longer than this ends, s", minimum=0.0, maximum=60.0
@@ -301,8 +308,8 @@ class DeadlineConfig:
 
     budget_ms: float = parameter(
         0.0,
-        "time that a pair may usually take in the pipeline, ms; above it the detector rests on every "
-        "second frame, then on three of four; 0: never",
+        "time that a pair may usually take in the pipeline, ms; above it the detector skips every "
+        "second frame, then three of four; 0: never",
         minimum=0.0,
         maximum=10000.0,
         live=True,

@@ -157,8 +157,7 @@ def quantised_nodes(graph: onnx.GraphProto) -> list[str]:
     ]
     if not names:
         raise ModelError(
-            "the detector has no convolution that another one follows, int8 would change nothing; use "
-            "it as it is"
+            "the detector has no two convolutions in a row, int8 would change nothing; use it as it is"
         )
     return names
 
@@ -179,7 +178,7 @@ def find_images(folder: Path, most: int) -> list[Path]:
     if not found:
         raise DataError(
             f"{folder} holds no images; expected a data set of `ivfusion dataset`, or any folder of some "
-            "hundred images such as the detector will see (fused ones, and of each camera)"
+            "hundred images like those that the detector will see (fused ones, and of each camera)"
         )
     return random.Random(0).sample(found, min(most, len(found)))
 
@@ -214,13 +213,14 @@ class _Reader:
 def _read(source: Path) -> onnx.ModelProto:
     if source.suffix != ".onnx":
         raise ModelError(
-            f"{source} is no ONNX file; export it first (`ivfusion export --detector`), then that in int8"
+            f"{source} is not an ONNX file; export it first (`ivfusion export --detector`), then that "
+            "file with --int8"
         )
     model = read_model(source)
     if task_of(model) == "fusion":
         raise ModelError(
-            f"{source} is a fusion network, and int8 is for detectors: the fastest network gained a tenth "
-            "of its time by it; use it as it is"
+            f"{source} is a fusion network, and int8 is for detectors: the fastest one became only a "
+            "tenth faster; use it as it is"
         )
     return model
 

@@ -188,4 +188,4 @@ def _read_remap(path: Path) -> Remap:
     except OSError as error:
         raise ConfigError(f"cannot read remap file {path}: {error.strerror or error}") from error
     except (KeyError, ValueError, TypeError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise ConfigError(f"remap file {path} is no .npz with map_x and map_y: {error}") from error
+        raise ConfigError(f"remap file {path} is not an .npz with map_x and map_y: {error}") from error

@@ -39,7 +39,7 @@ class Extrinsics:
             )
         apart = np.abs(self.rotation @ self.rotation.T - np.eye(3)).max()
         if apart > 1e-3 or np.linalg.det(self.rotation) < 0:
-            raise ConfigError(f"rotation is {self.rotation.tolist()}, which is no rotation matrix")
+            raise ConfigError(f"rotation is {self.rotation.tolist()}, which is not a rotation matrix")
 
     @classmethod
     def from_quaternion(cls, xyzw: Sequence[float], translation_m: Sequence[float]) -> Extrinsics:

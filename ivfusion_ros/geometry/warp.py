@@ -96,7 +96,7 @@ class Warp:
         """Raise ConfigError for a distance that set_plane_distance would refuse."""
         if distance_m and self._rig_parts is None:
             raise ConfigError(
-                f"registration.plane_distance_m is {distance_m:g}, but only a calibration with a rig knows "
+                f"registration.plane_distance_m is {distance_m:g}, but only a calibration with a rig has "
                 "distances: set it to 0, or give a calibration file with a rig"
             )
 
@@ -130,7 +130,7 @@ class Warp:
         calibration = self._calibration
         if calibration is None:
             raise ConfigError(
-                "there is no calibration that could take up what was learned: give one with "
+                "there is no calibration to write what was learned into: give one with "
                 "registration.calibration"
             )
         rig = None

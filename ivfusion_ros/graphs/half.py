@@ -69,7 +69,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     result.CopyFrom(model)
     graph = result.graph
     if any(attribute.HasField("g") for node in graph.node for attribute in node.attribute):
-        raise ModelError("the model has branches or loops, which half precision is not made for; use f32")
+        raise ModelError("the model has branches or loops, which half precision does not support; use f32")
     _constants_to_initializers(graph)
     chosen = _half_nodes(graph)
     if not chosen:

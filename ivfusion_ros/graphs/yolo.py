@@ -56,7 +56,7 @@ def identify_head(shape: tuple[int, ...], size: Size, class_count: int | None = 
     if not heads:
         count = min(cells)
         raise ModelError(
-            f"output {shape} is no YOLOv5 detection head; expected (1, {3 * count}, 5 + classes) or "
+            f"output {shape} is not a YOLOv5 detection head; expected (1, {3 * count}, 5 + classes) or "
             f"(1, 4 + classes, {count}) for an input of {size[0]}x{size[1]}: export a YOLOv5 detection "
             "model to ONNX without NMS, e.g. `yolo export model=yolov5nu.pt format=onnx nms=False`"
         )

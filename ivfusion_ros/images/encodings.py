@@ -105,7 +105,7 @@ def demosaic(mosaic: npt.NDArray[Any], encoding: str) -> Image:
     """(H, W) uint8 Bayer mosaic of a bayer_*8 encoding -> (H, W, 3) RGB. Raises ImageError."""
     layout = _LAYOUTS.get(encoding)
     if layout is None or layout.to_rgb is None or not encoding.startswith("bayer_"):
-        raise ImageError(f"{encoding!r} is no Bayer encoding of 8 bits")
+        raise ImageError(f"{encoding!r} is not a Bayer encoding of 8 bits")
     if mosaic.dtype != np.uint8 or mosaic.ndim != 2 or min(mosaic.shape) < 4:
         raise ImageError(
             f"Bayer image is {mosaic.dtype} {mosaic.shape}, expected uint8 (H, W) of at least 4x4 pixels"

@@ -95,7 +95,7 @@ def _decode(content: bytes, source: str) -> AnyImage:
     if image is None:
         raise ImageError(
             f"{source} cannot be decoded: {len(content)} bytes starting with {content[:8]!r}; "
-            "it is damaged, truncated, or no PNG, JPEG, WebP, TIFF or BMP"
+            "it is damaged, truncated, or not a PNG, JPEG, WebP, TIFF or BMP"
         )
     return _to_frame_image(np.asarray(image), source)
 

@@ -1,7 +1,7 @@
 """Image fusion quality: one pure function per metric, as the published tables compute them.
 
 Images are grey, (H, W), uint8 or float, 0..255: two registered sources (thermal and visible, CT and
-MRI, ...) and their fusion. A source without any variation has nothing to hand on, and adds 0 to CC,
+MRI, ...) and their fusion. A source without any variation has nothing to pass on, and adds 0 to CC,
 SCD, MI and VIF.
 """
 

@@ -1,4 +1,4 @@
-"""Metrics that model what of the sources' detail the fused image hands on to an observer."""
+"""Metrics that model what of the sources' detail the fused image passes on to an observer."""
 
 from __future__ import annotations
 

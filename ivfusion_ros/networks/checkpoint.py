@@ -24,9 +24,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             f"cannot read {path}: {error.strerror or error}; expected {_CHECKPOINT}"
         ) from error
     except Exception as error:  # torch raises many kinds, with advice of its own, for a damaged file
-        raise ModelError(f"{path} is no readable checkpoint; expected {_CHECKPOINT}") from error
+        raise ModelError(f"{path} is not a readable checkpoint; expected {_CHECKPOINT}") from error
     if not isinstance(state, dict) or not {"network", "weights"} <= state.keys():
-        raise ModelError(f"{path} is no checkpoint; expected {_CHECKPOINT}")
+        raise ModelError(f"{path} is not a checkpoint; expected {_CHECKPOINT}")
     return state
 
 

@@ -33,7 +33,7 @@ class FusionGraph(nn.Module):
         """Fuse one pair."""
         height, width = thermal.shape[1], thermal.shape[2]
         heat = thermal.unsqueeze(1).float() / 255
-        # Bytes are transposed once for all: on a CPU, taking each channel for itself takes several times as
+        # Bytes are transposed once for all: on a CPU, taking each channel on its own takes several times as
         # long, and so does keeping the colours in f32 until the end.
         planes = rgb.permute(0, 3, 1, 2)
         red, green, blue = (plane.float() for plane in planes.chunk(3, 1))

@@ -38,7 +38,7 @@ def read_published(name: str, path: Path) -> dict[str, Tensor]:
     except Exception as error:  # torch raises many kinds for a damaged file
         reason = str(error).partition("WeightsUnpickler error: ")[2] or str(error)
         raise ModelError(
-            f"{path} is no checkpoint that can be loaded safely: {_first_line(reason)}"
+            f"{path} is not a checkpoint that can be loaded safely: {_first_line(reason)}"
         ) from error
     if not isinstance(state, Mapping):
         raise ModelError(f"{path} holds a {type(state).__name__}, expected a dictionary of weights")

@@ -154,10 +154,10 @@ def _camera_summary(session: FusionSession, rates: dict[str, float]) -> tuple[by
         return DiagnosticStatus.WARN, f"the {session.streams.silent} camera is silent"
     if not rates["pairs"]:
         return DiagnosticStatus.WARN, (
-            "both cameras send, but nothing pairs: check that their clocks agree, "
+            "both cameras publish, but no frames pair up: check that their clocks agree, "
             "pairing.max_skew_ms and pairing.thermal_time_offset_ms"
         )
-    return _depth_summary(session, rates) or (DiagnosticStatus.OK, "both cameras send")
+    return _depth_summary(session, rates) or (DiagnosticStatus.OK, "both cameras publish")
 
 
 def _depth_summary(session: FusionSession, rates: dict[str, float]) -> tuple[bytes, str] | None:

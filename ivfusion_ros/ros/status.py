@@ -77,6 +77,6 @@ def how_often(stride: int) -> str:
 def change_status(silent: CameraName | None, config: NodeConfig) -> str:
     """What to say when a camera falls silent (its name) or all send again (None)."""
     if silent is None:
-        return "both cameras send: mode fused"
+        return "both cameras publish: mode fused"
     mode = _SUBSTITUTE[silent] if config.when_silent == "fallback" else "silence"
     return f"the {silent} camera is silent for more than {config.silent_after_s:g} s: mode {mode}"

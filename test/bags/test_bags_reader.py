@@ -251,7 +251,7 @@ def test_metadata_that_does_not_match(tmp_path: Path) -> None:
     (bag / "extra.mcap").unlink()
     with BagReader(bag) as reader:
         assert len(list(reader.messages())) == 30
-        assert reader.losses == [f"{bag}/metadata.yaml lists gone.mcap, which the folder lacks"]
+        assert reader.losses == [f"{bag}/metadata.yaml lists gone.mcap, which are not in the folder"]
     for broken in ("", "[1, 2", "rosbag2_bagfile_information: 3", "\0"):
         (bag / "metadata.yaml").write_text(broken)
         with BagReader(bag) as reader:
@@ -285,17 +285,17 @@ def test_what_is_no_bag(tmp_path: Path) -> None:
         "empty": "holds no .mcap or .db3 file",
         "ros1": "ROS 1 bag; convert it first: rosbags-convert",
         "ros1/a.bag": "ROS 1 bag; convert it first: rosbags-convert",
-        "text.txt": "no rosbag2: expected",
+        "text.txt": "not a rosbag2: expected",
         "zero.mcap": "is empty",
         "zero.db3": "is empty",
         "bad.mcap": "is no MCAP file",
-        "bad.db3": "no readable rosbag2 database",
+        "bad.db3": "not a readable rosbag2 database",
         "bad.db3.zstd": "cannot be read: bad.db3.zstd: damaged",
-        "other.db3": "no readable rosbag2 database: no such table",
+        "other.db3": "not a readable rosbag2 database: no such table",
     }.items():
         with pytest.raises(BagError, match=complaint), BagReader(tmp_path / name):
             pass
-    with pytest.raises(BagError, match="no bag was named"):
+    with pytest.raises(BagError, match="no bag was given"):
         BagReader([])
 
 

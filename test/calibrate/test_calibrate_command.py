@@ -131,9 +131,9 @@ def test_a_wrong_board_fails_plainly_and_writes_nothing(folders, tmp_path, capsy
         (["--plane-distance", "5"], "needs --board"),
         (["--board", BOARD, "--plane-distance", "-1"], "above 0"),
         (["--board", BOARD, "--baseline", "0.1"], "without --board"),
-        (["--baseline", "0.1", "--model", "affine"], "leave one of both out"),
+        (["--baseline", "0.1", "--model", "affine"], "give only one of them"),
         (["--baseline", "0"], "above 0"),
-        (["--board", BOARD, "--time-offset"], "folders of images lack"),
+        (["--board", BOARD, "--time-offset"], "folders of images do not have"),
     ],
 )
 def test_options_that_do_not_fit(folders, words, message, capsys):
@@ -207,7 +207,7 @@ def test_an_unknown_time_offset_fails_plainly(images, tmp_path, capsys):
     bag = write_bag(tmp_path / "still.mcap", images[:3])
     out = tmp_path / "scene.yaml"
     assert cli.main(["calibrate", str(bag), "--time-offset", "--out", str(out)]) == 7
-    assert "offset between the clocks cannot be told" in capsys.readouterr().err
+    assert "offset between the clocks cannot be estimated" in capsys.readouterr().err
     assert not out.exists()
 
 

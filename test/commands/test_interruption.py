@@ -53,7 +53,7 @@ def test_a_replay_keeps_what_is_done(small_bag, blend_model, tmp_path, capsys, i
     report = json.loads(figures.read_text())
     assert report["interrupted"] and 3 <= report["pairs"] < 10
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last == f"ivfusion replay: interrupted; {out} has the {report['pairs']} pairs until then"
+    assert last == f"ivfusion replay: interrupted; {out} has the {report['pairs']} pairs up to then"
     with BagReader(out) as reader:
         assert len(list(reader.messages(["/fused/image_raw"]))) == report["pairs"]
         assert reader.losses == []

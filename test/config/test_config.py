@@ -161,7 +161,7 @@ def test_a_config_survives_being_written(tmp_path) -> None:
     path.write_text(yaml.safe_dump(settings(config)))
     assert load_train_config(path, {}) == config
     assert config.learning_rate == 1e-5
-    # What the loss does not read is not told.
+    # What the loss does not read is not reported.
     assert settings(config)["mda"]["patch_weight"] == 3.0 and "multiscale" not in settings(config)
 
 

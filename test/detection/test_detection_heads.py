@@ -53,10 +53,10 @@ def test_broken_names_in_the_model(names: str) -> None:
     ("shape", "what"),
     [
         ((1, 300, 6), "without NMS"),
-        ((1, 1000), "no YOLOv5 detection head"),
-        ((2, 7, CELLS), "no YOLOv5 detection head"),
-        ((1, 3, 8, 12, 8), "no YOLOv5 detection head"),
-        ((1, 4, CELLS), "no YOLOv5 detection head"),
+        ((1, 1000), "not a YOLOv5 detection head"),
+        ((2, 7, CELLS), "not a YOLOv5 detection head"),
+        ((1, 3, 8, 12, 8), "not a YOLOv5 detection head"),
+        ((1, 4, CELLS), "not a YOLOv5 detection head"),
         ((1, 4 + 3 + 32, CELLS), "35 classes, but its metadata names 3"),
     ],
 )

@@ -103,7 +103,7 @@ def test_stamps_of_two_clocks_and_jumps_back(start_ns: int) -> None:
     assert ids(tracker(seen((10, 10)), start_ns + SECOND // 10)) == [2]
     # Another camera's clock is 40 ms behind: no new start.
     assert ids(tracker(seen((10, 10)), start_ns + SECOND // 10 - 40_000_000)) == [2]
-    # A looped bag: everything anew.
+    # A looped bag: everything starts over.
     assert ids(tracker(seen((10, 10)), start_ns - 3 * SECOND)) == [1]
 
 

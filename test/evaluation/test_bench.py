@@ -31,7 +31,7 @@ def test_peak_is_measured_by_convolutions(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(roofline, "_COPY_BYTES", 1 << 16)
     peak = measure_peak([("torch", "auto"), ("onnxruntime", "auto")], 1)
     assert peak.by.startswith("ONNX Runtime") and peak.operations_per_s > 1e8 and peak.bytes_per_s > 1e6
-    with pytest.raises(BackendError, match="add one"):
+    with pytest.raises(BackendError, match="install one"):
         measure_peak([("torch", "auto")], 1)
 
 

@@ -194,7 +194,7 @@ def test_what_cannot_be_scored_is_skipped_and_counted(evaluate, blend_model, tmp
 def test_only_when_nothing_could_be_scored_it_fails(evaluate, blend_model, tmp_path) -> None:
     data = make_data(tmp_path / "pairs", size=(20, 20))
     status, errors = evaluate("--data", data, "--model", blend_model)
-    assert status == 7 and "none of 3 images could be scored" in errors and "too small" in errors
+    assert status == 7 and "none of the 3 images could be scored" in errors and "too small" in errors
     assert not (tmp_path / "out" / "results.json").exists()
 
 
@@ -277,7 +277,7 @@ def test_several_data_sets(evaluate, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ((), "nothing to judge"),
+        ((), "nothing to evaluate"),
         (("--fused", "m=nowhere"), "no folder nowhere"),
         (("--model", "m=refinefuse", "--fused", "m=."), "more than one network is named m"),
         (("--model", "refinefuse", "--limit", "0"), "--limit is 0"),
@@ -295,7 +295,7 @@ def test_another_file_is_not_taken_for_a_journal(evaluate, blend_model, tmp_path
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "scores.jsonl").write_text("something else\n")
     status, errors = evaluate("--data", data, "--model", blend_model)
-    assert status == 2 and "no journal" in errors
+    assert status == 2 and "not a journal" in errors
 
 
 def test_scoring_needs_neither_torch_nor_matplotlib(blend_model, tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""`ivfusion eval-detection` on made-up scenes whose precision can be told by hand."""
+"""`ivfusion eval-detection` on made-up scenes whose precision can be worked out by hand."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def test_command_writes_a_detector_like_the_one_in_f32(
 ) -> None:
     source, path = write_deep_detector(tmp_path / "a.onnx", free), tmp_path / "b.onnx"
     assert main(["export", str(source), str(path), "--int8", "--images", str(images)]) == 0
-    assert "detector in int8, beside f32: overlap 0.9" in capsys.readouterr().err
+    assert "detector in int8, compared with f32: overlap 0.9" in capsys.readouterr().err
     assert sorted(item.name for item in tmp_path.iterdir()) == ["a.onnx", "b.onnx", images.name]
     assert read_metadata(path) == read_metadata(source) | {PRECISION_KEY: "int8"}
     assert str(tmp_path).encode() not in path.read_bytes()
@@ -212,7 +212,7 @@ def test_what_int8_is_not_for(images: Path, tmp_path: Path) -> None:
         (to_half(model), "half precision; give the one in f32"),
         (to_int8(model, [tensor]), "int8 already"),
         (old, "opset 12, expected at least 13"),
-        (onnx.load(write_detector(tmp_path / "flat.onnx")), "no convolution that another one follows"),
+        (onnx.load(write_detector(tmp_path / "flat.onnx")), "no two convolutions in a row"),
     ):
         with pytest.raises(ModelError, match=words):
             to_int8(other, [tensor])
@@ -228,12 +228,12 @@ def test_command_refuses_with_advice(images: Path, tmp_path: Path, capsys) -> No
     folder = ["--images", images]
     for words, status, advice in (
         ([fusion, "--int8", *folder], 5, "is a fusion network, and int8 is for detectors"),
-        ([tmp_path / "last.pt", "--int8", *folder], 5, "is no ONNX file; export it first"),
+        ([tmp_path / "last.pt", "--int8", *folder], 5, "is not an ONNX file; export it first"),
         ([tmp_path / "broken.onnx", "--int8", *folder], 5, "cannot be read as ONNX"),
         (["nothing", "--int8", *folder], 5, "unknown model"),
         ([fusion, "--int8"], 2, "--int8 --images DIR"),
         ([fusion, *folder], 2, "--int8 --images DIR"),
-        ([fusion, "--int8", "--detector", *folder], 2, "run the export with --detector first"),
+        ([fusion, "--int8", "--detector", *folder], 2, "export with --detector first"),
     ):
         network, *options = (str(word) for word in words)
         assert main(["export", network, str(tmp_path / "out.onnx"), *options]) == status

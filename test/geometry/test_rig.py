@@ -136,7 +136,7 @@ def test_quaternions_are_rotations_as_opencv_has_them(vector, length):
 
 
 def test_what_is_no_rotation():
-    with pytest.raises(ConfigError, match="no rotation matrix"):
+    with pytest.raises(ConfigError, match="not a rotation matrix"):
         Extrinsics(np.diag([1.0, 1.0, -1.0]), np.zeros(3))
     with pytest.raises(ConfigError, match="expected three rows"):
         Extrinsics(np.eye(2), np.zeros(3))

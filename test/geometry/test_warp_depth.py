@@ -30,5 +30,5 @@ def test_depth_and_distances_need_a_rig():
     for calibration in (flat, None):
         with pytest.raises(ConfigError, match="depth image needs a calibration with a rig"):
             Warp(calibration)(texture((80, 64)), (96, 72), np.ones((72, 96), np.float32))
-        with pytest.raises(ConfigError, match="only a calibration with a rig knows"):
+        with pytest.raises(ConfigError, match="only a calibration with a rig has"):
             Warp(calibration, plane_distance_m=3.0)

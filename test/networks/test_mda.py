@@ -189,7 +189,7 @@ def test_import_never_runs_what_a_file_says(tmp_path, capsys) -> None:
     assert (
         main(["import", "mda", str(tmp_path / "bad.pth"), str(tmp_path / "out.pt")]) == ModelError.exit_code
     )
-    assert "bad.pth is no checkpoint that can be loaded safely" in capsys.readouterr().err
+    assert "bad.pth is not a checkpoint that can be loaded safely" in capsys.readouterr().err
     assert not (tmp_path / "ran").exists() and not (tmp_path / "out.pt").exists()
 
 

@@ -136,7 +136,10 @@ def test_the_shipped_file_is_this_network() -> None:
 
 
 def test_only_networks_without_weights_export_by_name(tmp_path: Path, capsys) -> None:
-    for name, reason in (("refinefuse", "has weights to be trained"), ("mts", "no file and no network")):
+    for name, reason in (
+        ("refinefuse", "has weights to be trained"),
+        ("mts", "neither a file nor a network"),
+    ):
         assert main(["export", name, str(tmp_path / "a.onnx")]) == 5
         assert reason in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

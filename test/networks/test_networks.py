@@ -213,5 +213,5 @@ def test_openvino_neither_gathers_channels_nor_copies_the_change_to_each(name: s
 
 
 def test_torch_backend_refuses_what_is_not_its_own(box_model) -> None:
-    with pytest.raises(ModelError, match="no fusion network of this project"):
+    with pytest.raises(ModelError, match="not a fusion network of this project"):
         load_backend(box_model, "torch")

@@ -99,7 +99,7 @@ def test_a_driver_that_repeats_images_changes_nothing(recorded):
     assert found.agreement == pytest.approx(expected.agreement, rel=1e-6)
 
 
-# --- when it cannot be told -----------------------------------------------------------------------
+# --- when it is not known -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("traffic", [True, False])

@@ -252,6 +252,6 @@ def test_what_a_trainer_refuses(folder, tmp_path) -> None:
     with pytest.raises(ConfigError, match="other settings \\(batch\\)"):
         Trainer(config(batch=3), [folder], run).resume()
     (run / "last.pt").write_bytes(b"broken")
-    with pytest.raises(ModelError, match="no readable checkpoint") as refused:
+    with pytest.raises(ModelError, match="not a readable checkpoint") as refused:
         Trainer(config(), [folder], run, start=run / "last.pt")
     assert "weights_only" not in str(refused.value)

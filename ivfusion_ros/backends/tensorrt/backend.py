@@ -150,7 +150,7 @@ class TensorRtBackend:
         try:
             return self._start(engine, lane)
         except ModelError as error:
-            log.warning("%s is built again: %s", engine.path.name, error)
+            log.warning("rebuilding %s: %s", engine.path.name, error)
         return self._start(self._engine(size, rebuild=True), lane)
 
     def _engine(self, size: Size, rebuild: bool = False) -> Engine:

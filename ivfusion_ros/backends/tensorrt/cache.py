@@ -35,7 +35,7 @@ class EngineKey:
     """What a plan depends on.
 
     gpu, capability: as CUDA names them, both "none" where it was built without a GPU (TensorRT for RTX).
-    size: WIDTHxHEIGHT of the images. precision: f16 or f32, as it was asked for.
+    size: WIDTHxHEIGHT of the images. precision: f16 or f32, as requested.
     """
 
     model_sha256: str
@@ -166,7 +166,7 @@ def only_builder(path: Path) -> Iterator[None]:
         file = path.with_suffix(".lock").open("w")
     except OSError as error:
         log.warning(
-            "engines cannot be kept in %s (%s): each start builds them again; %s names another folder",
+            "engines cannot be kept in %s (%s): every start rebuilds them; %s names another folder",
             path.parent, error.strerror, FOLDER_VARIABLE,
         )  # fmt: skip
         yield

@@ -110,11 +110,11 @@ class EngineBuilder:
         key = self.key(model, size, half)
         path = plan_path(self.folder, model, key)
         with only_builder(path):
-            kept = "it was asked for" if rebuild else read_plan(path, key)
+            kept = "as requested" if rebuild else read_plan(path, key)
             if not isinstance(kept, str):
                 return Engine(*kept, path)
             if kept:
-                log.info("%s is built again: %s", path.name, kept)
+                log.info("rebuilding %s: %s", path.name, kept)
             plan, record = self._build(model, key, size, half)
             _keep(path, plan, record)
             return Engine(plan, record, path)

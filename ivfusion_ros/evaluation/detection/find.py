@@ -72,7 +72,8 @@ class DetectorUnderTest:
             self._detector = Detector(loaded, config)
         except ConfigError as error:
             raise ConfigError(
-                f"{self.path.name} knows not all classes of the data set, {', '.join(class_names)}: {error}"
+                f"{self.path.name} does not know all classes of the data set, {', '.join(class_names)}: "
+                f"{error}"
             ) from error
         self.class_names = tuple(class_names)
         self.identity = f"{file_sha256(self.path)} {loaded.description}"

@@ -41,7 +41,7 @@ class Journal:
         for line in written.splitlines():
             self._read(line)
         if b"\n" in written and not self._values:
-            raise ConfigError(f"{path} is no journal of an evaluation; choose another folder")
+            raise ConfigError(f"{path} is not a journal of an evaluation; choose another folder")
         self._file = path.open("a", encoding="utf-8")
         if written and not written.endswith(b"\n"):
             self._file.write("\n")

@@ -62,8 +62,8 @@ def judge(
         run.collect(0)
     except BrokenProcessPool as error:
         raise IvfusionError(
-            "a scoring process was ended from outside, most likely for lack of memory; run again with "
-            "fewer --jobs, it goes on where this one stopped"
+            "a scoring process was killed, most likely for lack of memory; run again with fewer --jobs, "
+            "it continues where this one stopped"
         ) from error
     finally:
         executor.shutdown(cancel_futures=True)

@@ -49,7 +49,7 @@ def figures(results: Sequence[Result], methods: Sequence[Method], costs: Mapping
 def page(results: Sequence[Result], costs: Mapping[str, Cost], pictures: Sequence[str]) -> str:
     """Markdown: a table of means per data set, cost, pictures, and what was skipped."""
     rows, names = mean_rows(results, {}), metric_names(results)
-    parts = ["# Fusion networks judged\n"]
+    parts = ["# Fusion networks compared\n"]
     for data in dict.fromkeys(row["data"] for row in rows):
         own = [{key: row[key] for key in row if key != "data"} for row in rows if row["data"] == data]
         note = ": means over the images of all data sets" if data == ALL else ""

@@ -45,7 +45,7 @@ def _networks(axes: Axes, rows: Rows) -> None:
     for place, bound in bounds:
         axes.plot([bound, bound], [place - 0.4, place + 0.4], color=COLOURS[1], linewidth=2)
     if bounds:
-        axes.plot([], [], color=COLOURS[1], linewidth=2, label="least time by the machine's peak")
+        axes.plot([], [], color=COLOURS[1], linewidth=2, label="shortest time at the machine's peak")
     _label(axes, rows, "network alone, ms")
 
 

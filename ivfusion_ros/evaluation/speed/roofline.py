@@ -73,7 +73,7 @@ def measure_peak(backends: Iterable[tuple[str, str]], threads: int) -> Peak:
                 rates[description] = rate
     if not rates:
         able = [name for name in backend_names("fusion") if BACKENDS[name].any_graph]
-        raise BackendError(f"the machine's peak is measured with one of {', '.join(able)}; add one")
+        raise BackendError(f"the machine's peak is measured with one of {', '.join(able)}; install one")
     by = max(rates, key=rates.__getitem__)
     return Peak(rates[by], _copied_per_s(), by)
 

@@ -108,7 +108,7 @@ def align_many(
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """Places of an aligned rig that both cameras see, each found for itself, at whatever distance.
+    """Places of an aligned rig that both cameras see, each found on its own, at whatever distance.
 
     thermal, rgb: (N, 2) float64 pixels. weights: (N,), how far to trust them. frames: (N,), index of the
     pair. factor: size of the image that was compared, in sizes of the visible one.

@@ -129,13 +129,11 @@ def _estimate(thermal: Motion, rgb: Motion, max_offset_s: float) -> TimeOffset:
 
 
 def _doubt(peak: _Peak) -> str:
-    advice = "turn the rig to and fro, unevenly, for 10 s"
+    advice = "turn the rig back and forth, irregularly, for 10 s"
     if peak.agreement < _MIN_AGREEMENT:
         return f"the cameras see too little common motion of the rig; {advice}"
     if peak.at_edge:
-        return (
-            f"the best offset is the largest one looked for, {abs(peak.shift_s) * 1e3:.0f} ms; allow more"
-        )
+        return f"the best offset is the largest one tried, {abs(peak.shift_s) * 1e3:.0f} ms; allow more"
     if peak.rival > _RIVAL_SHARE * peak.agreement:
         return f"the motion repeats itself, so that several offsets fit; {advice}"
     if not peak.error_s <= _MAX_ERROR_S:

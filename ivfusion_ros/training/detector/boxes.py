@@ -8,7 +8,7 @@ divide into objects:
    pixels, they overlap by 60 % across the gap (of the smaller one's side), and together they keep the
    proportions of one object. So are regions that lie to 80 % in one confident box of the teacher and are no
    object of another.
-3. Touching objects cannot be told apart by classes. A region divides into the teacher's boxes in it, each
+3. Classes do not separate touching objects. A region divides into the teacher's boxes in it, each
    shrunk to the pixels of the class that it covers; what they leave over is an object of its own if it has
    30 % of the pixels of the usual one beside it. One box that covers 60 % of a region leaves it whole.
 4. Teacher's boxes with too few pixels of their class are dropped, regions without a box count as they are:

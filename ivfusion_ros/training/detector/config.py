@@ -21,14 +21,14 @@ class DetectorConfig:
     crop_width: int = parameter(
         0, "width of the crops that are trained on, a multiple of 32; 0: image_size", minimum=0
     )
-    crop_height: int = parameter(0, "height of them", minimum=0)
+    crop_height: int = parameter(0, "height of these crops; 0: image_size", minimum=0)
     smallest_scale: float = parameter(0.5, "lower end of the random scale", minimum=0.05, maximum=4.0)
     largest_scale: float = parameter(1.5, "upper end of the random scale", minimum=0.05, maximum=4.0)
     mosaic: float = parameter(
         1.0, "share of the samples that show four scenes; none in the last 15 %", minimum=0.0, maximum=1.0
     )
     learning_rate: float = parameter(2e-3, "peak, after which a cosine falls to a hundredth", minimum=1e-8)
-    weight_decay: float = parameter(5e-4, "of AdamW", minimum=0.0)
+    weight_decay: float = parameter(5e-4, "weight decay of AdamW", minimum=0.0)
     teacher: str = parameter("", "ONNX of a YOLOv5 of the same size, which to imitate; empty: none")
     imitation: float = parameter(
         2.0, "weight of the distance to the teacher's features, at the start of the run", minimum=0.0
@@ -39,10 +39,10 @@ class DetectorConfig:
         minimum=0.0,
         maximum=1.0,
     )
-    precision: str = parameter("bf16", "of the forward pass", choices=("bf16", "f32"))
+    precision: str = parameter("bf16", "precision of the forward pass", choices=("bf16", "f32"))
     validate: bool = parameter(
-        True, "judge by held-out images after each epoch and keep the best; else the last count"
+        True, "evaluate on held-out images after each epoch and keep the best epoch; else the last"
     )
     workers: int = parameter(8, "processes that prepare images", minimum=0)
-    seed: int = parameter(0, "of weights and crops", minimum=0)
+    seed: int = parameter(0, "random seed of weights and crops", minimum=0)
     device: str = parameter("auto", "auto, cpu or cuda", choices=("auto", "cpu", "cuda"))

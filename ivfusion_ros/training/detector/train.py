@@ -201,7 +201,7 @@ def _data_file(data: Path) -> Path:
 def _settings(
     config: DetectorConfig, data: Path, run: Path, start: Path | None, resume: Path | bool
 ) -> dict[str, Any]:
-    """What ultralytics is told; its own defaults are for COCO in colour."""
+    """What is passed to ultralytics; its own defaults are for COCO in colour."""
     return {
         "model": str(start) if start else f"{config.detector}.yaml",
         "data": str(data),

@@ -34,14 +34,16 @@ class TrainConfig:
     batch: int = parameter(8, "crops per step", minimum=1)
     crop: int = parameter(256, "side of a crop, pixels; a multiple of the network's stride", minimum=32)
     learning_rate: float = parameter(1e-3, "peak of the one-cycle schedule (AdamW)", minimum=1e-8)
-    weight_decay: float = parameter(1e-4, "of AdamW", minimum=0.0)
-    gradient_limit: float = parameter(1.0, "largest gradient norm, longer ones are cut", minimum=1e-6)
-    precision: str = parameter("bf16", "of the forward pass", choices=("bf16", "f32"))
+    weight_decay: float = parameter(1e-4, "weight decay of AdamW", minimum=0.0)
+    gradient_limit: float = parameter(
+        1.0, "largest gradient norm, longer gradients are clipped", minimum=1e-6
+    )
+    precision: str = parameter("bf16", "precision of the forward pass", choices=("bf16", "f32"))
     validation_fraction: float = parameter(
         0.08, "share of each folder held out, in whole runs of frame numbers", minimum=0.0, maximum=0.5
     )
     validate_every: int = parameter(500, "steps between validations and checkpoints", minimum=1)
-    seed: int = parameter(0, "of weights, crops and held-out runs", minimum=0)
+    seed: int = parameter(0, "random seed of weights, crops and held-out runs", minimum=0)
     vgg: str = parameter(
         "imagenet",
         "features of losses and start of encoders that build on VGG: imagenet (weights by torchvision, "
@@ -52,7 +54,7 @@ class TrainConfig:
         "", "fusion model to learn from, a name or an ONNX file; its images are kept beside the run"
     )
     folder_limit: int = parameter(
-        0, "most pairs of a folder to train on, evenly spread; 0: all of them", minimum=0
+        0, "largest number of pairs of a folder to train on, evenly spread; 0: all", minimum=0
     )
     device: str = parameter("auto", "auto, cpu or cuda", choices=("auto", "cpu", "cuda"))
     terms: TermsConfig = field(default_factory=TermsConfig)

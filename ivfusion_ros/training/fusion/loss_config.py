@@ -1,6 +1,6 @@
 """Constants of the losses: a section for each, named in a training's settings; free of torch.
 
-What the symbols stand for is told where they are used, in losses/.
+What the symbols stand for is said where they are used, in losses/.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ class Trainer:
         self.network.requires_grad_(False)
         self.trained = list(self.loss.trained(self.network))
         if not self.trained:
-            raise ConfigError(f"{config.network} has no weights to train; run `ivfusion export` at once")
+            raise ConfigError(f"{config.network} has no weights to train; run `ivfusion export` right away")
         for weight in self.trained:
             weight.requires_grad_(True)
         self.optimizer = torch.optim.AdamW(

@@ -1,4 +1,4 @@
-"""Depth images on a topic: used where they are near in time, counted where they lack."""
+"""Depth images on a topic: used where they are near in time, counted where they are missing."""
 
 from __future__ import annotations
 
@@ -78,7 +78,9 @@ def test_pixels_are_registered_at_their_depth_while_there_is_one(probe: Any, nod
     def counts(values: dict[str, str]) -> bool:
         publisher.publish(depth(kind, cameras.now_ns + 100 * harness.MS))
         cameras.send(rgb(), thermal())
-        return values.get("depth rate", "0.0 Hz") != "0.0 Hz" and values["message"] == "both cameras send"
+        return (
+            values.get("depth rate", "0.0 Hz") != "0.0 Hz" and values["message"] == "both cameras publish"
+        )
 
     values = diagnostics.wait("cameras", counts)
     assert values["depth topic"] == "/depth/image_raw" and values["dropped: depth_unreadable"] == "0"

@@ -168,7 +168,7 @@ def test_a_silent_camera_is_announced_and_replaced_until_it_returns(
     last = cameras.fused.wait_for(lambda item: item.data[0] != 100, "an image of one camera")
     assert last.header.frame_id == "rgb_optical_frame" and last.data[0] == value
     harness.wait_until(sends_both, "a pair and its status")
-    node.wait_for_log("both cameras send: mode fused")
+    node.wait_for_log("both cameras publish: mode fused")
     stamps = [harness.stamp_of(item) for item in cameras.fused.messages]
     assert stamps == sorted(set(stamps))
 
