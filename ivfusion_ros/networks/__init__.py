@@ -15,6 +15,7 @@ from ivfusion_ros.networks.mda import MDA
 from ivfusion_ros.networks.mst import MST
 from ivfusion_ros.networks.refinefuse import RefineFuse
 from ivfusion_ros.networks.refinefuse_ablation import REFINEFUSE_ABLATION
+from ivfusion_ros.networks.refinefuse_paper import PaperRefineFuse
 from ivfusion_ros.networks.transfusion import TransFusion
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class FusionNetwork(Protocol):
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "refinefuse": RefineFuse,
+    "refinefuse_paper": PaperRefineFuse,
     "refinefuse_lite": RefineFuseLite,
     "mda": MDA,
     "mst": MST,

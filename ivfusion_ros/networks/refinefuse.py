@@ -1,25 +1,30 @@
-"""RefineFuse: multi-scale interaction of two encoders, with attention at the deep levels.
+"""RefineFuse as it ships: our variant of the paper's network. Printed as the paper is: refinefuse_paper.py.
 
 Paper: "RefineFuse: an end-to-end network for multi-scale refinement fusion of multi-modality images",
 Visual Intelligence 2025 (CC BY 4.0). No code was published; channel counts and some formulas are
-missing from the text, so these are our choices:
+missing from the text. What differs from the paper:
 
-- Channels (64, 64, 128, 128); the last decoder is 64 -> 64 -> 64 -> 32 -> 1. This gives 2.39 M
-  parameters and 11.3 G multiply-adds at 256x256 (paper: 2.21 M and 12.73 G).
-- PSIM works on features average-pooled by 4, that is 1/16 (level 3) and 1/32 (level 4) of the input.
-  The paper's "1/4 and 1/8 of the original resolution" would give 19,200 tokens at 640x480; with
-  pooling there are 1,200 and 300, and 5,120 and 1,280 at 1280x1024. Queries and keys have 32 channels,
-  values as many as the feature.
-- FIM multiplies both channel weights (equation 5 is missing): out = F * w_deep * w_shallow + up(deep).
-- The last Tanh is mapped from [-1, 1] to [0, 1].
-- Height and width must be multiples of 32; the exported graph pads to that.
+- PSIM works on features average-pooled by 4, that is 1/16 (level 3) and 1/32 (level 4) of the input, where
+  the paper has a grid of fixed size. So an object spans as many cells in a large image as in a crop that
+  was trained on, but tokens grow with the image: 1,200 and 300 at 640x480, 5,120 and 1,280 at 1280x1024.
+- FIM has channel attention only, and stands at each of the three joins, where the paper adds spatial
+  attention and has one: out = F * w_deep * w_shallow + up(deep).
+- The last decoder is 64 -> 64 -> 64 -> 32 -> 1.
 
-The rows of the paper's ablations are other `blocks` and another `join`, see refinefuse_ablation.py.
+Our choices where the text is silent: channels (64, 64, 128, 128); queries and keys of 32 channels, values
+of as many as the feature; the last Tanh mapped from [-1, 1] to [0, 1]. This gives 2.38 M parameters and
+11.2 G multiply-adds at 256x256 (paper: 2.21 M and 12.73 G). Height and width must be multiples of 32; the
+exported graph pads to that.
+
+The variant stays since the weights that ship are its own. Whether it is also the better one is for the
+ablation to show: of the settings in config/train, refinefuse_paper, ablation/refinefuse_pooled (our PSIM),
+ablation/refinefuse_joined (our FIM) and ablation/refinefuse_variant (both) train alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -28,10 +33,14 @@ from torch.nn import functional
 Block = Callable[[int], nn.Module]
 """Channels -> a module that fuses two (B, C, H, W) features to one."""
 
+HEAD = (64, 64, 32)
+"""Channels between the convolutions of the last decoder."""
 
-def _conv(
+
+def conv(
     inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1, bias: bool = True
 ) -> nn.Conv2d:
+    """A convolution that keeps the size, or divides it by the stride."""
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=bias)
 
 
@@ -46,7 +55,7 @@ class Encoder(nn.Module):
         super().__init__()
         widths = (1, *channels)
         self.levels = nn.ModuleList(
-            _conv(widths[i], widths[i + 1], stride=1 if i == 0 else 2) for i in range(len(channels))
+            conv(widths[i], widths[i + 1], stride=1 if i == 0 else 2) for i in range(len(channels))
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -65,11 +74,11 @@ class SFIM(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.attention = _conv(2, 2)
+        self.attention = conv(2, 2)
         # A grouped convolution over t0 v0 t1 v1 ... is the sum of a depthwise one per modality, which
         # takes a quarter of its time on a CPU, as nothing has to be interleaved.
-        self.mix_thermal = _conv(channels, channels, groups=channels)
-        self.mix_visible = _conv(channels, channels, groups=channels, bias=False)
+        self.mix_thermal = conv(channels, channels, groups=channels)
+        self.mix_visible = conv(channels, channels, groups=channels, bias=False)
 
     def forward(self, thermal: Tensor, visible: Tensor) -> Tensor:
         # Maximum and mean over the channels of both, without a copy that concatenates them.
@@ -92,12 +101,12 @@ class PSIM(nn.Module):
         super().__init__()
         self.pool = pool
         self.scale = key_channels**-0.5
-        self.query = _conv(2 * channels, key_channels)
-        self.key_thermal = _conv(channels, key_channels)
-        self.key_visible = _conv(channels, key_channels)
-        self.value_thermal = _conv(channels, channels)
-        self.value_visible = _conv(channels, channels)
-        self.out = _conv(2 * channels, channels)
+        self.query = conv(2 * channels, key_channels)
+        self.key_thermal = conv(channels, key_channels)
+        self.key_visible = conv(channels, key_channels)
+        self.value_thermal = conv(channels, channels)
+        self.value_visible = conv(channels, channels)
+        self.out = conv(2 * channels, channels)
 
     def forward(self, thermal: Tensor, visible: Tensor) -> Tensor:
         small_thermal = functional.avg_pool2d(thermal, self.pool)
@@ -133,12 +142,12 @@ class FIM(nn.Module):
 
 
 class Decoder(nn.Module):
-    """1x1 and 3x3 convolution, then bilinear x2: (B, C, H, W) -> (B, C', 2H, 2W)."""
+    """1x1 convolution to `width`, 3x3 one, then bilinear x2: (B, inputs, H, W) -> (B, outputs, 2H, 2W)."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, width: int, outputs: int) -> None:
         super().__init__()
-        self.project = _conv(inputs, inputs, kernel=1)
-        self.refine = _conv(inputs, outputs)
+        self.project = conv(inputs, width, kernel=1)
+        self.refine = conv(width, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         x = functional.relu(self.project(x))
@@ -149,14 +158,17 @@ class RefineFuse(nn.Module):
     """Fuse thermal and visible luminance, (B, 1, H, W) in [0, 1] each -> (B, 1, H, W) in [0, 1].
 
     H and W must be multiples of `stride`. blocks: what fuses the modalities at each level, from full
-    resolution down, with `channels` features; join: what brings a deeper level into the next one.
+    resolution down, with `channels` features. joins: what brings the next deeper level into each but the
+    last; None: both are concatenated, and the decoder's first convolution takes twice the channels.
+    head: channels between the convolutions of the last decoder.
     """
 
     def __init__(
         self,
         channels: Sequence[int] = (64, 64, 128, 128),
         blocks: Sequence[Block] = (SFIM, SFIM, PSIM, PSIM),
-        join: Block = FIM,
+        joins: Sequence[Block | None] = (FIM, FIM, FIM),
+        head: Sequence[int] = HEAD,
     ) -> None:
         super().__init__()
         levels = range(1, len(blocks) + 1)
@@ -167,12 +179,19 @@ class RefineFuse(nn.Module):
             self._add(level, block(width))
             for level, block, width in zip(levels, blocks, channels, strict=True)
         ]
-        self._joins = [self._add(level, join(channels[level - 1])) for level in levels[:-1]]
+        self._joins = [
+            join and self._add(level, join(width))
+            for level, join, width in zip(levels, joins, channels[:-1], strict=False)
+        ]
+        joined = [
+            width if join else 2 * width for join, width in zip(self._joins, channels[:-1], strict=True)
+        ]
+        inputs = [*joined, channels[-1]]
         self._decoders = [
-            self._add(level, Decoder(channels[level - 1], channels[level - 2]))
+            self._add(level, Decoder(inputs[level - 1], channels[level - 1], channels[level - 2]))
             for level in reversed(levels[1:])
         ]
-        self.decoder1 = _last_decoder(channels[0])
+        self.decoder1 = _last_decoder((inputs[0], *head, 1))
         self.stride = max(2**level * getattr(block, "pool", 1) for level, block in enumerate(self._blocks))
 
     def _add(self, level: int, module: nn.Module) -> nn.Module:
@@ -185,17 +204,14 @@ class RefineFuse(nn.Module):
         fused = [block(*pair) for block, pair in zip(self._blocks, pairs, strict=True)]
         deep = fused.pop()
         for decoder, join in zip(self._decoders, reversed(self._joins), strict=True):
-            deep = join(decoder(deep), fused.pop())
+            deep, shallow = decoder(deep), fused.pop()
+            deep = join(deep, shallow) if join else torch.cat((deep, shallow), 1)
         return torch.tanh(self.decoder1(deep)) / 2 + 0.5
 
 
-def _last_decoder(channels: int) -> nn.Sequential:
-    return nn.Sequential(
-        _conv(channels, channels),
-        nn.ReLU(),
-        _conv(channels, channels),
-        nn.ReLU(),
-        _conv(channels, channels // 2),
-        nn.ReLU(),
-        _conv(channels // 2, 1),
-    )
+def _last_decoder(widths: Sequence[int]) -> nn.Sequential:
+    """3x3 convolutions from each of the widths to the next, with ReLU between them."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(widths):
+        layers += [conv(inputs, outputs), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])

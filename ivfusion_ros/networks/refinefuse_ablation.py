@@ -1,8 +1,14 @@
-"""The rows of RefineFuse's ablations: Table 9 (which blocks) and Table 10 (how many levels).
+"""What RefineFuse is compared with: the rows of its paper's Tables 9 and 10, and our variant of it.
 
-The text leaves open what we chose: where a level has neither SFIM nor PSIM, both features are
-concatenated and convolved, and without FIM so are the upsampled deep and the shallow feature; row III,
-two levels without PSIM, has SFIM at both, as the full network has; a fifth level is as wide as the fourth.
+Table 9 says which blocks a network has, Table 10 how many levels; all are changes of the printed network
+(refinefuse_paper.py). The text leaves open what we chose: where a level has neither SFIM nor PSIM, both
+features are concatenated and convolved; row III, two levels without PSIM, has SFIM at both, as the full
+network has; without FIM (row V) its join concatenates as the others do, which adds 4 thousand parameters to
+the decoder behind it; a fifth level is as wide as the fourth.
+
+The two variants replace one of the printed network's modules by ours: `refinefuse_pooled` has PSIM on
+features pooled by 4, `refinefuse_joined` a FIM without spatial attention at each join. They make the
+ablation of our variant, with refinefuse_paper and refinefuse itself.
 """
 
 from __future__ import annotations
@@ -14,7 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ivfusion_ros.networks.refinefuse import PSIM, SFIM, RefineFuse
+from ivfusion_ros.networks import refinefuse as ours
+from ivfusion_ros.networks.refinefuse import SFIM
+from ivfusion_ros.networks.refinefuse_paper import FIM, PSIM, PaperRefineFuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,11 +40,22 @@ class Concatenation(nn.Module):
 
 
 REFINEFUSE_ABLATION: dict[str, Callable[[], nn.Module]] = {
-    "refinefuse_table9_i": partial(RefineFuse, (64,), (Concatenation,)),
-    "refinefuse_table9_ii": partial(RefineFuse, (64,), (SFIM,)),
-    "refinefuse_table9_iii": partial(RefineFuse, (64, 64), (SFIM, SFIM), Concatenation),
-    "refinefuse_table9_iv": partial(RefineFuse, (64, 64), (SFIM, PSIM), Concatenation),
-    "refinefuse_table9_v": partial(RefineFuse, join=Concatenation),
-    "refinefuse_table10_a": partial(RefineFuse, (64, 64, 128), (SFIM, SFIM, PSIM)),
-    "refinefuse_table10_b": partial(RefineFuse, (64, 64, 128, 128, 128), (SFIM, SFIM, PSIM, PSIM, PSIM)),
+    "refinefuse_table9_i": partial(PaperRefineFuse, channels=(64,), blocks=(Concatenation,), joins=()),
+    "refinefuse_table9_ii": partial(PaperRefineFuse, channels=(64,), blocks=(SFIM,), joins=()),
+    "refinefuse_table9_iii": partial(
+        PaperRefineFuse, channels=(64, 64), blocks=(SFIM, SFIM), joins=(None,)
+    ),
+    "refinefuse_table9_iv": partial(PaperRefineFuse, channels=(64, 64), blocks=(SFIM, PSIM), joins=(None,)),
+    "refinefuse_table9_v": partial(PaperRefineFuse, joins=(None, None, None)),
+    "refinefuse_table10_a": partial(
+        PaperRefineFuse, channels=(64, 64, 128), blocks=(SFIM, SFIM, PSIM), joins=(None, FIM)
+    ),
+    "refinefuse_table10_b": partial(
+        PaperRefineFuse,
+        channels=(64, 64, 128, 128, 128),
+        blocks=(SFIM, SFIM, PSIM, PSIM, PSIM),
+        joins=(None, FIM, None, None),
+    ),
+    "refinefuse_pooled": partial(PaperRefineFuse, blocks=(SFIM, SFIM, ours.PSIM, ours.PSIM)),
+    "refinefuse_joined": partial(PaperRefineFuse, joins=(ours.FIM,) * 3, head=ours.HEAD),
 }

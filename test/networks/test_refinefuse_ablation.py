@@ -1,6 +1,7 @@
-"""RefineFuse's ablations: the default network as before, each row's structure and loss, all by name."""
+"""RefineFuse's ablations: the shipped network as before, each row's structure and loss, all by name."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 
@@ -13,23 +14,29 @@ from ivfusion_ros.config.parameters import load_config
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.models import resolve_model, share_folder
 from ivfusion_ros.networks import ALL_NETWORKS, make_network
-from ivfusion_ros.networks.refinefuse import FIM, PSIM, SFIM, RefineFuse
+from ivfusion_ros.networks import refinefuse as ours
+from ivfusion_ros.networks.refinefuse import SFIM, RefineFuse
 from ivfusion_ros.networks.refinefuse_ablation import Concatenation
+from ivfusion_ros.networks.refinefuse_paper import FIM, PSIM
 from ivfusion_ros.training.fusion.config import TrainConfig
 from ivfusion_ros.training.fusion.losses import make_loss
 from ivfusion_ros.training.fusion.losses.base import Batch, Outputs
 
 ROWS = {
-    # name: blocks by level, join, stride
-    "refinefuse": ((SFIM, SFIM, PSIM, PSIM), FIM, 32),
-    "refinefuse_table9_i": ((Concatenation,), None, 1),
-    "refinefuse_table9_ii": ((SFIM,), None, 1),
-    "refinefuse_table9_iii": ((SFIM, SFIM), Concatenation, 2),
-    "refinefuse_table9_iv": ((SFIM, PSIM), Concatenation, 8),
-    "refinefuse_table9_v": ((SFIM, SFIM, PSIM, PSIM), Concatenation, 32),
-    "refinefuse_table10_a": ((SFIM, SFIM, PSIM), FIM, 16),
-    "refinefuse_table10_b": ((SFIM, SFIM, PSIM, PSIM, PSIM), FIM, 64),
+    # name: blocks by level, joins by level, stride
+    "refinefuse_paper": ((SFIM, SFIM, PSIM, PSIM), (None, FIM, None), 8),
+    "refinefuse_table9_i": ((Concatenation,), (), 1),
+    "refinefuse_table9_ii": ((SFIM,), (), 1),
+    "refinefuse_table9_iii": ((SFIM, SFIM), (None,), 2),
+    "refinefuse_table9_iv": ((SFIM, PSIM), (None,), 2),
+    "refinefuse_table9_v": ((SFIM, SFIM, PSIM, PSIM), (None, None, None), 8),
+    "refinefuse_table10_a": ((SFIM, SFIM, PSIM), (None, FIM), 4),
+    "refinefuse_table10_b": ((SFIM, SFIM, PSIM, PSIM, PSIM), (None, FIM, None, None), 16),
+    "refinefuse_pooled": ((SFIM, SFIM, ours.PSIM, ours.PSIM), (None, FIM, None), 32),
+    "refinefuse_joined": ((SFIM, SFIM, PSIM, PSIM), (ours.FIM,) * 3, 8),
+    "refinefuse": ((SFIM, SFIM, ours.PSIM, ours.PSIM), (ours.FIM,) * 3, 32),
 }
+KINDS = (SFIM, PSIM, FIM, Concatenation, ours.PSIM, ours.FIM)
 CONFIGS = sorted((share_folder("config") / "train" / "ablation").glob("*.yaml"))
 
 
@@ -45,30 +52,37 @@ def total(loss_name: str, batch: Batch, fused: torch.Tensor) -> float:
 
 @pytest.mark.parametrize("name", ROWS)
 def test_rows_have_the_blocks_of_the_table(name: str) -> None:
-    blocks, join, stride = ROWS[name]
+    blocks, joins, stride = ROWS[name]
     network = make_network(name)
     assert network.stride == stride
     kinds = [type(module) for module in network.modules()]
-    for kind in (SFIM, PSIM):
-        assert kinds.count(kind) == blocks.count(kind)
-    joins = len(blocks) - 1
-    assert kinds.count(FIM) == (joins if join is FIM else 0)
-    expected = blocks.count(Concatenation) + (joins if join is Concatenation else 0)
-    assert kinds.count(Concatenation) == expected
+    for kind in KINDS:
+        assert kinds.count(kind) == (*blocks, *joins).count(kind), kind
     assert len(network.thermal_encoder.levels) == len(blocks)
 
 
 def test_every_row_has_a_config_that_names_it() -> None:
+    paper = load_config(TrainConfig, share_folder("config") / "train" / "refinefuse_paper.yaml")
+    assert (paper.network, paper.loss) == ("refinefuse_paper", "refinefuse_paper")
     configs = {path.stem: load_config(TrainConfig, path) for path in CONFIGS}
-    assert {name for name in configs if "table8" not in name} == ROWS.keys() - {"refinefuse"}
-    assert {name for name in configs if "table8" in name} == {f"refinefuse_table8_{row}" for row in "abc"}
+    losses = {f"refinefuse_table8_{row}" for row in "abc"}
+    networks = ROWS.keys() - {"refinefuse", "refinefuse_paper"}
+    assert configs.keys() == losses | networks | {"refinefuse_variant"}
+    assert configs.pop("refinefuse_variant").network == "refinefuse"
     for name, config in configs.items():
         make_loss(config)
         assert config.network in ALL_NETWORKS
-        expected = ("refinefuse", name) if "table8" in name else (name, "refinefuse_paper")
-        assert (config.network, config.loss) == expected
+        assert (config.loss if name in losses else config.network) == name
         # Apart from its row, each is trained as the network that it is compared with.
-        assert config == TrainConfig(network=config.network, loss=config.loss)
+        assert replace(config, network=paper.network, loss=paper.loss) == paper
+
+
+def test_without_fim_a_network_hardly_grows() -> None:
+    with_fim, without = (
+        sum(weight.numel() for weight in make_network(name).parameters())
+        for name in ("refinefuse_paper", "refinefuse_table9_v")
+    )
+    assert with_fim < without < 1.01 * with_fim
 
 
 def test_the_shipped_weights_fit_the_default_network_by_name() -> None:
@@ -78,13 +92,13 @@ def test_the_shipped_weights_fit_the_default_network_by_name() -> None:
     assert own.items() <= shipped.items()
 
 
-def test_the_default_network_is_the_paper_s_chain_of_modules() -> None:
+def test_the_shipped_network_is_its_chain_of_modules() -> None:
     torch.manual_seed(0)
     network = RefineFuse().eval()
     thermal, visible = torch.rand(2, 1, 1, 32, 64)
     with torch.no_grad():
         t, v = network.thermal_encoder(thermal), network.visible_encoder(visible)
-        fim = FIM(0)
+        fim = ours.FIM(0)
         deep = network.decoder4(network.psim4(t[3], v[3]))
         deep = network.decoder3(fim(deep, network.psim3(t[2], v[2])))
         deep = network.decoder2(fim(deep, network.sfim2(t[1], v[1])))
