@@ -1,5 +1,6 @@
 # make demo: install, simulate a bag, fuse it, show the pictures. make test: everything that is tested.
-# make test-ros and make test-gpu: what needs a ROS 2 or an NVIDIA GPU.
+# make test-core: the same tests without torch, on any Python from 3.10. make test-ros and make test-gpu: what
+# needs a ROS 2 or an NVIDIA GPU.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,12 +10,15 @@ ROS_SETUP := $(lastword $(sort $(wildcard /opt/ros/*/setup.bash)))
 # A sourced ROS 2 brings pytest plugins that crash newer versions of pytest; these tests need none.
 export PYTEST_DISABLE_PLUGIN_AUTOLOAD := 1
 
-.PHONY: demo test test-ros test-gpu lint clean
+.PHONY: demo test test-core test-ros test-gpu lint clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/ivfusion demo --out demo
 
 test: $(VENV)/.test lint
+	$(BIN)/python -m pytest
+
+test-core: $(VENV)/.core
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.test
@@ -41,6 +45,10 @@ $(BIN)/python:
 
 $(VENV)/.runtime: setup.py constraints.txt | $(BIN)/python
 	$(PIP) --editable '.[openvino,tracking]'
+	touch $@
+
+$(VENV)/.core: $(VENV)/.runtime
+	$(PIP) --editable '.[openvino,tracking,core-test]'
 	touch $@
 
 # ultralytics and torchvision ask for a torch of their own, which may bring CUDA; hence no dependencies.

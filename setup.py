@@ -4,6 +4,17 @@ from setuptools import find_packages, setup
 
 NAME = "ivfusion_ros"
 SHARE = f"share/{NAME}"
+# Without torch and the other large libraries; tests that need one of them are skipped.
+CORE_TEST = [
+    "pytest>=8",
+    "hypothesis>=6.100",
+    "pytest-cov>=5",
+    "pytest-randomly>=3.16",
+    "import-linter>=2.3",
+    "onnx>=1.16",
+    "mcap>=1.2",
+    "mcap-ros2-support>=0.5",
+]
 
 setup(
     name=NAME,
@@ -50,12 +61,9 @@ setup(
         "tensorrt": ["cuda-bindings>=12.6", "onnx>=1.16"],
         "rtx": ["tensorrt_rtx_cu13>=1.7", "cuda-bindings>=13,<14", "onnx>=1.16"],
         "train": ["torch>=2.6", "onnx>=1.16", "onnxscript>=0.3"],
+        "core-test": CORE_TEST,
         "test": [
-            "pytest>=8",
-            "hypothesis>=6.100",
-            "import-linter>=2.3",
-            "pytest-cov>=5",
-            "pytest-randomly>=3.16",
+            *CORE_TEST,
             "mypy>=1.10",
             "ruff>=0.6",
             "types-PyYAML",
@@ -75,9 +83,6 @@ setup(
             "matplotlib",
             "polars",
             "requests",
-            "mcap>=1.2",
-            "mcap-ros2-support>=0.5",
-            "onnx>=1.16",
             # It parses and builds engines without a GPU.
             "tensorrt_rtx_cu13>=1.7; platform_machine=='x86_64' and sys_platform=='linux'",
             "cuda-bindings>=13,<14; platform_machine=='x86_64' and sys_platform=='linux'",

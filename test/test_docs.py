@@ -27,8 +27,34 @@ def test_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("(64, 96, 3)")
 
 
-def test_readme_names_only_commands_and_files_that_exist() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"ivfusion (\w+)", text)) - {"COMMAND"} <= set(COMMANDS)
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/jetson.md"])
+def test_documents_name_only_commands_and_files_that_exist(name: str) -> None:
+    document = ROOT / name
+    text = document.read_text(encoding="utf-8")
+    assert set(re.findall(r"ivfusion ([\w-]+)", text)) - {"COMMAND"} <= set(COMMANDS)
     for target in re.findall(r"\]\(([^)#:]+)\)", text):
-        assert (ROOT / target).exists(), target
+        assert (document.parent / target).exists(), target
+
+
+def test_contributing_lists_the_floors_of_the_contract() -> None:
+    contract = (
+        (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("\nlayers = [")[2].partition("]")[0]
+    )
+    floors = [re.findall(r"\w+", line) for line in contract.splitlines() if line.strip()]
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Rooms and floors")[2]
+    listed = iter(re.findall(r"^    (\w+)(?:/|\.py) ", text, flags=re.MULTILINE))
+    assert [sorted(next(listed, "") for _ in rooms) for rooms in floors] == [
+        sorted(rooms) for rooms in floors
+    ]
+    assert not list(listed)
+
+
+def test_paths_of_the_how_tos_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for path in re.findall(r"`((?:[\w.]+/)+[\w.]*)`", text):
+        places = (
+            ROOT / path,
+            ROOT / "ivfusion_ros" / path,
+            ROOT / "ivfusion_ros" / "training" / "fusion" / path,
+        )
+        assert any(place.exists() for place in places) or "NAME" in path, path

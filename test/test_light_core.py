@@ -47,7 +47,7 @@ def test_core_without_heavy_libraries(blend_model) -> None:
 
 
 @pytest.mark.parametrize(("command", "library"), [("train", "torch"), ("export", "torch")])
-def test_a_missing_library_is_named_with_its_mend(command: str, library: str, tmp_path) -> None:
+def test_a_missing_library_is_named_with_how_to_get_it(command: str, library: str, tmp_path) -> None:
     program = (
         f"import sys; sys.modules[{library!r}] = None\n"
         "from ivfusion_ros.cli import main\n"

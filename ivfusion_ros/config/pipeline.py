@@ -225,7 +225,8 @@ class FusionConfig:
     )
     backend: str = parameter(
         "auto",
-        "onnxruntime, openvino, torch or tensorrt; auto takes TensorRT where there is a GPU for it, else "
+        "name of a backend (`ivfusion doctor` lists them); auto takes TensorRT where there is a GPU for "
+        "it, else "
         "the fastest one installed",
     )
     precision: str = parameter(

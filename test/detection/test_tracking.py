@@ -144,7 +144,7 @@ def test_pipeline_keeps_ids_through_its_modes_until_reset(blend_model: Path, box
         assert untracked.detections.track_ids is None and "track" not in untracked.timings_ms
 
 
-def test_missing_library_is_named_with_its_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_library_is_named_with_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "edgefirst.tracker", None)
     with pytest.raises(BackendError, match="pip install edgefirst-tracker"):
         ByteTracker(TRACKING)
