@@ -5,8 +5,9 @@ Shapes, dtypes, units and colour order are stated here, once, and checked on con
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -56,6 +57,30 @@ def _describe(array: object) -> str:
     return type(array).__name__
 
 
+def _one_line(self: Any) -> str:
+    """A repr of what differs from its default, without line breaks; of an array its dtype and shape."""
+    parts = []
+    for item in fields(self):
+        value, default = getattr(self, item.name), item.default
+        if item.default_factory is not MISSING:
+            default = item.default_factory()
+        if isinstance(value, np.ndarray) or value != default:
+            parts.append(f"{item.name}={_brief(value)}")
+    return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def _brief(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        return _describe(value)
+    if isinstance(value, CameraInfo):
+        return f"{value.width}x{value.height}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_brief(item)}" for key, item in value.items()) + "}"
+    return repr(value)
+
+
 @dataclass(frozen=True)
 class CameraInfo:
     """Intrinsics as in sensor_msgs/CameraInfo, in pixels.
@@ -83,6 +108,14 @@ class CameraInfo:
         """Of a sensor_msgs/CameraInfo, be it rclpy's or that of a bag."""
         d, k, r, p = (tuple(map(float, values)) for values in (message.d, message.k, message.r, message.p))
         return cls(int(message.width), int(message.height), str(message.distortion_model), d, k, r, p)
+
+
+@dataclass(frozen=True)
+class Header:
+    """When and by which camera an image was taken; as in Frame."""
+
+    stamp_ns: int
+    frame_id: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,13 +150,12 @@ class Frame:
         """(width, height) in pixels."""
         return int(self.image.shape[1]), int(self.image.shape[0])
 
+    @property
+    def header(self) -> Header:
+        """Stamp and frame."""
+        return Header(self.stamp_ns, self.frame_id)
 
-@dataclass(frozen=True)
-class Header:
-    """When and by which camera an image was taken; as in Frame."""
-
-    stamp_ns: int
-    frame_id: str = ""
+    __repr__ = _one_line
 
 
 Frames = Mapping[CameraName, Frame]
@@ -161,6 +193,8 @@ class FramePair:
     def frames(self) -> Frames:
         """Both frames by camera."""
         return {"thermal": self.thermal, "rgb": self.rgb}
+
+    __repr__ = _one_line
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,6 +254,16 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
+    def __repr__(self) -> str:
+        """How many of which class, in one line."""
+        counts = Counter(self.class_names[class_id] for class_id in self.class_ids)
+        parts = [f"{count} {name}" for name, count in counts.most_common()] or ["no objects"]
+        if len(self):
+            parts.append(f"scores {self.scores.max():.2f} to {self.scores.min():.2f}")
+        if self.age_ns:
+            parts.append(f"age_ns={self.age_ns}")
+        return f"Detections({', '.join(parts)})"
+
     def id_of(self, index: int) -> str:
         """An object's id in messages: of its track, empty for none; its place where nothing is tracked."""
         number = index if self.track_ids is None else int(self.track_ids[index])
@@ -231,6 +275,19 @@ class Detections:
         return cls(
             np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), class_names
         )
+
+
+@dataclass(frozen=True)
+class FaultReport:
+    """What is wrong with the cameras.
+
+    labels: faults that are present, from pipeline.faults.LABELS. thermal_weight, rgb_weight: in [0, 1],
+    below 1 for a camera with a fault; the fused image is faded to the better camera's accordingly.
+    """
+
+    labels: tuple[str, ...] = ()
+    thermal_weight: float = 1.0
+    rgb_weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -257,18 +314,11 @@ class FusionResult:
     thermal: (H, W) uint8, the thermal image as the network saw it: 8 bit, warped to the RGB view.
     rgb: (H, W, 3) uint8 RGB; warped where the thermal camera is the reference.
     stamp_ns, frame_id, camera_info: the reference camera's.
-    thermal_header, rgb_header: of each camera's own frame, None for a silent one.
-    mode: where one camera is silent, `fused` is the other's image, and the missing one is black.
+    headers: of each camera's own frame; a silent one has none.
     skew_ns: as in FramePair.
     received_ns: when its newest frame was received; None where that is not known.
+    mode: where one camera is silent, `fused` is the other's image, and the missing one is black.
     detections: None where no detector is configured.
-    faults: what is wrong with the cameras, from faults.LABELS.
-    thermal_weight, rgb_weight: in [0, 1], below 1 for a camera with a fault; `fused` is faded to the better
-    camera's image accordingly.
-    registration_confidence, drift_px: of the online refinement, in [0, 1] and as the mean displacement that
-    its correction makes; None where it is off.
-    residual_share: of the picture that the dense residual was applied to, in [0, 1], 0 where it was
-    refused; None where it is off.
     detector_stride: the detector runs on every such image, more than 1 to meet a deadline.
     timings_ms: wall time per stage, milliseconds.
     """
@@ -279,20 +329,15 @@ class FusionResult:
     stamp_ns: int
     frame_id: str = ""
     camera_info: CameraInfo | None = None
-    thermal_header: Header | None = None
-    rgb_header: Header | None = None
+    headers: Mapping[CameraName, Header] = field(default_factory=dict)
     skew_ns: int = 0
     received_ns: int | None = None
     mode: Mode = "fused"
+    faults: FaultReport = FaultReport()
+    registration: RegistrationReport = RegistrationReport()
     detections: Detections | None = None
-    faults: tuple[str, ...] = ()
-    thermal_weight: float = 1.0
-    rgb_weight: float = 1.0
-    registration_confidence: float | None = None
-    drift_px: float | None = None
-    residual_share: float | None = None
     detector_stride: int = 1
-    timings_ms: dict[str, float] = field(default_factory=dict)
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, expected in (
@@ -304,6 +349,18 @@ class FusionResult:
             if array.dtype != np.uint8 or array.shape != expected:
                 raise ImageError(f"fusion result's {name} is {_describe(array)}, expected uint8 {expected}")
 
+    @property
+    def size(self) -> Size:
+        """(width, height) of every image."""
+        return self.fused.shape[1], self.fused.shape[0]
+
+    @property
+    def header(self) -> Header:
+        """Stamp and frame."""
+        return Header(self.stamp_ns, self.frame_id)
+
+    __repr__ = _one_line
+
 
 @dataclass(frozen=True, eq=False)
 class DepthFrame:
@@ -311,3 +368,5 @@ class DepthFrame:
 
     image: DepthImage
     stamp_ns: int
+
+    __repr__ = _one_line

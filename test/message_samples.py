@@ -54,8 +54,7 @@ def result(**fields: Any) -> FusionResult:
     fused, rgb = random.integers(0, 256, (2, 6, 8, 3), np.uint8)
     values = {
         "camera_info": INFO,
-        "thermal_header": Header(STAMP_NS - 7, "thermal"),
-        "rgb_header": HEADER,
+        "headers": {"thermal": Header(STAMP_NS - 7, "thermal"), "rgb": HEADER},
         "detections": detections(),
         **fields,
     }

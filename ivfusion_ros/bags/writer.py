@@ -23,7 +23,6 @@ from ivfusion_ros.images.files import SUFFIXES as IMAGE_SUFFIXES
 from ivfusion_ros.messages import LABELS_TOPIC, OUTPUTS
 from ivfusion_ros.messages.detections import make_label_info
 from ivfusion_ros.messages.images import make_camera_info, make_compressed_image, make_image
-from ivfusion_ros.types import Header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,7 +140,7 @@ class BagWriter:
 
     def write_frame(self, camera: str, frame: Frame) -> None:
         """/<camera>/image_raw[/compressed] and, where the frame has one, /<camera>/camera_info."""
-        header, name = Header(frame.stamp_ns, frame.frame_id), f"/{camera.strip('/')}"
+        header, name = frame.header, f"/{camera.strip('/')}"
         log_time_ns = frame.stamp_ns if frame.received_ns is None else frame.received_ns
         # First, so that a reader knows the camera when its first image comes.
         if frame.camera_info is not None:
@@ -164,7 +163,7 @@ class BagWriter:
 
     def _write_labels(self, result: FusionResult, log_time_ns: int) -> None:
         if not self._has_labels and result.detections is not None and result.detections.class_names:
-            header = Header(result.stamp_ns, result.frame_id)
+            header = result.header
             labels = make_label_info(make, header, result.detections.class_names)
             self._write(LABEL_INFO, labels, log_time_ns, LATCHED)
             self._has_labels = True

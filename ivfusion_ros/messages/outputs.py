@@ -11,7 +11,7 @@ from ivfusion_ros.messages.detections import make_detections, make_native_detect
 from ivfusion_ros.messages.images import make_camera_info, make_compressed_image, make_image
 from ivfusion_ros.messages.make import Make
 from ivfusion_ros.messages.type_names import CAMERA_INFO, COMPRESSED_IMAGE, DETECTIONS, IMAGE
-from ivfusion_ros.types import FusionResult, Header
+from ivfusion_ros.types import FusionResult
 
 if TYPE_CHECKING:
     from ivfusion_ros.types import CameraName, Detections
@@ -40,41 +40,37 @@ LABELS_TOPIC = "detections/label_info"
 
 
 def _info(make: Make, result: FusionResult) -> Any:
-    return (
-        None if result.camera_info is None else make_camera_info(make, _header(result), result.camera_info)
-    )
+    return None if result.camera_info is None else make_camera_info(make, result.header, result.camera_info)
 
 
 def _fused(make: Make, result: FusionResult) -> Any:
-    return make_image(make, _header(result), result.fused)
+    return make_image(make, result.header, result.fused)
 
 
 def _compressed(make: Make, result: FusionResult) -> Any:
-    return make_compressed_image(make, _header(result), result.fused)
+    return make_compressed_image(make, result.header, result.fused)
 
 
 def _annotated(make: Make, result: FusionResult) -> Any:
     found = result.detections
-    return make_image(
-        make, _header(result), result.fused if found is None else annotate(result.fused, found)
-    )
+    return make_image(make, result.header, result.fused if found is None else annotate(result.fused, found))
 
 
 def _detections(make: Make, result: FusionResult) -> Any:
     found = _new_detections(result)
-    return None if found is None else make_detections(make, _header(result), found)
+    return None if found is None else make_detections(make, result.header, found)
 
 
 def _thermal_detections(make: Make, result: FusionResult) -> Any:
-    return _native_detections(make, result, "thermal", result.thermal_header)
+    return _native_detections(make, result, "thermal")
 
 
 def _rgb_detections(make: Make, result: FusionResult) -> Any:
-    return _native_detections(make, result, "rgb", result.rgb_header)
+    return _native_detections(make, result, "rgb")
 
 
-def _native_detections(make: Make, result: FusionResult, camera: CameraName, header: Header | None) -> Any:
-    found = _new_detections(result)
+def _native_detections(make: Make, result: FusionResult, camera: CameraName) -> Any:
+    found, header = _new_detections(result), result.headers.get(camera)
     if found is None or header is None:
         return None
     return make_native_detections(make, header, found, camera)
@@ -83,10 +79,6 @@ def _native_detections(make: Make, result: FusionResult, camera: CameraName, hea
 def _new_detections(result: FusionResult) -> Detections | None:
     """Not those of an older image, while the detector rests."""
     return None if result.detections is None or result.detections.age_ns else result.detections
-
-
-def _header(result: FusionResult) -> Header:
-    return Header(result.stamp_ns, result.frame_id)
 
 
 # The order of a result's messages in a bag: intrinsics first, so that a reader knows the camera when its

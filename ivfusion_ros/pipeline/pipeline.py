@@ -7,34 +7,30 @@ It has two halves, so that a CPU can fuse a frame while it still looks for objec
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ivfusion_ros.backends.device import DeviceBackend
 from ivfusion_ros.config.pipeline import DeadlineConfig, PipelineConfig
-from ivfusion_ros.detection.native import PointMap, Views, with_native_boxes, with_temperatures
+from ivfusion_ros.detection.native import Views, with_native_boxes, with_temperatures
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.pipeline.deadline import Deadline
-from ivfusion_ros.pipeline.faults import FaultMonitor, FaultReport, gate
+from ivfusion_ros.pipeline.faults import FaultMonitor, gate
 from ivfusion_ros.types import (
     CameraName,
-    DepthImage,
     Detections,
     Frame,
     FramePair,
     Frames,
     FusionResult,
-    Header,
     Image,
     Mode,
-    RegistrationReport,
     Size,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from types import TracebackType
 
     from ivfusion_ros.detection import Detector
@@ -42,9 +38,6 @@ if TYPE_CHECKING:
     from ivfusion_ros.images.thermal import ThermalScaler
     from ivfusion_ros.pipeline.fuser import Fuser
     from ivfusion_ros.registration.registrar import Registrar
-
-_SOUND = FaultReport()
-_UNKNOWN = RegistrationReport()
 
 
 class StageClock:
@@ -66,7 +59,7 @@ class Fused:
     """What is ready for the detector: a result without detections, and how the cameras saw it."""
 
     result: FusionResult
-    views: Views
+    views: Views = field(repr=False)
 
 
 class Pipeline:
@@ -118,25 +111,18 @@ class Pipeline:
         usable.
         """
         clock = StageClock()
-        report = self.faults.update(pair.thermal, pair.rgb)
+        faults = self.faults.update(pair.thermal, pair.rgb)
         clock.stage("faults")
         rgb = to_rgb(pair.rgb.image)
         thermal = self.scaler(pair.thermal.image, pair.thermal.stamp_ns)
         clock.stage("scale")
-        seen = self.registrar(pair, thermal, rgb, sound=not report.labels, stage=clock.stage)
-        fused = gate(self.fuser(seen.thermal, seen.rgb), seen.thermal, seen.rgb, report)
+        seen = self.registrar(pair, thermal, rgb, sound=not faults.labels, stage=clock.stage)
+        fused = gate(self.fuser(seen.thermal, seen.rgb), seen.thermal, seen.rgb, faults)
         clock.stage("fuse")
-        reference = pair.frames[self.registrar.reference]
-        result = _result(
-            (fused, seen.thermal, seen.rgb),
-            pair.frames,
-            reference,
-            clock,
-            pair.skew_ns,
-            report,
-            seen.report,
-        )
-        return Fused(result, _views(result, pair.frames, seen.native_points, pair.depth))
+        images = fused, seen.thermal, seen.rgb
+        result = _result(images, pair.frames, self.registrar.reference, clock)
+        result = replace(result, skew_ns=pair.skew_ns, faults=faults, registration=seen.report)
+        return Fused(result, Views(pair.frames, result.size, seen.native_points, pair.depth))
 
     def rgb_only(self, frame: Frame, thermal_size: Size | None = None) -> Fused:
         """An RGB frame while the thermal camera is silent: its image in the reference's view.
@@ -152,8 +138,8 @@ class Pipeline:
             clock.stage("register")
         frames: Frames = {"rgb": frame}
         black = np.zeros(rgb.shape[:2], np.uint8)
-        result = _result((rgb, black, rgb), frames, frame, clock, mode="rgb_only")
-        return Fused(result, _views(result, frames, native_points))
+        result = _result((rgb, black, rgb), frames, "rgb", clock, "rgb_only")
+        return Fused(result, Views(frames, result.size, native_points))
 
     def thermal_only(self, frame: Frame, rgb_size: Size | None) -> Fused:
         """A thermal frame while the RGB camera is silent: in the reference's view, with the thermal stamp.
@@ -168,8 +154,8 @@ class Pipeline:
         clock.stage("register")
         frames: Frames = {"thermal": frame}
         black = np.zeros((*thermal.shape, 3), np.uint8)
-        result = _result((to_rgb(thermal), thermal, black), frames, frame, clock, mode="thermal_only")
-        return Fused(result, _views(result, frames, native_points))
+        result = _result((to_rgb(thermal), thermal, black), frames, "thermal", clock, "thermal_only")
+        return Fused(result, Views(frames, result.size, native_points))
 
     def detect(self, fused: Fused) -> FusionResult:
         """Add objects, in the order in which images were fused.
@@ -191,7 +177,7 @@ class Pipeline:
             clock.stage("track")
         if not rested:
             self._found = detections, result.stamp_ns
-        timings_ms = result.timings_ms | clock.timings_ms
+        timings_ms = {**result.timings_ms, **clock.timings_ms}
         self.deadline.update(sum(timings_ms.values()), None if rested else timings_ms["detect"])
         return replace(
             result,
@@ -240,44 +226,23 @@ class Pipeline:
         self.close()
 
 
-def _views(
-    result: FusionResult,
-    frames: Frames,
-    native_points: Mapping[CameraName, PointMap],
-    depth: DepthImage | None = None,
-) -> Views:
-    height, width = result.fused.shape[:2]
-    return Views(frames, (width, height), native_points, depth)
-
-
 def _result(
     images: tuple[Image, Image, Image],
     frames: Frames,
-    reference: Frame,
+    reference: CameraName,
     clock: StageClock,
-    skew_ns: int = 0,
-    report: FaultReport = _SOUND,
-    registration: RegistrationReport = _UNKNOWN,
-    *,
     mode: Mode = "fused",
 ) -> FusionResult:
-    headers = {camera: Header(frame.stamp_ns, frame.frame_id) for camera, frame in frames.items()}
+    """images: fused, thermal and RGB. reference: whose stamp, frame and intrinsics the result has."""
+    frame = frames[reference]
     received = [frame.received_ns for frame in frames.values() if frame.received_ns is not None]
     return FusionResult(
         *images,
-        stamp_ns=reference.stamp_ns,
-        frame_id=reference.frame_id,
-        camera_info=reference.camera_info,
-        thermal_header=headers.get("thermal"),
-        rgb_header=headers.get("rgb"),
-        skew_ns=skew_ns,
+        stamp_ns=frame.stamp_ns,
+        frame_id=frame.frame_id,
+        camera_info=frame.camera_info,
+        headers={camera: frame.header for camera, frame in frames.items()},
         received_ns=max(received, default=None),
         mode=mode,
-        faults=report.labels,
-        thermal_weight=report.thermal_weight,
-        rgb_weight=report.rgb_weight,
-        registration_confidence=registration.confidence,
-        drift_px=registration.drift_px,
-        residual_share=registration.residual_share,
         timings_ms=clock.timings_ms,
     )

@@ -107,7 +107,7 @@ class Replay:
 
     def _count(self, result: FusionResult) -> None:
         self._skews_ms.append(result.skew_ns / 1e6)
-        self._faults.update(result.faults)
+        self._faults.update(result.faults.labels)
         for stage, milliseconds in result.timings_ms.items():
             self._timings_ms.setdefault(stage, []).append(milliseconds)
         if result.detections is not None and result.detections.age_ns:

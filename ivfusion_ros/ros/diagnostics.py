@@ -105,9 +105,9 @@ class Diagnostics:
             stat.add("dropped: failed", str(worker.failed))
             for label in LABELS:
                 stat.add(f"pairs with {label}", str(session.faults[label]))
-            if last is not None and last.registration_confidence is not None:
-                stat.add("registration confidence", f"{last.registration_confidence:.2f}")
-                stat.add("registration drift", f"{last.drift_px:.2f} px")
+            if last is not None and last.registration.confidence is not None:
+                stat.add("registration confidence", f"{last.registration.confidence:.2f}")
+                stat.add("registration drift", f"{last.registration.drift_px:.2f} px")
             if last is not None and last.detections is not None:
                 stat.add("detection", how_often(last.detector_stride))
             if session.transforms is not None:

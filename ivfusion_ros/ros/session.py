@@ -134,7 +134,7 @@ class FusionSession:
     def _publish(self, result: FusionResult, job: Job) -> None:
         self._outputs.publish(result)
         self.last = result
-        self.faults.update(result.faults)
+        self.faults.update(result.faults.labels)
         node_ms = (time.perf_counter() - job.complete_s) * 1e3
         age_ms = (self._node.get_clock().now().nanoseconds - result.stamp_ns) / 1e6
         name = self._node.get_fully_qualified_name()

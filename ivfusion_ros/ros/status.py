@@ -28,20 +28,21 @@ def result_status(
         "mode": result.mode,
         "stamp": "{}.{:09d}".format(*divmod(result.stamp_ns, _NS_PER_S)),
         "skew_ms": f"{result.skew_ns / 1e6:.3f}",
-        "faults": ", ".join(result.faults),
-        "thermal_weight": f"{result.thermal_weight:.3f}",
-        "rgb_weight": f"{result.rgb_weight:.3f}",
+        "faults": ", ".join(result.faults.labels),
+        "thermal_weight": f"{result.faults.thermal_weight:.3f}",
+        "rgb_weight": f"{result.faults.rgb_weight:.3f}",
         "age_ms": f"{age_ms:.3f}",
         "node_ms": f"{node_ms:.3f}",
         "pipeline_ms": f"{sum(result.timings_ms.values()):.3f}",
         **{f"{stage}_ms": f"{elapsed:.3f}" for stage, elapsed in result.timings_ms.items()},
     }
-    if result.registration_confidence is not None:
-        values["registration_confidence"] = f"{result.registration_confidence:.3f}"
-    if result.drift_px is not None:
-        values["drift_px"] = f"{result.drift_px:.3f}"
-    if result.residual_share is not None:
-        values["residual_share"] = f"{result.residual_share:.3f}"
+    registration = result.registration
+    if registration.confidence is not None:
+        values["registration_confidence"] = f"{registration.confidence:.3f}"
+    if registration.drift_px is not None:
+        values["drift_px"] = f"{registration.drift_px:.3f}"
+    if registration.residual_share is not None:
+        values["residual_share"] = f"{registration.residual_share:.3f}"
     if offset is not None and offset.offset_ns is not None and offset.standard_error_ns is not None:
         values["time_offset_ms"] = f"{offset.offset_ns / 1e6:.3f}"
         values["time_offset_error_ms"] = f"{offset.standard_error_ns / 1e6:.3f}"
@@ -60,8 +61,8 @@ def level_and_message(result: FusionResult) -> tuple[bytes, str]:
     A warning while a camera is silent or has a fault other than its usual shutter, and while the detector
     rests to meet the deadline.
     """
-    notes = list(result.faults)
-    faulty = any(label != _USUAL_FAULT for label in result.faults)
+    notes = list(result.faults.labels)
+    faulty = any(label != _USUAL_FAULT for label in result.faults.labels)
     if result.detector_stride > 1:
         notes.append(f"too slow for the deadline: detection {how_often(result.detector_stride)}")
     fine = not faulty and result.mode == "fused" and result.detector_stride == 1

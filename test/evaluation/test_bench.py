@@ -14,8 +14,7 @@ from ivfusion_ros.errors import BackendError
 from ivfusion_ros.evaluation.speed import roofline
 from ivfusion_ros.evaluation.speed.benchmark import PipelineRun, alternate
 from ivfusion_ros.evaluation.speed.roofline import Peak, measure_peak
-from ivfusion_ros.pipeline.faults import FaultReport
-from ivfusion_ros.types import Frame
+from ivfusion_ros.types import FaultReport, Frame
 
 
 def test_the_bound_is_the_slower_of_arithmetic_and_copying() -> None:

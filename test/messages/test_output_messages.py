@@ -124,7 +124,7 @@ NATIVE = {"thermal/detections", "rgb/detections"}
         # While the detector rests.
         ({"detections": replace(detections(), age_ns=1)}, {"detections", *NATIVE}),
         ({"camera_info": None}, {"fused/camera_info"}),
-        ({"thermal_header": None}, {"thermal/detections"}),
+        ({"headers": {"rgb": HEADER}}, {"thermal/detections"}),
     ],
 )
 def test_a_result_without_something_gives_no_message_of_it(fields: dict[str, Any], missing: set) -> None:

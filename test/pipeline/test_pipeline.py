@@ -10,7 +10,7 @@ from ivfusion_ros.config.pipeline import RegistrationConfig, ThermalConfig
 from ivfusion_ros.errors import ConfigError, ImageError
 from ivfusion_ros.geometry.calibration import Calibration, write_calibration
 from ivfusion_ros.pipeline.build import build_pipeline
-from ivfusion_ros.types import CameraInfo, Frame, FramePair, Header
+from ivfusion_ros.types import CameraInfo, FaultReport, Frame, FramePair, Header
 
 
 def test_result_is_the_blend_under_the_rgb_header(blend_model) -> None:
@@ -22,7 +22,7 @@ def test_result_is_the_blend_under_the_rgb_header(blend_model) -> None:
     np.testing.assert_array_equal(result.thermal, pair.thermal.image)
     assert (result.stamp_ns, result.frame_id, result.camera_info) == (1000, "rgb_frame", INFO)
     assert (result.skew_ns, result.mode, result.detections) == (4, "fused", None)
-    assert (result.faults, result.thermal_weight, result.rgb_weight) == ((), 1.0, 1.0)
+    assert result.faults == FaultReport((), 1.0, 1.0)
     assert list(result.timings_ms) == ["faults", "scale", "register", "fuse"]
 
 
@@ -61,9 +61,9 @@ def test_thermal_reference_gives_stamp_frame_and_geometry_of_the_thermal_camera(
     assert result.skew_ns == 4
     np.testing.assert_array_equal(lone_rgb.fused, result.rgb)
     np.testing.assert_array_equal(lone_thermal.fused[..., 0], pair.thermal.image)
-    assert (result.thermal_header, result.rgb_header) == (Header(1004, "t"), Header(1000, "rgb_frame"))
-    assert (lone_rgb.thermal_header, lone_rgb.rgb_header) == (None, Header(1000, "rgb_frame"))
-    assert (lone_thermal.thermal_header, lone_thermal.rgb_header) == (Header(1004, "t"), None)
+    assert result.headers == {"thermal": Header(1004, "t"), "rgb": Header(1000, "rgb_frame")}
+    assert lone_rgb.headers == {"rgb": Header(1000, "rgb_frame")}
+    assert lone_thermal.headers == {"thermal": Header(1004, "t")}
     assert (lone_rgb.mode, lone_thermal.mode) == ("rgb_only", "thermal_only")
 
 

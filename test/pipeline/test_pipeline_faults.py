@@ -38,8 +38,8 @@ def test_a_covered_camera_is_named_and_faded_out(blend_model) -> None:
         last = results[-1]
         # Sound so far as is known: exactly the network's output.
         np.testing.assert_array_equal(results[0].fused, blend_of(pairs[0]))
-        assert results[0].faults == () and last.faults == ("thermal_flat",)
-        assert (last.thermal_weight, last.rgb_weight) == (0.0, 1.0)
+        assert results[0].faults.labels == () and last.faults.labels == ("thermal_flat",)
+        assert (last.faults.thermal_weight, last.faults.rgb_weight) == (0.0, 1.0)
         np.testing.assert_array_equal(last.fused, pairs[-1].rgb.image)
         pipeline.reset()
         np.testing.assert_array_equal(pipeline.process(pairs[-1]).fused, blend_of(pairs[-1]))
@@ -51,7 +51,7 @@ def test_gating_is_live(blend_model) -> None:
     with build_pipeline(config) as pipeline:
         pipeline.set_config(dataclasses.replace(config, faults=FaultConfig(gate=False)))
         last = [pipeline.process(pair) for pair in pairs][-1]
-    assert last.faults == ("thermal_flat",) and last.thermal_weight == 1.0
+    assert last.faults.labels == ("thermal_flat",) and last.faults.thermal_weight == 1.0
     np.testing.assert_array_equal(last.fused, blend_of(pairs[-1]))
 
 
@@ -59,4 +59,4 @@ def test_one_camera_alone_has_no_faults(blend_model) -> None:
     pairs = covered_pairs(16)
     with build_pipeline(configure(blend_model)) as pipeline:
         results = [pipeline.detect(pipeline.thermal_only(pair.thermal, None)) for pair in pairs]
-    assert results[-1].faults == ()
+    assert results[-1].faults.labels == ()

@@ -13,9 +13,8 @@ from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.geometry.calibration import Calibration, Remap, write_calibration
 from ivfusion_ros.geometry.learned import write_learned
 from ivfusion_ros.pipeline.build import build_pipeline
-from ivfusion_ros.pipeline.faults import FaultReport
 from ivfusion_ros.registration.registrar import build_registrar
-from ivfusion_ros.types import CameraInfo, Frame, FramePair
+from ivfusion_ros.types import CameraInfo, FaultReport, Frame, FramePair
 
 
 def displaced_pairs(count: int, shift_px: int) -> Iterator[FramePair]:
@@ -44,8 +43,10 @@ def test_refinement_aligns_what_the_calibration_leaves(blend_model, reference) -
         results = [pipeline.process(pair) for pair in displaced_pairs(40, 4)]
         first, last = results[0], results[-1]
         assert "refine" in last.timings_ms
-        assert first.drift_px == 0.0 and last.drift_px == pytest.approx(4.0, abs=0.7)
-        assert last.registration_confidence > 0.5
+        assert first.registration.drift_px == 0.0 and last.registration.drift_px == pytest.approx(
+            4.0, abs=0.7
+        )
+        assert last.registration.confidence > 0.5
         off = [
             np.abs(item.thermal[8:-8, 12:-12].astype(int) - item.rgb[8:-8, 12:-12, 0]).mean()
             for item in (first, last)
@@ -53,14 +54,14 @@ def test_refinement_aligns_what_the_calibration_leaves(blend_model, reference) -
         assert off[1] < 0.5 * off[0]
         pipeline.reset()
         again = pipeline.process(next(displaced_pairs(1, 4)))
-    assert again.drift_px == 0.0
+    assert again.registration.drift_px == 0.0
     np.testing.assert_array_equal(again.fused, first.fused)
 
 
 def test_refinement_is_off_by_default(blend_model) -> None:
     with build_pipeline(configure(blend_model)) as pipeline:
         results = [pipeline.process(pair) for pair in displaced_pairs(10, 4)]
-    assert results[-1].drift_px is None and results[-1].registration_confidence is None
+    assert results[-1].registration.drift_px is None and results[-1].registration.confidence is None
     assert "refine" not in results[-1].timings_ms
 
 
@@ -69,7 +70,7 @@ def test_refinement_learns_nothing_from_a_camera_with_a_fault(blend_model, monke
     with build_pipeline(refining(blend_model)) as pipeline:
         monkeypatch.setattr(pipeline.faults, "update", lambda thermal, rgb: report)
         results = [pipeline.process(pair) for pair in displaced_pairs(40, 4)]
-    assert results[-1].drift_px == 0.0
+    assert results[-1].registration.drift_px == 0.0
 
 
 @pytest.mark.parametrize("kind", ["homography", "remap"])

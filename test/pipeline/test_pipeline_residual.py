@@ -7,10 +7,9 @@ import pytest
 from ivfusion_ros.config.pipeline import DetectionConfig, FusionConfig, PipelineConfig, RegistrationConfig
 from ivfusion_ros.geometry.calibration import Calibration, Remap, write_calibration
 from ivfusion_ros.pipeline.build import build_pipeline
-from ivfusion_ros.pipeline.faults import FaultReport
 from ivfusion_ros.registration.scene.dense import Residual
 from ivfusion_ros.simulate import RgbConfig, RigConfig, SceneConfig, Simulator, ThermalCameraConfig
-from ivfusion_ros.types import Frame, FramePair, FusionResult
+from ivfusion_ros.types import FaultReport, Frame, FramePair, FusionResult
 
 SIZE = (320, 240)
 TIME_S = 1.0
@@ -63,7 +62,7 @@ def near_pixels(simulator: Simulator) -> np.ndarray:
 def test_near_objects_fit_better(blend_model, tmp_path) -> None:
     simulator = street(0.3, seed=2)
     plain, dense = (fuse(simulator, blend_model, tmp_path, way) for way in ("off", "dense"))
-    assert dense.residual_share > 0.5 and "residual" in dense.timings_ms
+    assert dense.registration.residual_share > 0.5 and "residual" in dense.timings_ms
     np.testing.assert_array_equal(dense.rgb, plain.rgb)
     near, wanted = near_pixels(simulator), true_thermal(simulator, plain).astype(int)
     assert near.sum() > 1000
@@ -74,7 +73,7 @@ def test_near_objects_fit_better(blend_model, tmp_path) -> None:
 def test_without_parallax_nothing_changes(blend_model, tmp_path) -> None:
     simulator = street(0.0, seed=0)
     plain, dense = (fuse(simulator, blend_model, tmp_path, way) for way in ("off", "dense"))
-    assert dense.residual_share == 0.0
+    assert dense.registration.residual_share == 0.0
     np.testing.assert_array_equal(dense.fused, plain.fused)
 
 
@@ -119,7 +118,7 @@ def test_images_and_native_boxes_go_the_same_way(
     boxes = {"thermal": found.thermal_boxes_xyxy, "rgb": found.rgb_boxes_xyxy}
     np.testing.assert_allclose(boxes[reference], [[10, 20, 30, 60]], atol=1e-3)
     np.testing.assert_allclose(boxes[moved], [[13, 20, 33, 60]], atol=1e-3)
-    assert result.residual_share == 0.75 and alone.residual_share is None
+    assert result.registration.residual_share == 0.75 and alone.registration.residual_share is None
 
 
 def test_a_camera_with_a_fault_moves_nothing(blend_model, monkeypatch) -> None:
@@ -129,7 +128,7 @@ def test_a_camera_with_a_fault_moves_nothing(blend_model, monkeypatch) -> None:
     with build_pipeline(configure(blend_model, residual="dense")) as pipeline:
         report = FaultReport(("thermal_flat",), 0.0, 1.0)
         monkeypatch.setattr(pipeline.faults, "update", lambda thermal, rgb: report)
-        assert pipeline.process(random_pair()).residual_share == 0.0
+        assert pipeline.process(random_pair()).registration.residual_share == 0.0
 
 
 def test_off_by_default(blend_model, monkeypatch) -> None:
@@ -138,4 +137,4 @@ def test_off_by_default(blend_model, monkeypatch) -> None:
     )
     with build_pipeline(configure(blend_model)) as pipeline:
         result = pipeline.process(random_pair())
-    assert result.residual_share is None and "residual" not in result.timings_ms
+    assert result.registration.residual_share is None and "residual" not in result.timings_ms

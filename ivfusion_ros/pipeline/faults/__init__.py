@@ -2,6 +2,7 @@
 
 from ivfusion_ros.config.pipeline import FaultConfig
 from ivfusion_ros.pipeline.faults.gate import gate
-from ivfusion_ros.pipeline.faults.monitor import LABELS, FaultMonitor, FaultReport
+from ivfusion_ros.pipeline.faults.monitor import LABELS, FaultMonitor
+from ivfusion_ros.types import FaultReport
 
 __all__ = ["LABELS", "FaultConfig", "FaultMonitor", "FaultReport", "gate"]

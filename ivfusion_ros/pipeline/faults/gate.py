@@ -17,8 +17,7 @@ import numpy as np
 from ivfusion_ros.images.encodings import to_rgb
 
 if TYPE_CHECKING:
-    from ivfusion_ros.pipeline.faults.monitor import FaultReport
-    from ivfusion_ros.types import Image
+    from ivfusion_ros.types import FaultReport, Image
 
 
 def gate(fused: Image, thermal: Image, rgb: Image, report: FaultReport) -> Image:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.pipeline.faults.freeze import Freeze
 from ivfusion_ros.pipeline.faults.look import Look, look
+from ivfusion_ros.types import FaultReport
 
 if TYPE_CHECKING:
     from ivfusion_ros.config.pipeline import FaultConfig
@@ -33,15 +33,6 @@ _START_BADNESS = 0.5
 _SHUTTER_BADNESS = 0.5
 """A shutter event lasts some tenths of a second: at night its old image still shows people about where they
 are, and without it they would be gone."""
-
-
-@dataclass(frozen=True)
-class FaultReport:
-    """labels: faults that are present, from LABELS. Weights in [0, 1]: 1 for a camera without a fault."""
-
-    labels: tuple[str, ...] = ()
-    thermal_weight: float = 1.0
-    rgb_weight: float = 1.0
 
 
 class _Fault:
