@@ -8,16 +8,35 @@ from ivfusion_ros.backends.choice import (
     load_backend,
     resolve_backend,
 )
+from ivfusion_ros.backends.cuda import Gpu, find_gpu
+from ivfusion_ros.backends.device import DeviceBackend
 from ivfusion_ros.backends.table import BACKENDS, BackendRow
+from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
+from ivfusion_ros.faces import later
+
+__getattr__, _later = later(
+    __name__,
+    {
+        "openvino_": ("core",),
+        "self_test": ("Outcome", "Run", "check_half", "halve_file", "reference"),
+    },
+)
 
 __all__ = [
+    "Array",
     "BACKENDS",
     "Backend",
     "BackendRow",
     "BackendStatus",
+    "DeviceBackend",
+    "Gpu",
+    "TensorInfo",
     "available_backends",
     "backend_names",
+    "checked_inputs",
+    "find_gpu",
     "is_usable",
     "load_backend",
     "resolve_backend",
+    *_later,
 ]

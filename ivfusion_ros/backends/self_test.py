@@ -22,6 +22,7 @@ from ivfusion_ros.graphs.onnx_file import read_model
 from ivfusion_ros.graphs.task import Task, fixed_network_size, network_input_size, task_of
 from ivfusion_ros.graphs.yolo import identify_head
 from ivfusion_ros.images.files import read_image
+from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
     from ivfusion_ros.types import Image, Size
@@ -39,7 +40,7 @@ _CHECKED_SIDE = 320
 _ANCHORS = 100
 
 # Made by `python test/make_self_test_images.py`.
-_IMAGES = [Path(__file__).with_name(f"self_test_{camera}.jpg") for camera in ("thermal", "rgb")]
+_IMAGES = [Path(__file__).with_name(f"self_test_{camera}.jpg") for camera in CAMERAS]
 """The same simulated streets in both: by day, and below that by night."""
 
 _SCENES = 2

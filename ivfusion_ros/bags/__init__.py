@@ -1,7 +1,19 @@
 """rosbag2 in (MCAP, sqlite3) and out (MCAP), without ROS."""
 
+from ivfusion_ros.bags.cdr import make, serialize, to_depth_frame, to_transforms
 from ivfusion_ros.bags.reader import BagReader
-from ivfusion_ros.bags.topics import BagTopic, Topics, choose_topics
+from ivfusion_ros.bags.topics import BagTopic, Topics, choose_topics, transform_topics
 from ivfusion_ros.bags.writer import BagWriter
 
-__all__ = ["BagReader", "BagTopic", "BagWriter", "Topics", "choose_topics"]
+__all__ = [
+    "BagReader",
+    "BagTopic",
+    "BagWriter",
+    "Topics",
+    "choose_topics",
+    "make",
+    "serialize",
+    "to_depth_frame",
+    "to_transforms",
+    "transform_topics",
+]

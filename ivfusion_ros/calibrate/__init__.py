@@ -1,1 +1,14 @@
 """Calibrating a thermal and an RGB camera: with a board that both see, or from ordinary scenes."""
+
+from ivfusion_ros.faces import later
+
+__getattr__, __all__ = later(
+    __name__,
+    {
+        "boards": ("KINDS", "SPECIFICATION", "parse_board"),
+        "outcome": ("Outcome", "calibrate_by_board", "calibrate_by_scenes"),
+        "output": ("write_outputs",),
+        "pairs": ("PairSource", "open_source"),
+        "targetless": ("SceneModel",),
+    },
+)

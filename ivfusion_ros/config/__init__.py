@@ -1,1 +1,46 @@
 """Parameters: declared once, checked, and read from YAML, for the pipeline and for the node."""
+
+from ivfusion_ros.config.node import FusionNodeConfig, NodeConfig
+from ivfusion_ros.config.parameters import (
+    Parameter,
+    assignments,
+    iter_parameters,
+    load_config,
+    make_config,
+    parameter,
+    plain,
+)
+from ivfusion_ros.config.pipeline import (
+    DeadlineConfig,
+    DetectionConfig,
+    FaultConfig,
+    FusionConfig,
+    PairingConfig,
+    PipelineConfig,
+    RefinementConfig,
+    RegistrationConfig,
+    ThermalConfig,
+    TrackingConfig,
+)
+
+__all__ = [
+    "DeadlineConfig",
+    "DetectionConfig",
+    "FaultConfig",
+    "FusionConfig",
+    "FusionNodeConfig",
+    "NodeConfig",
+    "PairingConfig",
+    "Parameter",
+    "PipelineConfig",
+    "RefinementConfig",
+    "RegistrationConfig",
+    "ThermalConfig",
+    "TrackingConfig",
+    "assignments",
+    "iter_parameters",
+    "load_config",
+    "make_config",
+    "parameter",
+    "plain",
+]

@@ -1,1 +1,3 @@
 """Judging fusion networks, detectors and speed, with tables and pictures."""
+
+__all__ = ["detection", "fusion", "speed"]

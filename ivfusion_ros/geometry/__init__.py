@@ -1,1 +1,35 @@
 """Cameras, rigs and warps: where a pixel of one camera lies in the other; no image content is looked at."""
+
+from ivfusion_ros.geometry.calibration import Calibration, Remap, read_calibration, write_calibration
+from ivfusion_ros.geometry.camera import DISTORTION_LENGTHS, CameraModel
+from ivfusion_ros.geometry.learned import write_learned
+from ivfusion_ros.geometry.maps import displacements_at, fixed_point, pinhole_map, pixel_grid, plane_map
+from ivfusion_ros.geometry.rig import DEFAULT_PLANE_DISTANCE_M, Extrinsics, Rig, RigParts
+from ivfusion_ros.geometry.tf import TransformTree, bare, differ, frames_problem, missing_transform
+from ivfusion_ros.geometry.warp import PointMap, Warp
+
+__all__ = [
+    "DEFAULT_PLANE_DISTANCE_M",
+    "DISTORTION_LENGTHS",
+    "Calibration",
+    "CameraModel",
+    "Extrinsics",
+    "PointMap",
+    "Remap",
+    "Rig",
+    "RigParts",
+    "TransformTree",
+    "Warp",
+    "bare",
+    "differ",
+    "displacements_at",
+    "fixed_point",
+    "frames_problem",
+    "missing_transform",
+    "pinhole_map",
+    "pixel_grid",
+    "plane_map",
+    "read_calibration",
+    "write_calibration",
+    "write_learned",
+]

@@ -1,1 +1,16 @@
 """ONNX models as files: what they are for, their inputs and outputs, rewrites of them; no runtime."""
+
+from ivfusion_ros.faces import later
+
+__getattr__, __all__ = later(
+    __name__,
+    {
+        "byte_input": ("engine_graph",),
+        "half": ("to_half",),
+        "letterbox": ("GREY", "Letterbox", "network_size", "stride_of"),
+        "onnx_file": ("PRECISION_KEY", "read_metadata", "read_model"),
+        "operations": ("count_operations",),
+        "task": ("Task", "fixed_network_size", "network_input_size", "task_of"),
+        "yolo": ("Candidates", "Head", "box_iou", "decode", "identify_head"),
+    },
+)

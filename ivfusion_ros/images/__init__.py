@@ -1,1 +1,66 @@
 """Pixels in and out: encodings, image files, films, thermal stretch, drawing, pairs on disk."""
+
+from ivfusion_ros.faces import later
+from ivfusion_ros.images.draw import PALETTE, annotate, contact_sheet, outline
+from ivfusion_ros.images.encodings import (
+    COLOUR_ENCODINGS,
+    ENCODINGS,
+    decode_depth,
+    decode_image,
+    encode_image,
+    to_grey,
+    to_rgb,
+)
+from ivfusion_ros.images.files import (
+    SUFFIXES,
+    decode_compressed,
+    encode_compressed,
+    read_image,
+    write_image,
+)
+from ivfusion_ros.images.labels import read_boxes
+from ivfusion_ros.images.pairs import (
+    PairPaths,
+    find_pairs,
+    following_pairs,
+    hold_out,
+    images_by_stem,
+    spread,
+)
+from ivfusion_ros.images.thermal import ThermalScaler
+
+__getattr__, _later = later(
+    __name__,
+    {
+        "film": ("Pictures",),
+        "video": ("VideoReader",),
+    },
+)
+
+__all__ = [
+    "COLOUR_ENCODINGS",
+    "ENCODINGS",
+    "PALETTE",
+    "PairPaths",
+    "SUFFIXES",
+    "ThermalScaler",
+    "annotate",
+    "contact_sheet",
+    "decode_compressed",
+    "decode_depth",
+    "decode_image",
+    "encode_compressed",
+    "encode_image",
+    "find_pairs",
+    "following_pairs",
+    "hold_out",
+    "images_by_stem",
+    "outline",
+    "read_boxes",
+    "read_image",
+    "spread",
+    "to_grey",
+    "to_rgb",
+    "write_image",
+    *_later,
+]

@@ -12,6 +12,7 @@ from functools import partial
 
 from ivfusion_ros.metrics.eye import invented_edges, noise_gain
 from ivfusion_ros.metrics.fidelity import qabf, visual_information_fidelity
+from ivfusion_ros.metrics.flicker import FLICKER, Moment
 from ivfusion_ros.metrics.grey import GreyImage, as_floats
 from ivfusion_ros.metrics.similarity import (
     correlation_coefficient,
@@ -25,7 +26,11 @@ from ivfusion_ros.metrics.statistics import average_gradient, entropy, spatial_f
 
 __all__ = [
     "EYE_METRICS",
+    "FLICKER",
     "METRICS",
+    "GreyImage",
+    "Moment",
+    "as_floats",
     "average_gradient",
     "correlation_coefficient",
     "entropy",

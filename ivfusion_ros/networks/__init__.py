@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.faces import later
 from ivfusion_ros.networks.lite import RefineFuseLite
 from ivfusion_ros.networks.mda import MDA
 from ivfusion_ros.networks.mst import MST
@@ -22,6 +23,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor, nn
+
+# These modules import this one.
+__getattr__, _later = later(
+    __name__,
+    {
+        "checkpoint": ("load_checkpoint", "load_weights"),
+        "graph": ("NETWORK_KEY", "FusionGraph", "build_graph"),
+        "published": ("read_published",),
+    },
+)
+
+__all__ = [
+    "ALL_NETWORKS",
+    "MDA",
+    "MST",
+    "NETWORKS",
+    "FusionNetwork",
+    "RefineFuse",
+    "RefineFuseLite",
+    "TransFusion",
+    "make_network",
+    *_later,
+]
 
 
 class FusionNetwork(Protocol):

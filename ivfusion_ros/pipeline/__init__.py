@@ -1,1 +1,14 @@
 """From a pair of frames to a fused image with detections: the stages and what joins them."""
+
+from ivfusion_ros.faces import later
+
+__getattr__, __all__ = later(
+    __name__,
+    {
+        "build": ("build_detector", "build_pipeline", "detection_model_name", "fusion_model_name"),
+        "fuser": ("Fuser",),
+        "overlap": ("Overlap", "THREAD_NAME"),
+        "pipeline": ("Fused", "Pipeline"),
+        "replay": ("Replay", "summary"),
+    },
+)

@@ -1,1 +1,10 @@
 """Spatial registration: from thermal pixels to RGB pixels."""
+
+from ivfusion_ros.faces import later
+
+__getattr__, __all__ = later(
+    __name__,
+    {
+        "registrar": ("Registrar", "build_registrar"),
+    },
+)

@@ -1,1 +1,14 @@
 """Judging what a detector finds in thermal, RGB and fused images of the same scenes."""
+
+from ivfusion_ros.faces import later
+
+__getattr__, __all__ = later(
+    __name__,
+    {
+        "curves": ("write_curves",),
+        "find": ("CameraMethod", "DetectorUnderTest", "Found"),
+        "results": ("Entry", "figures", "judge", "page", "rows"),
+        "scenes": ("Truth", "read_scenes", "read_truth"),
+        "sheet": ("write_sheet",),
+    },
+)

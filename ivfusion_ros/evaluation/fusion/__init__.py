@@ -1,1 +1,18 @@
 """Judging fusion networks, and folders of fused images by other programs, with metrics and pictures."""
+
+from ivfusion_ros.faces import later
+
+__getattr__, __all__ = later(
+    __name__,
+    {
+        "journal": ("Journal", "Subject"),
+        "judge": ("Result",),
+        "methods": ("Method", "NetworkMethod", "file_identity", "make_methods"),
+        "pairs": ("Pair", "read_pairs"),
+        "plots": ("COLOURS", "write_plot"),
+        "report": ("figures", "page"),
+        "scores": ("JUDGED_BY",),
+        "sheet": ("write_sheet",),
+        "tables": ("Row", "finite", "image_rows", "mean_rows", "to_csv", "to_markdown"),
+    },
+)

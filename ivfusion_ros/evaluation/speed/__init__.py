@@ -1,1 +1,20 @@
 """How fast networks, backends and whole pipelines are, and how fast they could be."""
+
+from ivfusion_ros.faces import later
+
+__getattr__, __all__ = later(
+    __name__,
+    {
+        "benchmark": (
+            "PipelineRun",
+            "Times",
+            "alternate",
+            "detection_overhead",
+            "fusion_candidates",
+            "stage_candidates",
+        ),
+        "cost": ("Cost", "measure_cost"),
+        "plot": ("write_plot",),
+        "roofline": ("measure_peak",),
+    },
+)

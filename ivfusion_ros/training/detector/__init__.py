@@ -1,1 +1,13 @@
 """Detectors: boxes from segmentation maps, data sets of them, training and distillation."""
+
+from ivfusion_ros.faces import later
+
+__getattr__, __all__ = later(
+    __name__,
+    {
+        "config": ("DetectorConfig",),
+        "dataset": ("Kind", "write_dataset"),
+        "teacher": ("Teacher",),
+        "train": ("DetectorTrainer",),
+    },
+)

@@ -1,1 +1,21 @@
 """Training of the fusion networks; all but its config needs torch."""
+
+from ivfusion_ros.faces import later
+
+__getattr__, __all__ = later(
+    __name__,
+    {
+        "config": ("TrainConfig", "load_train_config"),
+        "loss_config": (
+            "DistillationConfig",
+            "FeatureFusionLossConfig",
+            "MdaLossConfig",
+            "MultiScaleConfig",
+            "ReconstructionLossConfig",
+            "RefineFuseLossConfig",
+            "TermConfig",
+        ),
+        "train": ("Trainer",),
+        "vgg": ("normalised_rgb", "vgg_convolutions"),
+    },
+)

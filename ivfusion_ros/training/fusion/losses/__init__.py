@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.training.fusion.losses.base import FusedImageLoss, Loss
+from ivfusion_ros.training.fusion.losses.base import Batch, FusedImageLoss, Loss, Outputs
 from ivfusion_ros.training.fusion.losses.distillation import make_distillation_loss
 from ivfusion_ros.training.fusion.losses.mda import make_mda_loss
 from ivfusion_ros.training.fusion.losses.multiscale import MultiScaleLoss
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ivfusion_ros.training.fusion.config import TrainConfig
+
+__all__ = ["LOSSES", "Batch", "Loss", "Outputs", "make_loss"]
 
 LOSSES: dict[str, Callable[[TrainConfig], Loss]] = {
     "multiscale": lambda config: FusedImageLoss(MultiScaleLoss(config.multiscale)),
