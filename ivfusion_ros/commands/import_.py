@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.errors import BackendError
-from ivfusion_ros.files import whole_file
 
 if TYPE_CHECKING:
     import argparse
@@ -25,14 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Convert and save. Raises IvfusionError."""
     try:
-        import torch
-
+        from ivfusion_ros.networks.checkpoint import save_checkpoint
         from ivfusion_ros.networks.published import read_published
     except ImportError as error:
         raise BackendError(f"import needs torch ({error}); run: pip install torch") from error
     weights = read_published(options.network, options.file)
-    # By a path, torch would write the staged name into the file.
-    with whole_file(options.output) as staged, staged.open("wb") as file:
-        torch.save({"network": options.network, "weights": weights}, file)
+    save_checkpoint(options.output, {"network": options.network, "weights": weights})
     count = sum(weight.numel() for weight in weights.values())
     log.info("%s: %s, %d parameters", options.output, options.network, count)

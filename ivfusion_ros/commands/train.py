@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import logging
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ivfusion_ros.commands.interruption import held_back
 from ivfusion_ros.commands.options import add_folders_option
 from ivfusion_ros.config.parameters import Parameter, assignments, iter_parameters, load_config
 from ivfusion_ros.errors import BackendError, ConfigError
@@ -14,6 +16,7 @@ from ivfusion_ros.files import read_yaml
 from ivfusion_ros.models import share_folder
 from ivfusion_ros.training.detector.config import DetectorConfig
 from ivfusion_ros.training.fusion.config import TrainConfig, load_train_config
+from ivfusion_ros.training.runs import latest_run, new_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "`ivfusion dataset`",
     )
     add_folders_option(parser)
-    parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/CONFIG)")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="run folder (default: a number of its own in runs/CONFIG)"
+    )
     parser.add_argument(
         "--resume", action="store_true", help="continue from the run folder's last checkpoint"
     )
@@ -62,23 +67,41 @@ def _outside_sections(kind: type[Any]) -> Iterator[Parameter]:
 def run(options: argparse.Namespace) -> None:
     """Train. Raises IvfusionError."""
     path = _config_path(options.config)
-    run_folder = options.out or Path("runs") / path.stem
-    if "detector" in read_yaml(path):
-        _train_detector(options, path, run_folder)
-        return
+    with _run_folder(options, path.stem) as folder:
+        kind = _train_detector if "detector" in read_yaml(path) else _train_fusion
+        kind(options, path, folder)
+
+
+@contextmanager
+def _run_folder(options: argparse.Namespace, name: str) -> Iterator[Path]:
+    """--out, or a number of its own below runs/NAME; gone again where nothing was written."""
+    runs = Path("runs") / name
+    if options.out is not None:
+        folder = options.out
+    else:
+        folder = latest_run(runs) if options.resume else new_run(runs)
+    try:
+        yield folder
+    finally:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _train_fusion(options: argparse.Namespace, path: Path, folder: Path) -> None:
     try:
         from ivfusion_ros.training.fusion.train import Trainer
     except ImportError as error:
         raise BackendError(f"training needs torch ({error}); run: pip install torch") from error
     config = load_train_config(path, _given(options))
-    trainer = Trainer(config, options.data, run_folder, options.init, tuple(options.folders))
+    trainer = Trainer(config, options.data, folder, options.init, tuple(options.folders))
     if options.resume:
         trainer.resume()
-    trainer.fit()
-    log.info("checkpoint: %s; make a model with `ivfusion export`", trainer.run / "last.pt")
+    with held_back() as stopped:
+        trainer.fit(stopped.is_set)
+    log.info("checkpoints in %s; make a model with `ivfusion export`", trainer.run)
 
 
-def _train_detector(options: argparse.Namespace, path: Path, run_folder: Path) -> None:
+def _train_detector(options: argparse.Namespace, path: Path, folder: Path) -> None:
     if len(options.data) != 1:
         raise ConfigError(f"--data has {len(options.data)} folders, expected one of `ivfusion dataset`")
     try:
@@ -89,9 +112,7 @@ def _train_detector(options: argparse.Namespace, path: Path, run_folder: Path) -
             "pip install ultralytics openvino"
         ) from error
     config = load_config(DetectorConfig, path, _given(options))
-    trainer = DetectorTrainer(
-        config, options.data[0], run_folder, start=options.init, resume=options.resume
-    )
+    trainer = DetectorTrainer(config, options.data[0], folder, start=options.init, resume=options.resume)
     trainer.train()
     log.info("checkpoint: %s; make a model with `ivfusion export`", trainer.last)
 

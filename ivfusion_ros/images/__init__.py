@@ -20,6 +20,7 @@ from ivfusion_ros.images.files import (
 )
 from ivfusion_ros.images.labels import read_boxes
 from ivfusion_ros.images.pairs import (
+    RUN_GAP,
     PairPaths,
     find_pairs,
     following_pairs,
@@ -42,6 +43,7 @@ __all__ = [
     "ENCODINGS",
     "PALETTE",
     "PairPaths",
+    "RUN_GAP",
     "SUFFIXES",
     "ThermalScaler",
     "annotate",

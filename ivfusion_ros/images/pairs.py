@@ -68,6 +68,14 @@ def find_pairs(folder: Path, names: tuple[str, str] = CAMERAS) -> list[PairPaths
     return [PairPaths(thermal[stem], rgb[stem], labels.get(stem)) for stem in stems]
 
 
+def _number(stem: str) -> tuple[str, int] | None:
+    """The text around the last number of a stem, and the number; None without one."""
+    match = re.search(r"\d+(?=\D*$)", stem)
+    if match is None:
+        return None
+    return stem[: match.start()] + stem[match.end() :], int(match.group())
+
+
 def split_runs(stems: Sequence[str]) -> list[list[int]]:
     """Group indices of sorted stems into recording runs.
 
@@ -77,13 +85,13 @@ def split_runs(stems: Sequence[str]) -> list[list[int]]:
     runs: list[list[int]] = []
     previous: tuple[str, int] | None = None
     for index, stem in enumerate(stems):
-        match = re.search(r"\d+(?=\D*$)", stem)
-        if match is None:
-            runs.append([index])
-            previous = None
-            continue
-        current = (stem[: match.start()] + stem[match.end() :], int(match.group()))
-        near = previous is not None and current[0] == previous[0] and current[1] - previous[1] <= RUN_GAP
+        current = _number(stem)
+        near = (
+            current is not None
+            and previous is not None
+            and current[0] == previous[0]
+            and current[1] - previous[1] <= RUN_GAP
+        )
         if near and len(runs[-1]) < MAX_RUN:
             runs[-1].append(index)
         else:
@@ -93,12 +101,13 @@ def split_runs(stems: Sequence[str]) -> list[list[int]]:
 
 
 def hold_out(
-    pairs: Sequence[PairPaths], fraction: float, seed: int
+    pairs: Sequence[PairPaths], fraction: float, seed: int, guard: int = RUN_GAP
 ) -> tuple[list[PairPaths], list[PairPaths]]:
     """Split into (training, validation) along whole runs, drawn by seed until `fraction` is reached.
 
     A run that would more than double the share is left to training, so that a folder with a single
-    recording is not held out whole.
+    recording is not held out whole. guard: a pair within so many frame numbers of a held-out one belongs to
+    neither part, also where a run ends between them.
     """
     runs = split_runs([pair.stem for pair in pairs])
     wanted = fraction * len(pairs)
@@ -106,8 +115,21 @@ def hold_out(
     for number in np.random.default_rng(seed).permutation(len(runs)):
         if len(held) < wanted and len(held) + len(runs[number]) <= 2 * wanted:
             held.update(runs[number])
-    training = [pair for index, pair in enumerate(pairs) if index not in held]
-    return training, [pairs[index] for index in sorted(held)]
+    validation = [pairs[index] for index in sorted(held)]
+    seen = {number for pair in validation if (number := _number(pair.stem)) is not None}
+    training = [
+        pair
+        for index, pair in enumerate(pairs)
+        if index not in held and not _is_near(_number(pair.stem), seen, guard)
+    ]
+    return training, validation
+
+
+def _is_near(number: tuple[str, int] | None, others: set[tuple[str, int]], guard: int) -> bool:
+    if number is None:
+        return False
+    text, value = number
+    return any((text, value + step) in others for step in range(-guard, guard + 1))
 
 
 def spread(items: Sequence[Item], most: int, *, ends: bool = False) -> list[Item]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __getattr__, _later = later(
     __name__,
     {
-        "checkpoint": ("load_checkpoint", "load_weights"),
+        "checkpoint": ("load_checkpoint", "load_weights", "save_checkpoint"),
         "graph": ("NETWORK_KEY", "FusionGraph", "build_graph"),
         "published": ("read_published",),
     },

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ivfusion_ros.errors import ModelError
+from ivfusion_ros.files import whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +17,7 @@ _CHECKPOINT = "the last.pt of a run of `ivfusion train`"
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint written by Trainer.save, on the CPU. Raises ModelError."""
+    """A checkpoint written by save_checkpoint, on the CPU. Raises ModelError."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
@@ -30,9 +31,20 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint; it is there whole or not at all. state: at least `network` and `weights`."""
+    # By a path, torch would write the staged name into the file.
+    with whole_file(path) as staged, staged.open("wb") as file:
+        torch.save(state, file)
+
+
 def load_weights(network: nn.Module, path: Path) -> None:
-    """Load a checkpoint's weights into a network of the same kind. Raises ModelError."""
+    """Load a checkpoint into a network of the same kind: the mean of its weights where it has one.
+
+    Raises ModelError.
+    """
+    state = load_checkpoint(path)
     try:
-        network.load_state_dict(load_checkpoint(path)["weights"])
+        network.load_state_dict(state.get("ema") or state["weights"])
     except RuntimeError as error:
         raise ModelError(f"{path} holds weights of another network: {error}") from error

@@ -1,3 +1,5 @@
 """Training of fusion networks and detectors; all but their configs needs torch."""
 
-__all__ = ["detector", "fusion"]
+from ivfusion_ros.training.runs import latest_run, new_run
+
+__all__ = ["detector", "fusion", "latest_run", "new_run"]

@@ -101,10 +101,11 @@ def test_train_export_fuse(scans: Path, tmp_path: Path) -> None:
     settings = "--iterations 2 --batch 2 --crop 64 --precision f32 --device cpu --validation-fraction 0.4"
     train = ["train", "refinefuse_table9_ii", "--data", str(scans), "--folders", "MRI", "PET"]
     assert main([*train, "--out", str(tmp_path / "run"), *settings.split()]) == 0
-    # Thermal, visible, fused beside each other: the validation picture shows MRI first.
-    strip = cv2.imread(str(tmp_path / "run" / "validation.png"), cv2.IMREAD_GRAYSCALE)
-    assert strip.shape[1] == 3 * 64
-    assert any(np.array_equal(strip[:64, :64], brain(seed)[0][16:80, 16:80]) for seed in range(3))
+    # Thermal, visible, fused beside each other, below a caption: a validation picture shows MRI first.
+    picture, *_ = (tmp_path / "run" / "validation").iterdir()
+    strip = cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE)
+    assert strip.shape[1] == 3 * SIZE
+    assert any(np.array_equal(strip[-SIZE:, :SIZE], brain(seed)[0]) for seed in range(3))
     model = tmp_path / "medical.onnx"
     assert main(["export", str(tmp_path / "run" / "last.pt"), str(model)]) == 0
     pair = [str(scans / name / "head20.png") for name in ("MRI", "PET")]

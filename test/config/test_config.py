@@ -152,7 +152,7 @@ FUSION_TRAINING = [
 def test_the_training_configs_that_ship_are_valid(path) -> None:
     config = load_train_config(path, {})
     assert path.stem.startswith(config.network)
-    assert config.crop % 32 == 0
+    assert all(crop % 32 == 0 for crop in config.crop)
 
 
 def test_a_config_survives_being_written(tmp_path) -> None:

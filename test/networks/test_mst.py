@@ -150,7 +150,7 @@ def test_there_is_nothing_to_train(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         cv2.imwrite(str(tmp_path / name / "1.png"), np.zeros((64, 64), np.uint8))
     with pytest.raises(ConfigError, match="mst has no weights to train"):
-        Trainer(TrainConfig(network="mst", crop=64), [tmp_path], tmp_path / "run")
+        Trainer(TrainConfig(network="mst", crop=(64,)), [tmp_path], tmp_path / "run")
 
 
 @pytest.mark.skipif(not ROADSCENE.is_dir(), reason="the shared data sets are not here")

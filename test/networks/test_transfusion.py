@@ -209,7 +209,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_each_stage_changes_its_own_part(folder, tmp_path, monkeypatch) -> None:
     monkeypatch.setitem(ALL_NETWORKS, "transfusion_slim", partial(TransFusion, TINY))
-    common = {"network": "transfusion_slim", "vgg": "none", "iterations": 3, "batch": 2, "crop": 32}
+    common = {"network": "transfusion_slim", "vgg": "none", "iterations": 3, "batch": 2, "crop": (32,)}
     first = Trainer(TrainConfig(loss="transfusion_reconstruction", **common), [folder], tmp_path / "stage1")
     fresh = {key: value.clone() for key, value in first.network.state_dict().items()}
     first.fit()
@@ -344,4 +344,4 @@ def test_configs_name_their_network_and_loss(stage: str) -> None:
     assert config.network == ("transfusion_slim" if "slim" in stage else "transfusion")
     assert config.loss == ("transfusion_reconstruction" if "stage1" in stage else "transfusion_fusion")
     assert (config.vgg == "none") == ("slim" in stage)
-    assert config.crop == (128 if "slim" in stage else 256) and config.batch == 8
+    assert config.crop == ((128 if "slim" in stage else 256),) and config.batch == 8

@@ -360,7 +360,7 @@ def test_a_short_training_runs_and_saves(tmp_path) -> None:
 def test_configs_are_sound(name) -> None:
     config = load_config(TrainConfig, share_folder("config") / "train" / f"{name}.yaml", {})
     assert (config.network, config.loss) == ("mda", "mda")
-    assert config.crop % MDA.stride == 0
+    assert config.crop[0] % MDA.stride == 0
 
 
 def test_vgg_is_frozen(loaded_vgg) -> None:

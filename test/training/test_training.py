@@ -1,6 +1,5 @@
-"""Training: data on disk, splits along runs, losses against numpy, and a run that resumes exactly."""
+"""Training: data on disk, splits along runs, losses against numpy."""
 
-import csv
 from pathlib import Path
 
 import cv2
@@ -9,11 +8,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training dependencies are not installed")
 
-from ivfusion_ros.errors import ConfigError, DataError, ModelError
-from ivfusion_ros.images.pairs import find_pairs, hold_out, split_runs
+from training_samples import config, pair_folder
+
+from ivfusion_ros.errors import DataError
+from ivfusion_ros.images.pairs import PairPaths, find_pairs, hold_out, split_runs
 from ivfusion_ros.metrics import visual_information_fidelity as metric_vif
 from ivfusion_ros.training.fusion.config import TrainConfig
-from ivfusion_ros.training.fusion.data import Crops, read_luminance
+from ivfusion_ros.training.fusion.data import read_luminance
 from ivfusion_ros.training.fusion.loss_config import MultiScaleConfig, TermConfig, TermsConfig
 from ivfusion_ros.training.fusion.losses import make_loss
 from ivfusion_ros.training.fusion.losses.base import Batch, Outputs
@@ -25,35 +26,11 @@ from ivfusion_ros.training.fusion.losses.image_terms import (
     visual_information_fidelity,
 )
 from ivfusion_ros.training.fusion.losses.multiscale import MultiScaleLoss
-from ivfusion_ros.training.fusion.train import Trainer
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Twelve pairs in two runs of frame numbers, with labels for half of them."""
-    random = np.random.default_rng(0)
-    for name in ("thermal", "rgb", "labels"):
-        (tmp_path / name).mkdir()
-    for number in [*range(1, 7), *range(100, 106)]:
-        stem = f"{number:05d}D"
-        thermal = cv2.GaussianBlur(random.integers(0, 256, (96, 128), np.uint8), (9, 9), 3)
-        cv2.imwrite(str(tmp_path / "thermal" / f"{stem}.png"), thermal)
-        cv2.imwrite(str(tmp_path / "rgb" / f"{stem}.png"), random.integers(0, 256, (96, 128, 3), np.uint8))
-        if number < 50:
-            cv2.imwrite(str(tmp_path / "labels" / f"{stem}.png"), np.full((96, 128), 2, np.uint8))
-    return tmp_path
-
-
-def config(**changes) -> TrainConfig:
-    values = {
-        "iterations": 4,
-        "batch": 2,
-        "crop": 64,
-        "validate_every": 2,
-        "precision": "f32",
-        "validation_fraction": 0.4,
-    }
-    return TrainConfig(**(values | changes))
+    return pair_folder(tmp_path)
 
 
 def make_batch(seed: int = 0, thermal_value: float | None = None) -> Batch:
@@ -83,6 +60,37 @@ def test_hold_out_takes_whole_runs(folder) -> None:
     assert hold_out(single_run, 0.1, seed=0) == (single_run, [])
 
 
+def numbered(*numbers: int, ending: str = "D") -> list[PairPaths]:
+    return [PairPaths(Path(f"{number:05d}{ending}.png"), Path(), None) for number in numbers]
+
+
+def test_no_neighbour_of_a_held_out_pair_is_trained_on() -> None:
+    # 100 frames in a row are three runs of at most 40; others are numbered alike and are other scenes.
+    pairs = numbered(*range(100)) + numbered(*range(200, 300, 20)) + numbered(*range(100), ending="N")
+    training, validation = hold_out(pairs, 0.25, seed=1, guard=5)
+    held = {(int(pair.stem[:5]), pair.stem[5:]) for pair in validation}
+    assert len(held) == len(validation) > 20
+    for pair in training:
+        near = {(int(pair.stem[:5]) + step, pair.stem[5:]) for step in range(-5, 6)}
+        assert not near & held
+    # Of a run that has neighbours on both sides, five are lost on each.
+    lost = len(pairs) - len(training) - len(validation)
+    assert 5 <= lost <= 20 and len(hold_out(pairs, 0.25, seed=1, guard=0)[0]) == len(training) + lost
+
+
+def test_msrs_has_no_neighbours_across_its_split(shared) -> None:
+    folder = shared / "data" / "msrs"
+    for fraction in (0.05, TrainConfig().validation_fraction):
+        training, validation = hold_out(find_pairs(folder), fraction, seed=0)
+        held = {(int(pair.stem[:5]), pair.stem[5:]) for pair in validation}
+        near = [
+            pair.stem
+            for pair in training
+            if held & {(int(pair.stem[:5]) + step, pair.stem[5:]) for step in range(-5, 6)}
+        ]
+        assert len(validation) > 40 and near == []
+
+
 def test_luminance_and_labels(folder) -> None:
     pairs = find_pairs(folder)
     image = read_luminance(pairs[0])
@@ -91,16 +99,6 @@ def test_luminance_and_labels(folder) -> None:
     assert np.abs(image[1] - luma).max() <= 1
     assert (image[2] == 2).all()
     assert (read_luminance(pairs[-1])[2] == 255).all()
-
-
-def test_crops_are_seeded_and_keep_the_pair_together(folder) -> None:
-    pairs = find_pairs(folder)
-    first, second = (Crops(pairs, 64, seed=5).batch(6) for _ in range(2))
-    np.testing.assert_array_equal(first.images, second.images)
-    assert first.images.shape == (6, 3, 64, 64)
-    assert not np.array_equal(first.images, Crops(pairs, 64, seed=6).batch(6).images)
-    with pytest.raises(DataError, match="128x96, smaller than the crop of 97"):
-        Crops(pairs, 97, seed=0).batch(1)
 
 
 def test_bad_folders(tmp_path, folder) -> None:
@@ -212,46 +210,3 @@ def test_a_term_is_added_to_any_loss_by_its_name() -> None:
     kept = [visual_information_fidelity(source, outputs.fused) for source in (batch.thermal, batch.visible)]
     expected = 0.5 * (2 - sum(value.mean().item() for value in kept))
     assert more["extra_fidelity"].item() == pytest.approx(expected, rel=1e-5)
-
-
-def test_a_stopped_run_resumes_exactly(folder, tmp_path) -> None:
-    whole = Trainer(config(), [folder], tmp_path / "whole")
-    whole.fit()
-    stopped = Trainer(config(), [folder], tmp_path / "parts")
-    stopped.config = config()
-    for _ in range(2):
-        stopped._train_step()
-    stopped.run.mkdir()
-    stopped.save()
-    resumed = Trainer(config(), [folder], tmp_path / "parts")
-    resumed.resume()
-    assert resumed.step == 2
-    resumed.fit()
-    for key, value in whole.network.state_dict().items():
-        torch.testing.assert_close(resumed.network.state_dict()[key], value, rtol=1e-4, atol=1e-6)
-    with (tmp_path / "whole" / "curves.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [row["step"] for row in rows] == ["2", "4"]
-    assert float(rows[1]["validation_intensity"]) > 0
-    assert cv2.imread(str(tmp_path / "whole" / "validation.png")).shape[1] == 3 * 64
-
-
-def test_what_a_trainer_refuses(folder, tmp_path) -> None:
-    run = tmp_path / "run"
-    with pytest.raises(ConfigError, match="multiple of refinefuse's stride, 32"):
-        Trainer(config(crop=48), [folder], run)
-    with pytest.raises(ConfigError, match="unknown loss"):
-        Trainer(config(loss="l3"), [folder], run)
-    trainer = Trainer(config(), [folder], run)
-    with pytest.raises(ModelError, match=r"no checkpoint at .*without --resume"):
-        trainer.resume()
-    with pytest.raises(ModelError, match=r"cannot read .*nope.pt.*expected the last.pt of a run"):
-        Trainer(config(), [folder], run, start=tmp_path / "nope.pt")
-    run.mkdir()
-    trainer.save()
-    with pytest.raises(ConfigError, match="other settings \\(batch\\)"):
-        Trainer(config(batch=3), [folder], run).resume()
-    (run / "last.pt").write_bytes(b"broken")
-    with pytest.raises(ModelError, match="not a readable checkpoint") as refused:
-        Trainer(config(), [folder], run, start=run / "last.pt")
-    assert "weights_only" not in str(refused.value)

@@ -11,7 +11,7 @@ __getattr__, __all__ = later(
         "pairs": ("Pair", "read_pairs"),
         "plots": ("COLOURS", "write_plot"),
         "report": ("figures", "page"),
-        "scores": ("JUDGED_BY",),
+        "scores": ("JUDGED_BY", "LOWER_IS_BETTER"),
         "sheet": ("write_sheet",),
         "tables": ("Row", "finite", "image_rows", "mean_rows", "to_csv", "to_markdown"),
     },

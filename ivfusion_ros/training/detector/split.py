@@ -17,19 +17,21 @@ _SEED = 0
 here as well. The other pairs held out here were seen by the fusion networks, without their labels."""
 
 _GUARD = 3
-"""Pairs on either side of a held-out run that belong to neither part: they show nearly the same scene."""
+"""Pairs on either side of a held-out run that belong to neither part, beside those that hold_out guards by
+number: they show nearly the same scene."""
 
 Item = TypeVar("Item")
 
 
 def hold_out_scenes(pairs: Sequence[PairPaths]) -> tuple[list[PairPaths], list[PairPaths]]:
     """Split a folder's pairs, as find_pairs sorts them, into (training, held out); always the same way."""
-    _, held = hold_out(pairs, HELD_OUT, _SEED)
-    held_stems = {pair.stem for pair in held}
+    training, held = hold_out(pairs, HELD_OUT, _SEED)
+    held_stems, kept = {pair.stem for pair in held}, {pair.stem for pair in training}
     training = [
         pair
         for index, pair in enumerate(pairs)
-        if not any(near.stem in held_stems for near in pairs[max(0, index - _GUARD) : index + _GUARD + 1])
+        if pair.stem in kept
+        and not any(near.stem in held_stems for near in pairs[max(0, index - _GUARD) : index + _GUARD + 1])
     ]
     return training, held
 

@@ -5,7 +5,14 @@ from ivfusion_ros.faces import later
 __getattr__, __all__ = later(
     __name__,
     {
-        "config": ("TrainConfig", "load_train_config"),
+        "config": (
+            "AugmentConfig",
+            "OptimizerConfig",
+            "ScheduleConfig",
+            "TrainConfig",
+            "ValidationConfig",
+            "load_train_config",
+        ),
         "loss_config": (
             "DistillationConfig",
             "FeatureFusionLossConfig",
@@ -13,6 +20,7 @@ __getattr__, __all__ = later(
             "MultiScaleConfig",
             "ReconstructionLossConfig",
             "RefineFuseLossConfig",
+            "SECTIONS_OF",
             "TermConfig",
         ),
         "train": ("Trainer",),

@@ -1,4 +1,4 @@
-"""Pairs of images on disk, split by recording runs, as random crops for training.
+"""Pairs of images on disk, as random crops of a training step.
 
 A data folder has `thermal/` and `rgb/` (or `visible/`, or two names of the user's, such as MRI and PET)
 with equal stems, and optionally `labels/` with class ids per pixel. Images are decoded once and kept in
@@ -7,7 +7,7 @@ memory as uint8 luminance: about 0.6 MB for a 640x480 pair, 0.9 MB with labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,20 +17,28 @@ import numpy.typing as npt
 
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.images.pairs import PairPaths
-from ivfusion_ros.types import Floats32, Image
+from ivfusion_ros.training.fusion.augment import Sample, augment
+from ivfusion_ros.training.fusion.config import WHOLE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ivfusion_ros.training.fusion.config import TrainConfig
 
-def _read(path: Path, flags: int) -> Image:
+Planes = npt.NDArray[np.uint8]
+"""(N, H, W): thermal, visible luminance, class ids, and more where asked for."""
+
+ReadPlanes = Callable[[PairPaths], Planes]
+
+
+def _read(path: Path, flags: int) -> npt.NDArray[np.uint8]:
     image = cv2.imread(str(path), flags)
     if image is None:
         raise DataError(f"cannot decode {path}; remove it or replace it by a readable image")
     return np.asarray(image, np.uint8)
 
 
-def read_luminance(pair: PairPaths) -> Image:
+def read_luminance(pair: PairPaths) -> Planes:
     """(3, H, W) uint8: thermal, visible luminance, class ids (255 where there are no labels)."""
     thermal = _read(pair.thermal, cv2.IMREAD_GRAYSCALE)
     # Decoding straight to grey truncates in some formats and is not BT.601 in all.
@@ -46,70 +54,91 @@ def read_luminance(pair: PairPaths) -> Image:
     return np.stack((thermal, visible, labels))
 
 
-Planes = Callable[[PairPaths], Image]
-"""Reads a pair as (N, H, W) uint8, the first three as read_luminance."""
+def image_means(planes: Planes) -> npt.NDArray[np.float32]:
+    """(2,) in [0, 1], of thermal and visible."""
+    return np.asarray(planes[:2].mean((1, 2)) / 255, np.float32)
 
 
 @dataclass(frozen=True)
 class Patches:
-    """Crops of several pairs.
+    """Crops of one size.
 
-    images: (B, N, crop, crop) uint8: thermal, visible luminance, class ids, and more where asked for.
-    means: (B, 2) float32 in [0, 1]: of the whole thermal and visible images.
+    images: (B, N, h, w) uint8, what the loss compares with.
+    seen: (B, 2, h, w) uint8, thermal and visible as the network gets them instead, or (B, 4, h, w) with
+    those of the next frame; None where they are the same.
+    means: (B, 2) float32 in [0, 1], of the whole thermal and visible images.
     """
 
     images: npt.NDArray[np.uint8]
-    means: Floats32
+    seen: npt.NDArray[np.uint8] | None
+    means: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.images)
 
 
-def _means(image: Image) -> Floats32:
-    return np.asarray(image[:2].mean((1, 2)) / 255, np.float32)
+class Sampler:
+    """The crops of each training step, drawn from its number alone.
 
-
-class Crops:
-    """Endless random crops of a set of pairs, seeded: flipped and turned by multiples of 90 degrees."""
+    So any step can be made at any time, in any thread, and a run that goes on sees what it would have seen.
+    A pass over the pairs takes each once, in an order of its own.
+    """
 
     def __init__(
-        self, pairs: Sequence[PairPaths], crop: int, seed: int, read: Planes = read_luminance
+        self,
+        pairs: Sequence[PairPaths],
+        config: TrainConfig,
+        sides: tuple[int, int],
+        read: ReadPlanes = read_luminance,
     ) -> None:
-        self.pairs = pairs
-        self.read = read
-        self.crop = crop
-        self.random = np.random.default_rng(seed)
-        self._cache: dict[int, tuple[Image, Floats32]] = {}
+        """sides: what the sides of all crops are multiples of, and at least."""
+        self.pairs, self.config, self.sides, self.read = pairs, config, sides, read
+        self._kept: dict[int, Planes] = {}
+        self._bytes = 0
 
-    def batch(self, size: int) -> Patches:
-        """`size` crops from pairs drawn at random."""
-        chosen = [self._image(int(index)) for index in self.random.integers(len(self.pairs), size=size)]
-        patches = [self._crop(image) for image, _ in chosen]
-        return Patches(np.stack(patches), np.stack([means for _, means in chosen]))
+    def step(self, number: int) -> list[Patches]:
+        """The crops of a step, `batch` in all, put together by size. Raises DataError."""
+        config = self.config
+        side = int(np.random.default_rng((config.seed, number)).choice(config.crop))
+        places = range(number * config.batch, (number + 1) * config.batch)
+        groups: dict[tuple[int, ...], list[Sample]] = {}
+        for place in places:
+            sample = self._sample(self._pair_at(place), side, place)
+            groups.setdefault(sample.images.shape, []).append(sample)
+        return [_together(samples) for samples in groups.values()]
 
-    def _image(self, index: int) -> tuple[Image, Floats32]:
-        if index not in self._cache:
-            image = self.read(self.pairs[index])
-            if min(image.shape[1:]) < self.crop:
-                raise DataError(
-                    f"pair {self.pairs[index].stem} is {image.shape[2]}x{image.shape[1]}, smaller than "
-                    f"the crop of {self.crop}; choose a smaller crop or remove the pair"
-                )
-            self._cache[index] = image, _means(image)
-        return self._cache[index]
+    def _pair_at(self, place: int) -> int:
+        """Index of the pair at a place in the sequence of all passes."""
+        epoch, position = divmod(place, len(self.pairs))
+        order = np.random.default_rng((self.config.seed, epoch, 1)).permutation(len(self.pairs))
+        return int(order[position])
 
-    def _crop(self, image: Image) -> Image:
-        top, left = (int(self.random.integers(side - self.crop + 1)) for side in image.shape[1:])
-        patch = image[:, top : top + self.crop, left : left + self.crop]
-        patch = np.rot90(patch, int(self.random.integers(4)), (1, 2))
-        return patch[:, :, ::-1] if self.random.integers(2) else patch
+    def _sample(self, index: int, side: int, place: int) -> Sample:
+        random = np.random.default_rng((self.config.seed, place, 2))
+        planes = self._planes(index)
+        wanted = planes.shape[1:] if side == WHOLE else (side, side)
+        if min(planes.shape[1:]) < self.sides[1]:
+            raise DataError(
+                f"pair {self.pairs[index].stem} is {planes.shape[2]}x{planes.shape[1]}, smaller than the "
+                f"{self.sides[1]} pixels a side that the network and its loss need; remove the pair"
+            )
+        return augment(planes, image_means(planes), wanted, self.sides, self.config.augment, random)
+
+    def _planes(self, index: int) -> Planes:
+        kept = self._kept.get(index)
+        if kept is not None:
+            return kept
+        planes = self.read(self.pairs[index])
+        if self._bytes + planes.nbytes <= self.config.memory_gb * 1e9:
+            self._kept[index] = planes
+            self._bytes += planes.nbytes
+        return planes
 
 
-def centre_crops(
-    pairs: Sequence[PairPaths], crop: int, batch: int, read: Planes = read_luminance
-) -> Iterator[Patches]:
-    """Central crops in order, `batch` at a time; the last batch may be smaller."""
-    for start in range(0, len(pairs), batch):
-        images = [read(pair) for pair in pairs[start : start + batch]]
-        patches = []
-        for image in images:
-            top, left = (max(0, (side - crop) // 2) for side in image.shape[1:])
-            patches.append(image[:, top : top + crop, left : left + crop])
-        yield Patches(np.stack(patches), np.stack([_means(image) for image in images]))
+def _together(samples: Sequence[Sample]) -> Patches:
+    seen = [sample.seen for sample in samples]
+    return Patches(
+        np.stack([sample.images for sample in samples]),
+        None if seen[0] is None else np.stack([images for images in seen if images is not None]),
+        np.stack([sample.means for sample in samples]),
+    )

@@ -1,46 +1,49 @@
 """Train a fusion network on folders of registered pairs.
 
-A run folder holds `config.yaml`, `curves.csv` (one row per validation), `validation.png` (thermal, visible,
-fused of held-out pairs) and `last.pt`, from which `--resume` goes on as if it had never stopped.
+A run folder holds `config.yaml` and `provenance.yaml`, `curves.csv` (one row per validation) and the same
+for TensorBoard, `validation/` (held-out pairs at full size), `best.pt` (by validation.best) and `last.pt`,
+from which `resume` goes on as if it had never stopped, wherever that was.
 """
 
 from __future__ import annotations
 
-import csv
 import logging
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 import yaml
-from torch import Tensor, nn
 from tqdm import tqdm
 
-from ivfusion_ros.errors import ConfigError, DataError, ModelError
-from ivfusion_ros.files import whole_file, write_whole
+from ivfusion_ros.errors import ConfigError, ModelError
+from ivfusion_ros.files import write_whole
 from ivfusion_ros.images.files import write_image
-from ivfusion_ros.images.pairs import PairPaths, find_pairs, following_pairs, hold_out, spread
 from ivfusion_ros.models import resolve_model
-from ivfusion_ros.networks import make_network
-from ivfusion_ros.networks.checkpoint import load_checkpoint, load_weights
-from ivfusion_ros.training.fusion.config import settings
-from ivfusion_ros.training.fusion.data import Crops, Patches, Planes, centre_crops, read_luminance
-from ivfusion_ros.training.fusion.losses import make_loss
-from ivfusion_ros.training.fusion.losses.base import Batch, Outputs
+from ivfusion_ros.networks.checkpoint import load_checkpoint, save_checkpoint
+from ivfusion_ros.training.fusion.batches import Loaded, load
+from ivfusion_ros.training.fusion.config import MAY_CHANGE, settings
+from ivfusion_ros.training.fusion.curves import Curves
+from ivfusion_ros.training.fusion.data import ReadPlanes, Sampler, read_luminance
+from ivfusion_ros.training.fusion.learner import Learner
+from ivfusion_ros.training.fusion.optimizer import Schedule
+from ivfusion_ros.training.fusion.pace import Pace, in_words
+from ivfusion_ros.training.fusion.prefetch import Prefetch
+from ivfusion_ros.training.fusion.provenance import differences, file_identity, versions
+from ivfusion_ros.training.fusion.split import split_folders
 from ivfusion_ros.training.fusion.teacher import StudentPlanes, Teacher
+from ivfusion_ros.training.fusion.validate import Validator
 from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from ivfusion_ros.training.fusion.config import TrainConfig
-    from ivfusion_ros.types import Image
 
 log = logging.getLogger(__name__)
 
-_SHOWN = 12
-"""Held-out pairs in validation.png."""
+_TOLD_EVERY = 20
+"""Steps between two looks at the loss: each waits for the GPU."""
 
 
 class Trainer:
@@ -53,192 +56,201 @@ class Trainer:
         run: Path,
         start: Path | None = None,
         names: tuple[str, str] = CAMERAS,
+        teacher_cache: Path | None = None,
     ) -> None:
         """Set up a run in the folder `run`, with the weights of the checkpoint `start` if there is one.
 
-        names: of the folders with the thermal and the rgb images within each of `folders`.
+        names: of the folders with the thermal and the rgb images within each of `folders`. teacher_cache:
+        where a teacher's images are kept; by default beside the run, for others to use.
 
         Raises DataError for unusable folders, ConfigError for unknown names or a wrong crop, ModelError
         for a checkpoint that does not fit.
         """
-        self.config = config
-        self.loss = make_loss(config)
-        self.run = run
-        self.device = _device(config.device)
-        torch.manual_seed(config.seed)
-        self.network = make_network(config.network).to(self.device)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if start is not None:
-            load_weights(self.network, start)
-        stride = int(getattr(self.network, "stride"))  # noqa: B009 (nn.Module hides the type)
-        if config.crop % stride:
+        self.config, self.run = config, run
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        self.split = split_folders(folders, names, config)
+        self.learner = Learner(config, start)
+        self.network = self.learner.network
+        read, teacher = self._planes(config, teacher_cache or run.parent)
+        self.sampler = Sampler(self.split.training, config, (self.learner.unit, self.learner.least), read)
+        self.validator = Validator(
+            self.split.validation, config, self.learner.loss, read, self.learner.unit, self.learner.device
+        )
+        epoch = len(self.split.training) / config.batch
+        self.steps = max(1, round(config.epochs * epoch)) if config.epochs else config.iterations
+        self.schedule = Schedule(config, self.steps, epoch)
+        self.provenance: dict[str, Any] = {
+            "settings": settings(config),
+            "data": self.split.identity(),
+            "init": file_identity(start),
+            "teacher": file_identity(teacher),
+            "versions": versions(),
+        }
+        self.best: float | None = None
+        self._judged = 0
+        self._pace = Pace()
+
+    @property
+    def step(self) -> int:
+        """Steps that were made."""
+        return self.learner.step
+
+    def _planes(self, config: TrainConfig, cache: Path) -> tuple[ReadPlanes, Path | None]:
+        if not config.teacher:
+            return read_luminance, None
+        model = resolve_model(config.teacher)
+        teacher = Teacher(model, cache)
+        teacher.prepare([*self.split.training, *self.split.validation])
+        return StudentPlanes(teacher, self.split.following), model
+
+    def fit(self, stop: Callable[[], bool] = lambda: False) -> None:
+        """Train to the last step, validating and saving on the way.
+
+        stop: asked after each step and each validated pair; when it says so, the run is saved and this
+        raises KeyboardInterrupt. Raises ConfigError where the folder holds another run.
+        """
+        self._open()
+        with Curves(self.run, self._judged) as curves, self._progress() as progress:
+            self._finish_validation(curves, stop)
+            with Prefetch(self._load, self.step, self.steps, self.config.workers) as coming:
+                before = time.monotonic()
+                for crops in coming:
+                    self.learner.train(crops, self.schedule)
+                    now = time.monotonic()
+                    self._pace.add_step(now - before)
+                    self._tell(progress)
+                    if self.step % self.config.save_every == 0 or self._is_due():
+                        self.save()
+                    self._finish_validation(curves, stop)
+                    self._stop_if(stop)
+                    before = time.monotonic()
+
+    def _open(self) -> None:
+        if self.step == 0 and (self.run / "last.pt").exists():
             raise ConfigError(
-                f"crop is {config.crop}, must be a multiple of {config.network}'s stride, {stride}"
+                f"{self.run} holds a run already; go on with --resume, or give another folder with --out"
             )
-        self.training, self.validation, following = _split(folders, names, config)
-        self.read: Planes = read_luminance
-        if config.teacher:
-            teacher = Teacher(resolve_model(config.teacher), run.parent)
-            teacher.prepare([*self.training, *self.validation])
-            self.read = StudentPlanes(teacher, following)
-        self.crops = Crops(self.training, config.crop, config.seed, self.read)
-        self.network.requires_grad_(False)
-        self.trained = list(self.loss.trained(self.network))
-        if not self.trained:
-            raise ConfigError(f"{config.network} has no weights to train; run `ivfusion export` right away")
-        for weight in self.trained:
-            weight.requires_grad_(True)
-        self.optimizer = torch.optim.AdamW(
-            self.trained, config.learning_rate, weight_decay=config.weight_decay
-        )
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, config.learning_rate, total_steps=config.iterations, pct_start=0.1
-        )
-        self.step = 0
-
-    def fit(self) -> None:
-        """Train to the configured number of steps, validating and saving on the way."""
         self.run.mkdir(parents=True, exist_ok=True)
-        write_whole(self.run / "config.yaml", yaml.safe_dump(settings(self.config), sort_keys=False))
+        for name, content in (("config", self.provenance["settings"]), ("provenance", self.provenance)):
+            write_whole(self.run / f"{name}.yaml", yaml.safe_dump(content, sort_keys=False))
         log.info(
-            "%s on %s: %d pairs to train on, %d held out",
-            self.config.network, self.device, len(self.training), len(self.validation),
+            "%s on %s: %d pairs to train on, %d held out, %d steps: %s",
+            self.config.network, self.learner.device, len(self.split.training), len(self.split.validation),
+            self.steps, self.run,
         )  # fmt: skip
-        with tqdm(total=self.config.iterations, initial=self.step, unit="step") as progress:
-            while self.step < self.config.iterations:
-                terms = self._train_step()
-                progress.set_postfix({name: f"{value:.4f}" for name, value in terms.items()}, refresh=False)
-                progress.update()
-                if self.step % self.config.validate_every == 0 or self.step == self.config.iterations:
-                    self._record(terms, self._validate())
-                    self.save()
+        if not self.split.validation:
+            log.warning(
+                "nothing is held out: no figure tells how good the weights are, and there is no best.pt; "
+                "give more --data or a larger validation_fraction"
+            )
 
-    def _train_step(self) -> dict[str, float]:
-        self.network.train()
-        batch = self._tensors(self.crops.batch(self.config.batch))
-        terms = self.loss.terms(batch, self._run(batch))
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.trained, self.config.gradient_limit)
-        self.optimizer.step()
-        self.schedule.step()
-        self.step += 1
-        return {name: term.item() for name, term in terms.items()}
+    def _load(self, number: int) -> list[Loaded]:
+        return [load(patches, self.learner.device == "cuda") for patches in self.sampler.step(number)]
 
-    @torch.no_grad()
-    def _validate(self) -> dict[str, float]:
-        self.network.eval()
-        sums: dict[str, float] = {}
-        strips: list[Image] = []
-        for patches in centre_crops(self.validation, self.config.crop, self.config.batch, self.read):
-            batch = self._tensors(patches)
-            outputs = self._run(batch)
-            fused = outputs.fused
-            for name, term in self.loss.terms(batch, outputs).items():
-                sums[name] = sums.get(name, 0.0) + term.item() * len(fused)
-            strips += [_strip(images) for images in zip(batch.thermal, batch.visible, fused, strict=True)]
-        if strips:
-            write_image(self.run / "validation.png", np.vstack(spread(strips, _SHOWN)))
-        return {name: value / max(1, len(self.validation)) for name, value in sums.items()}
+    def _is_due(self) -> bool:
+        """Whether the weights as they are should be judged, and were not."""
+        at = self.step % self.config.validate_every == 0 or self.step == self.steps
+        return at and self._judged < self.step and bool(self.step)
 
-    def _record(self, training: dict[str, float], validation: dict[str, float]) -> None:
-        row = {"step": self.step, "learning_rate": self.schedule.get_last_lr()[0]}
-        row |= {f"train_{name}": value for name, value in training.items()}
-        row |= {f"validation_{name}": value for name, value in validation.items()}
-        path = self.run / "curves.csv"
-        fresh = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, row)
-            if fresh:
-                writer.writeheader()
-            writer.writerow(row)
+    def _finish_validation(self, curves: Curves, stop: Callable[[], bool]) -> None:
+        if not self._is_due():
+            return
+        row = {"rate": self.schedule.rate(self.step - 1)}
+        row |= {f"train_{name}": value for name, value in self.learner.means().items()}
+        if self.split.validation:
+            before = time.monotonic()
+            verdict = self.validator.judge(self.learner.best_network, self.step, stop)
+            self._stop_if(stop)
+            assert verdict is not None
+            self._pace.add_validation(time.monotonic() - before)
+            row |= {f"validation_{name}": value for name, value in verdict.values.items()}
+            for name, picture in verdict.pictures.items():
+                (self.run / "validation").mkdir(exist_ok=True)
+                write_image(self.run / "validation" / f"{name}.png", picture)
+            curves.show(self.step, verdict.pictures)
+            self._keep_best(verdict.values[self.config.validation.best])
+        curves.add(self.step, row)
+        self._judged = self.step
+        self.learner.forget()
+        self.save()
+        self._report(row)
+
+    def _keep_best(self, value: float) -> None:
+        if self.validator.better(value, self.best):
+            self.best = value
+            state = {
+                "network": self.config.network,
+                "weights": self.learner.best_network.state_dict(),
+                "step": self.step,
+                "best": {self.config.validation.best: value},
+                "provenance": self.provenance,
+            }
+            save_checkpoint(self.run / "best.pt", state)
+
+    def _stop_if(self, stop: Callable[[], bool]) -> None:
+        if stop() and self.step < self.steps:
+            self.save()
+            raise KeyboardInterrupt(
+                f"step {self.step} of {self.steps} is in {self.run / 'last.pt'}; --resume goes on there"
+            )
 
     def save(self) -> None:
         """Write last.pt; it is there whole or not at all."""
-        state = {
-            "network": self.config.network,
-            "config": settings(self.config),
-            "step": self.step,
-            "weights": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "crops": self.crops.random.bit_generator.state,
-        }
-        # By a path, torch would write the staged name into the file.
-        with whole_file(self.run / "last.pt") as staged, staged.open("wb") as file:
-            torch.save(state, file)
+        own = {"best": self.best, "judged": self._judged, "provenance": self.provenance}
+        save_checkpoint(self.run / "last.pt", self.learner.state() | own)
 
     def resume(self) -> None:
         """Continue from last.pt.
 
-        Raises ModelError where there is none, ConfigError when its settings differ from this run's.
+        Raises ModelError where there is none, ConfigError when its settings, data, start or teacher differ
+        from this run's.
         """
         path = self.run / "last.pt"
         if not path.exists():
             raise ModelError(f"there is no checkpoint at {path}; train without --resume first")
         state = load_checkpoint(path)
-        own = settings(self.config)
-        if state["config"] != own:
-            changed = [name for name, value in own.items() if state["config"].get(name) != value]
+        self._check_same(state.get("provenance", {}))
+        self.learner.restore(state)
+        self.best, self._judged = state["best"], state["judged"]
+
+    def _check_same(self, before: dict[str, Any]) -> None:
+        """Raises ConfigError where the run that is to go on was another one."""
+        changed = [
+            line
+            for part in ("settings", "data", "init", "teacher")
+            for line in differences(before.get(part, {}), self.provenance[part], f"{part}.")
+            if not line.startswith(tuple(f"settings.{name}:" for name in MAY_CHANGE))
+        ]
+        if changed:
             raise ConfigError(
-                f"{self.run} was trained with other settings ({', '.join(changed)}); "
-                "give the same ones or another --out"
+                f"{self.run} was trained with something else ({'; '.join(changed)}); give the same, or "
+                "another --out"
             )
-        self.network.load_state_dict(state["weights"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.crops.random.bit_generator.state = state["crops"]
-        self.step = state["step"]
 
-    def _tensors(self, patches: Patches) -> Batch:
-        images = torch.from_numpy(np.ascontiguousarray(patches.images)).to(self.device)
-        means = torch.from_numpy(patches.means).to(self.device)[:, :, None, None]
-        grey = images.float() / 255
-        teacher, following = (grey[:, 3:4], grey[:, 4:]) if self.config.teacher else (None, None)
-        return Batch(
-            grey[:, :1],
-            grey[:, 1:2],
-            images[:, 2:3],
-            means[:, :1],
-            means[:, 1:],
-            teacher,
-            following,
-            self.step,
-        )
+    def _progress(self) -> tqdm[Any]:
+        layout = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
+        return tqdm(total=self.steps, initial=self.step, unit="step", bar_format=layout)
 
-    def _run(self, batch: Batch) -> Outputs:
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            return self.loss.run(self.network, batch)
+    def _tell(self, progress: tqdm[Any]) -> None:
+        if self.step % _TOLD_EVERY == 0:
+            loss = sum(self.learner.means().values())
+            left = in_words(self._left_s())
+            progress.set_postfix_str(
+                f"{self._pace.step_s:.2f} s a step, {left} left, loss {loss:.4f}", refresh=False
+            )
+        progress.update()
 
+    def _left_s(self) -> float:
+        every = self.config.validate_every
+        return self._pace.left_s(self.steps - self.step, -(-self.steps // every) - self.step // every)
 
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(
-            "device is cuda, but torch sees no GPU; use --device cpu or install a CUDA build of torch"
-        )
-    return name
-
-
-def _split(
-    folders: Sequence[Path], names: tuple[str, str], config: TrainConfig
-) -> tuple[list[PairPaths], list[PairPaths], dict[PairPaths, PairPaths]]:
-    """Pairs to train on, those held out, and the next frame of each that has one."""
-    training: list[PairPaths] = []
-    validation: list[PairPaths] = []
-    following: dict[PairPaths, PairPaths] = {}
-    for folder in folders:
-        pairs = find_pairs(folder, names)
-        kept, held = hold_out(pairs, config.validation_fraction, config.seed)
-        training += spread(kept, config.folder_limit or len(kept))
-        validation += held
-        following |= following_pairs(pairs)
-    if not training:
-        raise DataError("no pairs are left to train on; lower validation_fraction or add --data folders")
-    return training, validation, following
-
-
-def _strip(images: Sequence[Tensor]) -> Image:
-    grey = torch.cat([image[0] for image in images], 1).clamp(0, 1) * 255
-    return grey.round().to(torch.uint8).cpu().numpy()
+    def _report(self, row: dict[str, float]) -> None:
+        names = ("loss", *self.config.validation.metrics)
+        told = [f"{name} {row[key]:.4f}" for name in names if (key := f"validation_{name}") in row] or [
+            f"{name} {value:.4f}" for name, value in row.items() if name.startswith("train_")
+        ]
+        log.info(
+            "step %d of %d: %s; %.2f s a step, about %s left",
+            self.step, self.steps, ", ".join(told), self._pace.step_s, in_words(self._left_s()),
+        )  # fmt: skip

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.training.fusion.loss_config import SECTIONS_OF
 from ivfusion_ros.training.fusion.losses.base import Batch, FusedImageLoss, Loss, Outputs
 from ivfusion_ros.training.fusion.losses.distillation import make_distillation_loss
+from ivfusion_ros.training.fusion.losses.image_terms import FIDELITY_SIDE
 from ivfusion_ros.training.fusion.losses.mda import make_mda_loss
 from ivfusion_ros.training.fusion.losses.multiscale import MultiScaleLoss
 from ivfusion_ros.training.fusion.losses.refinefuse import refinefuse_paper_loss
@@ -36,6 +38,13 @@ def make_loss(config: TrainConfig) -> Loss:
     loss = _named_loss(config)
     extra = {name: term for name in TERMS if (term := getattr(config.terms, name)).weight > 0}
     return WithTerms(loss, extra) if extra else loss
+
+
+def needs_of(config: TrainConfig) -> tuple[int, int]:
+    """What the sides of an image must be multiples of, and at least, for the loss that a config names."""
+    multiscale = "multiscale" in SECTIONS_OF.get(config.loss, ())
+    fidelity = config.terms.fidelity.weight > 0 or (multiscale and config.multiscale.fidelity_weight > 0)
+    return 2**config.multiscale.levels if multiscale else 1, FIDELITY_SIDE if fidelity else 1
 
 
 def _named_loss(config: TrainConfig) -> Loss:

@@ -61,7 +61,7 @@ class DistillationLoss:
         assert batch.teacher is not None
         own, fused = self.constants, outputs.fused
         terms = self.task(batch, fused)
-        for name in ("intensity", "texture"):
+        for name in terms.keys() & {"intensity", "texture"}:
             terms[name] = (1 - own.teacher_share) * terms[name]
         texture = self.task.constants.texture_weight * texture_distance(fused, batch.teacher)
         intensity = own.teacher_intensity * (fused - batch.teacher).abs().mean()

@@ -50,11 +50,15 @@ def _gaussian_means(image: Tensor, side: int) -> Tensor:
     return rows @ image @ columns.T
 
 
+FIDELITY_SIDE = 41
+"""Least side of an image that has a VIF, pixels."""
+
+
 def visual_information_fidelity(reference: Tensor, image: Tensor) -> Tensor:
     """Pixel-domain VIF of each image against its reference, (B, 1, H, W) in [0, 1] -> (B,).
 
     As metrics.visual_information_fidelity, with floors under variances where its gradient would explode;
-    H and W at least 41.
+    H and W at least FIDELITY_SIDE.
     """
     reference = 255 * (reference - reference.mean((2, 3), keepdim=True))
     image = 255 * (image - image.mean((2, 3), keepdim=True))

@@ -83,12 +83,14 @@ class MultiScaleLoss:
         return batch.visible - glare * (batch.visible - batch.thermal).clamp(min=0)
 
     def __call__(self, batch: Batch, fused: Tensor) -> Terms:
-        """Terms `intensity`, `texture`, `structure` and `fidelity`, weighted."""
+        """Terms `intensity`, `texture`, `structure` and `fidelity`, weighted; no term of weight 0."""
         own, target = self.constants, self.target(batch)
-        return {
-            "intensity": own.intensity_weight * (fused - target).abs().mean(),
-            "texture": own.texture_weight * texture_distance(fused, target),
-            "structure": own.structure_weight
-            * structure_lost(batch, fused, own.structure_window, own.structure_floor),
-            "fidelity": own.fidelity_weight * fidelity_lost(batch, fused),
-        }
+        terms = {"intensity": own.intensity_weight * (fused - target).abs().mean()}
+        if own.texture_weight:
+            terms["texture"] = own.texture_weight * texture_distance(fused, target)
+        if own.structure_weight:
+            lost = structure_lost(batch, fused, own.structure_window, own.structure_floor)
+            terms["structure"] = own.structure_weight * lost
+        if own.fidelity_weight:
+            terms["fidelity"] = own.fidelity_weight * fidelity_lost(batch, fused)
+        return terms

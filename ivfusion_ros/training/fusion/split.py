@@ -1,0 +1,58 @@
+"""Which pairs of the data folders are trained on and which are held out, and what identifies them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ivfusion_ros.errors import DataError
+from ivfusion_ros.images.pairs import PairPaths, find_pairs, following_pairs, hold_out, spread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from ivfusion_ros.training.fusion.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Split:
+    """Pairs to train on, those held out, and the next frame of each that has one in its recording."""
+
+    training: list[PairPaths]
+    validation: list[PairPaths]
+    following: dict[PairPaths, PairPaths]
+
+    def identity(self) -> dict[str, Any]:
+        """Counts, and hashes of the lists of files: names and sizes, wherever the folders lie."""
+        return {
+            "training": {"pairs": len(self.training), "sha256": _hash(self.training)},
+            "validation": {"pairs": len(self.validation), "sha256": _hash(self.validation)},
+        }
+
+
+def split_folders(folders: Sequence[Path], names: tuple[str, str], config: TrainConfig) -> Split:
+    """Split each folder along its recordings. Raises DataError where nothing is left to train on."""
+    training: list[PairPaths] = []
+    validation: list[PairPaths] = []
+    following: dict[PairPaths, PairPaths] = {}
+    for folder in folders:
+        pairs = find_pairs(folder, names)
+        kept, held = hold_out(pairs, config.validation_fraction, config.split_seed, config.guard)
+        training += spread(kept, config.folder_limit or len(kept))
+        validation += held
+        following |= following_pairs(pairs)
+    if not training:
+        raise DataError("no pairs are left to train on; lower validation_fraction or add --data folders")
+    return Split(training, validation, following)
+
+
+def _hash(pairs: Iterable[PairPaths]) -> str:
+    digest = hashlib.sha256()
+    for pair in pairs:
+        for path in filter(None, (pair.thermal, pair.rgb, pair.labels)):
+            # The data folder's own name and what lies below it: it may be moved or mounted elsewhere.
+            name = "/".join(path.resolve().parts[-3:])
+            digest.update(f"{name} {path.stat().st_size}\n".encode())
+    return digest.hexdigest()
