@@ -168,7 +168,7 @@ def test_export_that_does_not_match_leaves_no_file(tmp_path, monkeypatch) -> Non
     def refuse(graph, path):
         raise ModelError("differs")
 
-    monkeypatch.setattr("ivfusion_ros.export.fusion._check_parity", refuse)
+    monkeypatch.setattr("ivfusion_ros.export.fusion._check_against_torch", refuse)
     with pytest.raises(ModelError):
         export_fusion(FusionGraph(MeanNetwork()).eval(), "mean", tmp_path / "mean.onnx")
     assert list(tmp_path.iterdir()) == []
