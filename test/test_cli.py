@@ -6,6 +6,7 @@ import random
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -89,7 +90,7 @@ def test_the_same_bag_twice_gives_identical_messages(run, small_bag, blend_model
         out = tmp_path / (name if layout == "folder" else f"{name}.mcap")
         assert run("replay", small_bag, out, "--model", blend_model, *FUSION_ONLY, *more)[0] == 0
         written.append(read_messages(out))
-    assert len(written[0]) == 10
+    assert set(Counter(topic for topic, _, _ in written[0]).values()) == {10}
     assert written[0] == written[1]
 
 

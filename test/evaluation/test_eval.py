@@ -69,6 +69,7 @@ def results(tmp_path: Path) -> dict:
 
 
 def test_network_and_folder_agree_with_the_metrics(evaluate, blend_model, tmp_path) -> None:
+    pytest.importorskip("matplotlib")
     data = make_data(tmp_path / "pairs")
     fused = save_blends(data, tmp_path / "fused")
     status, _ = evaluate("--data", data, "--model", blend_model, "--fused", f"other={fused}")
@@ -95,6 +96,7 @@ def test_network_and_folder_agree_with_the_metrics(evaluate, blend_model, tmp_pa
 
 
 def test_pictures_show_what_was_judged(evaluate, blend_model, tmp_path) -> None:
+    pytest.importorskip("matplotlib")
     data = make_data(tmp_path / "pairs")
     evaluate("--data", data, "--model", blend_model, "--metrics", "EN", "--rows", 2)
     sheet = read_image(tmp_path / "out" / "sheet.png")
