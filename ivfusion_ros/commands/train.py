@@ -83,8 +83,9 @@ def _run_folder(options: argparse.Namespace, name: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        with suppress(OSError):
-            folder.rmdir()
+        for empty in (folder,) if options.out is not None else (folder, runs, runs.parent):
+            with suppress(OSError):
+                empty.rmdir()
 
 
 def _train_fusion(options: argparse.Namespace, path: Path, folder: Path) -> None:
