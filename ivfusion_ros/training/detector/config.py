@@ -12,6 +12,18 @@ class DetectorConfig:
     """Settings of one training run of a detector."""
 
     detector: str = parameter("yolov5n", "ultralytics' name of the network, for example yolov5n or yolov5s")
+    head: str = parameter(
+        "anchor_free",
+        "anchor_free: ultralytics' head; anchors: that of YOLOv5's release, which takes all of COCO's weights",
+        choices=("anchor_free", "anchors"),
+    )
+    kept: float = parameter(
+        0.0,
+        "share of the starting weights in the result, which is their weighted mean with the trained ones: "
+        "keeps what fine-tuning forgets (Wortsman et al., Robust fine-tuning, CVPR 2022); head anchors only",
+        minimum=0.0,
+        maximum=1.0,
+    )
     epochs: int = parameter(100, "passes over the scenes, each in one of its kinds of images", minimum=1)
     hours: float = parameter(
         0.0, "length of the run, schedule included; 0: by epochs", minimum=0.0, maximum=1000.0

@@ -1,7 +1,8 @@
 """Train a YOLOv5 by ultralytics on a data set of `ivfusion dataset`, from scratch or from a checkpoint.
 
 A run folder holds ultralytics' own files: args.yaml, results.csv (one row an epoch) and weights/last.pt,
-from which `resume` goes on; with validation weights/best.pt too.
+from which `resume` goes on; with validation weights/best.pt too. A detector with anchors ends with
+weights/final.pt, which holds nothing but weights and names.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ultralytics.utils.torch_utils import unwrap_model
 
 from ivfusion_ros.errors import ConfigError, DataError, ModelError
 from ivfusion_ros.models import resolve_model
+from ivfusion_ros.training.detector.anchors import AnchorModel, load_coco, save_final
 from ivfusion_ros.training.detector.imitation import FeatureTeacher, ImitationLoss
 from ivfusion_ros.training.detector.nms_stand_in import provide_nms
 from ivfusion_ros.training.detector.scenes import SceneDataset
@@ -57,9 +59,11 @@ class DetectorTrainer(DetectionTrainer):
         Raises ConfigError, DataError or ModelError.
         """
         provide_nms()
+        _check_start(config, start)
         self.config = config
         self._teacher = FeatureTeacher(resolve_model(config.teacher)) if config.teacher else None
         self._crop = _crop(config)
+        self._start = start
         self._progress, self._step, self._mosaic_closed = 0.0, 0, False
         last = run.resolve() / "weights" / "last.pt"
         if resume and not last.is_file():
@@ -73,6 +77,7 @@ class DetectorTrainer(DetectionTrainer):
         self.add_callback("on_train_epoch_start", lambda _: self._close_mosaic())
         self.add_callback("on_train_batch_start", lambda _: self._schedule())
         self.add_callback("on_train_batch_end", lambda _: self._stop_in_time())
+        self.add_callback("on_train_end", lambda _: self._finish())
 
     def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> Any:
         """As the base class; training images are SceneDataset's crops."""
@@ -92,7 +97,15 @@ class DetectorTrainer(DetectionTrainer):
 
     def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
         """As the base class, in the layout that convolutions in bf16 are fast in."""
-        return super().get_model(cfg, weights, verbose).to(memory_format=torch.channels_last)
+        if self.config.head == "anchors":
+            model = AnchorModel(self.config.detector, list(self.data["names"].values()))
+            if weights is not None:
+                model.load(weights)
+            elif self._start is not None:
+                load_coco(model, self._start)
+        else:
+            model = super().get_model(cfg, weights, verbose)
+        return model.to(memory_format=torch.channels_last)
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
         """As the base class, likewise."""
@@ -156,6 +169,15 @@ class DetectorTrainer(DetectionTrainer):
                 # They hold copies of the data set as it was.
                 self.train_loader.reset()
 
+    def _finish(self) -> None:
+        if self.config.head != "anchors":
+            return
+        trained = self.ema.ema.float()
+        start = AnchorModel(self.config.detector, list(trained.names.values()))
+        if self.config.kept:
+            load_coco(start, self._start)
+        save_final(trained, start, self.config.kept, self.wdir / "final.pt")
+
     def _stop_in_time(self) -> None:
         if self.config.hours and self._progress >= 1:
             self.stop = True
@@ -178,6 +200,18 @@ def _float32(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _float32(item) for key, item in value.items()}
     return type(value)(_float32(item) for item in value) if isinstance(value, (list, tuple)) else value
+
+
+def _check_start(config: DetectorConfig, start: Path | None) -> None:
+    if config.head == "anchors":
+        if start is not None and start.suffix != ".safetensors":
+            raise ConfigError(
+                f"--init is {start}; a detector with anchors starts from a safetensors file of COCO's YOLOv5"
+            )
+        if config.kept and start is None:
+            raise ConfigError(f"kept is {config.kept}, but there is no --init whose weights could be kept")
+    elif config.kept:
+        raise ConfigError(f"kept is {config.kept}, which only head anchors can do")
 
 
 def _crop(config: DetectorConfig) -> Size:
@@ -203,7 +237,7 @@ def _settings(
 ) -> dict[str, Any]:
     """What is passed to ultralytics; its own defaults are for COCO in colour."""
     return {
-        "model": str(start) if start else f"{config.detector}.yaml",
+        "model": str(start) if start and config.head != "anchors" else f"{config.detector}.yaml",
         "data": str(data),
         "project": str(run.parent),
         "name": run.name,

@@ -1,0 +1,138 @@
+"""The loss of YOLOv5 with anchors, as in its release (Jocher et al., YOLOv5 v6.0).
+
+An object belongs to each anchor whose sides differ from its own by less than a factor of 4, in its cell and
+the two nearest ones. Boxes by complete IoU (Zheng et al. 2020), objectness learns that IoU, classes and
+objectness by cross-entropy.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_RATIO = 4.0
+"""Of an object's side to its anchor's."""
+BOX_WEIGHT, OBJECT_WEIGHT, CLASS_WEIGHT = 0.05, 0.7, 0.3
+"""YOLOv5's 0.05, 1.0 and 0.5 x classes / 80 of scratch, as its fine-tuning has them."""
+LEVEL_BALANCE = (4.0, 1.0, 0.4)
+"""Of the objectness by stride: there are fewer objects on a large grid's cells."""
+
+
+class Targets(NamedTuple):
+    """What some cells of one stride should say, one row each.
+
+    image, anchor, row, column: (N,) int64, which cell. boxes: (N, 4), centre from the cell's corner and
+    size, in cells. sizes: (N, 2) of the anchors, in cells. classes: (N,) int64.
+    """
+
+    image: Tensor
+    anchor: Tensor
+    row: Tensor
+    column: Tensor
+    boxes: Tensor
+    sizes: Tensor
+    classes: Tensor
+
+
+class AnchorLoss:
+    """Called with what AnchorHead gives and a batch of ultralytics."""
+
+    def __init__(self, anchors: Tensor, strides: Sequence[int]) -> None:
+        """anchors: (3, 3, 2) widths and heights in pixels by stride."""
+        self._anchors, self._strides = anchors, strides
+
+    def __call__(self, predictions: Any, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+        """(loss times the batch size, the three terms by name).
+
+        batch: `batch_idx` (N,), `cls` (N, 1), `bboxes` (N, 4) as centre and size, shares of the image.
+        """
+        levels = predictions[1] if isinstance(predictions, tuple) else predictions
+        device = levels[0].device
+        objects = torch.cat(
+            [batch[name].view(len(batch["bboxes"]), -1).float() for name in ("batch_idx", "cls", "bboxes")], 1
+        ).to(device)
+        terms = torch.zeros(3, device=device)
+        for level, logits in enumerate(levels):
+            terms = terms + self._of_level(logits, objects, level)
+        names = ("box_loss", "cls_loss", "obj_loss")
+        return terms.sum() * len(levels[0]), dict(zip(names, terms.detach(), strict=True))
+
+    def _of_level(self, logits: Tensor, objects: Tensor, level: int) -> Tensor:
+        targets = self._targets(objects, level, logits.shape)
+        wanted = torch.zeros_like(logits[..., 4])
+        box = classes = logits.new_zeros(())
+        if len(targets.image):
+            cell = targets.image, targets.anchor, targets.row, targets.column
+            values = logits[cell]
+            share = values[:, :4].sigmoid()
+            boxes = torch.cat((share[:, :2] * 2 - 0.5, (share[:, 2:] * 2) ** 2 * targets.sizes), 1)
+            overlap = complete_iou(boxes, targets.boxes)
+            box = (1 - overlap).mean()
+            # Of several objects in one cell the best box counts.
+            order = overlap.detach().argsort()
+            wanted[tuple(part[order] for part in cell)] = overlap.detach().clamp(min=0)[order]
+            truth = functional.one_hot(targets.classes, values.shape[1] - 5).to(values.dtype)
+            classes = functional.binary_cross_entropy_with_logits(values[:, 5:], truth)
+        objectness = functional.binary_cross_entropy_with_logits(logits[..., 4], wanted)
+        return torch.stack(
+            (BOX_WEIGHT * box, CLASS_WEIGHT * classes, OBJECT_WEIGHT * LEVEL_BALANCE[level] * objectness)
+        )
+
+    def _targets(self, objects: Tensor, level: int, shape: Sequence[int]) -> Targets:
+        _, anchor_count, height, width, _ = shape
+        sizes = self._anchors[level].to(objects.device) / self._strides[level]
+        boxes = objects[:, 2:] * objects.new_tensor([width, height, width, height])
+        ratio = boxes[None, :, 2:] / sizes[:, None]
+        fits = torch.maximum(ratio, 1 / ratio).amax(2) < MAX_RATIO
+        anchor, which = fits.nonzero(as_tuple=True)
+        cells, place = _nearest_cells(boxes[which, :2], (width, height))
+        anchor, which = anchor[place], which[place]
+        offset = boxes[which, :2] - cells
+        return Targets(
+            image=objects[which, 0].long(),
+            anchor=anchor,
+            row=cells[:, 1].long(),
+            column=cells[:, 0].long(),
+            boxes=torch.cat((offset, boxes[which, 2:]), 1),
+            sizes=sizes[anchor],
+            classes=objects[which, 1].long(),
+        )
+
+
+def _nearest_cells(centres: Tensor, limit: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """(M, 2) cells (column, row) that centres (N, 2) lie in or nearest to, and (M,) of which centre."""
+    border = centres.new_tensor(limit)
+    home = torch.minimum(centres.floor(), border - 1)
+    inside = centres - home
+    cells, places = [home], [torch.arange(len(centres), device=centres.device)]
+    for axis in (0, 1):
+        for step, near in ((-1, inside[:, axis] < 0.5), (1, inside[:, axis] > 0.5)):
+            neighbour = home.clone()
+            neighbour[:, axis] += step
+            there = near & (neighbour[:, axis] >= 0) & (neighbour[:, axis] < border[axis])
+            cells.append(neighbour[there])
+            places.append(there.nonzero()[:, 0])
+    return torch.cat(cells), torch.cat(places)
+
+
+def complete_iou(boxes: Tensor, others: Tensor) -> Tensor:
+    """(N,) complete IoU of boxes (N, 4) with others (N, 4), each as centre and size; 1: equal."""
+    centre, size, other_centre, other_size = boxes[:, :2], boxes[:, 2:], others[:, :2], others[:, 2:]
+    low, high = centre - size / 2, centre + size / 2
+    other_low, other_high = other_centre - other_size / 2, other_centre + other_size / 2
+    shared = (torch.minimum(high, other_high) - torch.maximum(low, other_low)).clamp(min=0).prod(1)
+    iou = shared / (size.prod(1) + other_size.prod(1) - shared + 1e-7)
+    hull = torch.maximum(high, other_high) - torch.minimum(low, other_low)
+    apart = ((other_centre - centre) ** 2).sum(1) / ((hull**2).sum(1) + 1e-7)
+    angle, other_angle = (torch.atan(side[:, 0] / (side[:, 1] + 1e-7)) for side in (size, other_size))
+    shape = 4 / math.pi**2 * (other_angle - angle) ** 2
+    with torch.no_grad():
+        trade = shape / (shape - iou + 1 + 1e-7)
+    return iou - apart - trade * shape
