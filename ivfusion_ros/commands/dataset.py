@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ivfusion_ros.commands.options import add_backend_option
 from ivfusion_ros.models import resolve_model
+from ivfusion_ros.training.detector.classes import read_class_map
 from ivfusion_ros.training.detector.dataset import Kind, write_dataset
 from ivfusion_ros.training.detector.teacher import Teacher
 
@@ -25,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="folders of registered pairs with thermal/, rgb/ and labels/ (class ids of MSRS)",
+        help="folders of registered pairs with thermal/ and rgb/, or of images of one of them; beside them "
+        "labels/ (maps of MSRS's class ids) or boxes/ (YOLO's text files)",
     )
     parser.add_argument(
         "--out",
@@ -45,8 +47,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--teacher",
         metavar="MODEL",
-        help="detector of COCO's classes (ONNX) that separates touching objects and labels pairs without "
-        "labels/",
+        help="detector of COCO's classes (ONNX) that separates touching objects and labels scenes without "
+        "labels/ and boxes/",
+    )
+    parser.add_argument(
+        "--classes",
+        type=Path,
+        metavar="FILE",
+        help="YAML of `number: name`, the numbers in boxes/ (default: COCO's); others are left out",
     )
     add_backend_option(parser, "fusion")
 
@@ -55,10 +63,11 @@ def run(options: argparse.Namespace) -> None:
     """Write images, labels, preview.png and data.yaml. Raises IvfusionError."""
     kinds = [Kind.parse(text) for text in options.images]
     teacher = Teacher(resolve_model(options.teacher), options.backend) if options.teacher else None
-    counts = write_dataset(options.data, options.out, kinds, teacher, options.backend)
+    class_map = read_class_map(options.classes)
+    counts = write_dataset(options.data, options.out, kinds, teacher, options.backend, class_map)
     for part, count in counts.items():
         objects = ", ".join(f"{number} {name}" for name, number in count.objects.items())
-        log.info("%s: %d pairs, %d images; objects: %s", part, count.pairs, count.images, objects)
+        log.info("%s: %d scenes, %d images; objects: %s", part, count.pairs, count.images, objects)
     log.info(
         "data set: %s; a few with their boxes: %s", options.out / "data.yaml", options.out / "preview.png"
     )

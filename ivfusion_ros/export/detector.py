@@ -35,7 +35,8 @@ def export_detector(weights: Path, path: Path, size: Size) -> tuple[str, ...]:
     """Write the detector for images of (width, height) as ONNX, check it, and return its class names.
 
     The file appears only when it is whole. Class names, task and stride are in its metadata.
-    Loading runs code that the file holds, as ultralytics' files do: export only what you trust.
+    weights: of ultralytics, or the final.pt of a detector with anchors. Loading the former runs code that
+    the file holds: export only what you trust.
     Raises ConfigError for a size that is no multiple of 32, ModelError for a file that is no such detector,
     BackendError where ultralytics is missing.
     """
@@ -43,32 +44,77 @@ def export_detector(weights: Path, path: Path, size: Size) -> tuple[str, ...]:
         raise ConfigError(
             f"size is {size[0]}x{size[1]}, expected multiples of {_STRIDE}, for example 640x480"
         )
-    _check_origin(weights, size)
+    if _is_final(weights):
+        export, output = _export_anchors, _anchors_output
+    else:
+        _check_origin(weights, size)
+        export, output = _export_ultralytics, _torch_output
     with whole_files(path) as staged, tempfile.TemporaryDirectory(dir=staged.parent) as folder:
         # ultralytics writes beside the weights.
         copy = Path(folder) / "detector.pt"
         shutil.copyfile(weights, copy)
-        model = _load(copy, weights)
-        exported = Path(
-            model.export(
-                format="onnx",
-                imgsz=(size[1], size[0]),
-                opset=OPSET,
-                simplify=False,
-                nms=False,
-                device="cpu",
-                verbose=False,
-            )
-        )
+        exported = export(copy, weights, size)
         backend = load_backend(exported, "onnxruntime", precision="f32")
         class_names = Detector(backend, DetectionConfig()).class_names
         image = np.random.default_rng(0).random((1, 3, size[1], size[0]), np.float32)
         (found,) = backend.run(dict.fromkeys(backend.inputs, image)).values()
         backend.close()
-        _check_against_torch(found, _torch_output(copy, weights, image), max(size))
+        _check_against_torch(found, output(copy, weights, image), max(size))
         _keep_own_metadata(exported)
         exported.replace(staged)
     return class_names
+
+
+def _is_final(weights: Path) -> bool:
+    """Whether a file is the final.pt of a detector with anchors, by what torch reads of it as data."""
+    import torch
+
+    try:
+        content = torch.load(weights, map_location="cpu", weights_only=True)
+    except Exception:  # noqa: BLE001 (torch raises many kinds for what is no such file)
+        return False
+    return isinstance(content, dict) and content.get("head") == "anchors"
+
+
+def _export_ultralytics(copy: Path, weights: Path, size: Size) -> Path:
+    options = {"format": "onnx", "opset": OPSET, "simplify": False, "nms": False, "device": "cpu"}
+    return Path(_load(copy, weights).export(imgsz=(size[1], size[0]), verbose=False, **options))
+
+
+def _classic_model(weights: Path) -> Any:
+    """The model of a final.pt, which then gives (B, N, 5 + classes)."""
+    from ivfusion_ros.networks.yolov5 import load_final
+
+    model = load_final(weights)
+    model.model[-1].classic = True
+    return model
+
+
+def _export_anchors(copy: Path, weights: Path, size: Size) -> Path:
+    import onnx
+    import torch
+
+    model = _classic_model(weights).fuse(verbose=False)
+    path = copy.with_suffix(".onnx")
+    image = torch.zeros(1, 3, size[1], size[0])
+    with torch.no_grad():
+        torch.onnx.export(
+            model, (image,), str(path), dynamo=False, opset_version=OPSET,
+            input_names=["images"], output_names=["output0"],
+        )  # fmt: skip
+    graph = onnx.load(path)
+    metadata = {"names": model.names, "stride": _STRIDE, "task": "detect", "license": "AGPL-3.0"}
+    for key, value in metadata.items():
+        graph.metadata_props.add(key=key, value=str(value))
+    onnx.save(graph, path)
+    return path
+
+
+def _anchors_output(_copy: Path, weights: Path, image: Any) -> Any:
+    import torch
+
+    with torch.no_grad():
+        return _classic_model(weights)(torch.from_numpy(image)).numpy()
 
 
 def _keep_own_metadata(path: Path) -> None:

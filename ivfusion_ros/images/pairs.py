@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
@@ -16,7 +16,18 @@ from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+class HasStem(Protocol):
+    """Whatever has a name that says when it was taken."""
+
+    @property
+    def stem(self) -> str:
+        """Name without suffix."""
+
+
 Item = TypeVar("Item")
+Scene = TypeVar("Scene", bound=HasStem)
 
 RUN_GAP = 5
 """Consecutive frame numbers further apart than this belong to different recordings."""
@@ -101,8 +112,8 @@ def split_runs(stems: Sequence[str]) -> list[list[int]]:
 
 
 def hold_out(
-    pairs: Sequence[PairPaths], fraction: float, seed: int, guard: int = RUN_GAP
-) -> tuple[list[PairPaths], list[PairPaths]]:
+    pairs: Sequence[Scene], fraction: float, seed: int, guard: int = RUN_GAP
+) -> tuple[list[Scene], list[Scene]]:
     """Split into (training, validation) along whole runs, drawn by seed until `fraction` is reached.
 
     A run that would more than double the share is left to training, so that a folder with a single

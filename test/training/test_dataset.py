@@ -9,12 +9,14 @@ from ivfusion_ros.cli import main
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.images.labels import read_boxes
-from ivfusion_ros.images.pairs import PairPaths, find_pairs, hold_out
-from ivfusion_ros.training.detector.boxes import Hints, boxes_of
+from ivfusion_ros.images.pairs import RUN_GAP, PairPaths, find_pairs, hold_out
+from ivfusion_ros.training.detector.boxes import Hints, boxes_of, without_nested
+from ivfusion_ros.training.detector.classes import CLASS_NAMES, read_class_map
 from ivfusion_ros.training.detector.dataset import Kind, write_dataset
 from ivfusion_ros.training.detector.split import hold_out_scenes, share_of
 from ivfusion_ros.training.detector.teacher import Teacher
 from ivfusion_ros.training.fusion.config import TrainConfig
+from ivfusion_ros.types import Detections
 
 PERSON, CAR, BICYCLE = range(3)
 LABEL = {CAR: 1, PERSON: 2, BICYCLE: 3}
@@ -86,18 +88,17 @@ def test_what_fusion_training_holds_out_is_held_out_here() -> None:
     pairs = [pair for run in range(30) for pair in numbered(20, 100 * run)]
     training, held = hold_out_scenes(pairs)
     for fraction in (0.05, TrainConfig().validation_fraction):
-        _, of_fusion = hold_out(pairs, fraction, TrainConfig().split_seed)
+        _, of_fusion = hold_out(pairs, fraction, TrainConfig().seed)
         assert {pair.stem for pair in of_fusion} <= {pair.stem for pair in held}
     assert 0.15 < len(held) / len(pairs) < 0.25
-    places = {pair.stem: index for index, pair in enumerate(pairs)}
-    apart = [abs(places[a.stem] - places[b.stem]) for a in training for b in held]
-    assert min(apart) == 4
+    frames = [[int(pair.stem[:5]) for pair in part] for part in (training, held)]
+    assert min(abs(a - b) for a in frames[0] for b in frames[1]) > RUN_GAP
 
 
 def test_held_out_scenes_of_msrs(shared: Path) -> None:
     training, held = hold_out_scenes(find_pairs(shared / "data" / "msrs"))
     night = sum(pair.stem.endswith("N") for pair in held)
-    assert (len(training), len(held), night) == (819, 184, 80)
+    assert (len(training), len(held), night) == (830, 184, 80)
 
 
 def test_a_share_is_evenly_spaced() -> None:
@@ -137,7 +138,7 @@ def test_data_set_of_several_kinds(folder: Path, tmp_path: Path) -> None:
     assert (counts["train"].pairs, counts["val"].pairs) == (len(training), len(held))
     assert counts["val"].images == 2 * len(held)
     assert counts["train"].images == len(training) + len(training) // 2
-    assert counts["val"].objects == {"person": len(held), "car": 0, "bicycle": 0}
+    assert counts["val"].objects == dict.fromkeys(CLASS_NAMES, 0) | {"person": len(held)}
     name = f"street_{held[0].stem}"
     image = read_image(out / "images" / "val" / "rgb" / f"{name}.png")
     np.testing.assert_array_equal(image, read_image(held[0].rgb))
@@ -146,7 +147,7 @@ def test_data_set_of_several_kinds(folder: Path, tmp_path: Path) -> None:
     boxes, class_ids = read_boxes(out / "labels" / "val" / "rgb" / f"{name}.txt", (128, 96))
     assert boxes.tolist() == [[32, 24, 48, 72]] and class_ids.tolist() == [0]
     data = yaml.safe_load((out / "data.yaml").read_text())
-    assert data["names"] == {0: "person", 1: "car", 2: "bicycle"} and Path(data["path"]) == out
+    assert data["names"] == dict(enumerate(CLASS_NAMES)) and Path(data["path"]) == out
     assert (out / "preview.png").exists() and not list(out.rglob("*.partial"))
 
 
@@ -163,10 +164,11 @@ def test_a_second_run_writes_what_is_missing_only(folder: Path, tmp_path: Path) 
 def test_pairs_without_labels_need_a_teacher(folder: Path, tmp_path: Path, box_model: Path) -> None:
     for file in (folder / "labels").iterdir():
         file.unlink()
-    with pytest.raises(DataError, match=r"27 pairs, the first is .*street/thermal/00000.png"):
+    with pytest.raises(DataError, match=r"scenes, the first is .*street/rgb/00000.png"):
         write_dataset([folder], tmp_path / "set", [Kind("thermal")], None)
     counts = write_dataset([folder], tmp_path / "set", [Kind("thermal")], Teacher(box_model))
-    assert counts["val"].objects["person"] == counts["val"].pairs
+    # This teacher finds the same in whatever it looks at, and so another person in the mirror.
+    assert counts["val"].objects["person"] == 2 * counts["val"].pairs
 
 
 def test_command(folder: Path, tmp_path: Path, box_model: Path) -> None:
@@ -176,3 +178,90 @@ def test_command(folder: Path, tmp_path: Path, box_model: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "set").iterdir()) == [
         "data.yaml", "images", "labels", "preview.png",
     ]  # fmt: skip
+
+
+def test_half_a_person_is_no_second_one() -> None:
+    boxes = np.array([[10, 10, 30, 60], [12, 10, 28, 40], [25, 10, 60, 60], [10, 10, 30, 60]], np.float32)
+    class_ids = np.array([PERSON, PERSON, PERSON, CAR])
+    kept, ids = without_nested(boxes, class_ids)
+    np.testing.assert_array_equal(kept, boxes[[0, 2, 3]])
+    assert ids.tolist() == [PERSON, PERSON, CAR]
+    assert len(without_nested(boxes[:0], class_ids[:0])[0]) == 0
+
+
+@pytest.fixture
+def drone(tmp_path: Path) -> Path:
+    """Thermal images only, with boxes of COCO's classes in some of them."""
+    folder = tmp_path / "drone"
+    (folder / "thermal").mkdir(parents=True)
+    (folder / "boxes").mkdir()
+    for number in range(0, 2000, 100):
+        cv2.imwrite(str(folder / "thermal" / f"{number:05}.png"), np.full((96, 128), 90, np.uint8))
+        if number:
+            text = "2 0.5 0.5 0.25 0.25\n16 0.1 0.1 0.1 0.1\n"
+            (folder / "boxes" / f"{number:05}.txt").write_text(text)
+    return folder
+
+
+def test_boxes_of_one_camera(drone: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    out = tmp_path / "set"
+    counts = write_dataset([drone], out, [Kind("thermal"), Kind("rgb"), Kind("mst")], None)
+    assert {path.name for path in (out / "images" / "train").iterdir()} == {"thermal"}
+    assert counts["train"].pairs + counts["val"].pairs == 20
+    assert counts["train"].objects["car"] + counts["val"].objects["car"] == 19
+    assert "19 boxes are left out" in caplog.text
+    assert "drone: 20 scenes" in caplog.text
+    empty = next(out.glob("labels/*/thermal/drone_00000.txt"))
+    assert empty.read_text() == ""
+
+
+def test_a_class_map_says_what_numbers_mean(drone: Path, tmp_path: Path) -> None:
+    (tmp_path / "classes.yaml").write_text("2: person\n16: bicycle\n")
+    class_map = read_class_map(tmp_path / "classes.yaml")
+    counts = write_dataset([drone], tmp_path / "set", [Kind("thermal")], None, class_map=class_map)
+    both = {name: counts["train"].objects[name] + counts["val"].objects[name] for name in CLASS_NAMES}
+    assert both == dict.fromkeys(CLASS_NAMES, 0) | {"person": 19, "bicycle": 19}
+
+
+@pytest.mark.parametrize("text", ["2: dog\n", "two: person\n"])
+def test_a_wrong_class_map_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "classes.yaml").write_text(text)
+    with pytest.raises(ConfigError, match="expected a class number and one of person, car"):
+        read_class_map(tmp_path / "classes.yaml")
+
+
+class Scripted:
+    """A detector that finds what is written for each look."""
+
+    def __init__(self, *looks: list[tuple[float, int, tuple[float, float, float, float]]]) -> None:
+        self.looks = iter(looks)
+
+    def __call__(self, image: np.ndarray) -> Detections:
+        found = next(self.looks)
+        boxes = np.array([box for *_, box in found], np.float32).reshape(-1, 4)
+        scores = np.array([score for score, *_ in found], np.float32)
+        ids = np.array([class_id for _, class_id, _ in found], np.int64)
+        return Detections(boxes, scores, ids, ("person", "truck"))
+
+
+def test_the_teacher_counts_what_views_agree_on(box_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher = Teacher(box_model)
+    monkeypatch.setattr(teacher, "_class_ids", np.array([0, 5]))
+    image = np.zeros((50, 100, 3), np.uint8)
+    left, right = (10.0, 10.0, 20.0, 40.0), (80.0, 10.0, 90.0, 40.0)
+    # Sure in both views of one image; in one view alone; fair in both images; a truck where a person is.
+    monkeypatch.setattr(
+        teacher, "_detector",
+        Scripted(
+            [(0.9, 0, left), (0.5, 1, (40, 10, 60, 40))], [(0.8, 0, right), (0.2, 1, right)],
+            [(0.2, 1, left)], [],
+        ),
+    )  # fmt: skip
+    boxes, class_ids = teacher.objects([image, image])
+    np.testing.assert_allclose(boxes, [left])
+    assert class_ids.tolist() == [0]
+    monkeypatch.setattr(teacher, "_detector", Scripted(*[[(0.35, 1, left)], [(0.35, 1, right)]] * 2))
+    boxes, class_ids = teacher.objects([image, image])
+    np.testing.assert_allclose(boxes, [left])
+    assert class_ids.tolist() == [5]

@@ -56,7 +56,8 @@ class AnchorLoss:
         levels = predictions[1] if isinstance(predictions, tuple) else predictions
         device = levels[0].device
         objects = torch.cat(
-            [batch[name].view(len(batch["bboxes"]), -1).float() for name in ("batch_idx", "cls", "bboxes")], 1
+            [batch[name].view(len(batch["bboxes"]), -1).float() for name in ("batch_idx", "cls", "bboxes")],
+            1,
         ).to(device)
         terms = torch.zeros(3, device=device)
         for level, logits in enumerate(levels):
@@ -86,7 +87,7 @@ class AnchorLoss:
         )
 
     def _targets(self, objects: Tensor, level: int, shape: Sequence[int]) -> Targets:
-        _, anchor_count, height, width, _ = shape
+        height, width = shape[2:4]
         sizes = self._anchors[level].to(objects.device) / self._strides[level]
         boxes = objects[:, 2:] * objects.new_tensor([width, height, width, height])
         ratio = boxes[None, :, 2:] / sizes[:, None]

@@ -14,13 +14,13 @@ class DetectorConfig:
     detector: str = parameter("yolov5n", "ultralytics' name of the network, for example yolov5n or yolov5s")
     head: str = parameter(
         "anchor_free",
-        "anchor_free: ultralytics' head; anchors: that of YOLOv5's release, which takes all of COCO's weights",
+        "anchor_free: ultralytics' head; anchors: that of YOLOv5's release, which takes COCO's weights",
         choices=("anchor_free", "anchors"),
     )
     kept: float = parameter(
         0.0,
         "share of the starting weights in the result, which is their weighted mean with the trained ones: "
-        "keeps what fine-tuning forgets (Wortsman et al., Robust fine-tuning, CVPR 2022); head anchors only",
+        "keeps what training forgets (Wortsman et al., Robust fine-tuning, 2022); head anchors only",
         minimum=0.0,
         maximum=1.0,
     )

@@ -1,14 +1,16 @@
-"""Pairs with labels -> a data set in the form that ultralytics trains on.
+"""Scenes with labels -> a data set in the form that ultralytics trains on.
 
-    OUT/images/{train,val}/KIND/FOLDER_STEM.png   8-bit RGB, of the RGB camera's size
+    OUT/images/{train,val}/KIND/FOLDER_STEM.png   8-bit RGB, of the RGB camera's size where there is one
     OUT/labels/{train,val}/KIND/FOLDER_STEM.txt   class, centre x and y, width, height, over the size
     OUT/data.yaml                                 written last: a folder without it is not complete
 
-KIND is thermal, rgb, or the name of a fusion network. All kinds of one pair have the same boxes.
+KIND is thermal, rgb, or the name of a fusion network. All kinds of one scene have the same boxes. A scene
+that one camera alone saw is there in that camera's kind only.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -28,17 +30,21 @@ from ivfusion_ros.images.draw import annotate, contact_sheet
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import read_image, write_image
 from ivfusion_ros.images.labels import read_boxes
-from ivfusion_ros.images.pairs import PairPaths, find_pairs, spread
+from ivfusion_ros.images.pairs import spread
 from ivfusion_ros.pipeline.build import build_pipeline
-from ivfusion_ros.training.detector.boxes import CLASS_NAMES, JOINING_SCORE, Hints, boxes_of
+from ivfusion_ros.training.detector.classes import CLASS_NAMES, read_class_map
+from ivfusion_ros.training.detector.labelling import label
+from ivfusion_ros.training.detector.sources import Scene, find_scenes
 from ivfusion_ros.training.detector.split import hold_out_scenes, share_of
-from ivfusion_ros.types import CAMERAS, Boxes, Detections, Frame, FramePair, FusionResult, Image
+from ivfusion_ros.types import CAMERAS, Boxes, Detections, Frame, FramePair, Image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ivfusion_ros.pipeline.pipeline import Pipeline
     from ivfusion_ros.training.detector.teacher import Teacher
+
+log = logging.getLogger(__name__)
 
 Part = Literal["train", "val"]
 
@@ -90,15 +96,15 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class _Scene:
-    pair: PairPaths
+class _Item:
+    scene: Scene
     folder: str
     part: Part
     kinds: tuple[Kind, ...]
 
     @property
     def stem(self) -> str:
-        return f"{self.folder}_{self.pair.stem}"
+        return f"{self.folder}_{self.scene.stem}"
 
 
 def write_dataset(
@@ -107,27 +113,33 @@ def write_dataset(
     kinds: Sequence[Kind],
     teacher: Teacher | None,
     backend: str = "auto",
+    class_map: Mapping[int, int] | None = None,
 ) -> dict[Part, Counts]:
     """Write what is not there yet; returns what is there then, by part.
 
-    folders: each with thermal/, rgb/ and labels/ (MSRS's class ids). A folder without labels/ takes the
-    teacher's confident boxes as they are. Raises DataError, ConfigError, ModelError or BackendError.
+    folders: each as find_scenes reads it. A scene without labels and boxes takes what the teacher finds.
+    class_map: ids of CLASS_NAMES by the numbers in files of boxes; COCO's where None. What is left out is
+    logged. Raises DataError, ConfigError, ModelError or BackendError.
     """
     _check(kinds)
-    scenes = list(_scenes(folders, kinds))
-    bare = [scene.pair.thermal for scene in scenes if scene.pair.labels is None]
+    scenes = [item for folder in folders for item in _items(folder, kinds)]
+    bare = [item.scene.image for item in scenes if item.scene.labels is None and item.scene.boxes is None]
     if teacher is None and bare:
         raise DataError(
-            f"no image in labels/: {len(bare)} pairs, the first is {bare[0]}; give a detector as --teacher "
-            "to label them"
+            f"no image in labels/ and no folder boxes/: {len(bare)} scenes, the first is {bare[0]}; give a "
+            "detector as --teacher to label them"
         )
+    class_map = read_class_map(None) if class_map is None else class_map
+    left_out = 0
     with ExitStack() as stack:
         pipelines = {
             name: stack.enter_context(_pipeline(model, backend))
             for name, model in _networks(kinds, teacher).items()
         }
-        for scene in tqdm(scenes, unit="pair"):
-            _write_scene(scene, output, pipelines, teacher)
+        for item in tqdm(scenes, unit="scene"):
+            left_out += _write_scene(item, output, pipelines, teacher, class_map)
+    if left_out:
+        log.info("%d boxes are left out: the class map does not have their classes", left_out)
     _preview(scenes, output)
     return _finish(scenes, output)
 
@@ -138,17 +150,34 @@ def _check(kinds: Sequence[Kind]) -> None:
         raise ConfigError(f"--images has {', '.join(names)}; expected each kind once")
 
 
-def _scenes(folders: Sequence[Path], kinds: Sequence[Kind]) -> Iterator[_Scene]:
-    for folder in folders:
-        name = folder.resolve().name
-        training, held = hold_out_scenes(find_pairs(folder))
-        shown = {kind: {pair.stem for pair in share_of(training, kind.share)} for kind in kinds}
-        for pair in training:
-            chosen = tuple(kind for kind in kinds if pair.stem in shown[kind])
-            if chosen:
-                yield _Scene(pair, name, "train", chosen)
-        for pair in held:
-            yield _Scene(pair, name, "val", tuple(kinds))
+def _items(folder: Path, kinds: Sequence[Kind]) -> Iterator[_Item]:
+    name = (
+        "_".join(folder.resolve().parts[-2:])
+        if folder.name in ("train", "val", "test")
+        else folder.resolve().name
+    )
+    scenes = find_scenes(folder)
+    training, held = hold_out_scenes(scenes)
+    log.info(
+        "%s: %d scenes, %d to train on, %d held out, %d left out since they are close to a held-out one",
+        name, len(scenes), len(training), len(held), len(scenes) - len(training) - len(held),
+    )  # fmt: skip
+    shown = {kind: {scene.stem for scene in share_of(training, kind.share)} for kind in kinds}
+    for scene in training:
+        chosen = tuple(kind for kind in kinds if _has(scene, kind) and scene.stem in shown[kind])
+        if chosen:
+            yield _Item(scene, name, "train", chosen)
+    for scene in held:
+        chosen = tuple(kind for kind in kinds if _has(scene, kind))
+        if chosen:
+            yield _Item(scene, name, "val", chosen)
+
+
+def _has(scene: Scene, kind: Kind) -> bool:
+    """Whether the cameras that saw a scene can give an image of this kind."""
+    if kind.name in CAMERAS:
+        return (scene.thermal if kind.name == "thermal" else scene.rgb) is not None
+    return scene.thermal is not None and scene.rgb is not None
 
 
 def _networks(kinds: Sequence[Kind], teacher: Teacher | None) -> dict[str, str]:
@@ -163,60 +192,55 @@ def _pipeline(model: str, backend: str) -> Pipeline:
     return build_pipeline(load_config(PipelineConfig, None, values))
 
 
-def _files(output: Path, scene: _Scene, kind: Kind) -> tuple[Path, Path]:
-    name = f"{scene.part}/{kind.name}/{scene.stem}"
+def _files(output: Path, item: _Item, kind: Kind) -> tuple[Path, Path]:
+    name = f"{item.part}/{kind.name}/{item.stem}"
     return output / "images" / f"{name}.png", output / "labels" / f"{name}.txt"
 
 
 def _write_scene(
-    scene: _Scene, output: Path, pipelines: dict[str, Pipeline], teacher: Teacher | None
-) -> None:
-    files = {kind.name: _files(output, scene, kind) for kind in scene.kinds}
+    item: _Item,
+    output: Path,
+    pipelines: dict[str, Pipeline],
+    teacher: Teacher | None,
+    class_map: Mapping[int, int],
+) -> int:
+    """Write what is missing of a scene; the number of its boxes that the class map leaves out."""
+    files = {kind.name: _files(output, item, kind) for kind in item.kinds}
     missing = {name for name, (image, _) in files.items() if not image.exists()}
     unlabelled = any(not labels.exists() for _, labels in files.values())
     if not missing and not unlabelled:
-        return
-    wanted = missing - set(CAMERAS) | ({_WITHOUT_WEIGHTS} if unlabelled and teacher is not None else set())
-    results = _fuse(scene.pair, {name: pipelines[name] for name in wanted or list(pipelines)[:1]})
-    some = next(iter(results.values()))
-    images = {"thermal": to_rgb(some.thermal), "rgb": some.rgb}
-    images |= {name: result.fused for name, result in results.items()}
+        return 0
+    taught = unlabelled and teacher is not None
+    images = _views(item.scene, missing | ({_WITHOUT_WEIGHTS} if taught else set()), pipelines)
     for name in missing:
         files[name][0].parent.mkdir(parents=True, exist_ok=True)
         write_image(files[name][0], images[name])
-    if unlabelled:
-        text = _as_text(*_label(scene.pair, images, teacher), images["rgb"].shape[:2])
-        for _, path in files.values():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, text)
+    if not unlabelled:
+        return 0
+    seen = [images[name] for name in (*CAMERAS, _WITHOUT_WEIGHTS) if name in images]
+    objects = label(item.scene, seen, teacher, class_map)
+    text = _as_text(objects.boxes, objects.class_ids, seen[0].shape[:2])
+    for _, path in files.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, text)
+    return objects.left_out
 
 
-def _fuse(pair: PairPaths, pipelines: dict[str, Pipeline]) -> dict[str, FusionResult]:
-    thermal, rgb = Frame(read_image(pair.thermal), 0), Frame(read_image(pair.rgb), 0)
-    results = {}
-    for name, pipeline in pipelines.items():
-        pipeline.reset()
-        results[name] = pipeline.process(FramePair(thermal, rgb))
-    return results
-
-
-def _label(
-    pair: PairPaths, images: dict[str, Image], teacher: Teacher | None
-) -> tuple[Boxes, npt.NDArray[np.int64]]:
-    hints: dict[int, Hints] = {}
-    if teacher is not None:
-        hints = teacher(images[name] for name in (*CAMERAS, _WITHOUT_WEIGHTS))
-    if pair.labels is None:
-        sure = {class_id: hint.boxes[hint.scores >= JOINING_SCORE] for class_id, hint in hints.items()}
-        class_ids = np.concatenate([np.full(len(boxes), class_id) for class_id, boxes in sure.items()])
-        return np.concatenate(list(sure.values())), class_ids.astype(np.int64)
-    labels = read_image(pair.labels)
-    if labels.shape != images["rgb"].shape[:2] or labels.dtype != np.uint8:
-        raise DataError(
-            f"{pair.labels} is {labels.dtype} {labels.shape}, expected class ids as uint8 of the RGB "
-            f"image's shape, {images['rgb'].shape[:2]}"
-        )
-    return boxes_of(np.asarray(labels, np.uint8), hints)
+def _views(scene: Scene, wanted: set[str], pipelines: dict[str, Pipeline]) -> dict[str, Image]:
+    """(H, W, 3) RGB by kind: of each camera that saw the scene, and fused as wanted if both did."""
+    if scene.thermal is None or scene.rgb is None:
+        kind = "rgb" if scene.thermal is None else "thermal"
+        image = read_image(scene.image)
+        if image.dtype != np.uint8:
+            raise DataError(f"{scene.image} is {image.dtype}; images of one camera must have 8 bits")
+        return {kind: to_rgb(image)}
+    frames = Frame(read_image(scene.thermal), 0), Frame(read_image(scene.rgb), 0)
+    views: dict[str, Image] = {}
+    for name in (wanted & pipelines.keys()) or list(pipelines)[:1]:
+        pipelines[name].reset()
+        result = pipelines[name].process(FramePair(*frames))
+        views |= {name: result.fused, "thermal": to_rgb(result.thermal), "rgb": result.rgb}
+    return views
 
 
 def _as_text(boxes: Boxes, class_ids: npt.NDArray[np.int64], shape: tuple[int, ...]) -> str:
@@ -230,7 +254,7 @@ def _as_text(boxes: Boxes, class_ids: npt.NDArray[np.int64], shape: tuple[int, .
     )
 
 
-def _preview(scenes: Sequence[_Scene], output: Path) -> None:
+def _preview(scenes: Sequence[_Item], output: Path) -> None:
     pictures, titles = [], []
     for scene in spread(scenes, _SHOWN):
         for kind in scene.kinds[:2]:
@@ -243,10 +267,10 @@ def _preview(scenes: Sequence[_Scene], output: Path) -> None:
     write_image(output / "preview.png", contact_sheet(pictures, titles, 4, 480))
 
 
-def _finish(scenes: Sequence[_Scene], output: Path) -> dict[Part, Counts]:
+def _finish(scenes: Sequence[_Item], output: Path) -> dict[Part, Counts]:
     counts: dict[Part, Counts] = {}
     for part in ("train", "val"):
-        inside = [scene for scene in scenes if scene.part == part]
+        inside = [item for item in scenes if item.part == part]
         classes: Counter[str] = Counter()
         for scene in inside:
             _, class_ids = read_boxes(_files(output, scene, scene.kinds[0])[1], (1, 1))

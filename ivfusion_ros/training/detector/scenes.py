@@ -57,11 +57,13 @@ class SceneDataset(YOLODataset):
 
 
 class NightCamera:
-    """Random gamma, loss of colour, blur and noise, as night, fusion and cheap cameras give them."""
+    """Gamma, inversion, loss of colour, blur and noise: night, fusion, cold on hot, cheap cameras."""
 
     def __call__(self, labels: dict[str, Any]) -> dict[str, Any]:
         """Change the image of a sample of ultralytics."""
         image = labels["img"]
+        if random.random() < 0.12:
+            image = 255 - image
         if random.random() < 0.5:
             curve = 255 * np.linspace(0, 1, 256) ** random.uniform(0.5, 1.8)
             image = cv2.LUT(image, curve.astype(np.uint8))

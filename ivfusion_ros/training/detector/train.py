@@ -21,7 +21,7 @@ from ultralytics.utils.torch_utils import unwrap_model
 
 from ivfusion_ros.errors import ConfigError, DataError, ModelError
 from ivfusion_ros.models import resolve_model
-from ivfusion_ros.training.detector.anchors import AnchorModel, load_coco, save_final
+from ivfusion_ros.training.detector.anchors import TrainedAnchorModel, load_coco, save_final
 from ivfusion_ros.training.detector.imitation import FeatureTeacher, ImitationLoss
 from ivfusion_ros.training.detector.nms_stand_in import provide_nms
 from ivfusion_ros.training.detector.scenes import SceneDataset
@@ -98,7 +98,7 @@ class DetectorTrainer(DetectionTrainer):
     def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
         """As the base class, in the layout that convolutions in bf16 are fast in."""
         if self.config.head == "anchors":
-            model = AnchorModel(self.config.detector, list(self.data["names"].values()))
+            model = TrainedAnchorModel(self.config.detector, list(self.data["names"].values()))
             if weights is not None:
                 model.load(weights)
             elif self._start is not None:
@@ -173,8 +173,8 @@ class DetectorTrainer(DetectionTrainer):
         if self.config.head != "anchors":
             return
         trained = self.ema.ema.float()
-        start = AnchorModel(self.config.detector, list(trained.names.values()))
-        if self.config.kept:
+        start = TrainedAnchorModel(self.config.detector, list(trained.names.values()))
+        if self._start is not None:
             load_coco(start, self._start)
         save_final(trained, start, self.config.kept, self.wdir / "final.pt")
 
@@ -206,7 +206,7 @@ def _check_start(config: DetectorConfig, start: Path | None) -> None:
     if config.head == "anchors":
         if start is not None and start.suffix != ".safetensors":
             raise ConfigError(
-                f"--init is {start}; a detector with anchors starts from a safetensors file of COCO's YOLOv5"
+                f"--init is {start}; a detector with anchors starts from COCO's YOLOv5 in safetensors"
             )
         if config.kept and start is None:
             raise ConfigError(f"kept is {config.kept}, but there is no --init whose weights could be kept")

@@ -1,0 +1,110 @@
+"""YOLOv5 with the anchor-based head of its release (Jocher et al., YOLOv5 v6.0), in ultralytics' modules.
+
+Backbone and neck are ultralytics' own; its head for YOLOv5 is another one, for which there are no weights
+of COCO here. With the first head a detector of COCO's classes is there before training begins.
+"""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from ultralytics.nn.tasks import DetectionModel
+
+from ivfusion_ros.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+STRIDES = (8, 16, 32)
+ANCHORS = (
+    ((10, 13), (16, 30), (33, 23)),
+    ((30, 61), (62, 45), (59, 119)),
+    ((116, 90), (156, 198), (373, 326)),
+)
+"""Widths and heights in pixels by stride, as in YOLOv5's models of 640 pixels."""
+
+BOX_VALUES = 5
+"""Centre, size and objectness, before the classes."""
+
+
+class AnchorHead(nn.Module):
+    """Three convolutions that give centre, size, objectness and classes of three anchors per cell.
+
+    In training: a (B, 3, H, W, 5 + classes) tensor of logits per stride. Else ultralytics' form, ((B, 4 +
+    classes, N) boxes as centre and size in pixels and scores, logits), or the classic (B, N, 5 + classes)
+    where `classic` is set.
+    """
+
+    def __init__(self, class_count: int, channels: Sequence[int]) -> None:
+        """channels: of the three features that come in."""
+        super().__init__()
+        self.nc, self.nl, self.values = class_count, len(STRIDES), BOX_VALUES + class_count
+        self.m = nn.ModuleList(nn.Conv2d(width, 3 * self.values, 1) for width in channels)
+        self.sizes: Tensor
+        self.register_buffer("sizes", torch.tensor(ANCHORS, dtype=torch.float32), persistent=False)
+        self.stride = torch.tensor(STRIDES, dtype=torch.float32)
+        self.classic = False
+        # What ultralytics asks of a head.
+        self.reg_max, self.end2end, self.max_det = 1, False, 300
+
+    def forward(self, features: Sequence[Tensor]) -> Any:
+        """See the class."""
+        logits = []
+        for convolution, feature in zip(self.m, features, strict=True):
+            out = convolution(feature)
+            batch, _, height, width = out.shape
+            logits.append(out.view(batch, 3, self.values, height, width).permute(0, 1, 3, 4, 2))
+        if self.training:
+            return logits
+        rows = torch.cat([self._decode(level, index) for index, level in enumerate(logits)], 1)
+        if self.classic:
+            return rows
+        scores = rows[..., 4:5] * rows[..., BOX_VALUES:]
+        return torch.cat((rows[..., :4], scores), 2).transpose(1, 2), logits
+
+    def _decode(self, logits: Tensor, level: int) -> Tensor:
+        """(B, N, 5 + classes): boxes in pixels, objectness and class scores in [0, 1]."""
+        batch, anchors, height, width, values = logits.shape
+        share = logits.float().sigmoid()
+        y, x = torch.meshgrid(
+            torch.arange(height, device=logits.device),
+            torch.arange(width, device=logits.device),
+            indexing="ij",
+        )
+        cells = torch.stack((x, y), 2).float()
+        centre = (share[..., :2] * 2 - 0.5 + cells) * STRIDES[level]
+        size = (share[..., 2:4] * 2) ** 2 * self.sizes[level].view(1, anchors, 1, 1, 2)
+        rows = torch.cat((centre, size, share[..., 4:]), 4)
+        return rows.view(batch, anchors * height * width, values)
+
+
+class AnchorModel(DetectionModel):
+    """A YOLOv5 of ultralytics whose last block is an AnchorHead."""
+
+    def __init__(self, network: str, names: Sequence[str]) -> None:
+        """network: ultralytics' name, for example yolov5n. names: of the classes."""
+        super().__init__(f"{network}.yaml", nc=len(names), verbose=False)
+        old = self.model[-1]
+        head = AnchorHead(len(names), [branch[0].conv.in_channels for branch in old.cv2])
+        # What ultralytics notes of each block.
+        for name, value in {"f": old.f, "i": old.i, "type": "AnchorHead", "np": 0}.items():
+            setattr(head, name, value)
+        self.model[-1] = head
+        self.stride = head.stride
+        self.names = dict(enumerate(names))
+
+
+def load_final(path: Path) -> AnchorModel:
+    """The model of a file of save_final; nothing in it is executed. Raises ModelError."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        model = AnchorModel(content["network"], content["names"])
+        model.load_state_dict(content["weights"])
+    except (OSError, pickle.UnpicklingError, RuntimeError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} is no final.pt of a detector with anchors: {error}") from error
+    model.eval()
+    return model

@@ -1,0 +1,144 @@
+"""The detector with anchors: COCO's weights, its loss, what is kept of the start, and its export."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("ultralytics")
+
+from ivfusion_ros.backends import load_backend
+from ivfusion_ros.errors import ModelError
+from ivfusion_ros.export.detector import export_detector
+from ivfusion_ros.networks.yolov5 import ANCHORS, STRIDES, load_final
+from ivfusion_ros.training.detector.anchor_loss import complete_iou
+from ivfusion_ros.training.detector.anchors import TrainedAnchorModel as AnchorModel
+from ivfusion_ros.training.detector.anchors import load_coco, save_final
+from ivfusion_ros.training.detector.classes import CLASS_NAMES, COCO_IDS
+
+SIZE = (96, 128)
+"""Height and width."""
+
+
+@pytest.fixture(scope="module")
+def model() -> AnchorModel:
+    torch.manual_seed(0)
+    return AnchorModel("yolov5n", CLASS_NAMES)
+
+
+def batch(*objects: tuple[int, int, float, float, float, float]) -> dict:
+    """Image, class, centre and size as shares of the image."""
+    rows = torch.tensor(objects, dtype=torch.float32).view(-1, 6)
+    return {"batch_idx": rows[:, 0], "cls": rows[:, 1:2], "bboxes": rows[:, 2:]}
+
+
+def perfect(level: int, anchor: int, row: int, column: int, box: tuple[float, ...], class_id: int) -> list:
+    """Logits that say one box (centre, size, pixels) and nothing else."""
+    logits = [torch.full((1, 3, SIZE[0] // s, SIZE[1] // s, 5 + len(CLASS_NAMES)), -12.0) for s in STRIDES]
+    stride, sides = STRIDES[level], ANCHORS[level][anchor]
+    offset = (box[0] / stride - column, box[1] / stride - row)
+    share = [(value + 0.5) / 2 for value in offset]
+    share += [(size / side) ** 0.5 / 2 for size, side in zip(box[2:], sides, strict=True)]
+    cell = logits[level][0, anchor, row, column]
+    cell[:4] = torch.logit(torch.tensor(share))
+    cell[4] = cell[5 + class_id] = 12.0
+    return logits
+
+
+def test_a_box_is_decoded_where_it_was_written(model: AnchorModel) -> None:
+    head = model.model[-1]
+    box = (70.0, 44.0, 40.0, 52.0)
+    logits = perfect(1, 1, 2, 4, box, 3)
+    rows = torch.cat([head._decode(level, index) for index, level in enumerate(logits)], 1)[0]
+    best = rows[:, 4].argmax()
+    assert rows[best, :4].tolist() == pytest.approx(box, abs=1e-3)
+    assert rows[best, 5:].argmax() == 3
+
+
+def test_loss_is_small_for_the_truth_alone(model: AnchorModel) -> None:
+    box = (70.0, 44.0, 40.0, 52.0)
+    shares = (box[0] / SIZE[1], box[1] / SIZE[0], box[2] / SIZE[1], box[3] / SIZE[0])
+    criterion = model.init_criterion()
+    _, nothing = criterion([level * 0 - 12 for level in perfect(1, 1, 2, 4, box, 3)], batch())
+    assert nothing["box_loss"] == 0 and nothing["obj_loss"] < 1e-4
+    _, right = criterion(perfect(1, 1, 2, 4, box, 3), batch((0, 3, *shares)))
+    _, wrong_class = criterion(perfect(1, 1, 2, 4, box, 1), batch((0, 3, *shares)))
+    moved = (box[0] + 3, *box[1:])
+    _, wrong_place = criterion(perfect(1, 1, 2, 4, moved, 3), batch((0, 3, *shares)))
+    assert wrong_class["cls_loss"] > right["cls_loss"]
+    assert wrong_place["box_loss"] > right["box_loss"]
+
+
+def test_an_object_is_learned_in_its_cell_and_the_two_nearest(model: AnchorModel) -> None:
+    logits = [torch.zeros(1, 3, SIZE[0] // s, SIZE[1] // s, 5 + len(CLASS_NAMES)) for s in STRIDES]
+    for level in logits:
+        level.requires_grad_(True)
+    # 40 x 40 pixels with its centre in the upper left half of cell (2, 4) at stride 16.
+    loss, _ = model.init_criterion()(logits, batch((0, 0, 68 / 128, 36 / 96, 40 / 128, 40 / 96)))
+    loss.backward()
+    boxes = logits[1].grad[0, ..., :4].abs().sum((0, 3))
+    assert {tuple(cell) for cell in boxes.nonzero().tolist()} == {(2, 4), (1, 4), (2, 3)}
+
+
+def test_at_the_border_no_cell_lies_outside(model: AnchorModel) -> None:
+    logits = [torch.zeros(1, 3, SIZE[0] // s, SIZE[1] // s, 5 + len(CLASS_NAMES)) for s in STRIDES]
+    loss, terms = model.init_criterion()(
+        logits, batch((0, 0, 1.0, 1.0, 0.3, 0.3), (0, 1, 0.0, 0.0, 0.3, 0.3))
+    )
+    assert torch.isfinite(loss) and terms["box_loss"] > 0
+
+
+def test_complete_iou_of_known_boxes() -> None:
+    box = torch.tensor([[10.0, 10.0, 4.0, 8.0]])
+    assert complete_iou(box, box).item() == pytest.approx(1.0, abs=1e-5)
+    # Side by side, of one shape: no overlap, centres 4 apart, hull 8 x 8.
+    assert complete_iou(box, box + torch.tensor([4.0, 0, 0, 0])).item() == pytest.approx(
+        -16 / 128, abs=1e-5
+    )
+
+
+def test_weights_are_averaged_and_read_without_running_code(model: AnchorModel, tmp_path: Path) -> None:
+    other = AnchorModel("yolov5n", CLASS_NAMES)
+    save_final(other, model, 0.25, tmp_path / "final.pt")
+    loaded = load_final(tmp_path / "final.pt").state_dict()
+    start, trained = model.state_dict(), other.state_dict()
+    for name in ("model.0.conv.weight", "model.24.m.1.bias"):
+        expected = 0.25 * start[name] + 0.75 * trained[name]
+        torch.testing.assert_close(loaded[name], expected)
+
+
+def test_a_pickled_object_is_refused(tmp_path: Path) -> None:
+    torch.save({"network": "yolov5n", "names": Path("/tmp")}, tmp_path / "final.pt")
+    with pytest.raises(ModelError, match="is no final"):
+        load_final(tmp_path / "final.pt")
+
+
+def test_export_gives_the_classic_layout(model: AnchorModel, tmp_path: Path) -> None:
+    save_final(model, model, 0.0, tmp_path / "final.pt")
+    assert export_detector(tmp_path / "final.pt", tmp_path / "n.onnx", (128, 96)) == CLASS_NAMES
+    backend = load_backend(tmp_path / "n.onnx", "onnxruntime", precision="f32", threads=1)
+    image = np.random.default_rng(0).random((1, 3, 96, 128), np.float32)
+    (found,) = backend.run({"images": image}).values()
+    assert found.shape == (1, 3 * (12 * 16 + 6 * 8 + 3 * 4), 5 + len(CLASS_NAMES))
+
+
+def test_cocos_weights_give_what_cocos_model_gives(shared: Path) -> None:
+    model = AnchorModel("yolov5n", CLASS_NAMES)
+    load_coco(model, shared / "reference" / "yolov5n_coco.safetensors")
+    model.eval()
+    model.model[-1].classic = True
+    image = np.random.default_rng(0).random((1, 3, 480, 640), np.float32)
+    with torch.no_grad():
+        own = model(torch.from_numpy(image)).numpy()
+    reference = shared / "reference" / "yolov5n_coco_480x640.onnx"
+    backend = load_backend(reference, "onnxruntime", precision="f32", threads=1)
+    (theirs,) = backend.run({"images": image}).values()
+    numbers = {name: number for number, name in COCO_IDS.items()}
+    rows = [*range(5), *(5 + numbers[name] for name in CLASS_NAMES)]
+    np.testing.assert_allclose(own, theirs[..., rows], atol=2e-3)
+
+
+def test_weights_of_another_size_are_refused(shared: Path) -> None:
+    with pytest.raises(ModelError, match="no YOLOv5 of this size"):
+        load_coco(AnchorModel("yolov5s", CLASS_NAMES), shared / "reference" / "yolov5n_coco.safetensors")
