@@ -55,10 +55,8 @@ class AnchorLoss:
         """
         levels = predictions[1] if isinstance(predictions, tuple) else predictions
         device = levels[0].device
-        objects = torch.cat(
-            [batch[name].view(len(batch["bboxes"]), -1).float() for name in ("batch_idx", "cls", "bboxes")],
-            1,
-        ).to(device)
+        columns = batch["batch_idx"].view(-1, 1), batch["cls"].view(-1, 1), batch["bboxes"].view(-1, 4)
+        objects = torch.cat([column.float() for column in columns], 1).to(device)
         terms = torch.zeros(3, device=device)
         for level, logits in enumerate(levels):
             terms = terms + self._of_level(logits, objects, level)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.images.pairs import images_by_stem
-from ivfusion_ros.types import CAMERAS
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,8 @@ def find_scenes(folder: Path) -> list[Scene]:
     stems = thermal.keys() & rgb.keys() if thermal and rgb else thermal.keys() | rgb.keys()
     if not stems:
         raise DataError(
-            f"{folder} has {len(thermal)} images in {CAMERAS[0]}/ and {len(rgb)} in {CAMERAS[1]}/, none with "
-            "equal names; expected pairs in both, or images in one alone"
+            f"{folder} has {len(thermal)} images in thermal/ and {len(rgb)} in rgb/, none with equal names; "
+            "expected pairs in both, or images in one alone"
         )
     labels = images_by_stem(folder / "labels")
     boxes = folder / "boxes"
