@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +19,7 @@ from ivfusion_ros.config.pipeline import DetectionConfig
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.errors import BackendError, ConfigError, ModelError
 from ivfusion_ros.files import whole_files
-
-if TYPE_CHECKING:
-    from ivfusion_ros.types import Size
+from ivfusion_ros.types import Size
 
 OPSET = 17
 METADATA = ("names", "stride", "task", "batch", "imgsz", "channels", "license")
@@ -44,11 +43,10 @@ def export_detector(weights: Path, path: Path, size: Size) -> tuple[str, ...]:
         raise ConfigError(
             f"size is {size[0]}x{size[1]}, expected multiples of {_STRIDE}, for example 640x480"
         )
-    if _is_final(weights):
-        export, output = _export_anchors, _anchors_output
-    else:
+    has_anchors = _is_final(weights)
+    if not has_anchors:
         _check_origin(weights, size)
-        export, output = _export_ultralytics, _torch_output
+    export, output = _WITH_ANCHORS if has_anchors else _OF_ULTRALYTICS
     with whole_files(path) as staged, tempfile.TemporaryDirectory(dir=staged.parent) as folder:
         # ultralytics writes beside the weights.
         copy = Path(folder) / "detector.pt"
@@ -202,3 +200,10 @@ def _check_against_torch(found: Any, expected: Any, side: int) -> None:
             f"the exported detector differs from torch by up to {worst:g}, expected at most "
             f"{_TOLERANCE * side:g}; export it with another version of ultralytics"
         )
+
+
+_Export = tuple[Callable[[Path, Path, Size], Path], Callable[[Path, Path, Any], Any]]
+"""Writes ONNX beside a copy of the weights; the output of torch for an image."""
+
+_WITH_ANCHORS: _Export = (_export_anchors, _anchors_output)
+_OF_ULTRALYTICS: _Export = (_export_ultralytics, _torch_output)

@@ -21,6 +21,7 @@ from ivfusion_ros.images.files import (
 from ivfusion_ros.images.labels import read_boxes
 from ivfusion_ros.images.pairs import (
     RUN_GAP,
+    HasStem,
     PairPaths,
     find_pairs,
     following_pairs,
@@ -39,6 +40,7 @@ __getattr__, _later = later(
 )
 
 __all__ = [
+    "HasStem",
     "COLOUR_ENCODINGS",
     "ENCODINGS",
     "PALETTE",

@@ -1,6 +1,6 @@
-"""The fusion networks: one paper, one file.
+"""The networks: one paper, one file.
 
-A network is a torch module with an integer `stride` and
+A fusion network is a torch module with an integer `stride` and
 `forward(thermal, visible) -> fused`, each (B, 1, H, W) in [0, 1], H and W multiples of the stride.
 """
 
@@ -31,6 +31,7 @@ __getattr__, _later = later(
         "checkpoint": ("load_checkpoint", "load_weights", "save_checkpoint"),
         "graph": ("NETWORK_KEY", "FusionGraph", "build_graph"),
         "published": ("read_published",),
+        "yolov5": ("BOX_VALUES", "STRIDES", "AnchorModel", "load_final"),
     },
 )
 

@@ -23,7 +23,7 @@ SHIPPED = {name: entry for name, entry in read_models().items() if entry.task ==
 
 def test_auto_takes_one() -> None:
     detector = build_detector(DetectionConfig())
-    assert detector is not None and detector.class_names == CLASS_NAMES
+    assert detector is not None and set(detector.class_names) <= set(CLASS_NAMES)
     assert len(detector(np.full((480, 640, 3), 114, np.uint8))) == 0
     assert len(detector(np.full((300, 500, 3), 114, np.uint8))) == 0
     detector.close()

@@ -5,6 +5,7 @@ from ivfusion_ros.faces import later
 __getattr__, __all__ = later(
     __name__,
     {
+        "classes": ("read_class_map",),
         "config": ("DetectorConfig",),
         "dataset": ("Kind", "write_dataset"),
         "teacher": ("Teacher",),

@@ -41,7 +41,7 @@ def find_scenes(folder: Path) -> list[Scene]:
     stems = thermal.keys() & rgb.keys() if thermal and rgb else thermal.keys() | rgb.keys()
     if not stems:
         raise DataError(
-            f"{folder} has {len(thermal)} images in thermal/ and {len(rgb)} in rgb/, none with equal names; "
+            f"{folder} has {len(thermal)} images in thermal/ and {len(rgb)} in rgb/, none of equal names; "
             "expected pairs in both, or images in one alone"
         )
     labels = images_by_stem(folder / "labels")
