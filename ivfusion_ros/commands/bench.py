@@ -120,7 +120,7 @@ def _usable_backends() -> list[str]:
     status = available_backends()
     usable = [name for name in backend_names("fusion") if status[name].usable]
     if not usable:
-        raise BackendError("no backend runs here; `ivfusion doctor` says what each of them lacks")
+        raise BackendError("no backend runs here; `ivfusion doctor` says what each of them is missing")
     return usable
 
 

@@ -87,7 +87,8 @@ def quantise_file(source: Path, path: Path, folder: Path) -> Outcome:
     outcome = _self_test(model, quantised, tests)
     if not outcome.passed:
         raise ModelError(
-            f"{source} in int8 failed its self-test: {outcome.text}; calibrate with more images such as "
+            f"{source} in int8 failed its self-test: {outcome.text}; calibrate with more images like "
+            "those that "
             "the detector will see, or use it as it is"
         )
     write_whole(path, quantised.SerializeToString())

@@ -183,7 +183,7 @@ def test_without_tensorboard_it_says_so(folder, tmp_path, monkeypatch, caplog) -
 def test_a_loss_that_is_no_number_ends_the_run(folder, tmp_path) -> None:
     trainer = Trainer(lite(), [folder], tmp_path / "run")
     trainer.network.head.bias.data[:] = math.nan
-    with pytest.raises(IvfusionError, match="no number any more at step 2"):
+    with pytest.raises(IvfusionError, match="no longer a number at step 2"):
         trainer.fit()
 
 
@@ -223,7 +223,7 @@ def test_a_run_goes_on_with_the_same_only(folder, tmp_path) -> None:
         Trainer(lite(), [other], run).resume()
     with pytest.raises(ConfigError, match=r"init.file: was nothing, is last.pt"):
         Trainer(lite(), [folder], run, start=run / "last.pt").resume()
-    with pytest.raises(ConfigError, match=r"holds a run already; go on with --resume"):
+    with pytest.raises(ConfigError, match=r"holds a run already; continue it with --resume"):
         Trainer(lite(), [folder], run).fit()
     # How fast is another matter.
     Trainer(lite(workers=0, memory_gb=1.0), [folder], run).resume()

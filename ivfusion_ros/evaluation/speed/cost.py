@@ -59,8 +59,8 @@ def measure_cost(
             ).result()
         except BrokenProcessPool as error:
             raise BackendError(
-                f"{model_path.name} at {size[0]}x{size[1]} killed its process, most likely for lack of "
-                "memory; use smaller images or another backend"
+                f"the process of {model_path.name} at {size[0]}x{size[1]} was killed, most likely for lack "
+                "of memory; use smaller images or another backend"
             ) from error
     return Cost(size, parameters, multiply_adds, model_path.stat().st_size, median_ms, peak_bytes)
 

@@ -133,7 +133,9 @@ class ValidationConfig:
     )
     best: str = parameter("VIF", "what chooses best.pt: one of them, or loss")
     pairs: int = parameter(
-        24, "most pairs that are judged each time, evenly spread over the held-out ones; 0: all", minimum=0
+        24,
+        "held-out pairs that are evaluated each time, evenly spread; 0: all",
+        minimum=0,
     )
     pictures: int = parameter(6, "how many of them are drawn at full size", minimum=0)
 

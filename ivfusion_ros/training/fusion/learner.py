@@ -82,7 +82,7 @@ class Learner:
         means = (torch.stack(list(self._terms.values())) / self._since).tolist()
         if not all(map(math.isfinite, means)):
             raise IvfusionError(
-                f"the loss is no number any more at step {self.step}; try a lower learning_rate or "
+                f"the loss is no longer a number at step {self.step}; try a lower learning_rate or "
                 "gradient_limit, or precision f32"
             )
         return dict(zip(self._terms, means, strict=True))

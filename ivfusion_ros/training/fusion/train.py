@@ -129,7 +129,8 @@ class Trainer:
     def _open(self) -> None:
         if self.step == 0 and (self.run / "last.pt").exists():
             raise ConfigError(
-                f"{self.run} holds a run already; go on with --resume, or give another folder with --out"
+                f"{self.run} holds a run already; continue it with --resume, or give another folder with "
+                "--out"
             )
         self.run.mkdir(parents=True, exist_ok=True)
         for name, content in (("config", self.provenance["settings"]), ("provenance", self.provenance)):
