@@ -35,7 +35,10 @@ setup(
         (f"{SHARE}/config", [str(path) for path in Path("config").glob("*.*")]),
         (f"{SHARE}/config/calibration", [str(path) for path in Path("config/calibration").glob("*.yaml")]),
         (f"{SHARE}/config/train", [str(path) for path in Path("config/train").glob("*.yaml")]),
-        (f"{SHARE}/config/train/ablation", [str(path) for path in Path("config/train").glob("*/*.yaml")]),
+        *(
+            (f"{SHARE}/config/train/{name}", [str(path) for path in Path("config/train").glob(f"{name}/*")])
+            for name in ("ablation", "recipes")
+        ),
     ],
     python_requires=">=3.10",
     # Lower bounds are what a ROS Humble robot can have; `constraints.txt` pins what is tested.

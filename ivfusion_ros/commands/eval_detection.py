@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.commands.options import add_network_options, check_at_least, write_json
-from ivfusion_ros.errors import ConfigError, DataError
+from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.evaluation.detection.curves import write_curves
-from ivfusion_ros.evaluation.detection.find import CameraMethod, DetectorUnderTest, Found, find
-from ivfusion_ros.evaluation.detection.results import Entry, figures, judge, page, rows
-from ivfusion_ros.evaluation.detection.scenes import Truth, read_scenes, read_truth
+from ivfusion_ros.evaluation.detection.find import CameraMethod, DetectorUnderTest, find
+from ivfusion_ros.evaluation.detection.results import Entry, complete, figures, judge, page, rows
+from ivfusion_ros.evaluation.detection.scenes import read_scenes
 from ivfusion_ros.evaluation.detection.sheet import write_sheet
 from ivfusion_ros.evaluation.fusion.journal import Journal
 from ivfusion_ros.evaluation.fusion.methods import Method, make_methods
@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> None:
     with Journal(options.out / "detections.jsonl", "detections") as journal:
         results = find(scenes, methods, detector, journal)
     detector.close()
-    truths, found, skipped = _complete(results, class_names)
+    truths, found, skipped = complete(results, class_names)
     entries = judge(truths, found, class_names)
     write_sheet(options.out / "misses.png", truths, found, methods, class_names, options.rows)
     pictures = [*_plot(options.out, entries), "misses.png"]
@@ -114,23 +114,6 @@ def _methods(options: argparse.Namespace) -> list[Method]:
         if method.label in CAMERAS:
             raise ConfigError(f"{method.label} is always evaluated; name yours with NAME=FILE_OR_FOLDER")
     return [*cameras, *others]
-
-
-def _complete(
-    results: list[Found], class_names: tuple[str, ...]
-) -> tuple[list[Truth], dict[str, list[Found]], list[Found]]:
-    """The scenes of which every method has an image, by method; and what is missing."""
-    skipped = [item for item in results if item.reason]
-    incomplete = {item.scene for item in skipped}
-    found: dict[str, list[Found]] = {}
-    for item in results:
-        if item.scene not in incomplete:
-            found.setdefault(item.method, []).append(item)
-    if not found:
-        raise DataError(f"no scene can be evaluated; the first: {skipped[0].reason}")
-    some = next(iter(found.values()))
-    truths = [read_truth(item.scene, item.size, len(class_names)) for item in some]
-    return truths, found, skipped
 
 
 def _plot(folder: Path, entries: list[Entry]) -> list[str]:

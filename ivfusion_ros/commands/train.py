@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 from ivfusion_ros.commands.interruption import held_back
 from ivfusion_ros.commands.options import add_folders_option
 from ivfusion_ros.config.parameters import Parameter, assignments, iter_parameters, load_config
-from ivfusion_ros.errors import BackendError, ConfigError
+from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.files import read_yaml
 from ivfusion_ros.models import share_folder
 from ivfusion_ros.training.detector.config import DetectorConfig
-from ivfusion_ros.training.fusion.config import TrainConfig, load_train_config
+from ivfusion_ros.training.fusion.config import TrainConfig, check_sections
+from ivfusion_ros.training.recipe.config import DetectorStage, FusionStage
+from ivfusion_ros.training.recipe.recipe import Recipe, is_recipe, read_recipe, single
+from ivfusion_ros.training.recipe.run import Inputs, run_recipe
+from ivfusion_ros.training.recipe.toy import write_toy_data
 from ivfusion_ros.training.runs import latest_run, new_run
 
 if TYPE_CHECKING:
@@ -26,15 +30,32 @@ log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options; one for each field of TrainConfig and of DetectorConfig."""
-    parser.add_argument("config", help="YAML file, or name of one in config/train, for example refinefuse")
+    parser.add_argument(
+        "config",
+        help="settings of one training or a recipe of several stages: YAML file, or name of one in "
+        "config/train, for example refinefuse or recipes/refinefuse",
+    )
     parser.add_argument(
         "--data",
         nargs="+",
         type=Path,
-        required=True,
+        default=[],
         metavar="DIR",
         help="folders with thermal/, rgb/ and optionally labels/; for a detector: one folder of "
         "`ivfusion dataset`",
+    )
+    parser.add_argument(
+        "--test",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="DIR",
+        help="recipes: folders of pairs that are never trained on; the model's figures are of them",
+    )
+    parser.add_argument(
+        "--toy",
+        action="store_true",
+        help="recipes: at the size that they state for a trial, on tiny simulated pairs without --data",
     )
     add_folders_option(parser)
     parser.add_argument(
@@ -67,9 +88,41 @@ def _outside_sections(kind: type[Any]) -> Iterator[Parameter]:
 def run(options: argparse.Namespace) -> None:
     """Train. Raises IvfusionError."""
     path = _config_path(options.config)
-    with _run_folder(options, path.stem) as folder:
-        kind = _train_detector if "detector" in read_yaml(path) else _train_fusion
-        kind(options, path, folder)
+    recipe = _recipe(path, options)
+    if not options.data and not options.toy:
+        raise ConfigError("there is nothing to train on; give folders with --data")
+    with _run_folder(options, recipe.name) as folder:
+        data = write_toy_data(folder.parent / "toy_data") if options.toy else []
+        inputs = Inputs(
+            tuple(options.data or data), tuple(options.test), tuple(options.folders), options.init,
+            options.resume,
+        )  # fmt: skip
+        run_recipe(recipe, folder, inputs, held_back)
+        log.info("made %s", folder)
+
+
+def _recipe(path: Path, options: argparse.Namespace) -> Recipe:
+    """What a file asks for, a training by itself included. Raises ConfigError."""
+    if is_recipe(path):
+        _refuse_for_recipes(options)
+        return read_recipe(path, assignments(options.set, "--set"), options.toy)
+    if options.toy or options.test:
+        raise ConfigError(f"{path} holds the settings of one training; --toy and --test are for recipes")
+    if "detector" in read_yaml(path):
+        return single(path.stem, "detector", load_config(DetectorStage, path, _given(options)))
+    config = load_config(FusionStage, path, _given(options))
+    check_sections(config)
+    return single(path.stem, "fusion", config)
+
+
+def _refuse_for_recipes(options: argparse.Namespace) -> None:
+    """Raises ConfigError for what is said of one training, where there are several."""
+    given = [*_given_alone(options), *(["init"] if options.init else [])]
+    if given:
+        raise ConfigError(
+            f"--{given[0].replace('_', '-')} is for one training, and this is a recipe; say of which "
+            f"stage: --set STAGE.{given[0]}=VALUE"
+        )
 
 
 @contextmanager
@@ -78,6 +131,7 @@ def _run_folder(options: argparse.Namespace, name: str) -> Iterator[Path]:
     runs = Path("runs") / name
     if options.out is not None:
         folder = options.out
+        folder.mkdir(parents=True, exist_ok=True)
     else:
         folder = latest_run(runs) if options.resume else new_run(runs)
     try:
@@ -86,36 +140,6 @@ def _run_folder(options: argparse.Namespace, name: str) -> Iterator[Path]:
         for empty in (folder,) if options.out is not None else (folder, runs, runs.parent):
             with suppress(OSError):
                 empty.rmdir()
-
-
-def _train_fusion(options: argparse.Namespace, path: Path, folder: Path) -> None:
-    try:
-        from ivfusion_ros.training.fusion.train import Trainer
-    except ImportError as error:
-        raise BackendError(f"training needs torch ({error}); run: pip install torch") from error
-    config = load_train_config(path, _given(options))
-    trainer = Trainer(config, options.data, folder, options.init, tuple(options.folders))
-    if options.resume:
-        trainer.resume()
-    with held_back() as stopped:
-        trainer.fit(stopped.is_set)
-    log.info("checkpoints in %s; make a model with `ivfusion export`", trainer.run)
-
-
-def _train_detector(options: argparse.Namespace, path: Path, folder: Path) -> None:
-    if len(options.data) != 1:
-        raise ConfigError(f"--data has {len(options.data)} folders, expected one of `ivfusion dataset`")
-    try:
-        from ivfusion_ros.training.detector.train import DetectorTrainer
-    except ImportError as error:
-        raise BackendError(
-            f"training a detector needs ultralytics and openvino ({error}); run: "
-            "pip install ultralytics openvino"
-        ) from error
-    config = load_config(DetectorConfig, path, _given(options))
-    trainer = DetectorTrainer(config, options.data[0], folder, start=options.init, resume=options.resume)
-    trainer.train()
-    log.info("checkpoint: %s; make a model with `ivfusion export`", trainer.last)
 
 
 def _add_option(group: Any, item: Parameter, other: Parameter | None = None) -> None:
@@ -143,9 +167,13 @@ def _boolean(text: str) -> bool:
 
 def _given(options: argparse.Namespace) -> dict[str, Any]:
     """What the command line sets, by field; one of the wrong config class is refused as unknown."""
+    return _given_alone(options) | assignments(options.set, "--set")
+
+
+def _given_alone(options: argparse.Namespace) -> dict[str, Any]:
+    """Likewise, by options of their own."""
     names = {item.name for kind in (TrainConfig, DetectorConfig) for item in _outside_sections(kind)}
-    given = {name: value for name in names if (value := getattr(options, name)) is not None}
-    return given | assignments(options.set, "--set")
+    return {name: value for name in names if (value := getattr(options, name)) is not None}
 
 
 def _config_path(name: str) -> Path:
@@ -156,5 +184,10 @@ def _config_path(name: str) -> Path:
     for path in (folder / f"{name}.yaml", folder / "ablation" / f"{name}.yaml"):
         if path.is_file():
             return path
-    names = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+    names = ", ".join(sorted(str(path.relative_to(folder).with_suffix("")) for path in _listed(folder)))
     raise ConfigError(f"unknown training config {name!r}, expected a YAML file or one of {names}")
+
+
+def _listed(folder: Path) -> list[Path]:
+    """Settings and recipes that a user picks from; those of ablations are found by name too."""
+    return [*folder.glob("*.yaml"), *(folder / "recipes").glob("*.yaml")]

@@ -4,6 +4,7 @@ from ivfusion_ros.config.node import FusionNodeConfig, NodeConfig
 from ivfusion_ros.config.parameters import (
     Parameter,
     assignments,
+    flatten,
     iter_parameters,
     load_config,
     make_config,
@@ -38,6 +39,7 @@ __all__ = [
     "ThermalConfig",
     "TrackingConfig",
     "assignments",
+    "flatten",
     "iter_parameters",
     "load_config",
     "make_config",

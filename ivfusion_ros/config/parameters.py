@@ -96,7 +96,7 @@ def load_config(
     """
     checked: dict[str, Any] = {}
     if path is not None:
-        values = dict(_flatten(_strip_ros_envelope(read_yaml(path), str(path))))
+        values = dict(flatten(_strip_ros_envelope(read_yaml(path), str(path))))
         shared = {name: value for name, value in values.items() if not _is_of_node_only(name)}
         checked.update(_checked(config_class, shared, str(path)))
     checked.update(_checked(config_class, overrides or {}, "options"))
@@ -108,7 +108,7 @@ def _checked(config_class: type[Any], values: Mapping[str, Any], source: str) ->
     """Values by dotted name, each of its parameter's type and in its range."""
     parameters = {item.name: item for item in iter_parameters(config_class)}
     checked = {}
-    for name, value in _flatten(values):
+    for name, value in flatten(values):
         if name not in parameters:
             raise ConfigError(f"{source}: {_why_unknown(name, parameters)}")
         checked[name] = _check(parameters[name], value, source)
@@ -163,10 +163,11 @@ def _strip_ros_envelope(content: dict[str, Any], source: str) -> dict[str, Any]:
     return parameters
 
 
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values of nested mappings."""
     for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name}.")
+            yield from flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros import __version__
+from ivfusion_ros.errors import DataError
 from ivfusion_ros.evaluation.detection.find import (
     CONFIDENCE,
     MAX_DETECTIONS,
@@ -14,6 +15,7 @@ from ivfusion_ros.evaluation.detection.find import (
     Found,
 )
 from ivfusion_ros.evaluation.detection.precision import Precision, mean, precisions
+from ivfusion_ros.evaluation.detection.scenes import read_truth
 from ivfusion_ros.evaluation.fusion.tables import Row, to_markdown
 
 if TYPE_CHECKING:
@@ -44,6 +46,26 @@ class Entry:
     def ap50_95(self) -> float | None:
         """Mean over the classes that there are."""
         return mean([item.ap50_95 for item in self.classes])
+
+
+def complete(
+    results: list[Found], class_names: tuple[str, ...]
+) -> tuple[list[Truth], dict[str, list[Found]], list[Found]]:
+    """The scenes of which every method has an image, by method; and what is missing.
+
+    Raises DataError where there is none.
+    """
+    skipped = [item for item in results if item.reason]
+    incomplete = {item.scene for item in skipped}
+    found: dict[str, list[Found]] = {}
+    for item in results:
+        if item.scene not in incomplete:
+            found.setdefault(item.method, []).append(item)
+    if not found:
+        raise DataError(f"no scene can be evaluated; the first: {skipped[0].reason}")
+    some = next(iter(found.values()))
+    truths = [read_truth(item.scene, item.size, len(class_names)) for item in some]
+    return truths, found, skipped
 
 
 def judge(

@@ -13,6 +13,6 @@ __getattr__, __all__ = later(
         "report": ("figures", "page"),
         "scores": ("JUDGED_BY", "LOWER_IS_BETTER"),
         "sheet": ("write_sheet",),
-        "tables": ("Row", "finite", "image_rows", "mean_rows", "to_csv", "to_markdown"),
+        "tables": ("Row", "finite", "image_rows", "mean_rows", "means", "to_csv", "to_markdown"),
     },
 )

@@ -7,11 +7,14 @@ __getattr__, __all__ = later(
     {
         "config": (
             "AugmentConfig",
+            "MAY_CHANGE",
             "OptimizerConfig",
             "ScheduleConfig",
             "TrainConfig",
             "ValidationConfig",
+            "check_sections",
             "load_train_config",
+            "settings",
         ),
         "loss_config": (
             "DistillationConfig",
@@ -23,6 +26,9 @@ __getattr__, __all__ = later(
             "SECTIONS_OF",
             "TermConfig",
         ),
+        "provenance": ("differences", "versions"),
+        "split": ("Split", "hash_of", "split_folders"),
+        "teacher": ("Teacher",),
         "train": ("Trainer",),
         "vgg": ("normalised_rgb", "vgg_convolutions"),
     },

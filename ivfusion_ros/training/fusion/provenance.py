@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
-import numpy as np
-import torch
 
 import ivfusion_ros
 from ivfusion_ros.models import file_sha256
@@ -20,13 +20,11 @@ if TYPE_CHECKING:
 
 def versions() -> dict[str, str]:
     """Of what takes part in a training, by name; `commit` where the package lies in a git checkout."""
-    found = {
-        "ivfusion_ros": ivfusion_ros.__version__,
-        "torch": str(torch.__version__),
-        "numpy": np.__version__,
-        "opencv": cv2.__version__,
-        "python": platform.python_version(),
-    }
+    found = {"ivfusion_ros": ivfusion_ros.__version__, "python": platform.python_version()}
+    for package in ("torch", "numpy", "ultralytics"):
+        with suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    found["opencv"] = cv2.__version__
     commit = _commit(Path(ivfusion_ros.__file__).resolve().parents[1])
     return {**found, "commit": commit} if commit else found
 

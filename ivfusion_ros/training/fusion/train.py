@@ -56,12 +56,15 @@ class Trainer:
         run: Path,
         start: Path | None = None,
         names: tuple[str, str] = CAMERAS,
+        *,
+        teacher: Path | None = None,
         teacher_cache: Path | None = None,
     ) -> None:
         """Set up a run in the folder `run`, with the weights of the checkpoint `start` if there is one.
 
-        names: of the folders with the thermal and the rgb images within each of `folders`. teacher_cache:
-        where a teacher's images are kept; by default beside the run, for others to use.
+        names: of the folders with the thermal and the rgb images within each of `folders`. teacher: model,
+        where config.teacher is no name of one. teacher_cache: where its images are kept; by default beside
+        the run, for others to use.
 
         Raises DataError for unusable folders, ConfigError for unknown names or a wrong crop, ModelError
         for a checkpoint that does not fit.
@@ -72,7 +75,9 @@ class Trainer:
         self.split = split_folders(folders, names, config)
         self.learner = Learner(config, start)
         self.network = self.learner.network
-        read, teacher = self._planes(config, teacher_cache or run.parent)
+        if config.teacher and teacher is None:
+            teacher = resolve_model(config.teacher)
+        read = self._planes(teacher, teacher_cache or run.parent)
         self.sampler = Sampler(self.split.training, config, (self.learner.unit, self.learner.least), read)
         self.validator = Validator(
             self.split.validation, config, self.learner.loss, read, self.learner.unit, self.learner.device
@@ -96,13 +101,12 @@ class Trainer:
         """Steps that were made."""
         return self.learner.step
 
-    def _planes(self, config: TrainConfig, cache: Path) -> tuple[ReadPlanes, Path | None]:
-        if not config.teacher:
-            return read_luminance, None
-        model = resolve_model(config.teacher)
+    def _planes(self, model: Path | None, cache: Path) -> ReadPlanes:
+        if model is None:
+            return read_luminance
         teacher = Teacher(model, cache)
         teacher.prepare([*self.split.training, *self.split.validation])
-        return StudentPlanes(teacher, self.split.following), model
+        return StudentPlanes(teacher, self.split.following)
 
     def fit(self, stop: Callable[[], bool] = lambda: False) -> None:
         """Train to the last step, validating and saving on the way.

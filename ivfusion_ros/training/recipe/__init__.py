@@ -1,0 +1,13 @@
+"""Recipes: stages from pairs on disk to a model and its figures, in one run folder."""
+
+from ivfusion_ros.faces import later
+
+__getattr__, __all__ = later(
+    __name__,
+    {
+        "config": ("DetectorStage", "FusionStage"),
+        "recipe": ("Recipe", "is_recipe", "read_recipe", "single"),
+        "run": ("Inputs", "run_recipe"),
+        "toy": ("write_toy_data",),
+    },
+)

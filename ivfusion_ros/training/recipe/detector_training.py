@@ -1,0 +1,46 @@
+"""The stage that trains a detector; apart from the others, as it alone needs ultralytics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.training.detector.train import DetectorTrainer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ivfusion_ros.training.recipe.kinds import Result
+    from ivfusion_ros.training.recipe.run import Context
+
+
+def train(context: Context) -> Result:
+    """Train from the start, or on from where the run stopped."""
+    config = context.stage.config
+    start = context.find(config.init, "weights") if config.init else context.inputs.init
+    begun = (context.folder / "weights" / "last.pt").exists()
+    trainer = DetectorTrainer(
+        config,
+        _data(context),
+        context.folder,
+        start=start,
+        resume=context.inputs.resume if context.recipe.plain else begun,
+    )
+    trainer.train()
+    return {"weights": context.relative(_weights(context.folder)), "network": config.detector}
+
+
+def _weights(folder: Path) -> Path:
+    """What is exported: weights alone, the best by validation, or the last."""
+    files = [folder / "weights" / f"{name}.pt" for name in ("final", "best", "last")]
+    return next(path for path in files if path.exists())
+
+
+def _data(context: Context) -> Path:
+    if not context.recipe.plain:
+        return context.find(context.stage.config.data, "folder")
+    if len(context.inputs.data) != 1:
+        raise ConfigError(
+            f"--data has {len(context.inputs.data)} folders, expected one of `ivfusion dataset`"
+        )
+    return context.inputs.data[0]

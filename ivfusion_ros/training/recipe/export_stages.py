@@ -1,0 +1,58 @@
+"""The stages that make a model of trained weights: ONNX, and int8."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from ivfusion_ros.backends.self_test import halve_file
+from ivfusion_ros.export.detector import export_detector, is_detector
+from ivfusion_ros.export.fusion import export_fusion
+from ivfusion_ros.export.int8 import quantise_file
+from ivfusion_ros.networks.checkpoint import load_checkpoint
+from ivfusion_ros.networks.graph import build_graph
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ivfusion_ros.training.recipe.kinds import Result
+    from ivfusion_ros.training.recipe.run import Context
+
+log = logging.getLogger(__name__)
+
+
+def export(context: Context) -> Result:
+    """Write the network of a checkpoint as NAME.onnx into the run folder, and check it."""
+    config = context.stage.config
+    weights, path = context.find(config.of, "weights"), _model(context)
+    if is_detector(weights):
+        names = export_detector(weights, path, (config.width, config.height))
+        result = {"task": "detection", "network": f"{', '.join(names)} at {config.width}x{config.height}"}
+    else:
+        network = load_checkpoint(weights)["network"]
+        export_fusion(build_graph(network, weights), network, path)
+        result = {"task": "fusion", "network": network}
+    if config.half:
+        outcome = halve_file(path)
+        log.info("half precision: %s", outcome.text)
+    return {**result, "model": context.relative(path)}
+
+
+def quantise(context: Context) -> Result:
+    """Write a detector in int8 as NAME.onnx into the run folder, calibrated on a data set's images."""
+    config = context.stage.config
+    path = _model(context)
+    outcome = quantise_file(context.find(config.of, "model"), path, context.find(config.images, "folder"))
+    return {
+        "model": context.relative(path),
+        "task": "detection",
+        "network": f"{config.of} in int8; {outcome.text}",
+    }
+
+
+def _model(context: Context) -> Path:
+    """NAME.onnx for the last stage of the recipe that makes a model, NAME_STAGE.onnx for those before."""
+    makers = [stage.name for stage in context.recipe.stages if stage.kind in ("export", "int8")]
+    last = context.stage.name == makers[-1]
+    suffix = "" if last else f"_{context.stage.name}"
+    return context.run / f"{context.recipe.name}{suffix}.onnx"

@@ -1,0 +1,132 @@
+"""The stages of fusion networks: a teacher's images, training, figures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ivfusion_ros.errors import ConfigError, DataError
+from ivfusion_ros.evaluation.fusion.journal import Journal
+from ivfusion_ros.evaluation.fusion.judge import judge
+from ivfusion_ros.evaluation.fusion.methods import NetworkMethod
+from ivfusion_ros.evaluation.fusion.pairs import Pair, read_pairs
+from ivfusion_ros.evaluation.fusion.report import page
+from ivfusion_ros.evaluation.fusion.sheet import write_sheet
+from ivfusion_ros.evaluation.fusion.tables import image_rows, means, to_csv
+from ivfusion_ros.files import write_whole
+from ivfusion_ros.training.fusion.split import Split, split_folders
+from ivfusion_ros.training.fusion.teacher import Teacher
+from ivfusion_ros.training.fusion.train import Trainer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ivfusion_ros.images.pairs import PairPaths
+    from ivfusion_ros.training.recipe.config import FusionStage
+    from ivfusion_ros.training.recipe.kinds import Result
+    from ivfusion_ros.training.recipe.run import Context
+
+HELD_OUT = "held_out"
+"""What the held-out pairs are called among the data sets that figures are of."""
+
+_SHEET_ROWS = 6
+
+
+def prepare_teacher(context: Context) -> Result:
+    """Fuse all pairs of the learner; those that are there stay."""
+    model = context.find(context.stage.config.model, "model")
+    split = _split(context, context.stage.config.learner)
+    Teacher(model, context.folder).prepare([*split.training, *split.validation])
+    path = context.relative(model) if model.is_relative_to(context.run) else str(model)
+    return {"model": path, "images": context.relative(context.folder)}
+
+
+def train(context: Context) -> Result:
+    """Train from the start, or on from the last checkpoint."""
+    trainer = _trainer(context)
+    begun = (context.folder / "last.pt").exists()
+    if context.inputs.resume if context.recipe.plain else begun:
+        trainer.resume()
+    with context.hold() as stopped:
+        trainer.fit(stopped.is_set)
+    identity = trainer.split.identity()
+    best = context.folder / ("best.pt" if (context.folder / "best.pt").exists() else "last.pt")
+    return {
+        "weights": context.relative(best),
+        "network": context.stage.config.network,
+        "data": _told(context.inputs.data, identity),
+    }
+
+
+def _trainer(context: Context) -> Trainer:
+    config: FusionStage = context.stage.config
+    start = context.find(config.init, "weights") if config.init else context.inputs.init
+    cache = None
+    teacher = None
+    if config.teacher:
+        teacher = context.find(config.teacher, "model")
+        made = context.results.get(config.teacher, {})
+        cache = context.run / str(made["images"]) if "images" in made else None
+    return Trainer(
+        config,
+        context.inputs.data,
+        context.folder,
+        start,
+        context.inputs.names,
+        teacher=teacher,
+        teacher_cache=cache,
+    )
+
+
+def _told(folders: Sequence[Path], identity: dict[str, Any]) -> str:
+    training, held = identity["training"], identity["validation"]
+    names = ", ".join(folder.name for folder in folders)
+    lists = ", ".join(part["sha256"][:12] for part in (training, held))
+    return (
+        f"{names}: {training['pairs']} pairs to train on, {held['pairs']} held out in whole runs of frame "
+        f"numbers (lists of files {lists})"
+    )
+
+
+def evaluate(context: Context) -> Result:
+    """Score a model on the learner's held-out pairs, and on the test folders, which have the last word."""
+    config = context.stage.config
+    held = [_pair(pair) for pair in _split(context, config.learner).validation]
+    tests = read_pairs(context.inputs.test, context.inputs.names) if context.inputs.test else []
+    pairs = [*held, *tests]
+    if not pairs:
+        raise DataError(
+            "nothing is held out to judge the model by; give folders with --test, or a larger "
+            f"{config.learner}.validation_fraction"
+        )
+    model = context.find(config.of, "model")
+    method = NetworkMethod(context.recipe.name, str(model), config.backend, "auto", 0)
+    with Journal(context.folder / "scores.jsonl") as journal:
+        results = judge(pairs, [method], config.metrics, journal, config.jobs)
+    if not any(result.scores for result in results):
+        raise DataError(f"none of {len(results)} images could be scored; the first: {results[0].reason}")
+    write_sheet(context.folder / "sheet.png", pairs, [method], results, config.metrics[0], _SHEET_ROWS)
+    write_whole(context.folder / "images.csv", to_csv(image_rows(results)))
+    write_whole(context.folder / "results.md", page(results, {}, ["sheet.png"]))
+    by_set = {data: next(iter(rows.values())) for data, rows in means(results).items()}
+    deciding = next((data for data in by_set if data != HELD_OUT), HELD_OUT)
+    return {"figures": _rounded(by_set[deciding]), "figures_of": deciding}
+
+
+def _pair(pair: PairPaths) -> Pair:
+    folder = pair.thermal.resolve().parents[1].name
+    return Pair(HELD_OUT, f"{folder}_{pair.stem}", pair.thermal, pair.rgb)
+
+
+def _rounded(scores: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in scores.items()}
+
+
+def _split(context: Context, learner: str) -> Split:
+    """Of the data, as the stage of that name splits it. Raises ConfigError."""
+    stage = context.recipe.stage(learner)
+    if stage is None or stage.kind != "fusion":
+        raise ConfigError(
+            f"stage {context.stage.name}: learner is {learner!r}, expected a stage of kind fusion"
+        )
+    return split_folders(context.inputs.data, context.inputs.names, stage.config)

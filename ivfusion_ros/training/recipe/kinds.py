@@ -1,0 +1,68 @@
+"""What a stage of a recipe may be."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ivfusion_ros.errors import BackendError
+from ivfusion_ros.training.recipe.config import (
+    DatasetStage,
+    DetectionEvaluationStage,
+    DetectorStage,
+    EvaluationStage,
+    ExportStage,
+    FusionStage,
+    Int8Stage,
+    TeacherImagesStage,
+)
+
+if TYPE_CHECKING:
+    from ivfusion_ros.training.recipe.run import Context
+
+Result = dict[str, Any]
+"""What a stage made: weights, model, folder (of the run folder), figures, and more of its kind."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of stage.
+
+    config: its settings. module: of this room, with the function that runs it, which needs the libraries.
+    references: settings that may name an earlier stage.
+    """
+
+    config: type[Any]
+    module: str
+    function: str
+    libraries: str
+    references: tuple[str, ...]
+
+    def run(self, context: Context) -> Result:
+        """Do a stage's work, from where it stopped. Raises BackendError where a library is missing."""
+        try:
+            module = importlib.import_module(f"ivfusion_ros.training.recipe.{self.module}")
+        except ImportError as error:
+            raise BackendError(
+                f"training needs {self.libraries} ({error}); run: pip install {self.libraries}"
+            ) from error
+        result: Result = getattr(module, self.function)(context)
+        return result
+
+
+_FUSION = "torch onnx onnxscript"
+_DETECTOR = "ultralytics openvino"
+
+KINDS: dict[str, Kind] = {
+    "teacher_images": Kind(TeacherImagesStage, "fusion_stages", "prepare_teacher", "torch", ("model",)),
+    "fusion": Kind(FusionStage, "fusion_stages", "train", "torch", ("init", "teacher")),
+    "export": Kind(ExportStage, "export_stages", "export", _FUSION, ("of",)),
+    "evaluation": Kind(EvaluationStage, "fusion_stages", "evaluate", "torch", ("of", "learner")),
+    "dataset": Kind(DatasetStage, "detector_stages", "make_dataset", "onnxruntime", ("teacher",)),
+    "detector": Kind(DetectorStage, "detector_training", "train", _DETECTOR, ("data", "init", "teacher")),
+    "int8": Kind(Int8Stage, "export_stages", "quantise", "onnx", ("of", "images")),
+    "detection_evaluation": Kind(
+        DetectionEvaluationStage, "detector_stages", "evaluate", "onnxruntime", ("of", "data")
+    ),
+}

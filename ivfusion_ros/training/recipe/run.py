@@ -1,0 +1,161 @@
+"""Running a recipe: stages in order in one run folder, each from where it stopped, and the model's row.
+
+A run folder holds `recipe.yaml` (everything that the run is made of), a folder for each stage with
+`stage.json` once it is done, the model as ONNX, and `models.yaml` with its row.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import yaml
+
+from ivfusion_ros.errors import ConfigError, ModelError
+from ivfusion_ros.files import read_yaml, write_whole
+from ivfusion_ros.images.pairs import find_pairs
+from ivfusion_ros.models import resolve_model
+from ivfusion_ros.training.fusion.config import MAY_CHANGE
+from ivfusion_ros.training.fusion.provenance import differences, versions
+from ivfusion_ros.training.fusion.split import hash_of
+from ivfusion_ros.training.recipe.kinds import KINDS, Result
+from ivfusion_ros.training.recipe.recipe import Recipe, Stage
+from ivfusion_ros.training.recipe.row import write_row
+from ivfusion_ros.types import CAMERAS
+
+log = logging.getLogger(__name__)
+
+Hold = Callable[[], AbstractContextManager[Event]]
+"""Holds back Ctrl-C and SIGTERM, for a stage that stops by itself when the event is set."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run is given besides its recipe.
+
+    data: folders to train on. test: folders never trained on, to judge by.
+    names: of the folders with the thermal and the rgb images. init: a checkpoint, for a training by itself.
+    """
+
+    data: tuple[Path, ...]
+    test: tuple[Path, ...] = ()
+    names: tuple[str, str] = CAMERAS
+    init: Path | None = None
+    resume: bool = False
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage has at hand."""
+
+    recipe: Recipe
+    stage: Stage
+    run: Path
+    inputs: Inputs
+    hold: Hold
+    results: Mapping[str, Result] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """The stage's own folder."""
+        return self.run / self.stage.name
+
+    def find(self, reference: str, key: str) -> Path:
+        """A file or folder by the stage that made it (key: what of it), by path, or by a model's name.
+
+        Raises ConfigError where the stage made none, ModelError where there is no such file.
+        """
+        if reference in self.results:
+            if key not in self.results[reference]:
+                raise ConfigError(
+                    f"stage {self.stage.name} takes {key} from {reference}, which makes "
+                    f"{', '.join(self.results[reference])}"
+                )
+            return self.run / str(self.results[reference][key])
+        if Path(reference).expanduser().exists():
+            return Path(reference).expanduser()
+        if key == "model":
+            return resolve_model(reference)
+        raise ModelError(
+            f"stage {self.stage.name} takes {key} from {reference}, which is no stage before it and no file"
+        )
+
+    def relative(self, path: Path) -> str:
+        """As a stage's result holds it."""
+        return str(path.relative_to(self.run))
+
+
+def run_recipe(recipe: Recipe, run: Path, inputs: Inputs, hold: Hold) -> None:
+    """Run all stages that are not done. Raises IvfusionError, KeyboardInterrupt where it was stopped."""
+    if recipe.plain:
+        _run_stage(Context(recipe, recipe.stages[0], run, inputs, hold))
+        return
+    _write_or_compare(recipe, run, inputs)
+    results: dict[str, Result] = {}
+    for number, stage in enumerate(recipe.stages, 1):
+        done = run / stage.name / "stage.json"
+        if done.exists():
+            results[stage.name] = json.loads(done.read_text(encoding="utf-8"))["result"]
+            log.info("stage %d of %d, %s: done", number, len(recipe.stages), stage.name)
+            continue
+        log.info("stage %d of %d, %s: %s", number, len(recipe.stages), stage.name, stage.kind)
+        (run / stage.name).mkdir(parents=True, exist_ok=True)
+        before = time.monotonic()
+        result = _run_stage(Context(recipe, stage, run, inputs, hold, dict(results)))
+        content = {"kind": stage.kind, "seconds": round(time.monotonic() - before, 1), "result": result}
+        write_whole(done, json.dumps(content, indent=2) + "\n")
+        results[stage.name] = result
+    write_row(recipe, run, inputs.data, results)
+
+
+def _run_stage(context: Context) -> Result:
+    return KINDS[context.stage.kind].run(context)
+
+
+def _write_or_compare(recipe: Recipe, run: Path, inputs: Inputs) -> None:
+    """Begin a run, or see that it goes on with the same recipe and data. Raises ConfigError."""
+    path = run / "recipe.yaml"
+    own = {
+        "recipe": recipe.name,
+        "stages": {stage.name: stage.settings() for stage in recipe.stages},
+        "data": {_unique(folder): _identity(folder, inputs.names) for folder in inputs.data},
+        "test": {_unique(folder): _identity(folder, inputs.names) for folder in inputs.test},
+    }
+    if not path.exists():
+        if any(run.iterdir()):
+            raise ConfigError(f"{run} holds something else; give another folder with --out")
+        write_whole(path, yaml.safe_dump({**own, "versions": versions()}, sort_keys=False))
+        return
+    if not inputs.resume:
+        raise ConfigError(f"{run} holds a run already; continue it with --resume, or give another --out")
+    before = read_yaml(path)
+    old_versions = before.pop("versions", {})
+    changed = [line for line in differences(before, own) if not _is_free(line)]
+    if changed:
+        raise ConfigError(
+            f"{run} is a run of something else ({'; '.join(changed)}); give the same, or another --out"
+        )
+    for line in differences(old_versions, versions()):
+        log.warning("since the run began: %s; the weights may be others than without the stop", line)
+
+
+def _is_free(line: str) -> bool:
+    """Whether a difference is of a setting that decides how fast, not what."""
+    name = line.partition(":")[0]
+    return name.startswith("stages.") and name.rpartition(".")[2] in MAY_CHANGE
+
+
+def _unique(folder: Path) -> str:
+    return "/".join(folder.resolve().parts[-2:])
+
+
+def _identity(folder: Path, names: tuple[str, str]) -> dict[str, Any]:
+    pairs = find_pairs(folder, names)
+    return {"pairs": len(pairs), "sha256": hash_of(pairs)}
