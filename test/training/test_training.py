@@ -151,7 +151,7 @@ def test_fidelity_agrees_with_the_metric() -> None:
         thermal, visible = (255 * image[index, 0].numpy() for image in (batch.thermal, batch.visible))
         # The metric adds up both sources; against the fused image itself the second is 1.
         fused = (thermal + visible) / 2
-        assert own[index].item() == pytest.approx(metric_vif(thermal, fused, fused) - 1, rel=0.01)
+        assert own[index, 0].item() == pytest.approx(metric_vif(thermal, fused, fused) - 1, rel=0.01)
 
 
 def test_pyramid_adds_up_to_its_image() -> None:

@@ -25,19 +25,17 @@ def texture_distance(fused: Tensor, target: Tensor) -> Tensor:
 
 def structure_lost(batch: Batch, fused: Tensor, window: int = 7, floor: float = 1e-5) -> Tensor:
     """1 - SSIM to each source, summed: a scalar. window, floor: see structural_similarity."""
-    return torch.stack(
-        [
-            1 - structural_similarity(fused, source, window, floor).mean()
-            for source in (batch.thermal, batch.visible)
-        ]
-    ).sum()
+    similarity = structural_similarity(fused, _sources(batch), window, floor)
+    return 2 * (1 - similarity.mean())
 
 
 def fidelity_lost(batch: Batch, fused: Tensor) -> Tensor:
     """1 - VIF to each source, summed: a scalar."""
-    return torch.stack(
-        [1 - visual_information_fidelity(source, fused).mean() for source in (batch.thermal, batch.visible)]
-    ).sum()
+    return 2 * (1 - visual_information_fidelity(_sources(batch), fused).mean())
+
+
+def _sources(batch: Batch) -> Tensor:
+    return torch.cat((batch.thermal, batch.visible), 1)
 
 
 TERMS: dict[str, Callable[[Batch, Tensor, TermConfig], Tensor]] = {
