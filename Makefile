@@ -7,8 +7,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 ROS_SETUP := $(lastword $(sort $(wildcard /opt/ros/*/setup.bash)))
 
-# A sourced ROS 2 brings pytest plugins that crash newer versions of pytest; these tests need none.
+# A sourced ROS 2 brings pytest plugins that crash newer versions of pytest: none is loaded but those named here.
 export PYTEST_DISABLE_PLUGIN_AUTOLOAD := 1
+
+# In random order; the report's third line has the seed that repeats it, `-p randomly --randomly-seed=N`.
+# What the tests draw comes from a seed of their own, see test/conftest.py.
+PYTEST := $(BIN)/python -m pytest -p randomly --randomly-dont-reset-seed
 
 .PHONY: demo test test-core test-ros test-gpu lint clean
 
@@ -16,10 +20,10 @@ demo: $(VENV)/.runtime
 	$(BIN)/ivfusion demo --out demo
 
 test: $(VENV)/.test lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-core: $(VENV)/.core
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -31,7 +35,7 @@ test-ros: $(VENV)/.test
 ifeq ($(ROS_SETUP),)
 	@echo "test-ros: no /opt/ros/*/setup.bash on this machine, the ros tests did not run"
 else
-	bash -c 'source $(ROS_SETUP) && exec $(BIN)/python -m pytest -m ros test/ros'
+	bash -c 'source $(ROS_SETUP) && exec $(PYTEST) -m ros test/ros'
 endif
 
 test-gpu: $(VENV)/.test

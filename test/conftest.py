@@ -1,7 +1,15 @@
 """Shared fixtures: small models whose outputs are known by hand, a small bag, simulated streets."""
 
+import os
+import random
+import sys
 from pathlib import Path
 
+# Images are small here: more threads than one only wait for each other, in loops that take CPU time.
+# Read when torch is first imported, here or in a process that a test starts.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import cv2
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -12,8 +20,29 @@ from simulator_samples import SMALL, STILL
 from ivfusion_ros.bags import BagWriter
 from ivfusion_ros.simulate import SceneConfig, Simulator
 
+cv2.setNumThreads(1)
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")
+
+
+def seed_everything() -> None:
+    """What draws without a generator of its own draws the same, in any order of the tests."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 (the legacy state is what is to be set)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Each test, and each fixture of its own, starts from the same random numbers."""
+    seed_everything()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup() -> None:
+    """So does each fixture that several tests share, whichever of them comes first."""
+    seed_everything()
 
 
 @pytest.fixture(scope="session")

@@ -279,11 +279,15 @@ def test_the_same_pairs_give_the_same_reports(street):
 @pytest.mark.parametrize("size", [(8, 8), (1, 9), (200, 9), (1920, 1080)])
 def test_images_of_any_size(size):
     random = np.random.default_rng(0)
-    monitor = FaultMonitor(FaultConfig())
+    monitor = FaultMonitor(FaultConfig(hold_s=0.0))
     for stamp_ns, depth in enumerate((np.uint8, np.uint16, np.uint8)):
         thermal = random.integers(0, 256, size[::-1]).astype(depth)
         rgb = random.integers(0, 256, (*size[::-1], 3), np.uint8)
-        monitor.update(Frame(thermal, stamp_ns), Frame(rgb, stamp_ns))
+        report = monitor.update(Frame(thermal, stamp_ns), Frame(rgb, stamp_ns))
+        # Noise seen from afar is one grey; it is neither dark nor frozen.
+        assert set(report.labels) <= {"thermal_flat", "rgb_flat"}
+    report = monitor.update(Frame(thermal, 3), Frame(np.zeros_like(rgb), 3))
+    assert "rgb_dark" in report.labels
 
 
 def test_without_the_gate_faults_are_only_named(street):
