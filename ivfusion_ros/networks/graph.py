@@ -47,7 +47,7 @@ class FusionGraph(nn.Module):
 
     def _pad(self, image: Tensor) -> Tensor:
         height, width = image.shape[2], image.shape[3]
-        # As multiples of a whole number: with remainders, the sizes of deep features become long formulas, and
+        # As multiples of a whole number: with remainders, sizes of deep features become long formulas, and
         # an export takes half as long again.
         bottom = (height + self.stride - 1) // self.stride * self.stride - height
         right = (width + self.stride - 1) // self.stride * self.stride - width
