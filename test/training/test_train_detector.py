@@ -1,3 +1,4 @@
+import shutil
 import sys
 from pathlib import Path
 
@@ -8,16 +9,16 @@ import yaml
 
 from ivfusion_ros.cli import main
 from ivfusion_ros.config.parameters import load_config
-from ivfusion_ros.errors import ConfigError, DataError
+from ivfusion_ros.errors import ConfigError, DataError, ModelError
 from ivfusion_ros.models import share_folder
-from ivfusion_ros.training.detector.config import DetectorConfig
+from ivfusion_ros.training.detector.config import CameraConfig, DetectorConfig
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("ultralytics")
 pytest.importorskip("openvino")
 
 from ivfusion_ros.training.detector.imitation import LAYERS, FeatureTeacher, ImitationLoss
-from ivfusion_ros.training.detector.scenes import NightCamera
+from ivfusion_ros.training.detector.scenes import NightCamera, SceneLoader, SceneSampler
 from ivfusion_ros.training.detector.train import DetectorTrainer
 
 
@@ -72,29 +73,109 @@ def test_wrong_crops_and_data_are_refused(data: Path, tmp_path: Path) -> None:
         DetectorTrainer(DetectorConfig(), tmp_path, tmp_path)
 
 
-def test_train_stop_and_resume(data: Path, tmp_path: Path) -> None:
-    config = DetectorConfig(**SMALL, epochs=2, validate=False)
-    run = tmp_path / "run"
-    first = DetectorTrainer(config, data, run)
-    first.add_callback("on_train_epoch_end", lambda trainer: setattr(trainer, "stop", True))
-    first.train()
+def stopper(questions: int):
+    """Asks to stop after so many questions."""
+    asked = iter(range(10**6))
+    return lambda: next(asked) >= questions
+
+
+def assert_equal(one: dict, other: dict) -> None:
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), name
+
+
+@pytest.mark.parametrize(("questions", "head"), [(0, "anchor_free"), (2, "anchor_free"), (4, "anchors")])
+def test_a_stopped_run_resumes_to_the_bit(data: Path, tmp_path: Path, questions: int, head: str) -> None:
+    settings = {"epochs": 4, "validate": False, "without_mosaic": 0.4, "head": head}
+    config = DetectorConfig(**SMALL | settings)
+    whole = DetectorTrainer(config, data, tmp_path / "whole")
+    whole.fit()
     # A scene counts once, whatever kinds it has: 4 scenes, 2 at a time.
-    assert len(first.train_loader) == 2
-    seen = first.train_loader.dataset[0]["img"].shape
-    assert tuple(seen) == (3, 64, 96)
-    assert (run / "weights" / "last.pt").is_file()
-    second = DetectorTrainer(config, data, run, resume=True)
-    second.train()
-    rows = (run / "results.csv").read_text().splitlines()
-    assert [row.split(",")[0] for row in rows] == ["epoch", "1", "2"]
-    assert float(rows[2].split(",")[1]) > float(rows[1].split(",")[1])
-    # The cosine goes on where it was, and nears its end.
-    assert second._progress > first._progress
+    assert len(whole.train_loader) == 2 and whole._mosaic_closed
+    assert tuple(whole.train_loader.dataset[0]["img"].shape) == (3, 64, 96)
+    run = tmp_path / "parts"
+    with pytest.raises(KeyboardInterrupt, match=r"step \d is in .*--resume"):
+        DetectorTrainer(config, data, run).fit(stopper(questions))
+    resumed = DetectorTrainer(config, data, run, resume=True)
+    resumed.fit()
+    states = [torch.load(folder / "state.pt", weights_only=True) for folder in (tmp_path / "whole", run)]
+    for part in ("weights", "ema"):
+        assert_equal(states[0]["trainer"][part], states[1]["trainer"][part])
+    rows = [(folder / "results.csv").read_text().splitlines() for folder in (tmp_path / "whole", run)]
+    assert [row.split(",")[0] for row in rows[1]] == ["epoch", "1", "2", "3", "4"]
+    assert rows[0][-1].split(",")[2:] == rows[1][-1].split(",")[2:]
+    assert resumed.weights.name == ("final.pt" if head == "anchors" else "last.pt")
+    # Once finished, there is nothing left to do.
+    before = resumed.weights.read_bytes()
+    DetectorTrainer(config, data, run, resume=True).fit()
+    assert resumed.weights.read_bytes() == before
+
+
+def test_a_sample_is_made_of_its_place_alone(data: Path, tmp_path: Path) -> None:
+    config = DetectorConfig(**SMALL | {"mosaic": 1.0})
+    sets = []
+    for name in ("one", "other"):
+        trainer = DetectorTrainer(config, data, tmp_path / name)
+        trainer.args.imgsz, trainer.stride = 128, 32
+        sets.append(trainer.build_dataset(trainer.data["train"], "train", 2))
+    for place in (0, 3, 70):
+        sets[0][place + 1]
+        assert torch.equal(sets[0][place]["img"], sets[1][place]["img"])
+    assert not torch.equal(sets[0][3]["img"], sets[0][7]["img"])
+    # Each scene once an epoch.
+    shown = [[sets[0].im_files[sets[0]._image_at(4 * epoch + k)] for k in range(4)] for epoch in range(3)]
+    assert all({Path(file).stem for file in files} == set("0123") for files in shown)
+    assert len({tuple(files) for files in shown}) == 3
+
+
+def test_the_loader_goes_on_within_an_epoch() -> None:
+    class Numbers(torch.utils.data.Dataset):
+        def __len__(self):
+            return 5
+
+        def __getitem__(self, place):
+            return place
+
+    loader = SceneLoader(dataset=Numbers(), batch_size=2, sampler=SceneSampler(5))
+    assert [batch.tolist() for batch in loader] == [[0, 1], [2, 3], [4]]
+    assert [batch.tolist() for batch in loader] == [[5, 6], [7, 8], [9]]
+    loader.start_at(3, 1)
+    assert [batch.tolist() for batch in loader] == [[17, 18], [19]]
+    assert [batch.tolist() for batch in loader] == [[20, 21], [22, 23], [24]]
+
+
+def test_a_run_goes_on_with_the_same_only(data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(ModelError, match="no checkpoint"):
+        DetectorTrainer(DetectorConfig(**SMALL), data, run, resume=True)
+    DetectorTrainer(DetectorConfig(**SMALL, epochs=1, validate=False), data, run).fit()
+    with pytest.raises(ConfigError, match=r"settings.camera.grey: was 0.15, is 0.5"):
+        config = DetectorConfig(**SMALL, epochs=1, validate=False, camera=CameraConfig(grey=0.5))
+        DetectorTrainer(config, data, run, resume=True)
+    with pytest.raises(ConfigError, match="holds a run already"):
+        DetectorTrainer(DetectorConfig(**SMALL, epochs=1, validate=False), data, run)
+    other = tmp_path / "other"
+    shutil.copytree(data, other)
+    (other / "images" / "train" / "rgb" / "0.png").unlink()
+    with pytest.raises(ConfigError, match=r"data.files: was \d+, is"):
+        DetectorTrainer(DetectorConfig(**SMALL, epochs=1, validate=False), other, run, resume=True)
+    (run / "state.pt").write_bytes(b"broken")
+    with pytest.raises(ModelError, match="not a readable state"):
+        DetectorTrainer(DetectorConfig(**SMALL, epochs=1, validate=False), data, run, resume=True)
+
+
+def test_the_optimiser_is_the_one_of_the_settings(data: Path, tmp_path: Path) -> None:
+    config = DetectorConfig(**SMALL, epochs=1, validate=False, optimizer="sgd", momentum=0.8, warm_up=0)
+    trainer = DetectorTrainer(config, data, tmp_path / "run")
+    trainer.fit()
+    assert isinstance(trainer.optimizer, torch.optim.SGD)
+    assert {group["momentum"] for group in trainer.optimizer.param_groups} == {0.8}
 
 
 def test_the_clock_ends_a_run_and_validation_runs_without_torchvision(data: Path, tmp_path: Path) -> None:
     trainer = DetectorTrainer(DetectorConfig(**SMALL, hours=1e-4), data, tmp_path / "run")
-    trainer.train()
+    trainer.fit()
     assert trainer.epoch < 5
     assert (trainer.wdir / "best.pt").is_file()
     assert "metrics/mAP50(B)" in trainer.metrics
@@ -177,6 +258,6 @@ def test_features_of_the_real_teacher(shared: Path) -> None:
 def test_night_camera_keeps_shape_and_range() -> None:
     image = np.full((32, 48, 3), 128, np.uint8)
     for _ in range(50):
-        changed = NightCamera()({"img": image})["img"]
+        changed = NightCamera(CameraConfig())({"img": image})["img"]
         assert changed.shape == image.shape and changed.dtype == np.uint8
     assert (image == 128).all()

@@ -6,8 +6,9 @@ __getattr__, __all__ = later(
     __name__,
     {
         "classes": ("read_class_map",),
-        "config": ("DetectorConfig",),
+        "config": ("CameraConfig", "DetectorConfig"),
         "dataset": ("Kind", "write_dataset"),
+        "state": ("STATE",),
         "teacher": ("Teacher",),
         "train": ("DetectorTrainer",),
     },

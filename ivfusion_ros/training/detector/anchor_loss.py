@@ -1,8 +1,8 @@
 """The loss of YOLOv5 with anchors, as in its release (Jocher et al., YOLOv5 v6.0).
 
-An object belongs to each anchor whose sides differ from its own by less than a factor of 4, in its cell and
-the two nearest ones. Boxes by complete IoU (Zheng et al. 2020), objectness learns that IoU, classes and
-objectness by cross-entropy.
+An object belongs to each anchor whose sides differ from its own by less than a factor, in its cell and the
+two nearest ones. Boxes by complete IoU (Zheng et al. 2020), objectness learns that IoU, classes and
+objectness by cross-entropy. The default constants are those of YOLOv5's fine-tuning.
 """
 
 from __future__ import annotations
@@ -17,12 +17,7 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MAX_RATIO = 4.0
-"""Of an object's side to its anchor's."""
-BOX_WEIGHT, OBJECT_WEIGHT, CLASS_WEIGHT = 0.05, 0.7, 0.3
-"""YOLOv5's 0.05, 1.0 and 0.5 x classes / 80 of scratch, as its fine-tuning has them."""
-LEVEL_BALANCE = (4.0, 1.0, 0.4)
-"""Of the objectness by stride: there are fewer objects on a large grid's cells."""
+    from ivfusion_ros.training.detector.config import AnchorLossConfig
 
 
 class Targets(NamedTuple):
@@ -44,9 +39,9 @@ class Targets(NamedTuple):
 class AnchorLoss:
     """Called with what AnchorHead gives and a batch of ultralytics."""
 
-    def __init__(self, anchors: Tensor, strides: Sequence[int]) -> None:
+    def __init__(self, anchors: Tensor, strides: Sequence[int], constants: AnchorLossConfig) -> None:
         """anchors: (3, 3, 2) widths and heights in pixels by stride."""
-        self._anchors, self._strides = anchors, strides
+        self._anchors, self._strides, self._constants = anchors, strides, constants
 
     def __call__(self, predictions: Any, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         """(loss times the batch size, the three terms by name).
@@ -80,16 +75,16 @@ class AnchorLoss:
             truth = functional.one_hot(targets.classes, values.shape[1] - 5).to(values.dtype)
             classes = functional.binary_cross_entropy_with_logits(values[:, 5:], truth)
         objectness = functional.binary_cross_entropy_with_logits(logits[..., 4], wanted)
-        return torch.stack(
-            (BOX_WEIGHT * box, CLASS_WEIGHT * classes, OBJECT_WEIGHT * LEVEL_BALANCE[level] * objectness)
-        )
+        own = self._constants
+        weight = own.object_weight * own.level_balance[level]
+        return torch.stack((own.box_weight * box, own.class_weight * classes, weight * objectness))
 
     def _targets(self, objects: Tensor, level: int, shape: Sequence[int]) -> Targets:
         height, width = shape[2:4]
         sizes = self._anchors[level].to(objects.device) / self._strides[level]
         boxes = objects[:, 2:] * objects.new_tensor([width, height, width, height])
         ratio = boxes[None, :, 2:] / sizes[:, None]
-        fits = torch.maximum(ratio, 1 / ratio).amax(2) < MAX_RATIO
+        fits = torch.maximum(ratio, 1 / ratio).amax(2) < self._constants.max_ratio
         anchor, which = fits.nonzero(as_tuple=True)
         cells, place = _nearest_cells(boxes[which, :2], (width, height))
         anchor, which = anchor[place], which[place]

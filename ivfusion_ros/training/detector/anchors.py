@@ -18,6 +18,7 @@ from ivfusion_ros.files import whole_file
 from ivfusion_ros.networks.yolov5 import BOX_VALUES, STRIDES, AnchorModel
 from ivfusion_ros.training.detector.anchor_loss import AnchorLoss
 from ivfusion_ros.training.detector.classes import COCO_IDS
+from ivfusion_ros.training.detector.config import AnchorLossConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,9 +32,11 @@ _COCO_NUMBERS = {name: number for number, name in COCO_IDS.items()}
 class TrainedAnchorModel(AnchorModel):
     """A model that knows its loss."""
 
+    constants = AnchorLossConfig()
+
     def init_criterion(self) -> AnchorLoss:
         """As ultralytics asks for it."""
-        return AnchorLoss(self.model[-1].sizes, STRIDES)
+        return AnchorLoss(self.model[-1].sizes, STRIDES, self.constants)
 
 
 def load_coco(model: AnchorModel, path: Path) -> None:

@@ -26,7 +26,7 @@ __getattr__, __all__ = later(
             "SECTIONS_OF",
             "TermConfig",
         ),
-        "provenance": ("differences", "versions"),
+        "provenance": ("differences", "file_identity", "versions"),
         "split": ("Split", "hash_of", "split_folders"),
         "teacher": ("Teacher",),
         "train": ("Trainer",),

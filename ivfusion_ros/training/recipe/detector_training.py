@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.training.detector.state import STATE
 from ivfusion_ros.training.detector.train import DetectorTrainer
 
 if TYPE_CHECKING:
@@ -18,22 +19,19 @@ def train(context: Context) -> Result:
     """Train from the start, or on from where the run stopped."""
     config = context.stage.config
     start = context.find(config.init, "weights") if config.init else context.inputs.init
-    begun = (context.folder / "weights" / "last.pt").exists()
+    begun = (context.folder / STATE).exists()
     trainer = DetectorTrainer(
         config,
         _data(context),
         context.folder,
         start=start,
         resume=context.inputs.resume if context.recipe.plain else begun,
+        teacher=context.find(config.teacher, "model") if config.teacher else None,
     )
-    trainer.train()
-    return {"weights": context.relative(_weights(context.folder)), "network": config.detector}
-
-
-def _weights(folder: Path) -> Path:
-    """What is exported: weights alone, the best by validation, or the last."""
-    files = [folder / "weights" / f"{name}.pt" for name in ("final", "best", "last")]
-    return next(path for path in files if path.exists())
+    with context.hold() as stopped:
+        trainer.fit(stopped.is_set)
+    weights = context.folder / "weights" / trainer.weights.name
+    return {"weights": context.relative(weights), "network": config.detector}
 
 
 def _data(context: Context) -> Path:

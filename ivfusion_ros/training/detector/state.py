@@ -1,0 +1,95 @@
+"""The state of a detector's training on disk: all that a run needs to go on as if it had not stopped.
+
+ultralytics' own checkpoints round weights and optimiser to half precision, and know whole epochs only.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ivfusion_ros.errors import ConfigError, ModelError
+from ivfusion_ros.files import whole_file, write_whole
+from ivfusion_ros.training.fusion.provenance import differences
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+STATE = "state.pt"
+MAY_CHANGE = ("device", "workers", "save_every")
+"""Settings by which a run may differ from the one that it resumes: they decide how fast, not what."""
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a run is.
+
+    epoch, batch: what comes next. step: of all. progress: of the schedule, 0 to 1. elapsed_s: time so far.
+    trainer: weights, their mean and the optimiser. origin: settings, data and start of the run.
+    """
+
+    epoch: int
+    batch: int
+    step: int
+    progress: float
+    elapsed_s: float
+    mosaic_closed: bool
+    finished: bool
+    trainer: dict[str, Any]
+    origin: dict[str, Any]
+
+
+def save_state(folder: Path, state: State) -> None:
+    """Write a run's state; it is there whole or not at all."""
+    with whole_file(folder / STATE) as staged, staged.open("wb") as file:
+        torch.save(vars(state), file)
+
+
+def load_state(folder: Path, origin: Mapping[str, Any]) -> State:
+    """Read a run's state. Raises ModelError where there is none, ConfigError for that of something else."""
+    path = folder / STATE
+    if not path.is_file():
+        raise ModelError(f"there is no checkpoint at {path}; train without --resume first")
+    try:
+        state = State(**torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise ModelError(f"{path} is not a readable state; begin again, with another --out") from error
+    changed = [
+        line
+        for line in differences(state.origin, origin)
+        if not line.startswith(tuple(f"settings.{name}:" for name in MAY_CHANGE))
+    ]
+    if changed:
+        raise ConfigError(
+            f"{folder} was trained with something else ({'; '.join(changed)}); give the same, or another "
+            "--out"
+        )
+    return state
+
+
+def data_identity(data: Path) -> dict[str, Any]:
+    """Count and hash of the list of a data set's files, names and sizes. data: its data.yaml."""
+    files = sorted(path for name in ("images", "labels") for path in (data.parent / name).rglob("*.*"))
+    files = [path for path in files if path.suffix != ".cache" and path.is_file()]
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.relative_to(data.parent)} {path.stat().st_size}\n".encode())
+    return {"files": len(files), "sha256": digest.hexdigest()}
+
+
+def cut_curves(path: Path, epochs: int) -> None:
+    """Leave the first epochs of a results.csv; later ones are made again."""
+    if not path.exists():
+        return
+    with path.open(newline="", encoding="utf-8") as file:
+        header, *rows = list(csv.reader(file)) or [[]]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([header, *(row for row in rows if float(row[0]) <= epochs)])
+    write_whole(path, text.getvalue())

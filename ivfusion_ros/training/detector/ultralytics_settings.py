@@ -1,0 +1,97 @@
+"""Our settings in the words of ultralytics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ivfusion_ros.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ivfusion_ros.training.detector.config import DetectorConfig
+    from ivfusion_ros.types import Size
+
+_ENDLESS = 1_000_000
+
+
+def check_start(config: DetectorConfig, start: Path | None) -> None:
+    """Raises ConfigError for a start that the head cannot take."""
+    if config.head == "anchors":
+        if start is not None and start.suffix != ".safetensors":
+            raise ConfigError(
+                f"--init is {start}; a detector with anchors starts from COCO's YOLOv5 in safetensors"
+            )
+        if config.kept and start is None:
+            raise ConfigError(f"kept is {config.kept}, but there is no --init whose weights could be kept")
+    elif config.kept:
+        raise ConfigError(f"kept is {config.kept}, which only head anchors can do")
+
+
+def crop_of(config: DetectorConfig) -> Size:
+    """(width, height) of the crops that are trained on. Raises ConfigError."""
+    crop = config.crop_width or config.image_size, config.crop_height or config.image_size
+    if crop[0] % 32 or crop[1] % 32:
+        raise ConfigError(f"crops are {crop[0]}x{crop[1]}, both sides must be multiples of 32")
+    if config.smallest_scale > config.largest_scale:
+        raise ConfigError(
+            f"smallest_scale is {config.smallest_scale}, above largest_scale, {config.largest_scale}"
+        )
+    return crop
+
+
+def data_file(data: Path) -> Path:
+    """The data.yaml of a data set, given as folder or file. Raises DataError."""
+    file = data / "data.yaml" if data.is_dir() else data
+    if not file.is_file():
+        raise DataError(f"there is no {file}; make a data set with `ivfusion dataset`")
+    return file.resolve()
+
+
+def ultralytics_settings(
+    config: DetectorConfig, data: Path, run: Path, start: Path | None
+) -> dict[str, Any]:
+    """What is passed to ultralytics; its own defaults are for COCO in colour."""
+    return {
+        "model": str(start) if start and config.head != "anchors" else f"{config.detector}.yaml",
+        "data": str(data),
+        "project": str(run.parent),
+        "name": run.name,
+        "exist_ok": True,
+        "epochs": _ENDLESS if config.hours else config.epochs,
+        "batch": config.batch,
+        "nbs": config.batch,
+        "imgsz": config.image_size,
+        "optimizer": {"adamw": "AdamW", "sgd": "SGD"}[config.optimizer],
+        "lr0": config.learning_rate,
+        "momentum": config.momentum,
+        "weight_decay": config.weight_decay,
+        "warmup_epochs": 0.0,
+        "close_mosaic": 0,
+        "patience": 0,
+        "amp": "bf16" if config.precision == "bf16" and _device(config.device) != "cpu" else False,
+        "val": config.validate,
+        "plots": False,
+        "workers": config.workers,
+        "seed": config.seed,
+        "deterministic": False,
+        "device": _device(config.device),
+        "mosaic": config.mosaic,
+        "scale": (config.smallest_scale, config.largest_scale),
+        "translate": config.translation,
+        "fliplr": config.mirrored,
+        "hsv_h": config.hue,
+        "hsv_s": config.saturation,
+        "hsv_v": config.brightness,
+        "box": config.box_weight,
+        "cls": config.class_weight,
+        "dfl": config.distribution_weight,
+    }
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "0" if torch.cuda.is_available() else "cpu"
+    return "0" if name == "cuda" else name
