@@ -296,12 +296,14 @@ class RegistrationReport:
 
     confidence, drift_px: of the online refinement, in [0, 1] and as the mean displacement that its
     correction makes; None where it is off. residual_share: of the picture that the dense residual was
-    applied to, in [0, 1], 0 where it was refused; None where it is off.
+    applied to, in [0, 1], 0 where it was refused; None where it is off. seen_share: of the picture that
+    both cameras see, in [0, 1].
     """
 
     confidence: float | None = None
     drift_px: float | None = None
     residual_share: float | None = None
+    seen_share: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -311,8 +313,8 @@ class FusionResult:
     The reference is the RGB camera, or the thermal one where registration.reference says so.
 
     fused: (H, W, 3) uint8 RGB.
-    thermal: (H, W) uint8, the thermal image as the network saw it: 8 bit, warped to the RGB view.
-    rgb: (H, W, 3) uint8 RGB; warped where the thermal camera is the reference.
+    thermal: (H, W) uint8, 8 bit and warped to the RGB view, black where the thermal camera sees nothing.
+    rgb: (H, W, 3) uint8 RGB; it is the one that is warped where the thermal camera is the reference.
     stamp_ns, frame_id, camera_info: the reference camera's.
     headers: of each camera's own frame; a silent one has none.
     skew_ns: as in FramePair.

@@ -13,6 +13,7 @@ SIZE = (96, 64)
 FOCAL_PX = 60.0
 PLANE_M = 10.0
 BASELINE_M = 0.5
+SEAM_PX = 10
 RGB_FRAME, THERMAL_FRAME = "rgb_optical_frame", "thermal_optical_frame"
 
 _RANDOM = np.random.default_rng(4)
@@ -33,10 +34,15 @@ def write_rig(path: Path, extrinsics: Extrinsics | None) -> Path:
     return path
 
 
-def fused(depth_m: float = PLANE_M, baseline_m: float = BASELINE_M) -> np.ndarray:
-    """What the blend model makes of both images where everything is at one distance."""
+def fused(depth_m: float = PLANE_M, baseline_m: float = BASELINE_M) -> np.ma.MaskedArray:
+    """What the pipeline makes of both images by the blend model where everything is at one distance.
+
+    Where the thermal camera sees nothing it is the RGB image; the soft seam beside that is masked.
+    """
     shift = round(FOCAL_PX * baseline_m / depth_m)
     assert abs(FOCAL_PX * baseline_m / depth_m - shift) < 1e-9
-    warped = np.zeros_like(THERMAL)
-    warped[:, shift:] = THERMAL[:, : SIZE[0] - shift]
-    return ((RGB.astype(int) + warped[:, :, None]) // 2).astype(np.uint8)
+    picture = RGB.astype(int)
+    picture[:, shift:] = (picture[:, shift:] + THERMAL[:, : SIZE[0] - shift, None]) // 2
+    seam = np.zeros(picture.shape, bool)
+    seam[:, shift : shift + SEAM_PX] = shift > 0
+    return np.ma.array(picture, mask=seam)

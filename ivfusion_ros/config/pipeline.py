@@ -235,6 +235,13 @@ class FusionConfig:
         choices=("auto", "f32"),
     )
     threads: int = parameter(0, "CPU threads of the backend; 0: all cores", minimum=0, maximum=256)
+    strength: float = parameter(
+        1.0,
+        "how much of the fusion is shown: 0 is the reference camera's image, 1 the network's",
+        minimum=0.0,
+        maximum=1.0,
+        live=True,
+    )
 
 
 @dataclass(frozen=True)

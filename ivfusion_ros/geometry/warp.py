@@ -33,6 +33,8 @@ class _View:
     """what the correction adds"""
     corrector: Corrector | None = None
     depth_mapper: DepthMapper | None = None
+    depth_maps: tuple[DepthImage, FixedMaps] | None = None
+    """with correction, of the last depth image"""
 
 
 @dataclass(frozen=True)
@@ -147,12 +149,16 @@ class Warp:
             return other_size
         return self._calibration.rgb_size if self.reference == "rgb" else self._calibration.thermal_size
 
-    def shown(self, other_size: Size, reference_size: Size) -> Image:
-        """(H, W) uint8, 255 where a warped image has pixels; the same array until the warp changes."""
+    def shown(self, other_size: Size, reference_size: Size, depth: DepthImage | None = None) -> Image:
+        """(H, W) uint8, 255 where a warped image has pixels; the same array until the warp changes.
+
+        depth: as for the image. Raises ConfigError as for the image.
+        """
         view = self._view(other_size, reference_size)
+        if depth is not None:
+            return _shown(other_size, self._depth_maps(view, depth))
         if view.shown is None:
-            whole = np.full(other_size[::-1], 255, np.uint8)
-            view.shown = np.asarray(cv2.remap(whole, *view.fixed, cv2.INTER_LINEAR), np.uint8)
+            view.shown = _shown(other_size, view.fixed)
         return view.shown
 
     def __call__(self, image: Image, reference_size: Size, depth: DepthImage | None = None) -> Image:
@@ -214,17 +220,21 @@ class Warp:
         return calibrated_map(self._calibration, self.reference, other_size, size)
 
     def _depth_maps(self, view: _View, depth: DepthImage) -> FixedMaps:
+        if view.depth_maps is not None and view.depth_maps[0] is depth:
+            return view.depth_maps[1]
         if view.depth_mapper is None:
             view.depth_mapper = DepthMapper(_needed(view.rig), self.reference)
         remap = view.depth_mapper(depth, self._plane_distance_m)
         if view.offsets is not None:
             np.add(remap.map_x, view.offsets.map_x, out=remap.map_x)
             np.add(remap.map_y, view.offsets.map_y, out=remap.map_y)
-        return cv2.convertMaps(remap.map_x, remap.map_y, cv2.CV_16SC2)
+        maps = cv2.convertMaps(remap.map_x, remap.map_y, cv2.CV_16SC2)
+        view.depth_maps = depth, maps
+        return maps
 
     def _correct(self, view: _View) -> None:
         """Bring a view's maps in line with the correction."""
-        view.shown = None
+        view.shown = view.depth_maps = None
         if self._correction is None:
             if view.offsets is not None:
                 view.offsets, view.fixed = None, fixed_point(view.remap)
@@ -232,6 +242,11 @@ class Warp:
         view.corrector = view.corrector or Corrector(view.remap)
         view.offsets = view.corrector(self._correction)
         view.fixed = fixed_point(_sum(view.remap, view.offsets))
+
+
+def _shown(other_size: Size, maps: FixedMaps) -> Image:
+    whole = np.full(other_size[::-1], 255, np.uint8)
+    return np.asarray(cv2.remap(whole, *maps, cv2.INTER_LINEAR), np.uint8)
 
 
 def _needed(rig: Rig | None) -> Rig:

@@ -43,6 +43,7 @@ def build_pipeline(config: PipelineConfig) -> Pipeline:
         registrar,
         Fuser(fusion),
         detector,
+        strength=config.fusion.strength,
         tracker=None if config.tracking.tracker == "off" else ByteTracker(config.tracking),
         deadline=Deadline(config.deadline),
         fusion_model=fusion_model,

@@ -16,8 +16,8 @@ from ivfusion_ros.backends.device import DeviceBackend
 from ivfusion_ros.config.pipeline import DeadlineConfig, PipelineConfig
 from ivfusion_ros.detection.native import Views, with_native_boxes, with_temperatures
 from ivfusion_ros.images.encodings import to_rgb
+from ivfusion_ros.pipeline.blend import blend
 from ivfusion_ros.pipeline.deadline import Deadline
-from ivfusion_ros.pipeline.faults import FaultMonitor, gate
 from ivfusion_ros.types import (
     CameraName,
     Detections,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ivfusion_ros.detection import Detector
     from ivfusion_ros.detection.tracking import ByteTracker
     from ivfusion_ros.images.thermal import ThermalScaler
+    from ivfusion_ros.pipeline.faults import FaultMonitor
     from ivfusion_ros.pipeline.fuser import Fuser
     from ivfusion_ros.registration.registrar import Registrar
 
@@ -76,16 +77,18 @@ class Pipeline:
         fuser: Fuser,
         detector: Detector | None,
         *,
+        strength: float,
         tracker: ByteTracker | None = None,
         deadline: Deadline | None = None,
         fusion_model: str = "",
     ) -> None:
-        """fusion_model: its name, for people."""
+        """strength: as in blend. fusion_model: its name, for people."""
         self.faults = faults
         self.scaler = scaler
         self.registrar = registrar
         self.fuser = fuser
         self.detector = detector
+        self.strength = strength
         self.tracker = tracker
         self.fusion_model = fusion_model
         self.deadline = deadline or Deadline(DeadlineConfig())
@@ -117,10 +120,11 @@ class Pipeline:
         thermal = self.scaler(pair.thermal.image, pair.thermal.stamp_ns)
         clock.stage("scale")
         seen = self.registrar(pair, thermal, rgb, sound=not faults.labels, stage=clock.stage)
-        fused = gate(self.fuser(seen.thermal, seen.rgb), seen.thermal, seen.rgb, faults)
+        reference = self.registrar.reference
+        fused = blend(self.fuser(*seen.filled()), seen, reference, faults, self.strength)
         clock.stage("fuse")
         images = fused, seen.thermal, seen.rgb
-        result = _result(images, pair.frames, self.registrar.reference, clock)
+        result = _result(images, pair.frames, reference, clock)
         result = replace(result, skew_ns=pair.skew_ns, faults=faults, registration=seen.report)
         return Fused(result, Views(pair.frames, result.size, seen.native_points, pair.depth))
 
@@ -200,6 +204,7 @@ class Pipeline:
         self.registrar.set_config(config.registration)
         self.scaler.set_config(config.thermal)
         self.faults.set_config(config.faults)
+        self.strength = config.fusion.strength
         self.deadline.set_config(config.deadline)
 
     def reset(self) -> None:

@@ -5,6 +5,6 @@ from ivfusion_ros.faces import later
 __getattr__, __all__ = later(
     __name__,
     {
-        "registrar": ("Registrar", "build_registrar"),
+        "registrar": ("Registered", "Registrar", "build_registrar"),
     },
 )

@@ -12,6 +12,7 @@ from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.geometry.calibration import read_calibration
 from ivfusion_ros.geometry.rig import Extrinsics
 from ivfusion_ros.geometry.warp import PointMap, Warp
+from ivfusion_ros.registration.coverage import Coverage, coverage_of
 from ivfusion_ros.registration.luminance import luminance
 from ivfusion_ros.registration.online.refine import OnlineRefinement
 from ivfusion_ros.registration.scene.dense import Residual, dense_residual
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from ivfusion_ros.config.pipeline import RegistrationConfig
     from ivfusion_ros.geometry.calibration import Calibration
-    from ivfusion_ros.types import Floats, FramePair, Size
+    from ivfusion_ros.types import Floats, Frame, FramePair, Size
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,14 +44,24 @@ class NativePoints:
 class Registered:
     """Both images of a pair in the reference camera's view.
 
-    thermal: (H, W) uint8. rgb: (H, W, 3) uint8. native_points: from their pixels to the own ones of the
-    camera whose image was warped.
+    thermal: (H, W) uint8. rgb: (H, W, 3) uint8. The one that was warped is black where its camera sees
+    nothing. native_points: from their pixels to the own ones of that camera. coverage: what it sees, None
+    for all of the view.
     """
 
     thermal: Image
     rgb: Image
     native_points: Mapping[CameraName, NativePoints]
     report: RegistrationReport
+    coverage: Coverage | None = None
+
+    def filled(self) -> tuple[Image, Image]:
+        """Thermal and RGB as a network should see them: what is unseen is no black, see Coverage."""
+        if self.coverage is None:
+            return self.thermal, self.rgb
+        if "thermal" in self.native_points:
+            return self.coverage.filled(self.thermal), self.rgb
+        return self.thermal, self.coverage.filled(self.rgb)
 
 
 class Registrar:
@@ -70,6 +81,8 @@ class Registrar:
         self._dense_residual = dense_residual
         self._reference_size: Size = (0, 0)
         """of the images that the correction was learned from"""
+        self._coverage_of: tuple[Image | None, Coverage | None] = None, None
+        """the mask that it was last asked for, and the answer"""
 
     @property
     def reference(self) -> CameraName:
@@ -89,13 +102,19 @@ class Registrar:
         images: dict[CameraName, Image] = {"thermal": thermal, "rgb": rgb}
         camera, own = OTHER_CAMERA[self.reference], pair.frames[self.reference]
         warped, reference = self.warp(images[camera], own.size, pair.depth), images[self.reference]
+        shown = self.warp.shown(pair.frames[camera].size, own.size, pair.depth)
+        coverage = self._coverage(shown)
         stage("register")
-        report = self._refine(warped, reference, pair, sound, stage)
+        report = self._refine(warped, reference, shown, own, sound, stage)
         images[camera], residual = self._reduce_parallax(warped, reference, sound, stage)
+        if residual is not None and coverage is not None:
+            coverage = coverage_of(residual.apply(shown))
+        if coverage is not None:
+            report = replace(report, seen_share=coverage.share)
         if self._dense_residual:
             report = replace(report, residual_share=0.0 if residual is None else residual.kept)
         native_points = NativePoints(self.warp.point_map(pair.frames[camera].size, own.size), residual)
-        return Registered(images["thermal"], images["rgb"], {camera: native_points}, report)
+        return Registered(images["thermal"], images["rgb"], {camera: native_points}, report, coverage)
 
     def alone(
         self, camera: CameraName, image: Image, reference_size: Size | None = None
@@ -139,16 +158,25 @@ class Registrar:
             self._refinement.reset()
             self.warp.set_correction(None)
 
+    def _coverage(self, shown: Image) -> Coverage | None:
+        if self._coverage_of[0] is not shown:
+            self._coverage_of = shown, coverage_of(shown)
+        return self._coverage_of[1]
+
     def _refine(
-        self, warped: Image, reference: Image, pair: FramePair, sound: bool, stage: Callable[[str], None]
+        self,
+        warped: Image,
+        reference: Image,
+        shown: Image,
+        own: Frame,
+        sound: bool,
+        stage: Callable[[str], None],
     ) -> RegistrationReport:
         """Learn from a registered pair for the next ones, where refinement is on."""
         refinement = self._refinement
         if refinement is None:
             return RegistrationReport()
-        own, other = pair.frames[self.reference], pair.frames[OTHER_CAMERA[self.reference]]
         before, self._reference_size = refinement.correction, own.size
-        shown = self.warp.shown(other.size, own.size)
         found = refinement.update(warped, reference, own.stamp_ns, valid=shown, frozen=not sound)
         if refinement.correction is not before:
             self.warp.set_correction(refinement.correction)

@@ -37,6 +37,7 @@ def result_status(
         **{f"{stage}_ms": f"{elapsed:.3f}" for stage, elapsed in result.timings_ms.items()},
     }
     registration = result.registration
+    values["seen_share"] = f"{registration.seen_share:.3f}"
     if registration.confidence is not None:
         values["registration_confidence"] = f"{registration.confidence:.3f}"
     if registration.drift_px is not None:

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as numpy_st
 from places import SHARED
 
 from ivfusion_ros.config.parameters import iter_parameters, make_config
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.pipeline.faults import LABELS, FaultConfig, FaultMonitor, FaultReport, gate
+from ivfusion_ros.pipeline.faults import LABELS, FaultConfig, FaultMonitor, FaultReport
 from ivfusion_ros.simulate import RgbConfig, RigConfig, SceneConfig, Simulator, ThermalCameraConfig
 from ivfusion_ros.types import Frame
 
@@ -301,31 +300,3 @@ def test_parameters_fit_the_config_machinery():
     assert make_config(FaultConfig, {"fade_s": 1}).fade_s == 1.0
     with pytest.raises(ConfigError, match="largest_clipped"):
         make_config(FaultConfig, {"largest_clipped": 1.5})
-
-
-# --- the gate -------------------------------------------------------------------------------------
-
-IMAGES = numpy_st.arrays(np.uint8, (3, 4, 3))
-WEIGHTS = st.floats(0, 1)
-
-
-@settings(max_examples=50, deadline=None)
-@given(IMAGES, IMAGES, WEIGHTS, WEIGHTS)
-def test_the_gate_blends(fused, rgb, thermal_weight, rgb_weight):
-    thermal = rgb[:, :, 0] // 2 + 40
-    gated = gate(fused, thermal, rgb, FaultReport((), thermal_weight, rgb_weight))
-    a, b = (1 - thermal_weight) * rgb_weight, (1 - rgb_weight) * thermal_weight
-    between = (1 - a) * fused.astype(float) + a * rgb
-    expected = (1 - b) * between + b * thermal[:, :, None].astype(float)
-    np.testing.assert_allclose(gated, expected, atol=1.01)
-
-
-def test_the_gate_is_exact_at_its_ends():
-    random = np.random.default_rng(0)
-    fused, rgb = random.integers(0, 256, (2, 6, 8, 3), np.uint8)
-    thermal = random.integers(0, 256, (6, 8), np.uint8)
-    assert gate(fused, thermal, rgb, SOUND) is fused
-    assert gate(fused, thermal, rgb, FaultReport(("thermal_flat", "rgb_dark"), 0.0, 0.0)) is fused
-    np.testing.assert_array_equal(gate(fused, thermal, rgb, FaultReport(("thermal_flat",), 0.0, 1.0)), rgb)
-    only_thermal = gate(fused, thermal, rgb, FaultReport(("rgb_dark",), 1.0, 0.0))
-    np.testing.assert_array_equal(only_thermal, np.repeat(thermal[:, :, None], 3, axis=2))

@@ -1,8 +1,7 @@
-"""Cameras that send images which are worth nothing: found, named, and faded out of the fused image."""
+"""Cameras that send images which are worth nothing: found, named, and weighted less."""
 
 from ivfusion_ros.config.pipeline import FaultConfig
-from ivfusion_ros.pipeline.faults.gate import gate
 from ivfusion_ros.pipeline.faults.monitor import LABELS, FaultMonitor
 from ivfusion_ros.types import FaultReport
 
-__all__ = ["LABELS", "FaultConfig", "FaultMonitor", "FaultReport", "gate"]
+__all__ = ["LABELS", "FaultConfig", "FaultMonitor", "FaultReport"]

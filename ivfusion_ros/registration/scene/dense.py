@@ -63,11 +63,15 @@ class Residual:
         return np.asarray(points + offsets, np.float64)
 
     def apply(self, aligned: Image) -> Image:
-        """(H, W) or (H, W, 3) uint8 aligned image -> the same, moved by the residual; black outside."""
+        """(H, W) or (H, W, 3) uint8 aligned image -> the same, moved by the residual.
+
+        What it shows from outside of that image is continued from its border.
+        """
         height, width = self.map_x.shape
         x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
         maps = cv2.convertMaps(x + self.map_x, y + self.map_y, cv2.CV_16SC2)
-        return np.asarray(cv2.remap(aligned, *maps, cv2.INTER_LINEAR), np.uint8)
+        moved = cv2.remap(aligned, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(moved, np.uint8)
 
 
 def dense_residual(aligned: Image, visible: Image) -> Residual:

@@ -1,0 +1,132 @@
+"""Coverage: which part of the reference camera's view the other camera sees, and what becomes of the rest.
+
+A thermal camera with a narrower lens than the RGB camera leaves a border that is empty, not cold. A network
+that takes it for cold darkens all of it, and brightens what lies within, since networks reckon with the
+mean of the image. So the network gets a smooth continuation of what is seen, and of its output only that
+part is taken, with a soft seam to the reference image.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from ivfusion_ros.registration.luminance import luminance
+from ivfusion_ros.types import Floats32, Image
+
+if TYPE_CHECKING:
+    from ivfusion_ros.types import Mask, Size
+
+_CELLS = 160
+"""Along the image's longer side: what is seen is told cell by cell, and all follows the image's size."""
+_SHOWN_ABOVE = 63
+"""Of 255: interpolation makes the outermost row of pixels half of what it is, and a corner a quarter."""
+_FEATHER_CELLS = 8.0
+_TILE_PX = 16
+
+_FILL_CELLS = 80
+_FILL_WINDOW = (21, 21)
+_FILL_SIGMA_CELLS, _FILL_OF_MEAN = 4.0, 0.05
+"""How far around a place the continuation looks, and the weight of the whole seen part's mean in it."""
+
+Seam = tuple[slice, slice, Floats32, Floats32]
+"""Rows and columns of a piece, and the weights of both images in it."""
+
+
+class Coverage:
+    """For one mask of what is seen.
+
+    share: of the picture, in [0, 1].
+    """
+
+    def __init__(self, shown: Image, cells: Image) -> None:
+        """shown, cells: as in coverage_of, 1 for cells that are seen."""
+        height, width = shown.shape
+        self.share = float(cells.mean())
+        self._size: Size = (width, height)
+        # A cell beside an unseen one gets nothing of the network either: some of its pixels may be unseen.
+        ramp = np.clip((cv2.distanceTransform(cells, cv2.DIST_L2, 5) - 1) / _FEATHER_CELLS, 0, 1)
+        smooth = np.asarray(ramp * ramp * (3 - 2 * ramp) * 255 + 0.5, np.uint8)
+        self._weights = np.asarray(cv2.resize(smooth, self._size, interpolation=cv2.INTER_LINEAR), np.uint8)
+        self._seams = _seams(self._weights)
+        self._full = _above(shown, 254)
+        self._fill_size = _grid(self._size, _FILL_CELLS)
+        inner = cv2.resize(self._full, self._fill_size, interpolation=cv2.INTER_AREA) == 255
+        self._inner = inner.astype(np.uint8)
+        self._inverse_density = 1 / (_smoothed(inner.astype(np.float32)) + _FILL_OF_MEAN)
+
+    def filled(self, warped: Image) -> Image:
+        """The warped image, (H, W) or (H, W, 3) uint8, continued smoothly, in grey, where it is unseen."""
+        # Every few rows tell enough, and reading all of them would take as long as all the rest.
+        step = max(1, self._size[1] // (2 * self._fill_size[1]))
+        few = np.asarray(
+            cv2.resize(warped[::step], self._fill_size, interpolation=cv2.INTER_AREA), np.uint8
+        )
+        small = luminance(few)
+        mean = np.float32(cv2.mean(small, self._inner)[0])
+        near = _smoothed((small - mean) * self._inner) * self._inverse_density + mean
+        whole = cv2.resize(near.round().astype(np.uint8), self._size, interpolation=cv2.INTER_LINEAR)
+        if warped.ndim == 3:
+            whole = cv2.cvtColor(whole, cv2.COLOR_GRAY2RGB)
+        return np.asarray(cv2.copyTo(warped, self._full, whole), np.uint8)
+
+    def feathered(self, fused: Image, reference: Image) -> Image:
+        """(H, W, 3) uint8: fused where the camera sees something, else reference, a soft seam between."""
+        joined = cv2.copyTo(fused, self._weights, reference.copy())
+        for rows, columns, of_fused, of_reference in self._seams:
+            piece = fused[rows, columns], reference[rows, columns]
+            cv2.blendLinear(*piece, of_fused, of_reference, joined[rows, columns])
+        return np.asarray(joined, np.uint8)
+
+
+def coverage_of(shown: Image) -> Coverage | None:
+    """The coverage of a mask, (H, W) uint8, 255 where a warped image has pixels; None where all is seen.
+
+    A strip that is narrower than half a cell, three pixels in 1000, counts as seen.
+    """
+    seen = _above(shown, _SHOWN_ABOVE)
+    size = _grid((shown.shape[1], shown.shape[0]), _CELLS)
+    cells = (cv2.resize(seen, size, interpolation=cv2.INTER_AREA) >= 128).astype(np.uint8)
+    return None if cells.all() else Coverage(shown, cells)
+
+
+def _grid(size: Size, cells: int) -> Size:
+    """A smaller size of the same aspect ratio whose longer side has at most so many cells."""
+    factor = max(1.0, max(size) / cells)
+    return max(1, round(size[0] / factor)), max(1, round(size[1] / factor))
+
+
+def _above(mask: Image, limit: int) -> Image:
+    """255 where a mask is above the limit, else 0."""
+    return np.asarray(cv2.threshold(mask, limit, 255, cv2.THRESH_BINARY)[1], np.uint8)
+
+
+def _smoothed(cells: Floats32) -> Floats32:
+    return np.asarray(cv2.GaussianBlur(cells, _FILL_WINDOW, _FILL_SIGMA_CELLS), np.float32)
+
+
+def _seams(weights: Image) -> list[Seam]:
+    """The rectangles outside of which every weight, (H, W) uint8, is 0 or 255."""
+    partly = (weights > 0) & (weights < 255)
+    starts = [np.arange(0, side, _TILE_PX) for side in partly.shape]
+    tiles = np.logical_or.reduceat(np.logical_or.reduceat(partly, starts[0], 0), starts[1], 1)
+    seams = []
+    for top, bottom, left, right in _rectangles(tiles):
+        place = slice(top * _TILE_PX, bottom * _TILE_PX), slice(left * _TILE_PX, right * _TILE_PX)
+        of_fused = weights[place].astype(np.float32) / np.float32(255)
+        seams.append((*place, of_fused, np.float32(1) - of_fused))
+    return seams
+
+
+def _rectangles(tiles: Mask) -> list[tuple[int, int, int, int]]:
+    """Top, bottom, left and right of rectangles that hold all true tiles, each once, and no other."""
+    found, begun = [], dict[tuple[int, int], int]()
+    for row, line in enumerate([*tiles, np.zeros_like(tiles[0])]):
+        edges = np.flatnonzero(np.diff(line.astype(np.int8), prepend=0, append=0))
+        runs = list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+        found += [(begun.pop(run), row, *run) for run in list(begun) if run not in runs]
+        for run in runs:
+            begun.setdefault(run, row)
+    return found
