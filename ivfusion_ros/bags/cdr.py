@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from ivfusion_ros import messages
@@ -71,7 +70,8 @@ def deserialize(data: bytes | memoryview, msgtype: str) -> Any:
     """A message object from CDR bytes; its arrays alias data. Raises BagError."""
     try:
         return typestore().deserialize_cdr(memoryview(data), msgtype)
-    except SerdeError as error:
+    except Exception as error:
+        # Beside SerdeError whatever a parser raises on bytes that are anything: of text, sizes, memory.
         raise BagError(f"{len(data)} bytes are not a valid {msgtype}: {error}") from error
 
 

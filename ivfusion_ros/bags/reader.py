@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from ivfusion_ros.bags import cdr, topics
 from ivfusion_ros.bags.compression import DamageError, unpack_message
 from ivfusion_ros.bags.files import BagFile, find_files, open_file
-from ivfusion_ros.errors import BagError, ImageError
+from ivfusion_ros.errors import BagError, IvfusionError
+from ivfusion_ros.geometry.camera import newest_info
 from ivfusion_ros.messages.type_names import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class BagReader:
         each_message: Callable[[BagTopic, int, memoryview], None] | None = None,
         others: Mapping[str, Callable[[memoryview], object]] | None = None,
     ) -> Iterator[tuple[CameraName, Frame]]:
-        """Frames of both cameras by log time, each with the newest CameraInfo of its camera.
+        """Frames of both cameras by log time, each with its camera's newest CameraInfo that can be used.
 
         each_message: called with every message of every topic, before the frame that it becomes;
         for example BagWriter.write_raw, to keep the original topics. others: by topic name, what takes
@@ -142,13 +143,11 @@ class BagReader:
                     frame = cdr.to_frame(data, topic.type, infos.get(topic.name), log_time_ns)
                     yield cameras[topic.name], frame
                 elif topic.name in image_of and topic.type == CAMERA_INFO:
-                    info = cdr.to_camera_info(data)
-                    # The same object for the same values, so that what is derived from it can be kept.
-                    if infos.get(image_of[topic.name]) != info:
-                        infos[image_of[topic.name]] = info
+                    image = image_of[topic.name]
+                    infos[image] = newest_info(infos.get(image), cdr.to_camera_info(data))
                 elif topic.name in others:
                     others[topic.name](data)
-            except (ImageError, BagError) as error:
+            except IvfusionError as error:
                 self.skipped[topic.name] += 1
                 self.skip_reasons.setdefault(topic.name, str(error))
 

@@ -25,12 +25,13 @@ from ivfusion_ros.commands.options import (
     refuse_input,
     write_json,
 )
-from ivfusion_ros.errors import BagError
+from ivfusion_ros.errors import BagError, IvfusionError
 from ivfusion_ros.geometry.tf import TransformTree
 from ivfusion_ros.images.files import SUFFIXES
 from ivfusion_ros.images.film import Pictures
 from ivfusion_ros.pipeline.build import build_pipeline, detection_model_name
 from ivfusion_ros.pipeline.replay import Replay
+from ivfusion_ros.pipeline.skips import reason_of
 from ivfusion_ros.sync.synchronizer import Synchronizer
 
 if TYPE_CHECKING:
@@ -143,8 +144,9 @@ def replay_bags(
         frames = reader.frames(chosen, writer.write_raw if outputs.originals else None, others)
         interrupted = _write(replay, frames, expected, writer, pictures)
         report = replay.report()
+        _warn_of_skipped(reader)
         if not report["pairs"]:
-            raise BagError(_no_pairs(report, reader.losses))
+            raise _no_pairs(replay, chosen, reader)
         figures = {
             "input": [str(bag) for bag in bags],
             "output": str(outputs.bag),
@@ -155,8 +157,6 @@ def replay_bags(
             "skipped_messages": dict(reader.skipped),
             "losses": reader.losses,
         }
-        for topic, count in reader.skipped.items():
-            log.warning("skipped %d messages of %s: %s", count, topic, reader.skip_reasons[topic])
     _print(figures, outputs)
     return figures
 
@@ -240,21 +240,42 @@ def _models(config: PipelineConfig, pipeline: Pipeline) -> dict[str, str]:
     return models
 
 
-def _no_pairs(report: dict[str, Any], losses: list[str]) -> str:
-    if report["failed_pairs"]:
-        return f"none of the pairs could be fused: {next(iter(report['failed_pairs']))}"
+def _warn_of_skipped(reader: BagReader) -> None:
+    for topic, count in reader.skipped.items():
+        log.warning("skipped %d messages of %s: %s", count, topic, reader.skip_reasons[topic])
+
+
+def _no_pairs(replay: Replay, chosen: Topics, reader: BagReader) -> IvfusionError:
+    """What to tell, and of which kind, where there is no pair: the reason that comes first on the way."""
+    report, first = replay.report(), replay.skips.first
+    if first is not None:
+        kind = type(first) if isinstance(first, IvfusionError) else IvfusionError
+        count = sum(replay.skips.counts.values())
+        return kind(f"none of the {count} pairs could be fused; the first: {reason_of(first)}")
     frames = report["frames"]
-    return (
-        f"no thermal frame was paired with an RGB frame: {frames.get('thermal', 0)} thermal and "
-        f"{frames.get('rgb', 0)} RGB frames, dropped {report['drops']}; raise pairing.max_skew_ms, or set "
-        "pairing.thermal_time_offset_ms if the cameras' clocks differ"
-        + "".join(f"; {loss}" for loss in losses)
+    for topic, camera in ((chosen.thermal, "thermal"), (chosen.rgb, "rgb")):
+        if not frames.get(camera) and (count := reader.skipped[topic]):
+            return BagError(
+                f"none of the {count} messages of {topic} could be read; the first: "
+                f"{reader.skip_reasons[topic]}"
+            )
+    lost = "".join(f"; {loss}" for loss in reader.losses)
+    for topic, camera in ((chosen.thermal, "thermal"), (chosen.rgb, "rgb")):
+        if not frames.get(camera):
+            return BagError(f"{topic} has no {camera} image that could be read{lost}")
+    return BagError(
+        f"no thermal frame was paired with an RGB frame: {frames['thermal']} thermal and "
+        f"{frames['rgb']} RGB frames, dropped {report['drops']}; raise pairing.max_skew_ms, or set "
+        f"pairing.thermal_time_offset_ms if the cameras' clocks differ{lost}"
     )
 
 
 def _print(figures: dict[str, Any], outputs: Outputs) -> None:
     for loss in figures["losses"]:
         log.warning("lost: %s", loss)
+    if failed := sum(figures["failed_pairs"].values()):
+        reasons = "; ".join(f"{count}: {reason}" for reason, count in figures["failed_pairs"].items())
+        log.warning("skipped %d pairs: %s", failed, reasons)
     stages = ", ".join(f"{name} {times['median']:.1f}" for name, times in figures["stages_ms"].items())
     for what in ("depth", "transform"):
         if count := figures.get(f"pairs_without_{what}"):

@@ -23,6 +23,12 @@ DISTORTION_LENGTHS = {
 }
 """Distortion models of sensor_msgs/CameraInfo, and how many coefficients each has."""
 
+FOCAL_LENGTHS = (0.02, 2000.0)
+"""Least and largest focal length in longer sides: from a fisheye to a field of 0.03 degrees."""
+FARTHEST_CENTRE = 10.0
+"""Most sides that the principal point may lie outside of the image: a crop has it there, but not far."""
+LARGEST_DISTORTION = 1e5
+
 _ASPECT_TOLERANCE = 0.01
 _CONVERGED_PX = 0.05
 _STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-8)
@@ -70,6 +76,7 @@ class CameraModel:
                 f"distortion is {self.distortion.tolist()}, expected "
                 f"{' or '.join(map(str, lengths))} numbers for {self.distortion_model}"
             )
+        _check_plausible(self.size, self.matrix, self.distortion)
 
     @classmethod
     def from_camera_info(cls, info: CameraInfo) -> CameraModel:
@@ -176,3 +183,49 @@ def _check_matrix(matrix: Floats) -> None:
         raise ConfigError(
             f"camera matrix is {matrix.tolist()}, expected [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] in pixels"
         )
+
+
+def _check_plausible(size: Size, matrix: Floats, distortion: Floats) -> None:
+    """Refuse what no camera has, with which maps would overflow, or show nothing without a word."""
+    longest = max(size)
+    least, most = (factor * longest for factor in FOCAL_LENGTHS)
+    focal, centre = (matrix[0, 0], matrix[1, 1]), matrix[:2, 2]
+    if not least <= min(focal) <= max(focal) <= most:
+        raise ConfigError(
+            f"focal lengths are {focal[0]:g} and {focal[1]:g} px in an image of {size[0]}x{size[1]}, "
+            f"expected {least:g} to {most:g}: give pixels, not millimetres"
+        )
+    if (np.abs(centre / size - 0.5) > FARTHEST_CENTRE + 0.5).any():
+        raise ConfigError(
+            f"the principal point is ({centre[0]:g}, {centre[1]:g}) px, far outside of the image of "
+            f"{size[0]}x{size[1]}: calibrate the camera at this size"
+        )
+    if distortion.size and np.abs(distortion).max() > LARGEST_DISTORTION:
+        raise ConfigError(
+            f"distortion is {distortion.tolist()}, expected numbers up to {LARGEST_DISTORTION:g}: "
+            "calibrate the camera again"
+        )
+
+
+def newest_info(known: CameraInfo | None, new: CameraInfo) -> CameraInfo:
+    """The camera_info that counts from now on; the known object itself where nothing changed.
+
+    One without calibration counts while there is none better. Raises ConfigError for a damaged one, and
+    for one that cannot be used after one that could: then the known one still counts.
+    """
+    if new == known:
+        return known
+    try:
+        CameraModel.from_camera_info(new)
+    except ConfigError as error:
+        if not np.isfinite((*new.k, *new.d)).all() or (known is not None and _is_usable(known)):
+            raise ConfigError(f"camera_info cannot be used, the one before counts on: {error}") from error
+    return new
+
+
+def _is_usable(info: CameraInfo) -> bool:
+    try:
+        CameraModel.from_camera_info(info)
+    except ConfigError:
+        return False
+    return True

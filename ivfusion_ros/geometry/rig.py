@@ -18,6 +18,10 @@ __all__ = ["CameraModel", "CameraName", "Extrinsics", "Rig", "RigParts"]
 
 
 DEFAULT_PLANE_DISTANCE_M = 10.0
+PLANE_DISTANCES_M = (0.01, 1e6)
+"""Least and largest."""
+LARGEST_BASELINE_M = 10.0
+"""Cameras whose images are fused stand side by side; a larger number is most likely one of millimetres."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,11 +77,14 @@ class Extrinsics:
 
 @dataclass(frozen=True, eq=False)
 class Rig:
-    """Both cameras and how they stand to each other."""
+    """Both cameras and how they stand to each other. Raises ConfigError for cameras far apart."""
 
     thermal: CameraModel
     rgb: CameraModel
     rgb_from_thermal: Extrinsics
+
+    def __post_init__(self) -> None:
+        _check_baseline(self.rgb_from_thermal)
 
     def cameras(self, reference: CameraName) -> tuple[CameraModel, CameraModel, Extrinsics]:
         """(reference camera, the other one, other_from_reference)."""
@@ -116,8 +123,13 @@ class RigParts:
     plane_distance_m: float = DEFAULT_PLANE_DISTANCE_M
 
     def __post_init__(self) -> None:
-        if not 0 < self.plane_distance_m < np.inf:
-            raise ConfigError(f"plane_distance_m is {self.plane_distance_m}, expected metres above 0")
+        least, most = PLANE_DISTANCES_M
+        if not least <= self.plane_distance_m <= most:
+            raise ConfigError(
+                f"plane_distance_m is {self.plane_distance_m}, expected metres from {least:g} to {most:g}"
+            )
+        if self.rgb_from_thermal is not None:
+            _check_baseline(self.rgb_from_thermal)
 
     def complete(
         self,
@@ -140,6 +152,15 @@ class RigParts:
                 "(for intrinsics) and TF between the cameras' frames (for rgb_from_thermal)"
             )
         return Rig(thermal, rgb, extrinsics)
+
+
+def _check_baseline(rgb_from_thermal: Extrinsics) -> None:
+    baseline_m = float(np.linalg.norm(rgb_from_thermal.translation_m))
+    if baseline_m > LARGEST_BASELINE_M:
+        raise ConfigError(
+            f"translation_m is {rgb_from_thermal.translation_m.tolist()}, so that the cameras are "
+            f"{baseline_m:g} m apart, expected at most {LARGEST_BASELINE_M:g}: give metres, not millimetres"
+        )
 
 
 def _published(camera: str, info: CameraInfo | None) -> CameraModel | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ivfusion_ros.errors import ImageError
 from ivfusion_ros.geometry.rig import Extrinsics
 from ivfusion_ros.images.encodings import ENCODINGS, decode_depth, decode_image
 from ivfusion_ros.images.files import decode_compressed
@@ -76,4 +77,8 @@ def _layout(message: Any) -> dict[str, Any]:
 
 def _stamp_ns(message: Any) -> int:
     stamp = message.header.stamp
-    return int(stamp.sec) * NS_PER_S + int(stamp.nanosec)
+    stamp_ns = int(stamp.sec) * NS_PER_S + int(stamp.nanosec)
+    # Nanoseconds above a second may carry the sum beyond what the results' headers can hold.
+    if not -(2**31) <= stamp_ns // NS_PER_S < 2**31:
+        raise ImageError(f"stamp {stamp_ns} ns is outside of what a ROS header holds (32-bit seconds)")
+    return stamp_ns

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivfusion_ros.errors import ImageError
 from ivfusion_ros.geometry.tf import TransformTree, frames_problem, missing_transform
 from ivfusion_ros.pipeline.overlap import Overlap
+from ivfusion_ros.pipeline.skips import Skips
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,8 +43,7 @@ class Replay:
         self.transforms = transforms
         self._extrinsics: Extrinsics | None = None
         self._unlinked = 0
-        self.failures: Counter[str] = Counter()
-        """pairs that could not be fused, by error"""
+        self.skips = Skips()
         self._frames: Counter[str] = Counter()
         self._timings_ms: dict[str, list[float]] = {}
         self._skews_ms: list[float] = []
@@ -64,28 +63,40 @@ class Replay:
     def _process(self, pairs: Iterable[FramePair]) -> Iterator[FusionResult]:
         """A pair's result comes when the next pair has been fused, and objects are sought in that."""
         with Overlap(self.pipeline) as overlap:
-            before: Future[FusionResult] | None = None
+            before: tuple[FramePair, Future[FusionResult]] | None = None
             for pair in pairs:
                 fused = self._fuse(pair)
                 if fused is None:
                     continue
                 coming = overlap.submit(fused)
-                if before is not None:
-                    yield before.result()
-                before = coming
-            if before is not None:
-                yield before.result()
+                yield from self._detected(before)
+                before = pair, coming
+            yield from self._detected(before)
 
     def _fuse(self, pair: FramePair) -> Fused | None:
-        if self.transforms is not None:
-            self._follow_transforms(self.transforms, pair)
+        """None for a pair that cannot be fused, whatever is wrong with it: the others are not to pay."""
         try:
+            if self.transforms is not None:
+                self._follow_transforms(self.transforms, pair)
             return self.pipeline.fuse(pair)
-        except ImageError as error:
-            if str(error) not in self.failures:
-                log.warning("pair at %d ns: %s", pair.rgb.stamp_ns, error)
-            self.failures[str(error)] += 1
+        except Exception as error:  # noqa: BLE001
+            self._skip(pair, error)
             return None
+
+    def _detected(self, before: tuple[FramePair, Future[FusionResult]] | None) -> Iterator[FusionResult]:
+        """The result of a pair that is being searched for objects; none where that failed."""
+        if before is None:
+            return
+        pair, coming = before
+        try:
+            result = coming.result()
+        except Exception as error:  # noqa: BLE001
+            self._skip(pair, error)
+            return
+        yield result
+
+    def _skip(self, pair: FramePair, error: Exception) -> None:
+        self.skips.add(error, thermal=pair.thermal.header, rgb=pair.rgb.header)
 
     def _pairs(self, frames: Iterable[tuple[CameraName, Frame]]) -> Iterator[FramePair]:
         for camera, frame in frames:
@@ -125,7 +136,7 @@ class Replay:
             "frames": dict(self._frames),
             "pairs": pairs,
             "drops": dict(sorted(self.synchronizer.pairer.drops.items())),
-            "failed_pairs": dict(self.failures),
+            **self.skips.report(),
             **self._missing(),
             "seconds": round(self._seconds, 3),
             "pairs_per_second": round(pairs / self._seconds, 2) if self._seconds else 0.0,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from sensor_msgs import msg as sensor_msgs
 
-from ivfusion_ros.errors import ConfigError, ImageError
+from ivfusion_ros.errors import ConfigError, IvfusionError
+from ivfusion_ros.geometry.camera import newest_info
 from ivfusion_ros.messages import to_depth_frame, to_frame
 from ivfusion_ros.ros import qos
 from ivfusion_ros.ros.messages import decode_by_cv_bridge
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 class ImageInput:
     """The subscription of one topic of images; its callback only converts and hands over.
 
-    take: called with each message, raises ImageError for one that cannot be converted. topic: the resolved
+    take: called with each message, raises IvfusionError for one that cannot be used. topic: the resolved
     name. frames: how many were handed over. Raises ConfigError for QoS overrides that cannot be.
     """
 
@@ -77,7 +78,7 @@ class ImageInput:
         # An exception that leaves a callback ends the process.
         try:
             take(message)
-        except ImageError as error:
+        except IvfusionError as error:
             self._complain(str(error), message)
         except Exception:  # noqa: BLE001
             self._complain(f"defect of this package: {traceback.format_exc()}", message)
@@ -113,10 +114,7 @@ class CameraInput(ImageInput):
         self._on_frame(self._camera, frame)
 
     def _take_info(self, message: Any) -> None:
-        info = CameraInfo.from_message(message)
-        # The same object for the same values, so that what is derived from it can be kept.
-        if info != self._info:
-            self._info = info
+        self._info = newest_info(self._info, CameraInfo.from_message(message))
 
 
 def depth_input(node: Node, on_frame: Callable[[DepthFrame], None]) -> ImageInput:

@@ -110,7 +110,7 @@ def test_numbers_that_yaml_takes_for_text(tmp_path):
             {"homography": None, "rig": {"plane_distance_m": "far"}},
             "plane_distance_m is 'far', expected a num",
         ),
-        ({"homography": None, "rig": {"plane_distance_m": -3}}, "expected metres above 0"),
+        ({"homography": None, "rig": {"plane_distance_m": -3}}, "expected metres from 0.01"),
         ({"homography": None, "rig": {"rgb": {"distortion": []}}}, r"rig\.rgb has no matrix; leave out"),
         ({"homography": None, "rig": {"rgb": {"matrix": [[1, 2, 3]]}}}, r"rgb\.matrix has shape \(1, 3\)"),
         ({"homography": None, "rig": {"rgb": {**LENS, "distortion": [1, 2]}}}, r"rig\.rgb: distortion is"),

@@ -52,7 +52,7 @@ def test_a_pair_that_fails_is_counted_and_skipped(pipeline) -> None:
     frames[4] = camera, Frame(np.zeros((64, 96), np.uint16), frame.stamp_ns)
     replay = Replay(Synchronizer(PipelineConfig()), pipeline)
     assert len(list(replay.results(iter(frames)))) == 4
-    assert sum(replay.failures.values()) == 1
+    assert sum(replay.skips.counts.values()) == 1
 
 
 def test_nothing_in_nothing_out(pipeline) -> None:
