@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all."""
+"""Files and folders that are there whole or not at all; and what is read, with bounds."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import errno
 import glob
 import itertools
 import os
+import reprlib
 import shutil
+import stat
 import uuid
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import yaml
@@ -18,6 +19,11 @@ from ivfusion_ros.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+MAX_YAML_BYTES = 2**20
+MAX_YAML_ENTRIES = 200_000
+MAX_YAML_DEPTH = 50
 
 
 @contextmanager
@@ -71,6 +77,58 @@ def write_whole(path: Path, content: bytes | str) -> None:
     """Write a file, a text as UTF-8; as whole_file."""
     with whole_file(path) as staged:
         staged.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+class _Loader(yaml.SafeLoader):
+    """Aliases that stand for aliases can make a gigabyte of a kilobyte, merged ones while it is read."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        self.merged = getattr(self, "merged", 0) + len(node.value)
+        if self.merged > MAX_YAML_ENTRIES:
+            raise yaml.YAMLError(f"its mappings have more than {MAX_YAML_ENTRIES} entries")
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """The value of a YAML text, of bounded size and depth. Raises ConfigError, in which source names it."""
+    try:
+        value = yaml.load(text, _Loader)
+        _check_bounds(value)
+    # PyYAML's constructors raise whatever dates, numbers and tags that are none make Python raise.
+    except Exception as error:
+        said = str(error) or type(error).__name__
+        raise ConfigError(f"{source} is not valid YAML: {said}") from error
+    return value
+
+
+def _check_bounds(value: Any) -> None:
+    """Raises ValueError for what is endless or huge, once all aliases are followed."""
+    waiting, count = [(value, 0)], 0
+    while waiting:
+        item, depth = waiting.pop()
+        count += 1
+        if depth > MAX_YAML_DEPTH or count > MAX_YAML_ENTRIES:
+            raise ValueError(
+                f"it is nested more than {MAX_YAML_DEPTH} deep, or has more than {MAX_YAML_ENTRIES} entries"
+            )
+        if isinstance(item, dict):
+            waiting.extend((entry, depth + 1) for pair in item.items() for entry in pair)
+        elif isinstance(item, (list, tuple, set)):
+            waiting.extend((entry, depth + 1) for entry in item)
+
+
+def brief(value: Any) -> str:
+    """A repr for an error message, however long or odd the value is."""
+    try:
+        return _BRIEF.repr(value)
+    except ValueError:
+        # Python refuses to write whole numbers of more than some thousand digits.
+        return f"a {type(value).__name__} too long to show"
+
+
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 80
+_BRIEF.maxlist = _BRIEF.maxdict = _BRIEF.maxtuple = 8
 
 
 def _staged(target: Path) -> Path:
@@ -138,14 +196,37 @@ def _put(item: Path, target: Path, staged: Path) -> None:
                 raise
 
 
+def read_bytes(path: str | Path, most: int) -> bytes:
+    """Content of a regular file of at most so many bytes; a pipe or a device might never end.
+
+    Raises OSError that names `path`.
+    """
+    try:
+        # Without it, opening a pipe waits for whoever writes into it.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except ValueError as error:
+        raise OSError(errno.EINVAL, f"not a file's name ({error})", str(path)) from error
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(handle)
+        number = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL
+        raise OSError(number, "not a regular file", str(path))
+    with open(handle, "rb") as file:  # noqa: PTH123
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"{status.st_size} bytes, expected at most {most}", str(path))
+    return content
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """A YAML file whose top is a mapping (an empty file is an empty one). Raises ConfigError."""
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        text = read_bytes(path, MAX_YAML_BYTES).decode()
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    content = parse_yaml(text, str(path))
     if content is None:
         return {}
     if not isinstance(content, dict):

@@ -65,12 +65,20 @@ def read_models(folder: Path | None = None) -> dict[str, ModelEntry]:
     return entries
 
 
+def _expanded(name: str) -> Path:
+    """A path with ~ and ~user followed. Raises ModelError for a user that there is not."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:
+        raise ModelError(f"there is no model file at {name}: {error}") from error
+
+
 def resolve_model(name: str) -> Path:
     """The path of a shipped model by name, or the given path itself.
 
     Raises ModelError when it is neither, naming what ships.
     """
-    path = Path(name).expanduser()
+    path = _expanded(name)
     if path.suffix or path.is_file():
         if not path.is_file():
             raise ModelError(f"there is no model file at {path}")

@@ -146,7 +146,7 @@ def test_fuse_and_detect_folders(run, blend_model, box_model, tmp_path) -> None:
     assert run("detect", out, found, "--detector", box_model)[0] == 0
     rows = json.loads((found / "detections.json").read_text())
     assert rows["a.png"] == [{"class": "person", "score": 0.9, "box_xyxy": [10.0, 20.0, 30.0, 60.0]}]
-    status, error = run("detect", out, found, "--detector", "")
+    status, error = run("detect", out, found, "--detector", "", "--force")
     assert status == 5 and "--detector" in error
 
 

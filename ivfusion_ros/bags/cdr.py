@@ -12,6 +12,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from ivfusion_ros import messages
 from ivfusion_ros.errors import BagError, ConfigError
+from ivfusion_ros.images.declared import MAX_PIXELS
 from ivfusion_ros.messages.make import NS_PER_S
 from ivfusion_ros.messages.type_names import CAMERA_INFO, IMAGE, TRANSFORMS
 from ivfusion_ros.types import CameraInfo
@@ -85,9 +86,11 @@ def to_frame(
     msgtype: str,
     camera_info: CameraInfo | None = None,
     received_ns: int | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Frame:
     """Decode an Image or CompressedImage. Raises BagError (bytes) or ImageError (pixels)."""
-    return messages.to_frame(deserialize(data, msgtype), camera_info, received_ns)
+    message = deserialize(data, msgtype)
+    return messages.to_frame(message, camera_info, received_ns, max_pixels=max_pixels)
 
 
 def to_depth_frame(data: bytes | memoryview) -> DepthFrame:

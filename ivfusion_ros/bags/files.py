@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
-import yaml
-
 from ivfusion_ros.bags.compression import unpack_file
 from ivfusion_ros.bags.mcap_file import McapFile, RawMessage
 from ivfusion_ros.bags.sqlite_file import SqliteFile
-from ivfusion_ros.errors import BagError
+from ivfusion_ros.errors import BagError, ConfigError
+from ivfusion_ros.files import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -95,7 +94,7 @@ def _in_folder(folder: Path, losses: list[str]) -> list[Path]:
         return present
     try:
         names = _listed(metadata)
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+    except (ConfigError, KeyError, TypeError) as error:
         losses.append(
             f"{metadata} cannot be used ({_in_a_line(error)}); took all .mcap and .db3 files of its folder"
         )
@@ -105,12 +104,13 @@ def _in_folder(folder: Path, losses: list[str]) -> list[Path]:
 
 def _in_a_line(error: Exception) -> str:
     """A YAML error shows the text around it in further lines."""
+    error = error.__cause__ if isinstance(error.__cause__, Exception) else error
     said = str(getattr(error, "problem", None) or error).splitlines() or [""]
     return f"{type(error).__name__}: {said[0]}"
 
 
 def _listed(metadata: Path) -> list[str]:
-    content: Any = yaml.safe_load(metadata.read_text(encoding="utf-8"))
+    content: Any = read_yaml(metadata)
     # Early versions wrote the folder's name in front of the file's.
     return [
         PurePosixPath(name).name for name in content["rosbag2_bagfile_information"]["relative_file_paths"]

@@ -16,6 +16,7 @@ from ivfusion_ros.bags.compression import DamageError, unpack_message
 from ivfusion_ros.bags.files import BagFile, find_files, open_file
 from ivfusion_ros.errors import BagError, IvfusionError
 from ivfusion_ros.geometry.camera import newest_info
+from ivfusion_ros.images.declared import MAX_PIXELS
 from ivfusion_ros.messages.type_names import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ PEEK_IMAGES = 500
 class BagReader:
     """Messages and frames of one or several bags, merged by log time.
 
-    paths: rosbag2 folders, .mcap and .db3 files; a damaged file gives what is readable.
+    paths: rosbag2 folders, .mcap and .db3 files; a damaged file gives what is readable. max_pixels: of a
+    compressed image that is decoded.
 
     files: the storage files behind paths. topics: all topics. losses: what could not be read (complete
     after reading). skipped: messages that could not be used, by topic, with skip_reasons giving the first
@@ -42,10 +44,11 @@ class BagReader:
     Raises BagError if nothing is readable.
     """
 
-    def __init__(self, paths: str | Path | Sequence[str | Path]) -> None:
+    def __init__(self, paths: str | Path | Sequence[str | Path], max_pixels: int = MAX_PIXELS) -> None:
         self.paths = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
         if not self.paths:
             raise BagError("no bag was given")
+        self._max_pixels = max_pixels
         self.skipped: Counter[str] = Counter()
         self.skip_reasons: dict[str, str] = {}
         self.files: list[Path] = []
@@ -140,7 +143,8 @@ class BagReader:
                 each_message(topic, log_time_ns, data)
             try:
                 if topic.name in cameras and topic.type in (IMAGE, COMPRESSED_IMAGE):
-                    frame = cdr.to_frame(data, topic.type, infos.get(topic.name), log_time_ns)
+                    info = infos.get(topic.name)
+                    frame = cdr.to_frame(data, topic.type, info, log_time_ns, self._max_pixels)
                     yield cameras[topic.name], frame
                 elif topic.name in image_of and topic.type == CAMERA_INFO:
                     image = image_of[topic.name]

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from ivfusion_ros.commands.fuse import images_in
 from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config, refuse_input
+from ivfusion_ros.commands.skipped import Skipped, refuse_existing
 from ivfusion_ros.errors import DataError, ModelError
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.images.draw import annotate
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SECTIONS = ("thermal", "detection")
+SECTIONS = ("images", "thermal", "detection")
 """Of the configuration; thermal is for images of 16 bits."""
 
 
@@ -35,27 +36,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("images", type=Path, help="image, or folder of images; fused, RGB or thermal")
     parser.add_argument("output", type=Path, help="folder for pictures with boxes and detections.json")
+    parser.add_argument("--force", action="store_true", help="replace existing outputs")
     add_pipeline_options(parser, SECTIONS)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Detect in each image. Raises IvfusionError."""
+    """Detect in each image; one that cannot be read is skipped. Raises IvfusionError, also then."""
     config = pipeline_config(options)
-    jobs = _jobs(options.images, options.output)
+    jobs, rows_file = _jobs(options.images, options.output), options.output / "detections.json"
+    refuse_existing([rows_file, *(picture for _, picture in jobs)], options.force)
     detector = build_detector(config.detection)
     if detector is None:
         raise ModelError("no detector was given; name one with --detector FILE.onnx")
     scaler = ThermalScaler(config.thermal)
     found: dict[str, list[dict[str, Any]]] = {}
+    skipped = Skipped("images")
     for path, picture in tqdm(jobs, unit="image", disable=len(jobs) == 1):
-        image = _read(path, scaler)
-        detections = detector(image)
-        options.output.mkdir(parents=True, exist_ok=True)
-        write_image(picture, annotate(image, detections))
-        found[path.name] = as_rows(detections)
+        annotated = None
+        with skipped.costs_one(path.name):
+            image = _read(path, scaler, config.images.max_pixels)
+            detections = detector(image)
+            annotated = annotate(image, detections)
+        if annotated is not None:
+            options.output.mkdir(parents=True, exist_ok=True)
+            write_image(picture, annotated)
+            found[path.name] = as_rows(detections)
     detector.close()
-    write_whole(options.output / "detections.json", json.dumps(found, indent=1) + "\n")
-    log.info("images: %d, objects: %d, in %s", len(jobs), sum(map(len, found.values())), options.output)
+    if found:
+        write_whole(rows_file, json.dumps(found, indent=1) + "\n")
+    log.info("images: %d, objects: %d, in %s", len(found), sum(map(len, found.values())), options.output)
+    skipped.end()
 
 
 def _jobs(images: Path, output: Path) -> list[tuple[Path, Path]]:
@@ -70,9 +80,9 @@ def _jobs(images: Path, output: Path) -> list[tuple[Path, Path]]:
     return jobs
 
 
-def _read(path: Path, scaler: ThermalScaler) -> Image:
+def _read(path: Path, scaler: ThermalScaler, max_pixels: int) -> Image:
     """(H, W, 3) RGB; counts of 16 bits are stretched, each image on its own."""
-    image = read_image(path)
+    image = read_image(path, max_pixels)
     if image.dtype == np.uint16:
         scaler.reset()
         image = scaler(image, 0)

@@ -13,6 +13,7 @@ from ivfusion_ros.commands.options import (
     check_at_least,
     write_json,
 )
+from ivfusion_ros.commands.skipped import refuse_existing
 from ivfusion_ros.errors import ConfigError, DataError, ImageError
 from ivfusion_ros.evaluation.fusion.journal import Journal
 from ivfusion_ros.evaluation.fusion.judge import Result, judge
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ivfusion_ros.types import Size
+
+RESULTS = "results.json"
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "folders, a subfolder for each",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="replace the results of an earlier evaluation; images that it scored are not scored again",
+    )
     parser.add_argument(
         "--metrics",
         nargs="+",
@@ -91,8 +99,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Score, then write tables and pictures. Raises IvfusionError."""
+    """Score, then write tables and pictures. Raises IvfusionError, also where images were skipped."""
     _check(options)
+    refuse_existing([options.out / RESULTS], options.force)
     pairs = read_pairs(options.data, tuple(options.folders), limit=options.limit, sequence=options.sequence)
     methods = make_methods(
         options.model,
@@ -114,7 +123,12 @@ def run(options: argparse.Namespace) -> None:
     pictures = _write_pictures(options, pairs, methods, results)
     _write_tables(options.out, methods, results, costs, pictures)
     print(page(results, costs, ()))
-    log.info("scored %d images, skipped %d: %s", scored, len(results) - scored, options.out)
+    skipped = [result for result in results if not result.scores]
+    log.info("scored %d images, skipped %d: %s", scored, len(skipped), options.out)
+    if skipped:
+        first, count = skipped[0], f"{len(skipped)} of {len(results)}"
+        name = f"{first.pair} of {first.data} by {first.method}"
+        raise DataError(f"{count} images were skipped; the first, {name}: {first.reason}")
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -185,4 +199,4 @@ def _write_tables(
     write_whole(folder / "images.md", to_markdown(rows))
     write_whole(folder / "means.csv", to_csv(mean_rows(results, costs)))
     write_whole(folder / "results.md", page(results, costs, pictures))
-    write_json(folder / "results.json", figures(results, methods, costs))
+    write_json(folder / RESULTS, figures(results, methods, costs))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config, refuse_input
+from ivfusion_ros.commands.skipped import Skipped, refuse_existing
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.images.files import SUFFIXES, read_image, write_image
 from ivfusion_ros.images.pairs import images_by_stem
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SECTIONS = ("thermal", "registration", "faults", "fusion")
+SECTIONS = ("images", "thermal", "registration", "faults", "fusion")
 """Of the configuration: each pair is fused on its own, and nothing is detected."""
 
 _NAMED = 5
@@ -40,21 +41,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "or folder of images with the same names",
     )
     parser.add_argument("output", type=Path, help="image to write, or folder for PNG images")
+    parser.add_argument("--force", action="store_true", help="replace existing outputs")
     add_pipeline_options(parser, SECTIONS)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Fuse each pair on its own. Raises IvfusionError."""
+    """Fuse each pair on its own; one that cannot be fused is skipped. Raises IvfusionError, also then."""
     config = pipeline_config(options)
     config = dataclasses.replace(config, detection=dataclasses.replace(config.detection, model=""))
     jobs = _jobs(options.thermal, options.rgb, options.output)
+    refuse_existing([output for _, _, output in jobs], options.force)
+    skipped = Skipped("pairs")
     with build_pipeline(config) as pipeline:
         for thermal, rgb, output in tqdm(jobs, unit="pair", disable=len(jobs) == 1):
-            pipeline.reset()
-            result = pipeline.process(FramePair(Frame(read_image(thermal), 0), Frame(read_image(rgb), 0)))
-            output.parent.mkdir(parents=True, exist_ok=True)
-            write_image(output, result.fused)
-    log.info("pairs fused: %d, in %s", len(jobs), options.output)
+            fused = None
+            with skipped.costs_one(thermal.stem):
+                pipeline.reset()
+                images = (read_image(path, config.images.max_pixels) for path in (thermal, rgb))
+                fused = pipeline.process(FramePair(*(Frame(image, 0) for image in images))).fused
+            if fused is not None:
+                output.parent.mkdir(parents=True, exist_ok=True)
+                write_image(output, fused)
+    log.info("pairs fused: %d, in %s", len(jobs) - skipped.skipped, options.output)
+    skipped.end()
 
 
 def images_in(folder: Path) -> dict[str, Path]:

@@ -12,11 +12,12 @@ from tqdm import tqdm
 
 from ivfusion_ros.bags import BagWriter
 from ivfusion_ros.commands.fuse import images_in
-from ivfusion_ros.errors import ConfigError, DataError
+from ivfusion_ros.commands.skipped import Skipped
+from ivfusion_ros.errors import ConfigError, DataError, ImageError
 from ivfusion_ros.images.encodings import to_grey, to_rgb
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.images.video import VideoReader
-from ivfusion_ros.types import AnyImage, CameraName, Frame
+from ivfusion_ros.types import CAMERAS, AnyImage, CameraName, Frame
 
 if TYPE_CHECKING:
     import argparse
@@ -26,6 +27,10 @@ log = logging.getLogger(__name__)
 
 START_NS = 1_000_000_000
 """Stamp of the first frame: fixed, so that the same input gives the same bag; not 0, which means unset."""
+
+MIN_RATE_HZ, MAX_RATE_HZ = 0.001, 10000.0
+LONGEST_S = 1e9
+"""Of a recording: beyond it a ROS stamp ends."""
 
 Stamped = tuple[int, CameraName, Frame]
 
@@ -43,12 +48,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Write the bag. Raises IvfusionError."""
-    if options.rate is not None and not 0 < options.rate <= 10000:
-        raise ConfigError(f"--rate is {options.rate}, expected a frame rate above 0 Hz")
+    """Write the bag of all frames that can be read. Raises IvfusionError, also where some cannot."""
+    if options.rate is not None and not MIN_RATE_HZ <= options.rate <= MAX_RATE_HZ:
+        raise ConfigError(
+            f"--rate is {options.rate}, expected a frame rate of {MIN_RATE_HZ:g} to {MAX_RATE_HZ:g} Hz"
+        )
+    skipped = Skipped("frames")
     streams = (
-        _frames(options.thermal, "thermal", options.rate),
-        _frames(options.rgb, "rgb", options.rate),
+        _frames(options.thermal, "thermal", options.rate, skipped),
+        _frames(options.rgb, "rgb", options.rate, skipped),
     )
     counts: Counter[str] = Counter()
     with BagWriter(options.output, compressed=options.compressed, overwrite=options.force) as writer:
@@ -56,24 +64,49 @@ def run(options: argparse.Namespace) -> None:
         for _, camera, frame in tqdm(merged, unit="frame"):
             writer.write_frame(camera, frame)
             counts[camera] += 1
+        if not all(counts[camera] for camera in CAMERAS):
+            skipped.end()
+            raise DataError(
+                f"{options.thermal} and {options.rgb} gave {counts['thermal']} thermal and "
+                f"{counts['rgb']} RGB frames, expected some of both"
+            )
     log.info("%d thermal and %d RGB frames: %s", counts["thermal"], counts["rgb"], options.output)
+    skipped.end()
 
 
-def _frames(source: Path, camera: CameraName, rate_hz: float | None) -> Iterator[Stamped]:
-    for stamp_s, image in _folder(source, rate_hz) if source.is_dir() else _video(source, rate_hz):
-        stamp_ns = START_NS + round(stamp_s * 1e9)
-        shaped = to_grey(image) if camera == "thermal" else to_rgb(image)
-        yield stamp_ns, camera, Frame(shaped, stamp_ns, f"{camera}_optical_frame")
+def _frames(source: Path, camera: CameraName, rate_hz: float | None, skipped: Skipped) -> Iterator[Stamped]:
+    read = _folder if source.is_dir() else _video
+    for stamp_s, image in read(source, rate_hz, skipped):
+        stamped = None
+        with skipped.costs_one(f"{camera} frame at {stamp_s:.3f} s"):
+            stamped = _stamped(camera, stamp_s, image)
+        if stamped is not None:
+            yield stamped
 
 
-def _folder(folder: Path, rate_hz: float | None) -> Iterator[tuple[float, AnyImage]]:
+def _stamped(camera: CameraName, stamp_s: float, image: AnyImage) -> Stamped:
+    if not 0 <= stamp_s < LONGEST_S:
+        raise ImageError(f"its time is {stamp_s} s, expected 0 to {LONGEST_S:g}")
+    stamp_ns = START_NS + round(stamp_s * 1e9)
+    shaped = to_grey(image) if camera == "thermal" else to_rgb(image)
+    return stamp_ns, camera, Frame(shaped, stamp_ns, f"{camera}_optical_frame")
+
+
+def _folder(folder: Path, rate_hz: float | None, skipped: Skipped) -> Iterator[tuple[float, AnyImage]]:
     if rate_hz is None:
         raise DataError(f"{folder} is a folder of images, which have no frame rate; give --rate HZ")
     for index, path in enumerate(images_in(folder).values()):
-        yield index / rate_hz, read_image(path)
+        try:
+            image = read_image(path)
+        except ImageError as error:
+            skipped.add(path, error)
+            continue
+        yield index / rate_hz, image
 
 
-def _video(path: Path, rate_hz: float | None) -> Iterator[tuple[float, AnyImage]]:
+def _video(path: Path, rate_hz: float | None, skipped: Skipped) -> Iterator[tuple[float, AnyImage]]:
     with VideoReader(path) as video:
         for index, (stamp_s, image) in enumerate(video):
             yield (stamp_s if rate_hz is None else index / rate_hz), image
+        for loss in video.losses:
+            skipped.add(path, ImageError(loss))

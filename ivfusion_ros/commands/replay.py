@@ -123,7 +123,7 @@ def replay_bags(
     the output is an input, ConfigError, ModelError and BackendError as build_pipeline does.
     """
     with ExitStack() as stack:
-        reader = stack.enter_context(BagReader(bags))
+        reader = stack.enter_context(BagReader(bags, config.images.max_pixels))
         refuse_input(outputs.bag, *reader.files, *(file.resolve().parent for file in reader.files))
         chosen = reader.choose_topics(*topics)
         log.info("%s", chosen.note or f"thermal: {chosen.thermal}, RGB: {chosen.rgb}")

@@ -12,10 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
-import yaml
-
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.files import read_yaml
+from ivfusion_ros.files import brief, parse_yaml, read_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -201,15 +199,17 @@ def _check_entry(item: Parameter, value: Any, where: str, expected: str) -> Any:
     if item.entry is float:
         value = _as_float(value)
     if not isinstance(value, item.entry) or (item.entry is int and isinstance(value, bool)):
-        raise ConfigError(f"{where} is {value!r} ({type(value).__name__}), expected {expected}")
+        raise ConfigError(f"{where} is {brief(value)} ({type(value).__name__}), expected {expected}")
+    if isinstance(value, str) and "\0" in value:
+        raise ConfigError(f"{where} is {brief(value)}, expected a text without null characters")
     if item.choices and value not in item.choices:
-        raise ConfigError(f"{where} is {value!r}, expected one of {', '.join(item.choices)}")
+        raise ConfigError(f"{where} is {brief(value)}, expected one of {', '.join(item.choices)}")
     if isinstance(value, (int, float)):
         # Written so that NaN fails too.
         if item.minimum is not None and not value >= item.minimum:
-            raise ConfigError(f"{where} is {value}, must be at least {item.minimum}")
+            raise ConfigError(f"{where} is {brief(value)}, must be at least {item.minimum}")
         if item.maximum is not None and not value <= item.maximum:
-            raise ConfigError(f"{where} is {value}, must be at most {item.maximum}")
+            raise ConfigError(f"{where} is {brief(value)}, must be at most {item.maximum}")
     return value
 
 
@@ -219,7 +219,7 @@ def _as_float(value: Any) -> Any:
         return value
     try:
         return float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return value
 
 
@@ -244,8 +244,5 @@ def assignments(texts: Iterable[str], option: str) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals:
             raise ConfigError(f"{option} is {text!r}, expected NAME=VALUE")
-        try:
-            values[name] = yaml.safe_load(value) if value else ""
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{option} {name}: {value!r} is not a YAML value: {error}") from error
+        values[name] = parse_yaml(value, f"{option} {name}: {brief(value)}") if value else ""
     return values

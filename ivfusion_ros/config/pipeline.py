@@ -13,6 +13,23 @@ from ivfusion_ros.errors import ConfigError
 
 
 @dataclass(frozen=True)
+class ImagesConfig:
+    """What is read of image files and of compressed messages."""
+
+    max_megapixels: float = parameter(
+        100.0,
+        "largest image that is decoded, million pixels; a damaged one may declare any size",
+        minimum=0.01,
+        maximum=10000.0,
+    )
+
+    @property
+    def max_pixels(self) -> int:
+        """max_megapixels in pixels."""
+        return round(self.max_megapixels * 1e6)
+
+
+@dataclass(frozen=True)
 class PairingConfig:
     """Which thermal and RGB frames belong together."""
 
@@ -335,6 +352,7 @@ class DeadlineConfig:
 class PipelineConfig:
     """Everything that decides what comes out for given frames."""
 
+    images: ImagesConfig = field(default_factory=ImagesConfig)
     pairing: PairingConfig = field(default_factory=PairingConfig)
     thermal: ThermalConfig = field(default_factory=ThermalConfig)
     registration: RegistrationConfig = field(default_factory=RegistrationConfig)

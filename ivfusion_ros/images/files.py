@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.errors import ImageError
-from ivfusion_ros.files import write_whole
+from ivfusion_ros.files import read_bytes, write_whole
+from ivfusion_ros.images.declared import MAX_PIXELS, check_declared_size
 from ivfusion_ros.images.encodings import demosaic, encode_image
 
 if TYPE_CHECKING:
@@ -19,16 +20,19 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 """File names that read_image and write_image know, in lower case."""
 
+MAX_FILE_BYTES = 2**30
+
 _SUFFIXES_16_BIT = (".png", ".tif", ".tiff")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _DEPTH_HEADER_BYTES = 12
 
 
-def decode_compressed(data: Any, format: str = "") -> AnyImage:  # noqa: A002
+def decode_compressed(data: Any, format: str = "", max_pixels: int = MAX_PIXELS) -> AnyImage:  # noqa: A002
     """Pixels of a sensor_msgs/CompressedImage: (H, W) uint8 or uint16, or (H, W, 3) uint8 RGB.
 
     The content decides, whatever `format` says; that only tells a Bayer mosaic, which is demosaiced.
-    Alpha is dropped, 16-bit colour becomes 8 bits. Raises ImageError.
+    Alpha is dropped, 16-bit colour becomes 8 bits. max_pixels: what it may declare before it is decoded.
+    Raises ImageError.
     """
     content = _content(data)
     inner = content[_DEPTH_HEADER_BYTES : _DEPTH_HEADER_BYTES + len(_PNG_SIGNATURE)]
@@ -37,23 +41,24 @@ def decode_compressed(data: Any, format: str = "") -> AnyImage:  # noqa: A002
             f"compressed image (format {format!r}) is of the compressedDepth transport, expected jpeg or "
             "png: take the /compressed topic"
         )
-    image = _decode(content, f"compressed image (format {format!r})")
+    image = _decode(content, f"compressed image (format {format!r})", max_pixels)
     encoding = format.split(";")[0].strip()
     if encoding.startswith("bayer_") and image.ndim == 2:
         return demosaic(image, encoding)
     return image
 
 
-def read_image(path: str | Path) -> AnyImage:
+def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> AnyImage:
     """Read a PNG, JPEG, WebP, TIFF or BMP file as (H, W) uint8 or uint16, or (H, W, 3) uint8 RGB.
 
-    Alpha is dropped, 16-bit colour becomes 8 bits, EXIF rotation is not applied. Raises ImageError.
+    Alpha is dropped, 16-bit colour becomes 8 bits, EXIF rotation is not applied. max_pixels: what it may
+    declare before it is decoded. Raises ImageError.
     """
     try:
-        content = Path(path).read_bytes()
+        content = read_bytes(path, MAX_FILE_BYTES)
     except OSError as error:
         raise ImageError(f"cannot read {path}: {error.strerror}") from error
-    return _decode(content, str(path))
+    return _decode(content, str(path), max_pixels)
 
 
 def encode_compressed(image: AnyImage, format: str = "jpeg", quality: int = 90) -> bytes:  # noqa: A002
@@ -84,7 +89,8 @@ def _content(data: Any) -> bytes:
         raise ImageError(f"compressed image is {type(data).__name__}, expected a byte buffer") from error
 
 
-def _decode(content: bytes, source: str) -> AnyImage:
+def _decode(content: bytes, source: str, max_pixels: int) -> AnyImage:
+    check_declared_size(content, source, max_pixels)
     # Some OpenCV versions fill the missing rest of a JPEG with grey and say nothing.
     if content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
         raise ImageError(f"{source} is a truncated JPEG: {len(content)} bytes without its end marker")

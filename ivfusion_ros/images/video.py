@@ -12,6 +12,7 @@ import numpy as np
 
 from ivfusion_ros.errors import ImageError
 from ivfusion_ros.files import whole_file
+from ivfusion_ros.images.declared import MAX_PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,26 +107,32 @@ class VideoReader:
     """Reads a video file: iterate over (stamp in seconds from the start, (H, W, 3) uint8 RGB image).
 
     rate_hz: average frame rate. frame_count: as the file declares it, 0 if it does not.
-    size: (width, height) in pixels.
+    size: (width, height) in pixels. losses: what could not be read, complete after reading.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        """Open the file. Raises ImageError if it is missing, no video, or PyAV is missing."""
+    def __init__(self, path: str | Path, max_pixels: int = MAX_PIXELS) -> None:
+        """Open the file. max_pixels: of a frame.
+
+        Raises ImageError if it is missing, no video, too large, or PyAV is missing.
+        """
         self._path = path
         self._av = _import_av()
+        self.losses: list[str] = []
+        self._damaged = 0
+        self._container = self._open()
         try:
-            self._container = self._av.open(str(path))
-        except (self._av.FFmpegError, OSError) as error:
-            raise ImageError(f"cannot read video {path}: {error.strerror}") from error
-        if not self._container.streams.video:
+            self._stream = self._video_stream()
+            self.rate_hz = float(self._stream.average_rate or 0)
+            self.frame_count = int(self._stream.frames)
+            self.size = (int(self._stream.width), int(self._stream.height))
+            if self.size[0] * self.size[1] > max_pixels:
+                raise ImageError(
+                    f"video {path} declares {self.size[0]}x{self.size[1]} pixels, expected at most "
+                    f"{max_pixels / 1e6:g} million"
+                )
+        except BaseException:
             self._container.close()
-            raise ImageError(f"{path} has no video stream")
-        self._stream = self._container.streams.video[0]
-        self._stream.thread_type = "AUTO"
-        self._stream.codec_context.thread_count = _THREADS
-        self.rate_hz = float(self._stream.average_rate or 0)
-        self.frame_count = int(self._stream.frames)
-        self.size = (int(self._stream.width), int(self._stream.height))
+            raise
 
     def __enter__(self) -> VideoReader:
         return self
@@ -136,19 +143,59 @@ class VideoReader:
         self._container.close()
 
     def __iter__(self) -> Iterator[tuple[float, Image]]:
-        """Every readable frame, once, in display order. Raises ImageError where the data is damaged."""
-        count = 0
-        try:
-            for frame in self._container.decode(self._stream):
+        """Every readable frame, once, in display order; what is damaged is left out and told in losses."""
+        count = self._damaged = 0
+        for packet in self._packets():
+            for frame in self._frames(packet, count):
                 stamp_s = frame.time if frame.time is not None else count / (self.rate_hz or 30.0)
                 yield float(stamp_s), frame.to_ndarray(format="rgb24")
                 count += 1
-        except self._av.FFmpegError as error:
-            raise ImageError(
-                f"video {self._path} is damaged after {count} frames: {error.strerror}"
-            ) from error
         if count < self.frame_count:
-            logger.warning("%s: %d of %d frames could be read", self._path, count, self.frame_count)
+            self._lose(f"{count} of {self.frame_count} frames could be read")
+
+    def _open(self) -> Any:
+        # FFmpeg takes names such as tcp:host for addresses, and waits for whoever writes into a pipe. Some
+        # formats name further files, which are to be files as well.
+        path = Path(self._path)
+        if not path.is_file():
+            reason = "not a file" if path.exists() else "No such file or directory"
+            raise ImageError(f"cannot read video {path}: {reason}")
+        options = {"protocol_whitelist": "file"}
+        try:
+            return self._av.open(f"file:{path.absolute()}", metadata_errors="replace", options=options)
+        except (self._av.FFmpegError, OSError) as error:
+            raise ImageError(f"cannot read video {path}: {error.strerror}") from error
+
+    def _video_stream(self) -> Any:
+        streams = self._container.streams.video
+        if not streams:
+            raise ImageError(f"{self._path} has no video stream")
+        if streams[0].codec_context is None:
+            raise ImageError(f"cannot read video {self._path}: its codec is not known; it may be damaged")
+        streams[0].thread_type = "AUTO"
+        streams[0].codec_context.thread_count = _THREADS
+        return streams[0]
+
+    def _packets(self) -> Iterator[Any]:
+        """Compressed frames up to where the container is damaged, and a last empty one."""
+        try:
+            yield from self._container.demux(self._stream)
+        except self._av.FFmpegError as error:
+            self._lose(f"nothing could be read behind a damaged place: {error.strerror}")
+
+    def _frames(self, packet: Any, count: int) -> list[Any]:
+        """The frames that a packet completes, none of a damaged one. count: of frames before it."""
+        try:
+            return list(packet.decode())
+        except self._av.FFmpegError as error:
+            self._damaged += 1
+            if self._damaged == 1:
+                self._lose(f"damaged after {count} frames, and maybe further on: {error.strerror}")
+            return []
+
+    def _lose(self, loss: str) -> None:
+        self.losses.append(loss)
+        logger.warning("video %s: %s", self._path, loss)
 
 
 def _import_av() -> ModuleType:

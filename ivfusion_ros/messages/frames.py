@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.errors import ImageError
 from ivfusion_ros.geometry.rig import Extrinsics
+from ivfusion_ros.images.declared import MAX_PIXELS
 from ivfusion_ros.images.encodings import ENCODINGS, decode_depth, decode_image
 from ivfusion_ros.images.files import decode_compressed
 from ivfusion_ros.messages.make import NS_PER_S
@@ -25,12 +26,15 @@ def to_frame(
     info: CameraInfo | None = None,
     received_ns: int | None = None,
     fallback: Callable[[Any], AnyImage] | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Frame:
     """Decode a sensor_msgs/Image or CompressedImage; the frame may alias the message's data.
 
-    fallback: decodes an Image in an encoding that images/encodings does not have. Raises ImageError.
+    fallback: decodes an Image in an encoding that images/encodings does not have. max_pixels: of a
+    CompressedImage. Raises ImageError.
     """
-    return Frame(_pixels(message, fallback), _stamp_ns(message), message.header.frame_id, info, received_ns)
+    pixels = _pixels(message, fallback, max_pixels)
+    return Frame(pixels, _stamp_ns(message), message.header.frame_id, info, received_ns)
 
 
 def to_depth_frame(message: Any) -> DepthFrame:
@@ -53,9 +57,9 @@ def to_extrinsics(transform: Any) -> Extrinsics:
     return Extrinsics.from_quaternion((turn.x, turn.y, turn.z, turn.w), (shift.x, shift.y, shift.z))
 
 
-def _pixels(message: Any, fallback: Callable[[Any], AnyImage] | None) -> AnyImage:
+def _pixels(message: Any, fallback: Callable[[Any], AnyImage] | None, max_pixels: int) -> AnyImage:
     if not _is_raw(message):
-        return decode_compressed(message.data, message.format)
+        return decode_compressed(message.data, message.format, max_pixels)
     if fallback is not None and message.encoding not in ENCODINGS:
         return fallback(message)
     return decode_image(message.data, **_layout(message))

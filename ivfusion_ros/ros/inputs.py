@@ -96,11 +96,18 @@ class CameraInput(ImageInput):
     """
 
     def __init__(
-        self, node: Node, camera: CameraName, transport: str, on_frame: Callable[[CameraName, Frame], None]
+        self,
+        node: Node,
+        camera: CameraName,
+        transport: str,
+        on_frame: Callable[[CameraName, Frame], None],
+        max_pixels: int,
     ) -> None:
+        """max_pixels: of a compressed image that is decoded."""
         self.frame_id = ""
         self._camera = camera
         self._on_frame = on_frame
+        self._max_pixels = max_pixels
         self._info: CameraInfo | None = None
         compressed = transport == "compressed"
         kind = sensor_msgs.CompressedImage if compressed else sensor_msgs.Image
@@ -109,7 +116,7 @@ class CameraInput(ImageInput):
         self.subscribe(sensor_msgs.CameraInfo, f"{camera}/camera_info", self._take_info)
 
     def _take_frame(self, message: Any) -> None:
-        frame = to_frame(message, self._info, fallback=decode_by_cv_bridge)
+        frame = to_frame(message, self._info, fallback=decode_by_cv_bridge, max_pixels=self._max_pixels)
         self.frame_id = frame.frame_id
         self._on_frame(self._camera, frame)
 

@@ -68,7 +68,9 @@ class FusionSession:
         self._outputs.announce(self._node.get_clock().now().nanoseconds)
         node = self.config.node
         for camera, transport in zip(CAMERAS, (node.thermal_transport, node.rgb_transport), strict=True):
-            self.inputs[camera] = CameraInput(self._node, camera, transport, self._on_frame)
+            self.inputs[camera] = CameraInput(
+                self._node, camera, transport, self._on_frame, self.config.images.max_pixels
+            )
         depth = self.streams.synchronizer.depth
         if depth is not None:
             self.depth_input = depth_input(self._node, depth.add)

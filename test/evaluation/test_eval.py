@@ -57,7 +57,17 @@ def evaluate(tmp_path, capsys):
     """Run `ivfusion eval` into tmp_path/out in this process: (status, standard error)."""
 
     def call(*words: object, jobs: int = 1) -> tuple[int, str]:
-        fixed = ["--out", tmp_path / "out", "--jobs", jobs, "--backend", "onnxruntime", "--threads", 1]
+        fixed = [
+            "--out",
+            tmp_path / "out",
+            "--jobs",
+            jobs,
+            "--backend",
+            "onnxruntime",
+            "--threads",
+            1,
+            "--force",
+        ]
         status = main([str(word) for word in ("eval", *fixed, *words)])
         return status, capsys.readouterr().err
 
@@ -180,8 +190,8 @@ def test_what_cannot_be_scored_is_skipped_and_counted(evaluate, blend_model, tmp
     write_image(data / "thermal" / "b.png", np.zeros((20, 20), np.uint8))
     write_image(fused / "e.png", np.zeros((90, 90), np.uint8))
     status, errors = evaluate("--data", data, "--model", blend_model, "--fused", f"other={fused}")
-    assert status == 0
-    assert "scored 4 images, skipped 6" in errors
+    assert status == 7
+    assert "scored 4 images, skipped 6" in errors and "6 of 10 images were skipped" in errors
     skipped = {(row["pair"], row["network"]): row["reason"] for row in results(tmp_path)["skipped"]}
     assert set(skipped) == {(stem, name) for stem in "ab" for name in ("blend", "other")} | {
         ("d", "other"),
@@ -246,7 +256,7 @@ def test_folders_of_other_names(evaluate, blend_model, tmp_path) -> None:
     fused = save_blends(make_data(tmp_path / "other"), tmp_path / "fused")
     words = ("--data", data, "--fused", f"m={fused}", "--metrics", "EN")
     assert evaluate(*words)[0] == 7
-    assert evaluate(*words, "--folders", "MRI", "PET")[0] == 0
+    assert evaluate(*words, "--folders", "MRI", "PET")[0] == 7
     assert [row["pair"] for row in results(tmp_path)["images"]] == ["a", "c"]
     assert "MRI is 20x20, PET 64x48" in results(tmp_path)["skipped"][0]["reason"]
 
@@ -261,6 +271,17 @@ def test_cost_columns(evaluate, blend_model, tmp_path) -> None:
     assert results(tmp_path)["networks"]["blend"]["cost"]["file_bytes"] == blend_model.stat().st_size
 
 
+def test_results_are_replaced_only_when_asked(blend_model, tmp_path, capsys) -> None:
+    data = make_data(tmp_path / "pairs", "a")
+    words = ["eval", "--data", data, "--model", blend_model, "--metrics", "EN", "--jobs", "1", "--backend"]
+    words = [*map(str, words), "onnxruntime", "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+    before = (tmp_path / "out" / "results.json").stat().st_mtime_ns
+    assert main(words) == 7 and "--force" in capsys.readouterr().err
+    assert (tmp_path / "out" / "results.json").stat().st_mtime_ns == before
+    assert main([*words, "--force"]) == 0
+
+
 def test_several_data_sets(evaluate, tmp_path) -> None:
     folders = [make_data(tmp_path / name / "test", stems) for name, stems in (("x", "abc"), ("y", "a"))]
     for folder in folders:
@@ -268,7 +289,7 @@ def test_several_data_sets(evaluate, tmp_path) -> None:
     assert [pair.data for pair in read_pairs(folders)] == ["x/test"] * 3 + ["y/test"]
     assert [pair.stem for pair in read_pairs(folders, limit=2)] == ["a", "c", "a"]
     status, _ = evaluate("--data", *folders, "--fused", f"m={tmp_path / 'fused'}", "--metrics", "EN")
-    assert status == 0
+    assert status == 7
     assert [(row["data"], row["images"]) for row in results(tmp_path)["means"]] == [
         ("x/test", 1),
         ("y/test", 1),

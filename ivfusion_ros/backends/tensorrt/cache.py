@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.files import write_whole
 
 if TYPE_CHECKING:
@@ -68,12 +69,19 @@ class EngineRecord:
 
 
 def engine_folder() -> Path:
-    """Where engines are kept: the folder in IVFUSION_ENGINES, else below the user's cache folder."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    if named:
-        return Path(named).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "ivfusion_ros" / "engines"
+    """Where engines are kept: the folder in IVFUSION_ENGINES, else below the user's cache folder.
+
+    Raises ConfigError for a user without a home.
+    """
+    named, cache = os.environ.get(FOLDER_VARIABLE), os.environ.get("XDG_CACHE_HOME")
+    try:
+        if named:
+            return Path(named).expanduser()
+        return (Path(cache) if cache else Path.home() / ".cache") / "ivfusion_ros" / "engines"
+    except RuntimeError as error:
+        raise ConfigError(
+            f"there is no folder for engines ({error}): name one in {FOLDER_VARIABLE}"
+        ) from error
 
 
 def plan_path(folder: Path, model: Path, key: EngineKey) -> Path:

@@ -20,6 +20,7 @@ from ivfusion_ros.errors import IvfusionError
 from ivfusion_ros.evaluation.fusion.journal import Journal, Subject
 from ivfusion_ros.evaluation.fusion.methods import Method, file_identity
 from ivfusion_ros.evaluation.fusion.scores import Shot, score
+from ivfusion_ros.pipeline.skips import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -96,8 +97,8 @@ class _Run:
                 return
             before = _shot(pair.previous, method) if pair.previous else None
             shot = Shot(pair.thermal, pair.rgb, method.fused(pair))
-        except IvfusionError as error:
-            self._finish(pair, method.label, {}, str(error))
+        except Exception as error:  # noqa: BLE001
+            self._finish(pair, method.label, {}, reason_of(error))
             return
         future = self._executor.submit(score, shot, self._metrics, before)
         self._flying[future] = pair, subject
@@ -110,8 +111,10 @@ class _Run:
                 pair, subject = self._flying.pop(future)
                 try:
                     scores = future.result()
-                except IvfusionError as error:
-                    self._finish(pair, subject.method, {}, str(error))
+                except BrokenProcessPool:
+                    raise
+                except Exception as error:  # noqa: BLE001
+                    self._finish(pair, subject.method, {}, reason_of(error))
                     continue
                 self._journal.add(subject, scores)
                 self._finish(pair, subject.method, scores)
@@ -164,6 +167,6 @@ class _Here(Executor):
         future: Future[Any] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except IvfusionError as error:
+        except Exception as error:  # noqa: BLE001
             future.set_exception(error)
         return future

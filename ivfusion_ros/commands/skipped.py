@@ -1,0 +1,72 @@
+"""Images of a command that could not be used: each costs itself, and the exit status says that one did."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ivfusion_ros.errors import DataError, IvfusionError
+from ivfusion_ros.pipeline.skips import reason_of, trace_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+_NAMED = 3
+"""Most existing outputs that an error names."""
+
+
+class Skipped:
+    """Counts what was tried and what was skipped."""
+
+    def __init__(self, what: str) -> None:
+        """what: the plural of what is tried, for people."""
+        self.tried = 0
+        self.skipped = 0
+        self._what = what
+        self._first: tuple[str, Exception] | None = None
+
+    @contextmanager
+    def costs_one(self, name: object) -> Iterator[None]:
+        """What is raised within skips this one, and is logged; name says which one it is."""
+        self.tried += 1
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001
+            self._skip(name, error)
+
+    def add(self, name: object, error: Exception) -> None:
+        """Skip one that failed elsewhere."""
+        self.tried += 1
+        self._skip(name, error)
+
+    def _skip(self, name: object, error: Exception) -> None:
+        self._first = self._first or (str(name), error)
+        self.skipped += 1
+        log.warning("skipped %s: %s%s", name, reason_of(error), trace_of(error))
+
+    def end(self) -> None:
+        """Raise what happened, of the first one's kind, if anything was skipped."""
+        if self._first is None:
+            return
+        name, error = self._first
+        kind = type(error) if isinstance(error, IvfusionError) else IvfusionError
+        reason = reason_of(error)
+        if self.tried > 1:
+            counts = f"{self.skipped} of {self.tried} {self._what}"
+            reason = f"{counts} were skipped; the first, {name}: {reason}"
+        raise kind(reason) from error
+
+
+def refuse_existing(outputs: Sequence[Path], force: bool) -> None:
+    """Raise DataError for outputs that are there already, unless they are to be replaced."""
+    there = [] if force else [path for path in outputs if path.is_file()]
+    if there:
+        names = ", ".join(map(str, there[:_NAMED])) + (", ..." if len(there) > _NAMED else "")
+        raise DataError(
+            f"{len(there)} of the outputs exist already ({names}); name another output or overwrite them "
+            "(--force)"
+        )

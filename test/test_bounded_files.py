@@ -1,0 +1,111 @@
+"""What is read ends, whatever is in it: no pipe, no device, no text that grows without bounds."""
+
+import os
+
+import pytest
+
+from ivfusion_ros.cli import main
+from ivfusion_ros.config.parameters import assignments, make_config
+from ivfusion_ros.config.pipeline import PipelineConfig
+from ivfusion_ros.errors import ConfigError, ImageError
+from ivfusion_ros.files import brief, parse_yaml, read_bytes, read_yaml
+from ivfusion_ros.images.files import read_image
+from ivfusion_ros.images.video import VideoReader
+
+
+@pytest.fixture(params=["fifo", "/dev/zero", "folder"])
+def endless(request, tmp_path):
+    """A name that is no regular file; reading the first two would never end."""
+    path = tmp_path / "thing.yaml"
+    if request.param == "fifo":
+        os.mkfifo(path)
+    elif request.param == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(request.param)
+    return path
+
+
+def test_only_regular_files_are_read(endless) -> None:
+    with pytest.raises(OSError, match="not a regular file"):
+        read_bytes(endless, 1000)
+    with pytest.raises(ConfigError, match="not a regular file"):
+        read_yaml(endless)
+    with pytest.raises(ImageError, match="not a regular file"):
+        read_image(endless)
+    with pytest.raises(ImageError, match="not a file"):
+        VideoReader(endless)
+
+
+def test_no_more_than_asked_for(tmp_path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"12345")
+    assert read_bytes(path, 5) == b"12345"
+    with pytest.raises(OSError, match="5 bytes, expected at most 4"):
+        read_bytes(path, 4)
+    with pytest.raises(OSError, match="not a file's name"):
+        read_bytes("a\0b", 4)
+
+
+@pytest.mark.parametrize("name", ["tcp://127.0.0.1:9", "tcp:", "http://a/b.mp4", "concat:a|b", "pipe:0"])
+def test_a_film_is_a_file(name) -> None:
+    with pytest.raises(ImageError, match="cannot read video"):
+        VideoReader(name)
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{new}: &{new} [{', '.join(['*' + old] * 10)}]\n"
+    for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+MERGED = "a: &a {p: 1, q: 2}\n" + "".join(
+    f"{new}: &{new} {{<<: [{', '.join(['*' + old] * 10)}], {new}: 1}}\n"
+    for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2001-99-99", "0b_", "0x_", "!!float abc", "!!int abc", "!!bool x", "!!timestamp x", "[" * 20000,
+        "9" * 5000, "&a {b: *a}", "&a [*a]", BOMB, "? {a: 1}\n: b", "'\0'", "\x01",
+        "!!python/object/apply:os.system [true]", "&", "*a",
+    ],
+    ids=range(18),
+)  # fmt: skip
+def test_a_yaml_text_is_a_value_or_our_error(text) -> None:
+    with pytest.raises(ConfigError, match=r"^here is not valid YAML"):
+        parse_yaml(text, "here")
+
+
+def test_merged_mappings_end() -> None:
+    """Newer PyYAML takes each key once; with older ones the entries would be 2 * 10^8."""
+    try:
+        assert len(parse_yaml(MERGED, "here")["i"]) < 20
+    except ConfigError as error:
+        assert "entries" in str(error)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "pairing.max_skew_ms=" + "9" * 400, "pairing.queue_size=0x" + "f" * 5000,
+        'registration.calibration="a\\0b"', "pairing.max_skew_ms=2001-99-99", "pairing.queue_size=0b_",
+        "fusion.model=[[a]]", "pairing.queue_size={a: 1}", "pairing.max_skew_ms=.nan",
+    ],
+    ids=range(8),
+)  # fmt: skip
+def test_settings_are_values_or_our_error(setting) -> None:
+    with pytest.raises(ConfigError) as error:
+        make_config(PipelineConfig, assignments([setting], "--set"))
+    assert len(str(error.value)) < 2000
+
+
+def test_a_number_that_python_does_not_write_is_still_named() -> None:
+    assert brief(16**5000) == "a int too long to show" or "..." in brief(16**5000)
+    assert len(brief("x" * 10000)) < 100
+    assert brief(3.5) == "3.5"
+
+
+def test_a_home_that_there_is_not(capsys) -> None:
+    assert main(["fuse", "a", "b", "c", "--model", "~nobody_of_this_name/m.onnx"]) in (5, 7)
+    assert "Traceback" not in capsys.readouterr().err
