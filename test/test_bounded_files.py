@@ -53,13 +53,12 @@ def test_a_film_is_a_file(name) -> None:
         VideoReader(name)
 
 
+NEXT = list(zip("abcdefgh", "bcdefghi", strict=True))
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
-    f"{new}: &{new} [{', '.join(['*' + old] * 10)}]\n"
-    for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+    f"{new}: &{new} [{', '.join(['*' + old] * 10)}]\n" for old, new in NEXT
 )
 MERGED = "a: &a {p: 1, q: 2}\n" + "".join(
-    f"{new}: &{new} {{<<: [{', '.join(['*' + old] * 10)}], {new}: 1}}\n"
-    for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+    f"{new}: &{new} {{<<: [{', '.join(['*' + old] * 10)}], {new}: 1}}\n" for old, new in NEXT
 )
 
 

@@ -57,8 +57,8 @@ def run(options: argparse.Namespace) -> None:
             fused = None
             with skipped.costs_one(thermal.stem):
                 pipeline.reset()
-                images = (read_image(path, config.images.max_pixels) for path in (thermal, rgb))
-                fused = pipeline.process(FramePair(*(Frame(image, 0) for image in images))).fused
+                frames = [Frame(read_image(path, config.images.max_pixels), 0) for path in (thermal, rgb)]
+                fused = pipeline.process(FramePair(frames[0], frames[1])).fused
             if fused is not None:
                 output.parent.mkdir(parents=True, exist_ok=True)
                 write_image(output, fused)
