@@ -11,7 +11,8 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ivfusion_ros import __version__
 from ivfusion_ros.errors import IvfusionError
@@ -70,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit status. A user's mistake gives one message and no traceback."""
     # Damaged images are reported by our own errors.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    _survive_closed_streams()
     if not sys.stderr.isatty():
         # tqdm reads this when it is imported; a log file needs no ten lines a second.
         os.environ.setdefault("TQDM_MININTERVAL", "10")
@@ -85,8 +87,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except IvfusionError as error:
         return _fail(chosen, str(error), error.exit_code)
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            return 0
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         advice = "; free some space or write elsewhere" if full else ""
         where = f"{error.filename}: " if error.filename else ""
@@ -105,6 +105,40 @@ def _end_as_by_ctrl_c() -> None:
         and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     ):
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+class _Unbreakable:
+    """A text stream whose reader may leave (`| head`): what is written after that is dropped.
+
+    The work goes on, since its output is a file; losing who looks on must never cost that.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write what somebody reads."""
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand on what is buffered."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _survive_closed_streams() -> None:
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            # Closed before the start (`2>&-`).
+            stream = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+        if not isinstance(stream, _Unbreakable):
+            setattr(sys, name, _Unbreakable(stream))
 
 
 def _fail(command: str, message: str, status: int) -> int:

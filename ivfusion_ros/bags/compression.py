@@ -15,7 +15,14 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+MAX_MESSAGE_BYTES = 2**29
+"""Of a message that is unpacked: five times the largest image that is decoded by default, in bytes."""
+
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+
+
+_PART_BYTES = 2**24
+"""In memory at a time while a file is unpacked to the disk."""
 
 
 class DamageError(Exception):
@@ -43,9 +50,19 @@ def unpack_message(data: memoryview) -> memoryview:
     # A CDR message never starts so: its first byte is zero.
     if data[:4] != ZSTD_MAGIC:
         return data
+    unpacker, parts, size = zstd.ZstdDecompressor(), [], 0
     try:
-        return memoryview(zstd.decompress(data))
-    except zstd.ZstdError as error:
+        while True:
+            parts.append(unpacker.decompress(data, max_length=MAX_MESSAGE_BYTES + 1 - size))
+            size += len(parts[-1])
+            if size > MAX_MESSAGE_BYTES:
+                raise DamageError(f"it unpacks to more than {MAX_MESSAGE_BYTES} bytes")
+            if not unpacker.eof:
+                raise DamageError("zstd data is cut off")
+            if not unpacker.unused_data:
+                return memoryview(b"".join(parts))
+            unpacker, data = zstd.ZstdDecompressor(), memoryview(unpacker.unused_data)
+    except (zstd.ZstdError, MemoryError) as error:
         raise DamageError(f"zstd data is damaged ({error})") from error
 
 
@@ -55,7 +72,9 @@ def unpack_file(packed: Path, target: Path) -> str:
     with packed.open("rb") as source, target.open("wb") as output:
         try:
             while not unpacker.eof and (block := source.read(2**20)):
-                output.write(unpacker.decompress(block))
+                output.write(unpacker.decompress(block, max_length=_PART_BYTES))
+                while not unpacker.needs_input and not unpacker.eof:
+                    output.write(unpacker.decompress(b"", max_length=_PART_BYTES))
         except zstd.ZstdError as error:
             reason = f"damaged ({error})"
         if unpacker.eof:

@@ -30,8 +30,10 @@ OPSET = 18
 def export_fusion(graph: FusionGraph, network_name: str, path: Path) -> None:
     """Write the graph as ONNX and check it. The file appears only when it is whole.
 
-    Raises ModelError when ONNX Runtime does not reproduce torch within one grey level.
+    Raises ModelError for weights that are not finite, and when ONNX Runtime does not reproduce torch within
+    one grey level.
     """
+    _check_finite(graph)
     thermal = torch.randint(0, 256, (1, 80, 112), dtype=torch.uint8)
     rgb = torch.randint(0, 256, (1, 80, 112, 3), dtype=torch.uint8)
     height, width = torch.export.Dim("height", min=8), torch.export.Dim("width", min=8)
@@ -83,6 +85,16 @@ def _keep_all_weights(graph: FusionGraph, model: onnx.ModelProto) -> None:
     for name, weight in graph.state_dict().items():
         if name not in present:
             model.graph.initializer.append(onnx.numpy_helper.from_array(weight.numpy(), name))
+
+
+def _check_finite(graph: FusionGraph) -> None:
+    """NaN becomes black on the way to bytes, in torch and in ONNX Runtime alike."""
+    for name, weight in graph.state_dict().items():
+        if not torch.isfinite(weight).all():
+            raise ModelError(
+                f"weight {name} has values that are not finite: its training failed; take an earlier "
+                "checkpoint"
+            )
 
 
 def _check_against_torch(graph: FusionGraph, path: Path) -> None:

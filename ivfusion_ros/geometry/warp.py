@@ -17,6 +17,9 @@ from ivfusion_ros.geometry.maps import FixedMaps, fixed_point, look_up, plane_ma
 from ivfusion_ros.geometry.rig import Extrinsics, Rig
 from ivfusion_ros.types import CameraInfo, CameraName, DepthImage, Floats, Image, Size
 
+_MAX_VIEWS = 4
+"""Pairs of image sizes whose maps are kept, some 20 MB each; cameras have one, and seldom change it."""
+
 
 @dataclass
 class _View:
@@ -196,11 +199,16 @@ class Warp:
 
     def _view(self, other_size: Size, reference_size: Size) -> _View:
         key = (other_size, reference_size)
-        if key not in self._views:
+        if key in self._views:
+            # The one that was asked for last goes last.
+            self._views[key] = self._views.pop(key)
+        else:
             rig = self._scaled_rig(*key)
             remap = self._plain_map(rig, *key)
             view = _View(rig, remap, fixed_point(remap))
             self._correct(view)
+            while len(self._views) >= _MAX_VIEWS:
+                del self._views[next(iter(self._views))]
             self._views[key] = view
         return self._views[key]
 

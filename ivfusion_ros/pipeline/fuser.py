@@ -43,6 +43,12 @@ class Fuser:
             )
         fused = self.backend.run({"thermal": thermal[None], "rgb": rgb[None]})["fused"]
         self._fused = np.asarray(fused[0], np.uint8)
+        if _is_flat(self._fused) and not (_is_flat(thermal) and _is_flat(rgb)):
+            raise ModelError(
+                f"the fusion model gives one grey level, {int(self._fused.flat[0])}, for images that have "
+                "more: its weights are damaged (NaN?), or overflow in this precision; try "
+                "fusion.precision=f32, or export it again"
+            )
         return self._fused
 
     def resident(self, image: Image) -> Any:
@@ -50,3 +56,9 @@ class Fuser:
         if image is not self._fused or not isinstance(self.backend, DeviceBackend):
             return None
         return self.backend.resident["fused"]
+
+
+def _is_flat(image: Image) -> bool:
+    """Whether all values are one; a few are looked at before all of them are."""
+    few = image[::16, ::16]
+    return bool(few.min() == few.max() and image.min() == image.max())

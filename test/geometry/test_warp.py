@@ -214,3 +214,12 @@ def test_maps_are_computed_once(monkeypatch):
     assert len(made) == 1
     warp(texture((320, 256)), (640, 480))
     assert len(made) == 2
+
+
+def test_maps_of_few_sizes_are_kept() -> None:
+    """A camera that sends another size each time must not fill the memory."""
+    warp = Warp(Calibration((80, 64), (96, 72), np.eye(3)))
+    for scale in range(1, 30):
+        image = np.zeros((64 * scale, 80 * scale), np.uint8)
+        assert warp(image, (96, 72)).shape == (72, 96)
+    assert len(warp._views) <= 4

@@ -88,3 +88,18 @@ def test_reasons_and_stamps_are_bounded() -> None:
     assert len(skips.counts) == MAX_REASONS + 1
     assert sum(skips.counts.values()) == 10 * MAX_REASONS
     assert len(skips.report()["failed_stamps_ns"][OTHER_REASONS]) == MAX_STAMPS
+
+
+def test_a_model_that_gives_black_images_is_said_aloud(blend_model, tmp_path) -> None:
+    """As one with NaN weights does, once they are bytes."""
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(blend_model)
+    (two,) = (item for item in model.graph.initializer if item.name == "two")
+    two.CopyFrom(onnx.numpy_helper.from_array(np.array(1000, np.int32), "two"))
+    onnx.save(model, tmp_path / "black.onnx")
+    config = configure(tmp_path / "black.onnx")
+    with build_pipeline(config) as pipeline:
+        run = Replay(Synchronizer(config), pipeline)
+        assert list(run.results(make_frames(PAIRS))) == []
+    ((reason, count),) = run.skips.counts.items()
+    assert count == PAIRS and "one grey level, 0" in reason
