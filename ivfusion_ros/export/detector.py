@@ -18,6 +18,7 @@ from ivfusion_ros.backends import load_backend
 from ivfusion_ros.config.pipeline import DetectionConfig
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.errors import BackendError, ConfigError, ModelError
+from ivfusion_ros.export.safe_pickle import check_is_data
 from ivfusion_ros.files import whole_files
 from ivfusion_ros.types import Size
 
@@ -34,8 +35,8 @@ def export_detector(weights: Path, path: Path, size: Size) -> tuple[str, ...]:
     """Write the detector for images of (width, height) as ONNX, check it, and return its class names.
 
     The file appears only when it is whole. Class names, task and stride are in its metadata.
-    weights: of ultralytics, or the final.pt of a detector with anchors. Loading the former runs code that
-    the file holds: export only what you trust.
+    weights: of ultralytics, or the final.pt of a detector with anchors; either is read as data, and a file
+    that would run a program is refused.
     Raises ConfigError for a size that is no multiple of 32, ModelError for a file that is no such detector,
     BackendError where ultralytics is missing.
     """
@@ -173,6 +174,7 @@ def _load(copy: Path, weights: Path) -> Any:
         raise BackendError(
             f"export of a detector needs ultralytics ({error}); run: pip install ultralytics"
         ) from error
+    check_is_data(copy, weights)
     try:
         model = YOLO(copy)
     except Exception as error:

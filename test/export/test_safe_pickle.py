@@ -1,0 +1,68 @@
+"""No checkpoint that comes in runs a program, whatever its format."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from ivfusion_ros.cli import main
+from ivfusion_ros.errors import ModelError
+from ivfusion_ros.export.safe_pickle import check_is_data
+from ivfusion_ros.networks.checkpoint import load_checkpoint
+
+
+class Payload:
+    """Touches a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+class Evaluated:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return eval, (f"open({str(self.path)!r}, 'w')",)
+
+
+def save_zip(content, path: Path) -> None:
+    torch.save(content, path)
+
+
+def save_legacy(content, path: Path) -> None:
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+
+
+def save_plain(content, path: Path) -> None:
+    path.write_bytes(pickle.dumps(content))
+
+
+@pytest.mark.parametrize("payload", [Payload, Evaluated])
+@pytest.mark.parametrize("save", [save_zip, save_legacy, save_plain])
+def test_a_payload_never_runs(tmp_path, monkeypatch, save, payload, capsys) -> None:
+    monkeypatch.setenv("YOLO_OFFLINE", "true")
+    monkeypatch.setenv("YOLO_CONFIG_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    run, path = tmp_path / "run", tmp_path / "x.pt"
+    # The name makes it look like a detector of ultralytics.
+    content = {"model": payload(run), "network": "mst", "weights": "ultralytics.nn.tasks DetectionModel"}
+    save(content, path)
+    assert main(["export", str(path), "x.onnx", "--detector"]) in (5, 6)
+    assert main(["export", str(path), "x.onnx"]) == 5
+    with pytest.raises(ModelError):
+        check_is_data(path, path)
+    with pytest.raises(ModelError):
+        load_checkpoint(path)
+    assert not run.exists() and not (tmp_path / "x.onnx").exists()
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_layers_are_data(tmp_path) -> None:
+    torch.save({"model": torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.SiLU())}, tmp_path / "a.pt")
+    check_is_data(tmp_path / "a.pt", tmp_path / "a.pt")
