@@ -276,6 +276,13 @@ def _print(figures: dict[str, Any], outputs: Outputs) -> None:
     if failed := sum(figures["failed_pairs"].values()):
         reasons = "; ".join(f"{count}: {reason}" for reason, count in figures["failed_pairs"].items())
         log.warning("skipped %d pairs: %s", failed, reasons)
+    full = sum(count for reason, count in figures["drops"].items() if reason.endswith("_overflow"))
+    if full:
+        log.warning(
+            "%d frames waited in vain because the queue was full: one camera was recorded later than the "
+            "other; raise pairing.queue_size",
+            full,
+        )
     stages = ", ".join(f"{name} {times['median']:.1f}" for name, times in figures["stages_ms"].items())
     for what in ("depth", "transform"):
         if count := figures.get(f"pairs_without_{what}"):

@@ -26,9 +26,16 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         ) from error
     except Exception as error:  # torch raises many kinds, with advice of its own, for a damaged file
         raise ModelError(f"{path} is not a readable checkpoint; expected {_CHECKPOINT}") from error
-    if not isinstance(state, dict) or not {"network", "weights"} <= state.keys():
+    weights = state.get("ema") or state.get("weights") if isinstance(state, dict) else None
+    if not weights or not _are_weights(weights) or not isinstance(state.get("network"), str):
         raise ModelError(f"{path} is not a checkpoint; expected {_CHECKPOINT}")
-    return state
+    return dict(state)
+
+
+def _are_weights(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(name, str) and isinstance(weight, torch.Tensor) for name, weight in value.items()
+    )
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

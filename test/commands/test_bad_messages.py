@@ -119,6 +119,24 @@ def test_an_encoding_that_is_not_known_is_what_the_error_says(replay, tmp_path, 
     assert "max_skew" not in last
 
 
+def test_a_camera_recorded_late_is_told_with_what_helps(replay, tmp_path) -> None:
+    random = np.random.default_rng(0)
+    with BagWriter(tmp_path / "in.mcap") as writer:
+        messages = []
+        for index in range(3 * PAIRS):
+            stamp_ns = START_NS + index * STEP_NS
+            for camera, shape, late in (("thermal", (48, 64), 2 * PAIRS), ("rgb", (48, 64, 3), 0)):
+                pixels = random.integers(0, 256, shape, np.uint8)
+                content = image(pixels, "rgb8" if late == 0 else "mono8", stamp_ns)
+                messages.append((stamp_ns + late * STEP_NS, camera, content))
+        for log_time_ns, camera, content in sorted(messages, key=lambda item: item[0]):
+            writer.write_raw(BagTopic(f"/{camera}/image_raw", IMAGE), log_time_ns, content)
+    few = f"pairing.queue_size={PAIRS}"
+    status, said, figures = replay(tmp_path / "in.mcap", "--set", few)
+    assert status == 0, said
+    assert figures["pairs"] < 3 * PAIRS and "raise pairing.queue_size" in said
+
+
 def test_a_frame_of_another_aspect_ratio_costs_one_pair(replay, tmp_path) -> None:
     def change(camera, index, pixels, encoding, stamp_ns):
         return image(pixels[:20].copy(), encoding, stamp_ns) if index == BAD else None

@@ -66,3 +66,17 @@ def test_a_payload_never_runs(tmp_path, monkeypatch, save, payload, capsys) -> N
 def test_layers_are_data(tmp_path) -> None:
     torch.save({"model": torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.SiLU())}, tmp_path / "a.pt")
     check_is_data(tmp_path / "a.pt", tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [], {}, {"network": "mst"}, {"network": "mst", "weights": [1, 2]}, {"network": 3, "weights": {}},
+        {"network": "mst", "weights": {"a": "b"}}, {"network": "mst", "weights": {}, "ema": [1]},
+    ],
+    ids=range(7),
+)  # fmt: skip
+def test_odd_checkpoints_are_refused(tmp_path, content) -> None:
+    torch.save(content, tmp_path / "a.pt")
+    with pytest.raises(ModelError, match="is not a checkpoint"):
+        load_checkpoint(tmp_path / "a.pt")

@@ -215,9 +215,16 @@ class Trainer:
         if not path.exists():
             raise ModelError(f"there is no checkpoint at {path}; train without --resume first")
         state = load_checkpoint(path)
-        self._check_same(state.get("provenance", {}))
-        self.learner.restore(state)
-        self.best, self._judged = state["best"], state["judged"]
+        try:
+            self._check_same(state["provenance"])
+            self.learner.restore(state)
+            self.best, self._judged = state["best"], state["judged"]
+        # What it lacks, as one of `ivfusion import` does, or what does not fit this network.
+        except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+            raise ModelError(
+                f"{path} is no checkpoint of a run that can go on ({type(error).__name__}: {error}); start "
+                "from its weights by --init, in another run folder"
+            ) from error
 
     def _check_same(self, before: dict[str, Any]) -> None:
         """Raises ConfigError where the run that is to go on was another one."""
