@@ -296,3 +296,11 @@ def test_a_killed_command_goes_on_to_the_same_bits(folder, tmp_path, number) -> 
     assert main([*words, "--out", str(tmp_path / "parts"), "--resume"]) == 0
     assert_equal(weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts"))
     assert rows(tmp_path / "whole") == rows(tmp_path / "parts")
+
+
+def test_what_is_compiled_is_the_network_and_not_its_mean(folder, tmp_path, monkeypatch) -> None:
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled.append(self))
+    trainer = Trainer(lite(compile=True, ema=0.9), [folder], tmp_path / "run")
+    assert compiled == [trainer.network]
+    trainer.fit()

@@ -174,6 +174,9 @@ class TrainConfig:
         maximum=0.99999,
     )
     precision: str = parameter("bf16", "precision of the forward pass", choices=("bf16", "f32"))
+    compile: bool = parameter(
+        False, "by torch.compile: minutes at the start of each size of crops, then shorter steps"
+    )
     validation_fraction: float = parameter(
         0.08, "share of each folder held out, in whole runs of frame numbers", minimum=0.0, maximum=0.5
     )

@@ -36,6 +36,8 @@ class Learner:
         self.unit, self.least = _sides(config, self.network)
         self.trained = _trained(self.loss, self.network, config)
         self.average = WeightAverage(self.network, config.ema) if config.ema else None
+        if config.compile:
+            self.network.compile()
         self.optimizer = make_optimizer(self.trained, config)
         self.step = 0
         self._terms: dict[str, Tensor] = {}
