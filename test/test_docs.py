@@ -7,15 +7,16 @@ import pytest
 from places import ROOT
 
 from ivfusion_ros.cli import COMMANDS
-from ivfusion_ros.commands.doctor import parameter_table
-from ivfusion_ros.config.node import FusionNodeConfig
+from ivfusion_ros.commands.doctor import PARAMETERS_OF, parameter_table
 
 
 @pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="docs/ is not beside the tests")
-def test_parameter_table_is_up_to_date() -> None:
-    text = (ROOT / "docs" / "parameters.md").read_text(encoding="utf-8")
-    assert parameter_table(FusionNodeConfig) in text, (
-        "docs/parameters.md is old; paste what `ivfusion doctor --parameters` prints"
+@pytest.mark.parametrize("kind", PARAMETERS_OF)
+def test_parameter_tables_are_up_to_date(kind: str) -> None:
+    name = "parameters.md" if kind == "node" else "training.md"
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert parameter_table(PARAMETERS_OF[kind]) in text, (
+        f"docs/{name} is old; paste what `ivfusion doctor --parameters {kind}` prints"
     )
 
 
@@ -27,7 +28,9 @@ def test_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("(64, 96, 3)")
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/jetson.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/jetson.md", "docs/training.md"]
+)
 def test_documents_name_only_commands_and_files_that_exist(name: str) -> None:
     document = ROOT / name
     text = document.read_text(encoding="utf-8")

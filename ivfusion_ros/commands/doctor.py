@@ -19,6 +19,8 @@ from ivfusion_ros.config.node import FusionNodeConfig
 from ivfusion_ros.config.parameters import iter_parameters
 from ivfusion_ros.errors import BackendError, ConfigError, IvfusionError, ModelError
 from ivfusion_ros.models import read_models
+from ivfusion_ros.training.detector.config import DetectorConfig
+from ivfusion_ros.training.fusion.config import TrainConfig
 
 if TYPE_CHECKING:
     import argparse
@@ -34,10 +36,22 @@ _DRIVER_FILES = (Path("/proc/driver/nvidia/version"), Path("/etc/nv_tegra_releas
 PACKAGES = ("numpy", "opencv-python-headless", "opencv-python", "rosbags", "av", "ultralytics")
 
 
+PARAMETERS_OF: dict[str, type[Any]] = {
+    "node": FusionNodeConfig,
+    "fusion_training": TrainConfig,
+    "detector_training": DetectorConfig,
+}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "--parameters", action="store_true", help="print the table of all parameters instead"
+        "--parameters",
+        nargs="?",
+        const="node",
+        choices=tuple(PARAMETERS_OF),
+        help="print the table of all parameters instead, of the pipeline and its node or of a training "
+        "(default: node)",
     )
     add_json_option(parser)
 
@@ -49,7 +63,7 @@ def run(options: argparse.Namespace) -> None:
             raise ConfigError(
                 "--json writes the findings, which --parameters leaves out; give only one of them"
             )
-        print(parameter_table(FusionNodeConfig))
+        print(parameter_table(PARAMETERS_OF[options.parameters]))
         return
     # Loading a model logs what it runs in, which is among the findings.
     logging.disable(logging.INFO)
@@ -138,17 +152,21 @@ def _driver() -> str:
 
 
 def parameter_table(config_class: type[Any]) -> str:
-    """All parameters of a config class as a Markdown table."""
+    """All parameters of a config class as a Markdown table; with a column `live` where some are."""
+    items = list(iter_parameters(config_class))
+    some_live = any(item.live for item in items)
     lines = ["| parameter | default | range | live | meaning |", "|---|---|---|---|---|"]
-    for item in iter_parameters(config_class):
+    if not some_live:
+        lines = ["| parameter | default | range | meaning |", "|---|---|---|---|"]
+    for item in items:
         limits = ", ".join(item.choices)
         if item.minimum is not None or item.maximum is not None:
             low = "" if item.minimum is None else f"{item.minimum:g}"
             high = "" if item.maximum is None else f"{item.maximum:g}"
             limits = f"{low} to {high}" if high else f"at least {low}"
         default = "[]" if item.default == () else repr(item.default)
-        live = "yes" if item.live else ""
-        lines.append(f"| `{item.name}` | `{default}` | {limits} | {live} | {item.description} |")
+        live = f" {'yes' if item.live else ''} |" if some_live else ""
+        lines.append(f"| `{item.name}` | `{default}` | {limits} |{live} {item.description} |")
     return "\n".join(lines)
 
 

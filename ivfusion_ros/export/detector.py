@@ -131,8 +131,8 @@ def _keep_own_metadata(path: Path) -> None:
 
 
 def is_detector(weights: Path) -> bool:
-    """Whether a .pt file holds a detector, of ultralytics or of classic YOLOv5."""
-    return _origin(weights) is not None
+    """Whether a .pt file holds a detector, of ultralytics, of classic YOLOv5 or a final.pt."""
+    return _is_final(weights) or _origin(weights) is not None
 
 
 def _origin(weights: Path) -> str | None:

@@ -31,6 +31,12 @@ RECIPES = sorted((share_folder("config") / "train" / "recipes").glob("*.yaml"))
 NAMES = [path.stem for path in RECIPES]
 SHIPPED = {"refinefuse", "refinefuse_lite", "mda", "transfusion", "yolov5n", "yolov5n_int8"}
 OF_SCHEDULES = {"one_cycle": ("name", "rise", "start", "end", "high_momentum", "low_momentum")}
+OF_TEACHERS = ("imitation", "final_imitation", "forced")
+UNUSED_BY_DETECTORS = {
+    "anchors": ("box_weight", "class_weight", "distribution_weight"),
+    "anchor_free": ("anchors",),
+    None: (),
+}
 SIZES_OF_OPTIONAL = {"augment.border_width", "augment.fewest_levels", "augment.lowest_quality"}
 
 
@@ -81,9 +87,8 @@ def test_what_shaped_weights_stands_in_the_recipe(path: Path) -> None:
     for stage in read_recipe(path, {}).stages:
         if stage.kind not in ("fusion", "detector"):
             continue
-        stated = dict(flatten(content["defaults"][stage.kind])) | dict(
-            flatten(content["stages"][stage.name])
-        )
+        stated = dict(flatten(content.get("defaults", {}).get(stage.kind, {})))
+        stated |= dict(flatten(content["stages"][stage.name]))
         resolved = dict(flatten(stage.settings()))
         schedule = OF_SCHEDULES.get(resolved.get("schedule.name"), ())
         # A feature that is not used is 0, empty or false, and its sizes mean nothing.
@@ -95,7 +100,8 @@ def test_what_shaped_weights_stands_in_the_recipe(path: Path) -> None:
             and name not in SIZES_OF_OPTIONAL
             and not (name.startswith("schedule.") and name.partition(".")[2] not in schedule)
             and name not in ("optimizer.momentum", "validation.pictures")
-            and not name.startswith("anchors.")
+            and not name.startswith(UNUSED_BY_DETECTORS[resolved.get("head")])
+            and not (name in OF_TEACHERS and not resolved.get("teacher"))
         }
         assert silent == set(), f"{path.name}, stage {stage.name}"
 

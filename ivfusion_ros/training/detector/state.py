@@ -6,7 +6,6 @@ ultralytics' own checkpoints round weights and optimiser to half precision, and 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ import torch
 
 from ivfusion_ros.errors import ConfigError, ModelError
 from ivfusion_ros.files import whole_file, write_whole
-from ivfusion_ros.training.fusion.provenance import differences
+from ivfusion_ros.training.fusion.provenance import differences, files_identity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,12 +74,8 @@ def load_state(folder: Path, origin: Mapping[str, Any]) -> State:
 
 def data_identity(data: Path) -> dict[str, Any]:
     """Count and hash of the list of a data set's files, names and sizes. data: its data.yaml."""
-    files = sorted(path for name in ("images", "labels") for path in (data.parent / name).rglob("*.*"))
-    files = [path for path in files if path.suffix != ".cache" and path.is_file()]
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(f"{path.relative_to(data.parent)} {path.stat().st_size}\n".encode())
-    return {"files": len(files), "sha256": digest.hexdigest()}
+    found = (path for name in ("images", "labels") for path in (data.parent / name).rglob("*.*"))
+    return files_identity(data.parent, (path for path in found if path.suffix != ".cache"))
 
 
 def cut_curves(path: Path, epochs: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import subprocess
 from contextlib import suppress
@@ -15,7 +16,7 @@ import ivfusion_ros
 from ivfusion_ros.models import file_sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 
 def versions() -> dict[str, str]:
@@ -46,6 +47,15 @@ def _commit(folder: Path) -> str:
 def file_identity(path: Path | None) -> dict[str, str]:
     """Name and SHA-256 of a file that a run starts from; empty for None."""
     return {} if path is None else {"file": path.name, "sha256": file_sha256(path)}
+
+
+def files_identity(root: Path, files: Iterable[Path]) -> dict[str, Any]:
+    """Count and hash of a list of files: names below root and sizes, wherever that lies."""
+    digest, count = hashlib.sha256(), 0
+    for path in sorted(files):
+        digest.update(f"{path.relative_to(root)} {path.stat().st_size}\n".encode())
+        count += 1
+    return {"files": count, "sha256": digest.hexdigest()}
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

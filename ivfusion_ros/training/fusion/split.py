@@ -27,8 +27,8 @@ class Split:
     def identity(self) -> dict[str, Any]:
         """Counts, and hashes of the lists of files: names and sizes, wherever the folders lie."""
         return {
-            "training": {"pairs": len(self.training), "sha256": hash_of(self.training)},
-            "validation": {"pairs": len(self.validation), "sha256": hash_of(self.validation)},
+            "training": {"pairs": len(self.training), "sha256": _hash(self.training)},
+            "validation": {"pairs": len(self.validation), "sha256": _hash(self.validation)},
         }
 
 
@@ -48,8 +48,7 @@ def split_folders(folders: Sequence[Path], names: tuple[str, str], config: Train
     return Split(training, validation, following)
 
 
-def hash_of(pairs: Iterable[PairPaths]) -> str:
-    """Of a list of files by names and sizes, hexadecimal."""
+def _hash(pairs: Iterable[PairPaths]) -> str:
     digest = hashlib.sha256()
     for pair in pairs:
         for path in filter(None, (pair.thermal, pair.rgb, pair.labels)):

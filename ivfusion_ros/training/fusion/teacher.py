@@ -37,15 +37,18 @@ class Teacher:
         self.model = model
         self.cache = cache / f"teacher_{file_sha256(model)[:8]}"
 
-    def prepare(self, pairs: Sequence[PairPaths]) -> None:
-        """Fuse the pairs that are not yet there. Raises DataError, ModelError or BackendError."""
+    def prepare(self, pairs: Sequence[PairPaths], threads: int = 0) -> None:
+        """Fuse the pairs that are not yet there. threads: of the CPU, 0: all.
+
+        Raises DataError, ModelError or BackendError.
+        """
         from ivfusion_ros.backends import load_backend
 
         missing = [pair for pair in pairs if not self._path(pair).exists()]
         if not missing:
             return
         log.info("%s fuses %d of %d pairs into %s", self.model.name, len(missing), len(pairs), self.cache)
-        backend = load_backend(self.model)
+        backend = load_backend(self.model, threads=threads)
         fuser = Fuser(backend)
         for pair in tqdm(missing, desc="teacher", unit="pair"):
             thermal, visible, _ = read_luminance(pair)

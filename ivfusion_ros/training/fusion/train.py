@@ -105,7 +105,7 @@ class Trainer:
         if model is None:
             return read_luminance
         teacher = Teacher(model, cache)
-        teacher.prepare([*self.split.training, *self.split.validation])
+        teacher.prepare([*self.split.training, *self.split.validation], self.config.threads)
         return StudentPlanes(teacher, self.split.following)
 
     def fit(self, stop: Callable[[], bool] = lambda: False) -> None:

@@ -36,6 +36,7 @@ class DatasetStage:
         ("rgb", "thermal"), "KIND or KIND:SHARE: thermal, rgb, fusion models by name, file or stage"
     )
     teacher: str = parameter("", "ONNX detector of COCO's classes that tells touching objects apart")
+    class_map: str = parameter("", "YAML of `number: name` for box files of other numbers than COCO's")
     backend: str = parameter("auto", "what runs the networks")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ivfusion_ros.evaluation.detection.sheet import write_sheet
 from ivfusion_ros.evaluation.fusion.journal import Journal
 from ivfusion_ros.evaluation.fusion.methods import Method, make_methods
 from ivfusion_ros.files import write_whole
+from ivfusion_ros.training.detector.classes import read_class_map
 from ivfusion_ros.training.detector.dataset import Kind, write_dataset
 from ivfusion_ros.training.detector.teacher import Teacher
 from ivfusion_ros.types import CAMERAS
@@ -32,7 +34,8 @@ def make_dataset(context: Context) -> Result:
     config = context.stage.config
     teacher = Teacher(context.find(config.teacher, "model"), config.backend) if config.teacher else None
     kinds = [_kind(context, text) for text in config.images]
-    counts = write_dataset(context.inputs.data, context.folder, kinds, teacher, config.backend)
+    classes = read_class_map(Path(config.class_map)) if config.class_map else None
+    counts = write_dataset(context.inputs.data, context.folder, kinds, teacher, config.backend, classes)
     names = ", ".join(folder.name for folder in context.inputs.data)
     pairs, held = counts["train"].pairs, counts["val"].pairs
     told = f"{pairs} pairs of {names} as {' '.join(config.images)}, {held} held out"

@@ -13,16 +13,16 @@ from ivfusion_ros.evaluation.fusion.report import page
 from ivfusion_ros.evaluation.fusion.sheet import write_sheet
 from ivfusion_ros.evaluation.fusion.tables import image_rows, means, to_csv
 from ivfusion_ros.files import write_whole
-from ivfusion_ros.training.fusion.split import Split, split_folders
+from ivfusion_ros.training.fusion.split import split_folders
 from ivfusion_ros.training.fusion.teacher import Teacher
 from ivfusion_ros.training.fusion.train import Trainer
+from ivfusion_ros.training.recipe.config import FusionStage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from ivfusion_ros.images.pairs import PairPaths
-    from ivfusion_ros.training.recipe.config import FusionStage
     from ivfusion_ros.training.recipe.kinds import Result
     from ivfusion_ros.training.recipe.run import Context
 
@@ -35,8 +35,10 @@ _SHEET_ROWS = 6
 def prepare_teacher(context: Context) -> Result:
     """Fuse all pairs of the learner; those that are there stay."""
     model = context.find(context.stage.config.model, "model")
-    split = _split(context, context.stage.config.learner)
-    Teacher(model, context.folder).prepare([*split.training, *split.validation])
+    learner = _learner(context, context.stage.config.learner)
+    split = split_folders(context.inputs.data, context.inputs.names, learner)
+    pairs = [*split.training, *split.validation]
+    Teacher(model, context.folder).prepare(pairs, learner.threads)
     path = context.relative(model) if model.is_relative_to(context.run) else str(model)
     return {"model": path, "images": context.relative(context.folder)}
 
@@ -91,7 +93,8 @@ def _told(folders: Sequence[Path], identity: dict[str, Any]) -> str:
 def evaluate(context: Context) -> Result:
     """Score a model on the learner's held-out pairs, and on the test folders, which have the last word."""
     config = context.stage.config
-    held = [_pair(pair) for pair in _split(context, config.learner).validation]
+    split = split_folders(context.inputs.data, context.inputs.names, _learner(context, config.learner))
+    held = [_pair(pair) for pair in split.validation]
     tests = read_pairs(context.inputs.test, context.inputs.names) if context.inputs.test else []
     pairs = [*held, *tests]
     if not pairs:
@@ -122,11 +125,11 @@ def _rounded(scores: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 4) for name, value in scores.items()}
 
 
-def _split(context: Context, learner: str) -> Split:
-    """Of the data, as the stage of that name splits it. Raises ConfigError."""
-    stage = context.recipe.stage(learner)
-    if stage is None or stage.kind != "fusion":
+def _learner(context: Context, name: str) -> FusionStage:
+    """Settings of the stage of that name. Raises ConfigError."""
+    stage = context.recipe.stage(name)
+    if stage is None or not isinstance(stage.config, FusionStage):
         raise ConfigError(
-            f"stage {context.stage.name}: learner is {learner!r}, expected a stage of kind fusion"
+            f"stage {context.stage.name}: learner is {name!r}, expected a stage of kind fusion"
         )
-    return split_folders(context.inputs.data, context.inputs.names, stage.config)
+    return stage.config

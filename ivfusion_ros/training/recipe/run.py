@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,13 +18,11 @@ from typing import Any
 
 import yaml
 
-from ivfusion_ros.errors import ConfigError, ModelError
+from ivfusion_ros.errors import ConfigError, DataError, ModelError
 from ivfusion_ros.files import read_yaml, write_whole
-from ivfusion_ros.images.pairs import find_pairs
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.training.fusion.config import MAY_CHANGE
-from ivfusion_ros.training.fusion.provenance import differences, versions
-from ivfusion_ros.training.fusion.split import hash_of
+from ivfusion_ros.training.fusion.provenance import differences, files_identity, versions
 from ivfusion_ros.training.recipe.kinds import KINDS, Result
 from ivfusion_ros.training.recipe.recipe import Recipe, Stage
 from ivfusion_ros.training.recipe.row import write_row
@@ -125,8 +123,8 @@ def _write_or_compare(recipe: Recipe, run: Path, inputs: Inputs) -> None:
     own = {
         "recipe": recipe.name,
         "stages": {stage.name: stage.settings() for stage in recipe.stages},
-        "data": {_unique(folder): _identity(folder, inputs.names) for folder in inputs.data},
-        "test": {_unique(folder): _identity(folder, inputs.names) for folder in inputs.test},
+        "data": _identities(inputs.data),
+        "test": _identities(inputs.test),
     }
     if not path.exists():
         if any(run.iterdir()):
@@ -152,10 +150,14 @@ def _is_free(line: str) -> bool:
     return name.startswith("stages.") and name.rpartition(".")[2] in MAY_CHANGE
 
 
-def _unique(folder: Path) -> str:
-    return "/".join(folder.resolve().parts[-2:])
-
-
-def _identity(folder: Path, names: tuple[str, str]) -> dict[str, Any]:
-    pairs = find_pairs(folder, names)
-    return {"pairs": len(pairs), "sha256": hash_of(pairs)}
+def _identities(folders: Sequence[Path]) -> dict[str, Any]:
+    """Of the files in data folders and the folders below them, by the folders' names."""
+    names = [folder.resolve().name for folder in folders]
+    result = {}
+    for folder, name in zip(folders, names, strict=True):
+        if not folder.is_dir():
+            raise DataError(f"there is no folder {folder}")
+        files = (path for path in folder.glob("*/*") if path.is_file())
+        twice = names.count(name) > 1
+        result[f"{folder.resolve().parent.name}/{name}" if twice else name] = files_identity(folder, files)
+    return result
