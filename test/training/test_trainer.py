@@ -96,6 +96,20 @@ def test_a_stopped_run_resumes_to_the_bit(folder, tmp_path, changes, asked) -> N
     assert rows(whole) == rows(parts) and [row["step"] for row in rows(whole)] == ["2", "4", "5"]
 
 
+def test_a_run_stopped_in_its_last_validation_is_judged_when_it_goes_on(folder, tmp_path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    Trainer(lite(), [folder], whole).fit()
+    stopped = Trainer(lite(), [folder], parts)
+    with pytest.raises(KeyboardInterrupt, match="step 4 of 4"):
+        stopped.fit(lambda: stopped.step == 4)
+    assert [row["step"] for row in rows(parts)] == ["2"]
+    resumed = Trainer(lite(), [folder], parts)
+    resumed.resume()
+    resumed.fit()
+    assert rows(whole) == rows(parts)
+    assert_equal(weights_of(whole, "best.pt"), weights_of(parts, "best.pt"))
+
+
 def test_what_a_run_leaves(folder, tmp_path) -> None:
     trainer = Trainer(lite(ema=0.5), [folder], tmp_path / "run")
     trainer.fit()

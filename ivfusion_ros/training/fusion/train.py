@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 import yaml
@@ -127,7 +127,8 @@ class Trainer:
                     if self.step % self.config.save_every == 0 or self._is_due():
                         self.save()
                     self._finish_validation(curves, stop)
-                    self._stop_if(stop)
+                    if stop() and self.step < self.steps:
+                        self._interrupt()
                     before = time.monotonic()
 
     def _open(self) -> None:
@@ -166,8 +167,8 @@ class Trainer:
         if self.split.validation:
             before = time.monotonic()
             verdict = self.validator.judge(self.learner.best_network, self.step, stop)
-            self._stop_if(stop)
-            assert verdict is not None
+            if verdict is None:
+                self._interrupt()
             self._pace.add_validation(time.monotonic() - before)
             row |= {f"validation_{name}": value for name, value in verdict.values.items()}
             for name, picture in verdict.pictures.items():
@@ -193,12 +194,11 @@ class Trainer:
             }
             save_checkpoint(self.run / "best.pt", state)
 
-    def _stop_if(self, stop: Callable[[], bool]) -> None:
-        if stop() and self.step < self.steps:
-            self.save()
-            raise KeyboardInterrupt(
-                f"step {self.step} of {self.steps} is in {self.run / 'last.pt'}; --resume goes on there"
-            )
+    def _interrupt(self) -> NoReturn:
+        self.save()
+        raise KeyboardInterrupt(
+            f"step {self.step} of {self.steps} is in {self.run / 'last.pt'}; --resume goes on there"
+        )
 
     def save(self) -> None:
         """Write last.pt; it is there whole or not at all."""
