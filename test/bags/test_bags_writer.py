@@ -355,6 +355,8 @@ class FullDisk:
     def write(self, data: bytes) -> int:
         self.room -= len(data)
         if self.room < 0:
+            # A traceback that holds a BytesIO's buffer crashes the garbage collector of Python 3.12.1.
+            del data
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return int(self.file.write(data))
 
