@@ -34,6 +34,7 @@ COMMANDS = {
     "engine": "compile ONNX models for this machine's GPU by TensorRT, and test the result",
     "eval": "evaluate networks and folders of fused images by metrics and pictures",
     "eval-detection": "evaluate what a detector finds in thermal, RGB and fused images",
+    "reproduce": "make a table of a paper again, and compare",
     "bench": "time networks and backends side by side",
     "doctor": "show what is installed, which backends run and which models are intact",
 }

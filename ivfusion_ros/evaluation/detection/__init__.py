@@ -8,7 +8,7 @@ __getattr__, __all__ = later(
         "curves": ("write_curves",),
         "find": ("CameraMethod", "DetectorUnderTest", "Found"),
         "results": ("ALL", "Entry", "complete", "figures", "judge", "page", "rows"),
-        "scenes": ("Truth", "read_scenes", "read_truth"),
+        "scenes": ("Scene", "Truth", "read_scenes", "read_truth"),
         "sheet": ("write_sheet",),
     },
 )

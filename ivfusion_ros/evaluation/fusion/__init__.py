@@ -7,7 +7,7 @@ __getattr__, __all__ = later(
     {
         "journal": ("Journal", "Subject"),
         "judge": ("Result",),
-        "methods": ("Method", "NetworkMethod", "file_identity", "make_methods"),
+        "methods": ("FolderMethod", "Method", "NetworkMethod", "file_identity", "make_methods"),
         "pairs": ("Pair", "read_pairs"),
         "plots": ("COLOURS", "write_plot"),
         "report": ("figures", "page"),

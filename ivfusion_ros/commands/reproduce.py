@@ -1,0 +1,81 @@
+"""`ivfusion reproduce`: a table of a paper, as printed and as it comes out here."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ivfusion_ros.commands.interruption import held_back
+from ivfusion_ros.commands.options import add_network_options, check_at_least
+from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.files import write_whole
+from ivfusion_ros.reproduce.job import Given, Job, Networks
+from ivfusion_ros.reproduce.kinds import make_table
+from ivfusion_ros.reproduce.page import html_page, markdown_page
+from ivfusion_ros.reproduce.paper import read_paper
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("paper", help="name of a file in config/reproduce: refinefuse")
+    parser.add_argument("--table", type=int, required=True, metavar="N", help="number of the table")
+    for name, help_text in (
+        ("data", "folders of pairs, for example msrs=DIR; what is missing is named with what it holds"),
+        ("fused", "folders of images that a row's method fused elsewhere, named like the pairs"),
+        ("weights", "checkpoints instead of a training here, by setting, for example refinefuse_paper"),
+    ):
+        value = "NAME=FILE" if name == "weights" else "NAME=DIR"
+        parser.add_argument(f"--{name}", nargs="+", default=[], metavar=value, help=help_text)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/reproduce"),
+        metavar="DIR",
+        help="folder for the table and what is trained for it, shared by all tables (default: %(default)s)",
+    )
+    parser.add_argument("--quick", action="store_true", help="at toy size: see that it runs, in minutes")
+    add_network_options(parser, "fusion")
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="processes that compute metrics (default: all cores)"
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Make the table, print it, and write it as Markdown and HTML. Raises IvfusionError."""
+    check_at_least(options, jobs=1, threads=0)
+    paper = read_paper(options.paper, options.quick)
+    given = Given(*(_named(getattr(options, name), f"--{name}") for name in ("data", "fused", "weights")))
+    networks = Networks(
+        options.backend, options.precision, options.threads, options.jobs or os.cpu_count() or 1
+    )
+    out = options.out / options.paper
+    job = Job(paper, paper.table(options.table), given, out, networks, held_back)
+    outcome = make_table(job)
+    page = markdown_page(job, outcome)
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"table_{options.table}{'_quick' if options.quick else ''}.md"
+    write_whole(path, page)
+    write_whole(path.with_suffix(".html"), html_page(job, outcome))
+    print(page)
+    log.info("table: %s and %s", path, path.with_suffix(".html").name)
+
+
+def _named(texts: Sequence[str], option: str) -> dict[str, Path]:
+    """Paths by name. Raises ConfigError."""
+    paths: dict[str, Path] = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not equals or not name or not path:
+            raise ConfigError(f"{option} is {text!r}, expected NAME=PATH")
+        if name in paths:
+            raise ConfigError(f"{option} names {name} twice; give each once")
+        paths[name] = Path(path)
+    return paths
