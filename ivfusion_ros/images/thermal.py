@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,18 @@ if TYPE_CHECKING:
     from ivfusion_ros.config.pipeline import ThermalConfig
     from ivfusion_ros.types import AnyImage, Floats32, Image
 
+log = logging.getLogger(__name__)
+
 _PERCENTILE_SAMPLES = 20_000
 _NEW_SCENE_OVERLAP = 0.25
+
+_WHOLE_RANGE = 0.0, 255.0
+_ODD_SHARE = 2e-5
+"""Of the pixels, at either end: too few for a distant object, but as many as a sensor has dead ones."""
+_LEAST_LEVELS = 8
+"""An image with fewer grey levels shows nothing but noise."""
+_STAY_FLAT = 1.5
+"""How many times the levels from which an image counts as flat it must use to count so no more."""
 
 
 class ThermalScaler:
@@ -26,10 +37,14 @@ class ThermalScaler:
     a gap much longer than smoothing_s starts afresh by itself. A frame whose own range and the smoothed
     one share less than a quarter of their union is a new scene (shutter, fire, indoors to outdoors):
     its range is taken at once, as is that of the first frame and of one older than its predecessor.
+
+    An 8-bit image is stretched like that while it is flat, that is uses few of its grey levels; to or from
+    the range as it is, it goes as smoothly.
     """
 
     def __init__(self, config: ThermalConfig) -> None:
         self._config = config
+        self._announced = False
         self.reset()
 
     def set_config(self, config: ThermalConfig) -> None:
@@ -44,18 +59,21 @@ class ThermalScaler:
     def reset(self) -> None:
         """Forget the smoothed range."""
         self._range: tuple[float, float] | None = None
+        self._flat = False
         self._stamp_ns = 0
 
     def __call__(self, image: AnyImage, stamp_ns: int) -> Image:
         """(H, W) uint8 or uint16 counts, or (H, W, 3) uint8 false colour -> (H, W) uint8, hot is bright.
 
-        8-bit input passes a percentile stretch as it is (and is then not copied). Raises ImageError.
+        8-bit input that is not flat passes a percentile stretch as it is (and is then not copied). Raises
+        ImageError.
         """
         grey = to_grey(image)
-        if grey.dtype == np.uint8 and self._config.scaling == "percentile":
+        black, white = self._black_and_white(grey, int(stamp_ns))
+        if grey.dtype == np.uint8 and max(abs(black), abs(white - 255.0)) < 0.5:
             scaled = grey.view(np.uint8)
         else:
-            scaled = _stretch(grey, *self._black_and_white(grey, int(stamp_ns)))
+            scaled = _stretch(grey, black, white)
         return np.asarray(cv2.bitwise_not(scaled)) if self._config.polarity == "black_hot" else scaled
 
     def kelvin(self, image: AnyImage) -> Floats32:
@@ -80,10 +98,25 @@ class ThermalScaler:
                 (config.range_min - config.kelvin_offset) / config.kelvin_per_count,
                 (config.range_max - config.kelvin_offset) / config.kelvin_per_count,
             )
-        current = self._percentiles(grey)
+        passes = grey.dtype == np.uint8 and not self._is_flat(grey.view(np.uint8))
+        current = _WHOLE_RANGE if passes else self._percentiles(grey)
         self._range = self._smooth(self._range, current, (stamp_ns - self._stamp_ns) / 1e9)
         self._stamp_ns = stamp_ns
         return self._range
+
+    def _is_flat(self, grey: Image) -> bool:
+        """Whether an 8-bit image uses few of its grey levels, with hysteresis; announced once."""
+        below = self._config.stretch_8bit_below * (_STAY_FLAT if self._flat else 1.0)
+        levels = _levels(grey) if below else 0
+        self._flat = _LEAST_LEVELS <= levels < below
+        if self._flat and not self._announced:
+            self._announced = True
+            log.info(
+                "thermal images use only %d of 256 grey levels and are stretched "
+                "(thermal.stretch_8bit_below: %d; 0 leaves them as they are)",
+                levels, self._config.stretch_8bit_below,
+            )  # fmt: skip
+        return self._flat
 
     def _percentiles(self, grey: AnyImage) -> tuple[float, float]:
         stride = max(1, math.isqrt(grey.size // _PERCENTILE_SAMPLES))
@@ -103,6 +136,16 @@ class ThermalScaler:
             smoothed[0] + share * (current[0] - smoothed[0]),
             smoothed[1] + share * (current[1] - smoothed[1]),
         )
+
+
+def _levels(grey: Image) -> int:
+    """How many grey levels an (H, W) image spans, but for a few odd pixels."""
+    # Every second row: half of the time for the same answer.
+    rows = np.ascontiguousarray(grey[::2])
+    counts = cv2.calcHist([rows], [0], None, [256], [0, 256]).ravel()
+    below, odd = np.cumsum(counts), _ODD_SHARE * rows.size
+    low, high = np.searchsorted(below, (odd, rows.size - odd), side="right")
+    return int(high - low) + 1
 
 
 def _overlap(a: tuple[float, float], b: tuple[float, float]) -> float:

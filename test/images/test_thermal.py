@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from ivfusion_ros.config.pipeline import ThermalConfig
 from ivfusion_ros.errors import ImageError
+from ivfusion_ros.images.encodings import to_grey
+from ivfusion_ros.images.files import read_image
 from ivfusion_ros.images.thermal import ThermalScaler
 
 SECOND = 1_000_000_000
@@ -187,11 +189,6 @@ def test_black_hot_is_the_negative(image):
     np.testing.assert_array_equal(black, 255 - white)
 
 
-def test_8_bits_pass_a_percentile_stretch():
-    image = np.random.default_rng(0).integers(60, 90, (8, 8), dtype=np.uint8)
-    np.testing.assert_array_equal(ThermalScaler(ThermalConfig())(image, 0), image)
-
-
 def test_false_colour_becomes_luminance():
     rgb = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     out = ThermalScaler(ThermalConfig())(rgb, 0)
@@ -227,3 +224,91 @@ def test_input_is_not_changed():
     copy = image.copy()
     ThermalScaler(ThermalConfig(polarity="black_hot"))(image, 0)
     np.testing.assert_array_equal(image, copy)
+
+
+# --- 8 bits ---------------------------------------------------------------------------------------
+
+
+def grey(low, high, seed=0):
+    return scene(low, high, seed=seed).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 255), (100, 179), (20, 26), (93, 93), (0, 0)])
+def test_eight_bits_that_use_their_range_or_show_nothing_pass_as_they_are(low, high):
+    """80 levels and more, or fewer than 8; the very bytes, in any order."""
+    scaler = ThermalScaler(ThermalConfig())
+    for stamp_ns in (0, SECOND, 2 * SECOND):
+        image = grey(low, high, seed=stamp_ns % 7)
+        out = scaler(image, stamp_ns)
+        assert np.shares_memory(out, image) and np.array_equal(out, image)
+
+
+def test_flat_eight_bits_are_stretched_like_sixteen(caplog):
+    scaler = ThermalScaler(ThermalConfig())
+    with caplog.at_level("INFO"):
+        for seed in range(3):
+            image = grey(90, 165, seed)
+            low, high = np.percentile(image, (0.5, 99.5))
+            assert np.abs(scaler(image, 0) - stretched(image, low, high)).max() <= 0.51
+            scaler.reset()
+    assert [record.getMessage() for record in caplog.records] == [
+        "thermal images use only 76 of 256 grey levels and are stretched (thermal.stretch_8bit_below: 80; "
+        "0 leaves them as they are)"
+    ]
+
+
+def test_a_few_dead_pixels_make_no_range_but_a_distant_person_does():
+    image = np.tile(grey(100, 140), (8, 8))
+    image[101, 7:10], image[202, 30] = 255, 0
+    assert ThermalScaler(ThermalConfig())(image, 0)[0, 0] != image[0, 0]
+    image[100:112, 50:54] = 250
+    assert np.array_equal(ThermalScaler(ThermalConfig())(image, 0), image)
+
+
+def gain(scaler, image, stamp_ns):
+    return np.ptp(scaler(image, stamp_ns).astype(int)) / np.ptp(image.astype(int))
+
+
+def test_flatness_has_a_hysteresis():
+    """As it is at first, stretched from 79 levels on, then also at up to 119, until there are 120."""
+    scaler = ThermalScaler(ThermalConfig(smoothing_s=0.0))
+    gains = [
+        gain(scaler, grey(40, 39 + levels), number * SECOND)
+        for number, levels in enumerate((90, 80, 79, 90, 119, 79, 120, 90))
+    ]
+    assert [value > 1.5 for value in gains] == [False, False, True, True, True, True, False, False]
+    assert [value == 1.0 for value in gains[:2] + gains[-2:]] == [True] * 4
+
+
+def test_flatness_begins_and_ends_smoothly():
+    scaler = ThermalScaler(ThermalConfig(smoothing_s=1.0))
+    flat, whole = grey(90, 160), grey(40, 200)
+    gains = [gain(scaler, flat, 0)]
+    assert gains[0] > 3
+    for number in range(1, 100):
+        image = whole if number < 80 else flat
+        gains.append(gain(scaler, image, number * SECOND // 10))
+    assert gains[79] == 1.0
+    # The new picture is at once wider than the stretch, which then gives way.
+    assert max(-np.diff(gains[1:80])) < 0.1 and max(np.diff(gains[80:])) < 0.2
+
+
+def test_flat_images_pass_where_that_is_switched_off():
+    image = grey(100, 140)
+    scaler = ThermalScaler(ThermalConfig(stretch_8bit_below=0))
+    assert np.array_equal(scaler(image, 0), image)
+    # Live, and over time as all else.
+    scaler.set_config(ThermalConfig(smoothing_s=0.5))
+    assert 1.0 < np.ptp(scaler(image, SECOND // 10)) / 40 < 4.0
+
+
+def test_real_images_that_use_their_range(shared):
+    """As many as 1 of 1035 of MSRS is flat: no figure of a benchmark hangs on it."""
+    flat = []
+    for name in ("msrs", "roadscene_test", "roadscene_train", "m3svd/0114_1609"):
+        paths = sorted((shared / "data" / name / "thermal").iterdir())
+        for path in paths[::10] if len(paths) > 100 else paths:
+            image = to_grey(read_image(path))
+            if not np.array_equal(ThermalScaler(ThermalConfig())(image, 0), image):
+                flat.append(path.stem)
+    assert set(flat) <= {"01240N"}
