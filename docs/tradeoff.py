@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from ivfusion_ros.cli import main as ivfusion
 from ivfusion_ros.evaluation.fusion.plots import COLOURS
-from ivfusion_ros.evaluation.fusion.tables import to_markdown
+from ivfusion_ros.evaluation.fusion.tables import ALL, to_markdown
 from ivfusion_ros.graphs.operations import count_operations
 from ivfusion_ros.models import read_models
 
@@ -104,8 +104,10 @@ def _run(*command: str) -> None:
 
 
 def _means(report: Mapping[str, Any]) -> Rows:
-    """Means by network, over all data sets: their row is the last one."""
-    return {row["network"]: row for row in report["means"]}
+    """Means by network, over all data sets."""
+    rows = report["means"]
+    whole = ALL if any(row["data"] == ALL for row in rows) else rows[0]["data"]
+    return {row["network"]: row for row in rows if row["data"] == whole}
 
 
 def _ap50(report: Mapping[str, Any], subset: str, images: str) -> float:

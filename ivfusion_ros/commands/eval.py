@@ -19,11 +19,12 @@ from ivfusion_ros.evaluation.fusion.journal import Journal
 from ivfusion_ros.evaluation.fusion.judge import Result, judge
 from ivfusion_ros.evaluation.fusion.methods import Method, NetworkMethod, make_methods
 from ivfusion_ros.evaluation.fusion.pairs import Pair, read_pairs
+from ivfusion_ros.evaluation.fusion.people import FADED, FAINT
 from ivfusion_ros.evaluation.fusion.plots import write_plot
 from ivfusion_ros.evaluation.fusion.report import figures, page
-from ivfusion_ros.evaluation.fusion.scores import JUDGED_BY
+from ivfusion_ros.evaluation.fusion.scores import JUDGED_BY, METRIC_NAMES, columns
 from ivfusion_ros.evaluation.fusion.sheet import write_sheet
-from ivfusion_ros.evaluation.fusion.tables import image_rows, mean_rows, to_csv, to_markdown
+from ivfusion_ros.evaluation.fusion.tables import image_rows, mean_rows, metric_names, to_csv, to_markdown
 from ivfusion_ros.evaluation.speed.cost import Cost, measure_cost
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.images.files import read_image
@@ -70,9 +71,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metrics",
         nargs="+",
-        choices=tuple(JUDGED_BY),
-        default=tuple(JUDGED_BY),
-        help="metrics to compute (default: all)",
+        choices=METRIC_NAMES,
+        default=METRIC_NAMES,
+        help="metrics to compute (default: all); people: shares of the people in labels/ or boxes/ whom "
+        "the fused image hides",
     )
     parser.add_argument(
         "--sequence", action="store_true", help="each data folder is a video: score flicker too"
@@ -92,7 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--sheet-by",
-        choices=tuple(JUDGED_BY),
+        choices=(*JUDGED_BY, FADED, FAINT),
         metavar="METRIC",
         help="metric that chooses these pairs (default: VIF)",
     )
@@ -135,7 +137,7 @@ def _check(options: argparse.Namespace) -> None:
     if not options.model and not options.fused:
         raise ConfigError("nothing to evaluate; give networks with --model or fused images with --fused")
     check_at_least(options, limit=1, jobs=1, rows=1, threads=0)
-    if options.sheet_by and options.sheet_by not in options.metrics:
+    if options.sheet_by and options.sheet_by not in columns(options.metrics):
         raise ConfigError(
             f"--sheet-by {options.sheet_by} is not among --metrics {' '.join(options.metrics)}"
         )
@@ -176,8 +178,8 @@ def _write_pictures(
     options: argparse.Namespace, pairs: Sequence[Pair], methods: Sequence[Method], results: Sequence[Result]
 ) -> list[str]:
     """Plot and contact sheet; returns the names of those that were written."""
-    metrics = options.metrics
-    metric = options.sheet_by or ("VIF" if "VIF" in metrics else metrics[0])
+    names = metric_names(results)
+    metric = options.sheet_by or ("VIF" if "VIF" in names else names[0])
     write_sheet(options.out / "sheet.png", pairs, methods, results, metric, options.rows)
     try:
         write_plot(options.out / "plot.png", results)

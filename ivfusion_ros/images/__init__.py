@@ -20,6 +20,7 @@ from ivfusion_ros.images.files import (
     write_image,
 )
 from ivfusion_ros.images.labels import read_boxes
+from ivfusion_ros.images.objects import RULES, Hints, boxes_of
 from ivfusion_ros.images.pairs import (
     RUN_GAP,
     HasStem,
@@ -45,12 +46,15 @@ __all__ = [
     "HasStem",
     "COLOUR_ENCODINGS",
     "ENCODINGS",
+    "Hints",
     "PALETTE",
     "PairPaths",
+    "RULES",
     "RUN_GAP",
     "SUFFIXES",
     "ThermalScaler",
     "annotate",
+    "boxes_of",
     "contact_sheet",
     "decode_compressed",
     "decode_depth",

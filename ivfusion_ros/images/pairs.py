@@ -39,7 +39,10 @@ MAX_RUN = 40
 
 @dataclass(frozen=True)
 class PairPaths:
-    """One pair on disk; labels is None where the folder has none for it."""
+    """One pair on disk.
+
+    labels: a map of class ids; None where the folder has none for it.
+    """
 
     thermal: Path
     rgb: Path

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from ivfusion_ros.metrics.eye import invented_edges, noise_gain
+from ivfusion_ros.metrics.eye import contrasts, invented_edges, noise_gain, target_contrast
 from ivfusion_ros.metrics.fidelity import qabf, visual_information_fidelity
 from ivfusion_ros.metrics.flicker import FLICKER, Moment
 from ivfusion_ros.metrics.grey import GreyImage, as_floats
@@ -32,6 +32,7 @@ __all__ = [
     "Moment",
     "as_floats",
     "average_gradient",
+    "contrasts",
     "correlation_coefficient",
     "entropy",
     "evaluate",
@@ -45,6 +46,7 @@ __all__ = [
     "ssim",
     "standard_deviation",
     "sum_of_correlations_of_differences",
+    "target_contrast",
     "visual_information_fidelity",
 ]
 

@@ -9,8 +9,8 @@ from ivfusion_ros.cli import main
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.images.labels import read_boxes
+from ivfusion_ros.images.objects import Hints, boxes_of, without_nested
 from ivfusion_ros.images.pairs import RUN_GAP, PairPaths, find_pairs, hold_out
-from ivfusion_ros.training.detector.boxes import Hints, boxes_of, without_nested
 from ivfusion_ros.training.detector.classes import CLASS_NAMES, read_class_map
 from ivfusion_ros.training.detector.dataset import Kind, write_dataset
 from ivfusion_ros.training.detector.split import hold_out_scenes, share_of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,13 +10,10 @@ import numpy.typing as npt
 
 from ivfusion_ros.detection.class_names import names_from_yaml
 from ivfusion_ros.errors import DataError
-from ivfusion_ros.evaluation.fusion.pairs import Pair, read_pairs
+from ivfusion_ros.evaluation.fusion.pairs import Pair, hour, read_pairs
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.images.labels import read_boxes
 from ivfusion_ros.types import CAMERAS, Boxes, Size
-
-_HOUR = re.compile(r"\d([DN])$")
-"""How MSRS ends the name of a scene: by day or by night."""
 
 _DARK = 0.22
 """Mean of an RGB image, in [0, 1], below which a scene is at night: right for 97 % of MSRS's scenes."""
@@ -67,10 +63,10 @@ def read_scenes(dataset: Path, part: str, limit: int | None = None) -> tuple[lis
 
 
 def is_night(pair: Pair) -> bool:
-    """By the end of its name, as MSRS has it (00123D, 00123N), else by the brightness of its RGB image."""
-    hour = _HOUR.search(pair.stem)
-    if hour:
-        return hour[1] == "N"
+    """By its name, where that tells, else by the brightness of its RGB image."""
+    told = hour(pair.stem)
+    if told:
+        return told == "night"
     image = read_image(pair.rgb)
     return bool(image.mean() < _DARK * np.iinfo(image.dtype).max)
 

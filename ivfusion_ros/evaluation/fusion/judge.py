@@ -19,7 +19,8 @@ from ivfusion_ros import __version__
 from ivfusion_ros.errors import IvfusionError
 from ivfusion_ros.evaluation.fusion.journal import Journal, Subject
 from ivfusion_ros.evaluation.fusion.methods import Method, file_identity
-from ivfusion_ros.evaluation.fusion.scores import Shot, score
+from ivfusion_ros.evaluation.fusion.people import PEOPLE
+from ivfusion_ros.evaluation.fusion.scores import Shot, columns, score
 from ivfusion_ros.pipeline.skips import reason_of
 
 if TYPE_CHECKING:
@@ -35,13 +36,17 @@ NICENESS = 5
 
 @dataclass(frozen=True)
 class Result:
-    """One fused image; either its scores by metric, or why there are none."""
+    """One fused image; either its scores by metric, or why there are none.
+
+    people: how many the scores of people are of.
+    """
 
     data: str
     pair: str
     method: str
     scores: dict[str, float]
     reason: str = ""
+    people: int = 0
 
 
 def judge(
@@ -91,12 +96,12 @@ class _Run:
         self.collect(self._most - 1)
         try:
             subject = Subject(pair.data, pair.stem, method.label, _identity(pair, method))
-            known = self._journal.find(subject, self._metrics)
+            known = self._journal.find(subject, columns(self._metrics))
             if known is not None:
                 self._finish(pair, method.label, known)
                 return
             before = _shot(pair.previous, method) if pair.previous else None
-            shot = Shot(pair.thermal, pair.rgb, method.fused(pair))
+            shot = Shot(pair.thermal, pair.rgb, method.fused(pair), pair.people)
         except Exception as error:  # noqa: BLE001
             self._finish(pair, method.label, {}, reason_of(error))
             return
@@ -122,7 +127,9 @@ class _Run:
     def _finish(self, pair: Pair, method: str, scores: dict[str, float], reason: str = "") -> None:
         # A metric that this image has nothing for is NaN in the journal and absent from the result.
         told = {name: value for name, value in scores.items() if math.isfinite(value)}
-        self.results[pair, method] = Result(pair.data, pair.stem, method, told, reason)
+        people = int(told.pop(PEOPLE, 0))
+        reason = reason or ("" if told else "it has nothing that these metrics look at")
+        self.results[pair, method] = Result(pair.data, pair.stem, method, told, reason, people)
         self._bar.update()
         if reason:
             log.warning("%s, %s of %s is skipped: %s", method, pair.stem, pair.data, reason)
@@ -131,6 +138,8 @@ class _Run:
 def _identity(pair: Pair, method: Method) -> str:
     """Everything that the scores of a pair depend on."""
     parts = [__version__, file_identity(pair.thermal), file_identity(pair.rgb), method.identity(pair)]
+    if pair.people is not None:
+        parts.append(file_identity(pair.people))
     if pair.previous is not None:
         try:
             parts.append(_identity(pair.previous, method))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.images.pairs import find_pairs, spread
+from ivfusion_ros.images.pairs import PairPaths, find_pairs, spread
 from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ class Pair:
     """A registered pair on disk.
 
     data: name of its data set, unlike that of all others.
+    people: what says where people are, a map of class ids or a file of boxes; None where nothing does.
     previous: the pair one frame earlier, where the data set is a video.
     """
 
@@ -27,6 +28,7 @@ class Pair:
     stem: str
     thermal: Path
     rgb: Path
+    people: Path | None = None
     previous: Pair | None = None
 
 
@@ -39,19 +41,33 @@ def read_pairs(
 ) -> list[Pair]:
     """All pairs of the data folders in order, frames of a sequence by number.
 
+    A folder may have labels/ (maps of MSRS's class ids) or boxes/ (.txt in YOLO's form) too.
+
     names: of the folders with the thermal and the rgb image.
     limit: most pairs of each folder, evenly spaced, or the first ones of a sequence.
     Raises DataError where a folder has none, ConfigError where a folder is given twice.
     """
     pairs: list[Pair] = []
     for name, folder in zip(_names(folders), folders, strict=True):
-        found = [Pair(name, paths.stem, paths.thermal, paths.rgb) for paths in find_pairs(folder, names)]
+        found = [_pair(name, folder, paths) for paths in find_pairs(folder, names)]
         if sequence:
             found = _linked(sorted(found, key=_frame_order)[:limit])
         elif limit is not None:
             found = spread(found, limit, ends=True)
         pairs += found
     return pairs
+
+
+def hour(stem: str) -> str | None:
+    """Whether a pair was taken by "day" or "night", where its name ends as MSRS's do (00123D, 00123N)."""
+    found = re.search(r"\d([DN])$", stem)
+    return {"D": "day", "N": "night"}[found[1]] if found else None
+
+
+def _pair(data: str, folder: Path, paths: PairPaths) -> Pair:
+    boxes = folder / "boxes" / f"{paths.stem}.txt"
+    people = boxes if boxes.is_file() else paths.labels
+    return Pair(data, paths.stem, paths.thermal, paths.rgb, people)
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -75,7 +91,4 @@ def _frame_order(pair: Pair) -> tuple[tuple[int, str], ...]:
 def _linked(frames: Sequence[Pair]) -> list[Pair]:
     # A link to the bare predecessor only, or every frame would hold on to the whole video.
     befores = [None, *frames[:-1]]
-    return [
-        Pair(frame.data, frame.stem, frame.thermal, frame.rgb, before)
-        for frame, before in zip(frames, befores, strict=False)
-    ]
+    return [replace(frame, previous=before) for frame, before in zip(frames, befores, strict=False)]

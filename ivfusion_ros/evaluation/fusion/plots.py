@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ivfusion_ros.evaluation.fusion.people import FADED, FAINT
 from ivfusion_ros.evaluation.fusion.scores import LOWER_IS_BETTER
 from ivfusion_ros.evaluation.fusion.tables import arrow, metric_names
 from ivfusion_ros.files import whole_file
@@ -34,7 +35,8 @@ def write_plot(path: Path, results: Sequence[Result]) -> None:
     from matplotlib.figure import Figure
 
     scored = [result for result in results if result.scores]
-    metrics = metric_names(scored)
+    # Shares of people are no figures of images: their means would not be those of the tables.
+    metrics = [name for name in metric_names(scored) if name not in (FADED, FAINT)]
     methods = list(dict.fromkeys(result.method for result in scored))
     rows = math.ceil(len(metrics) / MAX_COLUMNS)
     columns = math.ceil(len(metrics) / rows)

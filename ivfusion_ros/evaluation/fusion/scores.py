@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ivfusion_ros.errors import ImageError
+from ivfusion_ros.evaluation.fusion.people import FADED, FAINT, PEOPLE, people_scores
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.metrics import EYE_METRICS, METRICS
 from ivfusion_ros.metrics.flicker import FLICKER, Moment
@@ -19,26 +20,34 @@ if TYPE_CHECKING:
 
 
 JUDGED_BY = METRICS | EYE_METRICS
-"""What one image may be scored by, by name."""
-LOWER_IS_BETTER = frozenset({"MSE", *EYE_METRICS, *FLICKER})
+"""What any image may be scored by, by name."""
+METRIC_NAMES = (*JUDGED_BY, PEOPLE)
+"""What may be asked for."""
+LOWER_IS_BETTER = frozenset({"MSE", *EYE_METRICS, *FLICKER, FADED, FAINT})
 
 
 @dataclass(frozen=True)
 class Shot:
-    """Both sources and their fusion, as files, or the fused image as pixels."""
+    """Both sources and their fusion, as files, or the fused image as pixels.
+
+    people: as in Pair.
+    """
 
     thermal: Path
     rgb: Path
     fused: Path | Image
+    people: Path | None = None
 
 
 def score(shot: Shot, metrics: Sequence[str], before: Shot | None) -> dict[str, float]:
-    """The named metrics; FLICKER too where the shot has a predecessor in a video that can be read.
+    """The columns of the named metrics; FLICKER too where the shot follows one in a video that can be read.
 
-    Raises ImageError for images that cannot be read or compared.
+    Raises ImageError for images that cannot be read or compared, DataError for a file of people.
     """
-    thermal, visible, fused = moment = read_moment(shot)
-    values = {name: JUDGED_BY[name](thermal, visible, fused) for name in metrics}
+    moment = read_moment(shot)
+    values = {name: JUDGED_BY[name](*moment) for name in metrics if name in JUDGED_BY}
+    if PEOPLE in metrics:
+        values |= people_scores(moment, shot.people)
     if before is not None:
         try:
             earlier = read_moment(before)
@@ -47,6 +56,14 @@ def score(shot: Shot, metrics: Sequence[str], before: Shot | None) -> dict[str, 
             # The predecessor is reported where it is scored itself.
             return values
     return values
+
+
+def columns(metrics: Sequence[str]) -> list[str]:
+    """The names of what the named metrics give."""
+    return [
+        *(name for name in metrics if name != PEOPLE),
+        *((PEOPLE, FADED, FAINT) if PEOPLE in metrics else ()),
+    ]
 
 
 def read_moment(shot: Shot) -> Moment:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivfusion_ros.evaluation.fusion.pairs import hour
+from ivfusion_ros.evaluation.fusion.people import FADED, FAINT, PEOPLE
 from ivfusion_ros.evaluation.fusion.scores import LOWER_IS_BETTER
 
 if TYPE_CHECKING:
@@ -38,25 +41,48 @@ def means(results: Sequence[Result]) -> Means:
     table: Means = {}
     for data in [*sets, ALL] if len(sets) > 1 else sets:
         for method in methods:
-            chosen = [item.scores for item in scored if data in (item.data, ALL) and item.method == method]
+            chosen = [item for item in scored if data in (item.data, ALL) and item.method == method]
             if chosen:
                 table.setdefault(data, {})[method] = _mean(chosen)
     return table
 
 
-def _mean(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    names = dict.fromkeys(name for item in scores for name in item)
+def _mean(results: Sequence[Result]) -> dict[str, float]:
     # The first frame of a video has no flicker.
-    return {name: float(np.mean([item[name] for item in scores if name in item])) for name in names}
+    return {
+        name: _mean_of(name, [result for result in results if name in result.scores])
+        for name in metric_names(results)
+    }
 
 
-def counts(results: Sequence[Result]) -> dict[tuple[str, str], int]:
-    """Number of scored images by (data set or ALL, method)."""
-    found: dict[tuple[str, str], int] = {}
+def _mean_of(name: str, results: Sequence[Result]) -> float:
+    """Over the images, or over the people in them: one alone in an image counts as one in a crowd."""
+    weights = [result.people for result in results] if name in (FADED, FAINT) else None
+    return float(np.average([result.scores[name] for result in results], weights=weights))
+
+
+def counts(results: Sequence[Result]) -> dict[tuple[str, str], dict[str, int]]:
+    """Numbers of scored images, and of people where they were looked for, by (data set or ALL, method)."""
+    found: dict[tuple[str, str], dict[str, int]] = {}
     for result in results:
         for data in (result.data, ALL):
-            found[data, result.method] = found.get((data, result.method), 0) + bool(result.scores)
+            number = found.setdefault((data, result.method), {"images": 0})
+            number["images"] += bool(result.scores)
+            if result.people:
+                number[PEOPLE] = number.get(PEOPLE, 0) + result.people
     return found
+
+
+def by_hour(results: Sequence[Result]) -> list[Result]:
+    """The results of each data set that has pairs by day and by night, as two data sets."""
+    hours: dict[str, set[str | None]] = {}
+    for result in results:
+        hours.setdefault(result.data, set()).add(hour(result.pair))
+    return [
+        replace(result, data=f"{result.data}, {hour(result.pair)}")
+        for result in results
+        if hours[result.data] >= {"day", "night"} and hour(result.pair)
+    ]
 
 
 def image_rows(results: Sequence[Result]) -> list[Row]:
@@ -69,12 +95,17 @@ def image_rows(results: Sequence[Result]) -> list[Row]:
 
 
 def mean_rows(results: Sequence[Result], costs: Mapping[str, Cost]) -> list[Row]:
-    """One row per data set and method, with the cost of networks where it was measured."""
-    number = counts(results)
+    """One row per data set and method, with the cost of networks where it was measured.
+
+    Rows by hour, where there are both, come last.
+    """
+    hours = by_hour(results)
+    number = counts([*results, *hours])
+    by_set = means(results) | {data: rows for data, rows in means(hours).items() if data != ALL}
     return [
-        {"data": data, "network": method, "images": number[data, method], **values}
+        {"data": data, "network": method, **number[data, method], **values}
         | (cost_columns(costs[method]) if method in costs else {})
-        for data, methods in means(results).items()
+        for data, methods in by_set.items()
         for method, values in methods.items()
     ]
 

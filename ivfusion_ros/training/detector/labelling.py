@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.images.labels import read_boxes
-from ivfusion_ros.training.detector.boxes import boxes_of
+from ivfusion_ros.images.objects import boxes_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

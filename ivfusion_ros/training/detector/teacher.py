@@ -13,7 +13,7 @@ from ivfusion_ros.detection import Detector
 from ivfusion_ros.detection.nms import suppress
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.graphs.yolo import box_iou
-from ivfusion_ros.training.detector.boxes import RULES, Hints
+from ivfusion_ros.images.objects import RULES, Hints
 from ivfusion_ros.training.detector.classes import CLASS_NAMES
 
 if TYPE_CHECKING:

@@ -118,7 +118,7 @@ def evaluate(context: Context) -> Result:
 
 def _pair(pair: PairPaths) -> Pair:
     folder = pair.thermal.resolve().parents[1].name
-    return Pair(HELD_OUT, f"{folder}_{pair.stem}", pair.thermal, pair.rgb)
+    return Pair(HELD_OUT, f"{folder}_{pair.stem}", pair.thermal, pair.rgb, pair.labels)
 
 
 def _rounded(scores: dict[str, float]) -> dict[str, float]:
