@@ -28,6 +28,9 @@ Mode = Literal["fused", "rgb_only", "thermal_only"]
 Size = tuple[int, int]
 """(width, height) in pixels."""
 
+Window = tuple[int, int, int, int]
+"""Left, top, right and bottom of a part of an image, pixels; right and bottom are the first outside."""
+
 Floats = npt.NDArray[np.float64]
 
 Floats32 = npt.NDArray[np.float32]

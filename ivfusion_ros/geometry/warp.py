@@ -15,7 +15,7 @@ from ivfusion_ros.geometry.correction import Corrector
 from ivfusion_ros.geometry.depth import DepthMapper
 from ivfusion_ros.geometry.maps import FixedMaps, fixed_point, look_up, plane_map
 from ivfusion_ros.geometry.rig import Extrinsics, Rig
-from ivfusion_ros.types import CameraInfo, CameraName, DepthImage, Floats, Image, Size
+from ivfusion_ros.types import CameraInfo, CameraName, DepthImage, Floats, Image, Size, Window
 
 _MAX_VIEWS = 4
 """Pairs of image sizes whose maps are kept, some 20 MB each; cameras have one, and seldom change it."""
@@ -30,8 +30,8 @@ class _View:
     """without correction"""
     fixed: FixedMaps
     """with correction"""
-    shown: Image | None = None
-    """255 where it has pixels, made when asked for"""
+    shown: tuple[Window | None, Image] | None = None
+    """what it was last made for, and 255 where it has pixels"""
     offsets: Remap | None = None
     """what the correction adds"""
     corrector: Corrector | None = None
@@ -152,17 +152,24 @@ class Warp:
             return other_size
         return self._calibration.rgb_size if self.reference == "rgb" else self._calibration.thermal_size
 
-    def shown(self, other_size: Size, reference_size: Size, depth: DepthImage | None = None) -> Image:
-        """(H, W) uint8, 255 where a warped image has pixels; the same array until the warp changes.
+    def shown(
+        self,
+        other_size: Size,
+        reference_size: Size,
+        depth: DepthImage | None = None,
+        window: Window | None = None,
+    ) -> Image:
+        """(H, W) uint8, 255 where a warped image has pixels; the same array until warp or window change.
 
-        depth: as for the image. Raises ConfigError as for the image.
+        depth: as for the image. window: the part of the image that counts, None for all. Raises ConfigError
+        as for the image.
         """
         view = self._view(other_size, reference_size)
         if depth is not None:
-            return _shown(other_size, self._depth_maps(view, depth))
-        if view.shown is None:
-            view.shown = _shown(other_size, view.fixed)
-        return view.shown
+            return _shown(other_size, window, self._depth_maps(view, depth))
+        if view.shown is None or view.shown[0] != window:
+            view.shown = window, _shown(other_size, window, view.fixed)
+        return view.shown[1]
 
     def __call__(self, image: Image, reference_size: Size, depth: DepthImage | None = None) -> Image:
         """(H, W) or (H, W, 3) uint8 of the other camera -> the same of reference_size; black where unseen.
@@ -252,9 +259,11 @@ class Warp:
         view.fixed = fixed_point(_sum(view.remap, view.offsets))
 
 
-def _shown(other_size: Size, maps: FixedMaps) -> Image:
-    whole = np.full(other_size[::-1], 255, np.uint8)
-    return np.asarray(cv2.remap(whole, *maps, cv2.INTER_LINEAR), np.uint8)
+def _shown(other_size: Size, window: Window | None, maps: FixedMaps) -> Image:
+    left, top, right, bottom = window or (0, 0, *other_size)
+    mask = np.zeros(other_size[::-1], np.uint8)
+    mask[top:bottom, left:right] = 255
+    return np.asarray(cv2.remap(mask, *maps, cv2.INTER_LINEAR), np.uint8)
 
 
 def _needed(rig: Rig | None) -> Rig:

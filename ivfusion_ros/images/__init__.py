@@ -1,6 +1,7 @@
 """Pixels in and out: encodings, image files, films, thermal stretch, drawing, pairs on disk."""
 
 from ivfusion_ros.faces import later
+from ivfusion_ros.images.bars import Bars
 from ivfusion_ros.images.declared import MAX_PIXELS
 from ivfusion_ros.images.draw import PALETTE, annotate, contact_sheet, outline
 from ivfusion_ros.images.encodings import (
@@ -44,6 +45,7 @@ __getattr__, _later = later(
 __all__ = [
     "MAX_PIXELS",
     "HasStem",
+    "Bars",
     "COLOUR_ENCODINGS",
     "ENCODINGS",
     "Hints",

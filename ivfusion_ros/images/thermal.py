@@ -14,7 +14,7 @@ from ivfusion_ros.images.encodings import to_grey
 
 if TYPE_CHECKING:
     from ivfusion_ros.config.pipeline import ThermalConfig
-    from ivfusion_ros.types import AnyImage, Floats32, Image
+    from ivfusion_ros.types import AnyImage, Floats32, Image, Window
 
 log = logging.getLogger(__name__)
 
@@ -62,14 +62,15 @@ class ThermalScaler:
         self._flat = False
         self._stamp_ns = 0
 
-    def __call__(self, image: AnyImage, stamp_ns: int) -> Image:
+    def __call__(self, image: AnyImage, stamp_ns: int, window: Window | None = None) -> Image:
         """(H, W) uint8 or uint16 counts, or (H, W, 3) uint8 false colour -> (H, W) uint8, hot is bright.
 
-        8-bit input that is not flat passes a percentile stretch as it is (and is then not copied). Raises
-        ImageError.
+        8-bit input that is not flat passes a percentile stretch as it is (and is then not copied). window:
+        the part that decides on a percentile stretch, None for all. Raises ImageError.
         """
         grey = to_grey(image)
-        black, white = self._black_and_white(grey, int(stamp_ns))
+        left, top, right, bottom = window or (0, 0, grey.shape[1], grey.shape[0])
+        black, white = self._black_and_white(grey[top:bottom, left:right], int(stamp_ns))
         if grey.dtype == np.uint8 and max(abs(black), abs(white - 255.0)) < 0.5:
             scaled = grey.view(np.uint8)
         else:

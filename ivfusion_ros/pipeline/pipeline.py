@@ -15,6 +15,7 @@ import numpy as np
 from ivfusion_ros.backends.device import DeviceBackend
 from ivfusion_ros.config.pipeline import DeadlineConfig, PipelineConfig
 from ivfusion_ros.detection.native import Views, with_native_boxes, with_temperatures
+from ivfusion_ros.images.bars import Bars
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.pipeline.blend import blend
 from ivfusion_ros.pipeline.deadline import Deadline
@@ -84,6 +85,7 @@ class Pipeline:
     ) -> None:
         """strength: as in blend. fusion_model: its name, for people."""
         self.faults = faults
+        self.bars = Bars()
         self.scaler = scaler
         self.registrar = registrar
         self.fuser = fuser
@@ -117,9 +119,11 @@ class Pipeline:
         faults = self.faults.update(pair.thermal, pair.rgb)
         clock.stage("faults")
         rgb = to_rgb(pair.rgb.image)
-        thermal = self.scaler(pair.thermal.image, pair.thermal.stamp_ns)
+        window = self.bars(pair.thermal.image)
+        thermal = self.scaler(pair.thermal.image, pair.thermal.stamp_ns, window)
         clock.stage("scale")
-        seen = self.registrar(pair, thermal, rgb, sound=not faults.labels, stage=clock.stage)
+        sound = not faults.labels
+        seen = self.registrar(pair, thermal, rgb, sound=sound, stage=clock.stage, window=window)
         reference = self.registrar.reference
         fused = blend(self.fuser(*seen.filled()), seen, reference, faults, self.strength)
         clock.stage("fuse")
@@ -152,7 +156,7 @@ class Pipeline:
         is the reference. Raises ImageError, ModelError or ConfigError.
         """
         clock = StageClock()
-        thermal = self.scaler(frame.image, frame.stamp_ns)
+        thermal = self.scaler(frame.image, frame.stamp_ns, self.bars(frame.image))
         clock.stage("scale")
         thermal, native_points = self.registrar.alone("thermal", thermal, rgb_size)
         clock.stage("register")
@@ -214,6 +218,7 @@ class Pipeline:
         if self.tracker is not None:
             self.tracker.reset()
         self.deadline.reset()
+        self.bars.reset()
         self.scaler.reset()
 
     def close(self) -> None:

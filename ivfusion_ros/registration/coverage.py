@@ -8,6 +8,7 @@ part is taken, with a soft seam to the reference image.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import cv2
@@ -17,14 +18,14 @@ from ivfusion_ros.registration.luminance import luminance
 from ivfusion_ros.types import Floats32, Image
 
 if TYPE_CHECKING:
-    from ivfusion_ros.types import Mask, Size
+    from ivfusion_ros.types import Size
 
 _CELLS = 160
 """Along the image's longer side: what is seen is told cell by cell, and all follows the image's size."""
 _SHOWN_ABOVE = 63
 """Of 255: interpolation makes the outermost row of pixels half of what it is, and a corner a quarter."""
 _FEATHER_CELLS = 8.0
-_TILE_PX = 16
+_TILE_CELLS = 4
 
 _FILL_CELLS = 80
 _FILL_WINDOW = (21, 21)
@@ -50,7 +51,7 @@ class Coverage:
         ramp = np.clip((cv2.distanceTransform(cells, cv2.DIST_L2, 5) - 1) / _FEATHER_CELLS, 0, 1)
         smooth = np.asarray(ramp * ramp * (3 - 2 * ramp) * 255 + 0.5, np.uint8)
         self._weights = np.asarray(cv2.resize(smooth, self._size, interpolation=cv2.INTER_LINEAR), np.uint8)
-        self._seams = _seams(self._weights)
+        self._seams = _seams(self._weights, smooth)
         self._full = _above(shown, 254)
         self._fill_size = _grid(self._size, _FILL_CELLS)
         inner = cv2.resize(self._full, self._fill_size, interpolation=cv2.INTER_AREA) == 255
@@ -107,26 +108,41 @@ def _smoothed(cells: Floats32) -> Floats32:
     return np.asarray(cv2.GaussianBlur(cells, _FILL_WINDOW, _FILL_SIGMA_CELLS), np.float32)
 
 
-def _seams(weights: Image) -> list[Seam]:
-    """The rectangles outside of which every weight, (H, W) uint8, is 0 or 255."""
-    partly = (weights > 0) & (weights < 255)
-    starts = [np.arange(0, side, _TILE_PX) for side in partly.shape]
-    tiles = np.logical_or.reduceat(np.logical_or.reduceat(partly, starts[0], 0), starts[1], 1)
+def _seams(weights: Image, ramp: Image) -> list[Seam]:
+    """The rectangles outside of which every weight is 0 or 255, a little larger.
+
+    weights: (H, W) uint8, what bilinear interpolation made of ramp, (h, w) uint8.
+    """
+    # Interpolation mixes neighbours; beyond the image there are none.
+    partly = cv2.dilate(((ramp > 0) & (ramp < 255)).astype(np.uint8), np.ones((3, 3), np.uint8))
+    starts = [np.arange(0, side, _TILE_CELLS) for side in partly.shape]
+    tiles = np.maximum.reduceat(np.maximum.reduceat(partly, starts[0], 0), starts[1], 1)
+    down, right = (
+        _TILE_CELLS * large / small for large, small in zip(weights.shape, ramp.shape, strict=True)
+    )
     seams = []
-    for top, bottom, left, right in _rectangles(tiles):
-        place = slice(top * _TILE_PX, bottom * _TILE_PX), slice(left * _TILE_PX, right * _TILE_PX)
+    for rows, columns in _rectangles(tiles):
+        place = _pixels(rows, down), _pixels(columns, right)
         of_fused = weights[place].astype(np.float32) / np.float32(255)
         seams.append((*place, of_fused, np.float32(1) - of_fused))
     return seams
 
 
-def _rectangles(tiles: Mask) -> list[tuple[int, int, int, int]]:
-    """Top, bottom, left and right of rectangles that hold all true tiles, each once, and no other."""
-    found, begun = [], dict[tuple[int, int], int]()
-    for row, line in enumerate([*tiles, np.zeros_like(tiles[0])]):
-        edges = np.flatnonzero(np.diff(line.astype(np.int8), prepend=0, append=0))
-        runs = list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
-        found += [(begun.pop(run), row, *run) for run in list(begun) if run not in runs]
-        for run in runs:
-            begun.setdefault(run, row)
-    return found
+def _pixels(tiles: tuple[int, int], factor: float) -> slice:
+    return slice(math.floor(tiles[0] * factor), math.ceil(tiles[1] * factor))
+
+
+def _rectangles(tiles: Image) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Rows and columns, from and to, of rectangles that hold all tiles of 1, each once, and none of 0."""
+    steps = np.diff(tiles.astype(np.int8), axis=1, prepend=0, append=0)
+    begins, ends = np.argwhere(steps == 1).tolist(), np.argwhere(steps == -1).tolist()
+    found: list[tuple[list[int], tuple[int, int]]] = []
+    newest: dict[tuple[int, int], list[int]] = {}
+    for (row, left), (_, right) in zip(begins, ends, strict=True):
+        rows = newest.get((left, right), [0, -1])
+        if rows[1] == row:
+            rows[1] = row + 1
+        else:
+            rows = newest[left, right] = [row, row + 1]
+            found.append((rows, (left, right)))
+    return [((rows[0], rows[1]), columns) for rows, columns in found]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ivfusion_ros.config.pipeline import RegistrationConfig
     from ivfusion_ros.geometry.calibration import Calibration
-    from ivfusion_ros.types import Floats, Frame, FramePair, Size
+    from ivfusion_ros.types import Floats, Frame, FramePair, Size, Window
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,19 +90,28 @@ class Registrar:
         return self.warp.reference
 
     def __call__(
-        self, pair: FramePair, thermal: Image, rgb: Image, *, sound: bool, stage: Callable[[str], None]
+        self,
+        pair: FramePair,
+        thermal: Image,
+        rgb: Image,
+        *,
+        sound: bool,
+        stage: Callable[[str], None],
+        window: Window | None = None,
     ) -> Registered:
         """Register a pair, and learn from it for the next ones.
 
         thermal, rgb: its images in 8 bit, (H, W) and (H, W, 3). sound: False for a camera with a fault:
         then nothing is learned and no residual sought. stage: told the name of each step at its end.
-        Raises ImageError and ConfigError as Warp does.
+        window: the part of the thermal image that counts as seen where that is the one that is warped, None
+        for all. Raises ImageError and ConfigError as Warp does.
         """
         self.warp.set_camera_infos(pair.thermal.camera_info, pair.rgb.camera_info)
         images: dict[CameraName, Image] = {"thermal": thermal, "rgb": rgb}
         camera, own = OTHER_CAMERA[self.reference], pair.frames[self.reference]
         warped, reference = self.warp(images[camera], own.size, pair.depth), images[self.reference]
-        shown = self.warp.shown(pair.frames[camera].size, own.size, pair.depth)
+        counts = window if camera == "thermal" else None
+        shown = self.warp.shown(pair.frames[camera].size, own.size, pair.depth, counts)
         coverage = self._coverage(shown)
         stage("register")
         report = self._refine(warped, reference, shown, own, sound, stage)

@@ -161,6 +161,32 @@ def test_refinement_learns_from_what_is_seen(blend_model, narrow) -> None:
     assert unseen[100, 50] and not unseen[100, 57]
 
 
+@pytest.mark.parametrize("counts", [False, True])
+def test_an_empty_border_in_the_image_itself_is_unseen(blend_model, counts) -> None:
+    """As of a letterbox, or of images that somebody else has registered: it is not cold, nor black."""
+    thermal, rgb = street("day")
+    left, top, right, bottom = BOX
+    bordered = np.zeros_like(thermal)
+    bordered[top:bottom, left:right] = cut(thermal).clip(1)
+    alone = cut(thermal).clip(1)
+    if counts:
+        bordered, alone = (
+            np.where(image, 7000 + 8 * image.astype(np.uint16), 0) for image in (bordered, alone)
+        )
+    with build_pipeline(configure(blend_model)) as pipeline:
+        result = pipeline.process(FramePair(Frame(bordered.astype(alone.dtype), 0), Frame(rgb, 0)))
+        scaled = pipeline.thermal_only(Frame(alone, 0), None).result.thermal
+        assert pipeline.bars(bordered) == BOX
+        pipeline.reset()
+        assert pipeline.bars(thermal.clip(1)) is None
+    np.testing.assert_array_equal(result.fused[~seen()], rgb[~seen()])
+    np.testing.assert_array_equal(cut(result.thermal), scaled)
+    assert result.registration.seen_share == pytest.approx(seen().mean(), abs=0.02)
+    inner = np.s_[top + 24 : bottom - 24, left + 24 : right - 24]
+    average = (rgb.astype(int) + result.thermal[:, :, None]) // 2
+    np.testing.assert_array_equal(result.fused[inner], average[inner])
+
+
 def test_a_whole_view_is_left_alone(blend_model) -> None:
     pair = make_pair(thermal_size=(48, 32))
     with build_pipeline(configure(blend_model)) as pipeline:
