@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from ivfusion_ros.registration.luminance import luminance
-from ivfusion_ros.types import Floats32, Image
 
 if TYPE_CHECKING:
-    from ivfusion_ros.types import Size
+    from ivfusion_ros.types import Floats32, Image, Size
 
 _CELLS = 160
 """Along the image's longer side: what is seen is told cell by cell, and all follows the image's size."""
@@ -26,14 +26,17 @@ _SHOWN_ABOVE = 63
 """Of 255: interpolation makes the outermost row of pixels half of what it is, and a corner a quarter."""
 _FEATHER_CELLS = 8.0
 _TILE_CELLS = 4
+_BITS, _HALF = np.uint16(8), np.uint16(128)
 
 _FILL_CELLS = 80
 _FILL_WINDOW = (21, 21)
 _FILL_SIGMA_CELLS, _FILL_OF_MEAN = 4.0, 0.05
 """How far around a place the continuation looks, and the weight of the whole seen part's mean in it."""
 
-Seam = tuple[slice, slice, Floats32, Floats32]
-"""Rows and columns of a piece, and the weights of both images in it."""
+Weights = npt.NDArray[np.uint16]
+
+Seam = tuple[tuple[slice, slice], Weights, Weights]
+"""A piece, as rows and columns of (H, 3 W) values, and the weights of both images in it, 0 to 256."""
 
 
 class Coverage:
@@ -75,11 +78,16 @@ class Coverage:
 
     def feathered(self, fused: Image, reference: Image) -> Image:
         """(H, W, 3) uint8: fused where the camera sees something, else reference, a soft seam between."""
-        joined = cv2.copyTo(fused, self._weights, reference.copy())
-        for rows, columns, of_fused, of_reference in self._seams:
-            piece = fused[rows, columns], reference[rows, columns]
-            cv2.blendLinear(*piece, of_fused, of_reference, joined[rows, columns])
-        return np.asarray(joined, np.uint8)
+        joined = np.asarray(cv2.copyTo(fused, self._weights, reference.copy()), np.uint8)
+        # Plain 16-bit sums take a third of the time of cv2.blendLinear.
+        ours, others, both = (image.reshape(len(image), -1) for image in (fused, reference, joined))
+        for place, of_fused, of_reference in self._seams:
+            total = np.multiply(ours[place], of_fused, dtype=np.uint16)
+            total += np.multiply(others[place], of_reference, dtype=np.uint16)
+            total += _HALF
+            total >>= _BITS
+            both[place] = total
+        return joined
 
 
 def coverage_of(shown: Image) -> Coverage | None:
@@ -122,9 +130,11 @@ def _seams(weights: Image, ramp: Image) -> list[Seam]:
     )
     seams = []
     for rows, columns in _rectangles(tiles):
-        place = _pixels(rows, down), _pixels(columns, right)
-        of_fused = weights[place].astype(np.float32) / np.float32(255)
-        seams.append((*place, of_fused, np.float32(1) - of_fused))
+        inside = _pixels(rows, down), _pixels(columns, right)
+        of_fused = np.repeat(weights[inside], 3, axis=1).astype(np.uint16)
+        of_fused += of_fused >= 128
+        values = slice(3 * inside[1].start, 3 * inside[1].stop)
+        seams.append(((inside[0], values), of_fused, 256 - of_fused))
     return seams
 
 
