@@ -58,8 +58,8 @@ def _dark(image: AnyImage) -> Widths | None:
     black = [not side.any() for side in sides]
     if not any(black):
         return 0, 0, 0, 0
-    lit = (image if image.ndim == 2 else image.max(2)) > _DARKEST
-    columns, rows = np.flatnonzero(lit.any(axis=0)), np.flatnonzero(lit.any(axis=1))
+    pixels = image if image.ndim == 2 else image.max(2)
+    columns, rows = (np.flatnonzero(pixels.max(axis) > _DARKEST) for axis in (0, 1))
     if not len(rows):
         return None
     ends = columns[0], rows[0], image.shape[1] - 1 - columns[-1], image.shape[0] - 1 - rows[-1]
