@@ -363,7 +363,6 @@ class DeadlineConfig:
 class PipelineConfig:
     """Everything that decides what comes out for given frames."""
 
-    images: ImagesConfig = field(default_factory=ImagesConfig)
     pairing: PairingConfig = field(default_factory=PairingConfig)
     thermal: ThermalConfig = field(default_factory=ThermalConfig)
     registration: RegistrationConfig = field(default_factory=RegistrationConfig)
@@ -372,3 +371,4 @@ class PipelineConfig:
     detection: DetectionConfig = field(default_factory=DetectionConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     deadline: DeadlineConfig = field(default_factory=DeadlineConfig)
+    images: ImagesConfig = field(default_factory=ImagesConfig)
