@@ -91,10 +91,12 @@ def test_sizes_each_have_an_engine_and_do_not_pile_up(
 ) -> None:
     backend = load_backend(fusion, "tensorrt")
     fuser, reference = Fuser(backend), Fuser(load_backend(fusion, "onnxruntime"))
+    resources = []
     for width in (16, 24, 32, 40, 48, 56, 16):
         images = pair(1, (width, 16))
         assert close(fuser(*images), reference(*images))
-    assert len(backend._sessions) == tensorrt._MAX_SIZES
+        resources.append(len(tally.alive))
+    assert resources == sorted(resources) and resources[3:] == [resources[3]] * 4
     assert len(list(engines.glob("*.engine"))) == 6
     backend.close()
     assert not tally.alive
@@ -113,7 +115,8 @@ def test_precision_and_fallback_are_said(
         backend = load_backend(model, "tensorrt", precision=precision)
         with caplog.at_level(logging.WARNING):
             Fuser(backend)(*pair(0))
-        record = backend._engine((48, 32)).record
+        builder = make.EngineBuilder.here(fake_gpu.LIBRARY, fake_gpu.GPU)
+        record = builder.engine(model, (48, 32), half=precision == "auto").record
         assert record.runs_in == runs_in and "mean error" in record.check
         assert ("loud.onnx runs in f32" in caplog.text) == bool(record.fallback) == (model == loud)
         backend.close()

@@ -8,16 +8,16 @@ auto is half where that passes its self-test, f32 is f32 without TF32.
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 
 from ivfusion_ros.backends import cuda
-from ivfusion_ros.backends.tensorrt.library import Library, load_library
-from ivfusion_ros.backends.tensorrt.make import Engine, EngineBuilder
-from ivfusion_ros.backends.tensorrt.session import DeviceArray, Lane, Session
+from ivfusion_ros.backends.tensorrt.library import load_library
+from ivfusion_ros.backends.tensorrt.make import EngineBuilder
+from ivfusion_ros.backends.tensorrt.session import DeviceArray
+from ivfusion_ros.backends.tensorrt.sessions import Sessions
 from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
 from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.graphs.onnx_file import read_metadata, read_model
@@ -27,13 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from ivfusion_ros.backends.tensorrt.session import Session
     from ivfusion_ros.types import Size
 
 log = logging.getLogger(__name__)
-
-_MAX_SIZES = 4
-"""Image sizes whose engines are kept on the GPU: a robot has one, a folder of mixed sizes must not fill
-it."""
 
 
 def usable_version() -> str:
@@ -55,9 +52,8 @@ class TensorRtBackend:
     def __init__(self, model_path: Path, *, precision: str, threads: int) -> None:  # noqa: ARG002 (every backend has it)
         self.metadata: Mapping[str, str] = read_metadata(model_path)
         self._path, self._half = model_path, precision == "auto"
-        self._library: Library = load_library()
-        gpu = cuda.find_gpu()
-        self._builder = EngineBuilder.here(self._library, gpu)
+        library, gpu = load_library(), cuda.find_gpu()
+        self._builder = EngineBuilder.here(library, gpu)
         model = read_model(model_path)
         self._task = task_of(model)
         self.inputs: Mapping[str, TensorInfo] = _infos(model, model.graph.input)
@@ -67,13 +63,11 @@ class TensorRtBackend:
             self.image_size = fixed_network_size(model)
             self.inputs = {name: TensorInfo((1, None, None, 3), np.dtype(np.uint8)) for name in self.inputs}
         self.resident: Mapping[str, DeviceArray] = {}
-        self._lane: Lane | None = Lane()
-        self._owns_lane = True
-        self._sessions: OrderedDict[Size, Session] = OrderedDict()
+        self._sessions: Sessions | None = Sessions(model_path, self._builder, half=self._half)
         self._followers: list[TensorRtBackend] = []
         self._ahead: tuple[int, int] | None = None
         kind = "f16" if self._half else "f32"
-        self.description = f"{self._library.title} {kind} on {gpu.name}"
+        self.description = f"{library.title} {kind} on {gpu.name}"
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """See Backend.run; the first run of a size takes the engine from the cache, or builds it."""
@@ -90,7 +84,8 @@ class TensorRtBackend:
     def run_image(self, image: Array, resident: Any = None) -> dict[str, Array]:
         """See DeviceBackend.run_image."""
         name = next(iter(self.inputs))
-        if not isinstance(resident, DeviceArray) or resident.lane is not self._lane:
+        lane = self._sessions.lane if self._sessions is not None else None
+        if not isinstance(resident, DeviceArray) or resident.lane is not lane:
             return self.run({name: image})
         session = self._session((image.shape[2], image.shape[1]))
         if self._ahead != resident.run:
@@ -100,9 +95,10 @@ class TensorRtBackend:
 
     def follow(self, leader: Any) -> None:
         """See DeviceBackend.follow; a leader that is no TensorRT backend has nothing to follow."""
-        if isinstance(leader, TensorRtBackend) and leader._lane is not None:
+        if isinstance(leader, TensorRtBackend) and leader._sessions is not None:
             self.close()
-            self._lane, self._owns_lane = leader._lane, False
+            lane = leader._sessions.lane
+            self._sessions = Sessions(self._path, self._builder, half=self._half, lane=lane)
             leader._followers.append(self)
 
     def close(self) -> None:
@@ -111,19 +107,18 @@ class TensorRtBackend:
         for follower in self._followers:
             follower.close()
         self._followers.clear()
-        for session in self._sessions.values():
-            session.close()
-        self._sessions.clear()
+        if self._sessions is not None:
+            self._sessions.close()
+        self._sessions = None
         self.resident = {}
-        if self._lane is not None and self._owns_lane:
-            self._lane.free()
-        self._lane = None
 
     def _start_on(self, images: Mapping[str, DeviceArray]) -> None:
         """Launch on the leader's image. What fails here fails again in run_image, which can say so."""
         image = next(iter(images.values()))
         shape = image.info.shape or ()
-        session = self._sessions.get((shape[2] or 0, shape[1] or 0)) if len(shape) == 4 else None
+        if self._sessions is None or len(shape) != 4:
+            return
+        session = self._sessions.loaded((shape[2] or 0, shape[1] or 0))
         # The first image of a size goes the slow way, as its engine may have to be built.
         if session is None:
             return
@@ -134,33 +129,9 @@ class TensorRtBackend:
             log.debug("%s did not start ahead: %s", self._path.name, error)
 
     def _session(self, size: Size) -> Session:
-        if self._lane is None:
+        if self._sessions is None:
             raise BackendError(f"{self._path.name} was closed and cannot run")
-        if size in self._sessions:
-            self._sessions.move_to_end(size)
-            return self._sessions[size]
-        if len(self._sessions) == _MAX_SIZES:
-            self._sessions.popitem(last=False)[1].close()
-        self._sessions[size] = self._load(size, self._lane)
-        return self._sessions[size]
-
-    def _load(self, size: Size, lane: Lane) -> Session:
-        """A session of the cached engine; one that TensorRT refuses all the same is built again, once."""
-        engine = self._engine(size)
-        try:
-            return self._start(engine, lane)
-        except ModelError as error:
-            log.warning("rebuilding %s: %s", engine.path.name, error)
-        return self._start(self._engine(size, rebuild=True), lane)
-
-    def _engine(self, size: Size, rebuild: bool = False) -> Engine:
-        engine = self._builder.engine(self._path, size, half=self._half, rebuild=rebuild)
-        if engine.record.fallback:
-            log.warning("%s runs in %s: %s", self._path.name, engine.record.runs_in, engine.record.fallback)
-        return engine
-
-    def _start(self, engine: Engine, lane: Lane) -> Session:
-        return Session(engine.plan, self._library, lane, engine.kernels)
+        return self._sessions.load(size)
 
     def _fit(self, arrays: dict[str, Array], session: Session) -> None:
         """Names as in the engine, whose image input of a detector has another name; shapes that agree."""

@@ -1,0 +1,120 @@
+"""A plan as TensorRT runs it: enqueued call by call at first, then as one CUDA graph."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ivfusion_ros.backends import cuda
+from ivfusion_ros.backends.tensorrt.library import Library, make_logger, reason
+from ivfusion_ros.backends.tensors import TensorInfo
+from ivfusion_ros.errors import BackendError, ModelError
+from ivfusion_ros.files import write_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+_WARM_UPS = 3
+"""Runs before the graph is recorded: TensorRT allocates, and RTX compiles, in the first ones."""
+
+
+class Execution:
+    """A loaded plan. Give each of its tensors memory by bind() before the first run."""
+
+    def __init__(self, plan: bytes, library: Library, kernels: Path | None = None) -> None:
+        """Load the plan. kernels: file for what TensorRT for RTX compiles.
+
+        Raises ModelError where TensorRT refuses the plan, BackendError where CUDA fails.
+        """
+        self._trt, self._kernels = library.module, kernels
+        self._logger = make_logger(library.module)
+        self._runtime = self._trt.Runtime(self._logger)
+        self._engine = self._runtime.deserialize_cuda_engine(plan)
+        if self._engine is None:
+            raise ModelError(f"{library.title} refuses the engine: {reason(self._logger)}")
+        self.inputs: dict[str, TensorInfo] = {}
+        self.outputs: dict[str, TensorInfo] = {}
+        self._sort_tensors()
+        self._kernel_cache: Any = None
+        self._workspace: cuda.DeviceMemory | None = None
+        self._context = self._make_context(library)
+        self._graph: cuda.Graph | None = None
+        self._captures = True
+        self._runs = 0
+
+    def bind(self, name: str, memory: cuda.DeviceMemory) -> None:
+        """Where a tensor lies from now on."""
+        self._context.set_tensor_address(name, memory.address)
+
+    def run(self, stream: cuda.Stream) -> None:
+        """Give one run to the stream, always the same one. Raises ModelError, BackendError."""
+        if self._graph is None and self._captures and self._runs >= _WARM_UPS:
+            self._capture(stream)
+        if self._graph is not None:
+            self._graph.launch(stream)
+        else:
+            self._enqueue(stream)
+        self._runs += 1
+
+    def close(self) -> None:
+        """Free everything on the GPU; no run may be under way."""
+        for part in (self._graph, self._workspace):
+            if part is not None:
+                part.free()
+        self._graph = self._workspace = None
+        # In this order: a context needs its engine, an engine its runtime.
+        self._context = self._engine = self._runtime = None
+
+    def _sort_tensors(self) -> None:
+        engine, trt = self._engine, self._trt
+        for index in range(engine.num_io_tensors):
+            name = engine.get_tensor_name(index)
+            dtype = np.dtype(trt.nptype(engine.get_tensor_dtype(name)))
+            info = TensorInfo(tuple(engine.get_tensor_shape(name)), dtype)
+            is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
+            (self.inputs if is_input else self.outputs)[name] = info
+
+    def _make_context(self, library: Library) -> Any:
+        if library.is_rtx:
+            context = self._engine.create_execution_context(self._rtx_config())
+        else:
+            context = self._engine.create_execution_context()
+        if context is None:
+            raise ModelError(f"{library.title} cannot run the engine: {reason(self._logger)}")
+        if library.is_rtx:
+            size = int(self._engine.device_memory_size_v2)
+            self._workspace = cuda.DeviceMemory(size)
+            context.set_device_memory(self._workspace.address, size)
+        return context
+
+    def _rtx_config(self) -> Any:
+        """Kernels from their file, and memory that is given to the context instead of taken by it."""
+        config = self._engine.create_runtime_config()
+        managed = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        config.set_execution_context_allocation_strategy(managed)
+        self._kernel_cache = config.create_runtime_cache()
+        if self._kernels is not None and self._kernels.is_file():
+            # Kernels of another driver or GPU are refused, and compiled again.
+            self._kernel_cache.deserialize(self._kernels.read_bytes())
+        config.set_runtime_cache(self._kernel_cache)
+        return config
+
+    def _enqueue(self, stream: cuda.Stream) -> None:
+        if not self._context.execute_async_v3(stream.address):
+            raise ModelError(f"TensorRT cannot run the engine: {reason(self._logger)}")
+
+    def _capture(self, stream: cuda.Stream) -> None:
+        try:
+            self._graph = cuda.Graph(stream, lambda: self._enqueue(stream))
+        except (BackendError, ModelError) as error:
+            self._captures = False
+            log.warning("the engine runs without a CUDA graph, which costs some time: %s", error)
+        if self._kernel_cache is not None and self._kernels is not None:
+            try:
+                write_whole(self._kernels, bytes(self._kernel_cache.serialize()))
+            except OSError as error:
+                log.warning("kernels are not kept in %s: %s", self._kernels, error.strerror)
