@@ -3,6 +3,7 @@
 import os
 import random
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 # Images are small here: more threads than one only wait for each other, in loops that take CPU time.
@@ -11,6 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
 from hypothesis import settings
 from places import SHARED
@@ -21,6 +23,18 @@ from ivfusion_ros.bags import BagWriter
 from ivfusion_ros.simulate import SceneConfig, Simulator
 
 cv2.setNumThreads(1)
+
+
+class OneThreadSession(onnxruntime.InferenceSession):
+    """Where a session is left the choice: the threads of ONNX Runtime spin while they wait."""
+
+    def __init__(self, path, sess_options=None, **options) -> None:
+        chosen = sess_options or onnxruntime.SessionOptions()
+        chosen.intra_op_num_threads = chosen.intra_op_num_threads or 1
+        super().__init__(path, chosen, **options)
+
+
+onnxruntime.InferenceSession = OneThreadSession
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")
 
@@ -43,6 +57,15 @@ def seeded() -> None:
 def pytest_fixture_setup() -> None:
     """So does each fixture that several tests share, whichever of them comes first."""
     seed_everything()
+
+
+@pytest.fixture
+def one_export_per_network() -> Iterator[None]:
+    """See captures."""
+    from captures import shared_captures
+
+    with shared_captures():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,17 @@ def export_fusion(graph: FusionGraph, network_name: str, path: Path) -> None:
     one grey level.
     """
     _check_finite(graph)
+    model = capture(graph)
+    _keep_all_weights(graph, model)
+    model.metadata_props.add(key=NETWORK_KEY, value=network_name)
+    with whole_files(path) as staged:
+        onnx.save(model, staged)
+        onnx.checker.check_model(staged, full_check=True)
+        _check_against_torch(graph, staged)
+
+
+def capture(graph: FusionGraph) -> onnx.ModelProto:
+    """The graph for any height and width as torch's exporter writes it, without its stack traces."""
     thermal = torch.randint(0, 256, (1, 80, 112), dtype=torch.uint8)
     rgb = torch.randint(0, 256, (1, 80, 112, 3), dtype=torch.uint8)
     height, width = torch.export.Dim("height", min=8), torch.export.Dim("width", min=8)
@@ -49,15 +60,9 @@ def export_fusion(graph: FusionGraph, network_name: str, path: Path) -> None:
             verbose=False,
         )
     assert program is not None
-    model = program.model_proto
+    model: onnx.ModelProto = program.model_proto
     strip_traces(model)
-    _keep_all_weights(graph, model)
-    for entry, value in ((NETWORK_KEY, network_name),):
-        model.metadata_props.add(key=entry, value=value)
-    with whole_files(path) as staged:
-        onnx.save(model, staged)
-        onnx.checker.check_model(staged, full_check=True)
-        _check_against_torch(graph, staged)
+    return model
 
 
 @contextmanager

@@ -14,6 +14,8 @@ from ivfusion_ros.images.files import read_image, write_image
 from ivfusion_ros.images.pairs import find_pairs
 from ivfusion_ros.training.fusion.data import read_luminance
 
+pytestmark = pytest.mark.usefixtures("one_export_per_network")
+
 SIZE = 96
 
 

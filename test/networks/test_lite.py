@@ -27,6 +27,8 @@ from ivfusion_ros.training.fusion.losses.base import Batch, Outputs
 from ivfusion_ros.training.fusion.losses.distillation import DistillationLoss
 from ivfusion_ros.training.fusion.teacher import StudentPlanes, Teacher
 
+pytestmark = pytest.mark.usefixtures("one_export_per_network")
+
 DATA = SHARED / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the shared data sets are not here")
 

@@ -11,6 +11,8 @@ from places import SHARED
 
 torch = pytest.importorskip("torch", reason="training dependencies are not installed")
 
+from captures import shared_captures
+
 from ivfusion_ros.backends import load_backend
 from ivfusion_ros.cli import main
 from ivfusion_ros.errors import ConfigError, ModelError
@@ -68,7 +70,8 @@ def exported(tmp_path_factory) -> Path:
         source = folder / "authors.pth"
         torch.save(published_state(), source)
     assert main(["import", "mda", str(source), str(folder / "mda.pt")]) == 0
-    assert main(["export", str(folder / "mda.pt"), str(folder / "mda.onnx")]) == 0
+    with shared_captures():
+        assert main(["export", str(folder / "mda.pt"), str(folder / "mda.onnx")]) == 0
     return folder / "mda.onnx"
 
 

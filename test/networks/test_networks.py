@@ -8,6 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training dependencies are not installed")
 
 import onnx
+from captures import export_once
 
 from ivfusion_ros.backends import load_backend
 from ivfusion_ros.errors import ConfigError, ModelError
@@ -130,8 +131,7 @@ def test_graph_moves_all_channels_alike_and_clips(levels: int) -> None:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("export") / "refinefuse.onnx"
-    export_fusion(build_graph("refinefuse"), "refinefuse", path)
-    return path
+    return export_once(build_graph("refinefuse"), "refinefuse", path)
 
 
 def test_export_names_its_network_and_the_torch_backend_rebuilds_it(exported: Path) -> None:

@@ -8,10 +8,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="training dependencies are not installed")
 
 import onnx
+from captures import export_once
 from torch.nn import functional
 
 from ivfusion_ros.backends import load_backend
-from ivfusion_ros.export.fusion import export_fusion
 from ivfusion_ros.graphs.half import to_half
 from ivfusion_ros.graphs.operations import count_operations
 from ivfusion_ros.networks import make_network
@@ -24,8 +24,7 @@ from ivfusion_ros.pipeline.fuser import Fuser
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("printed") / "refinefuse_paper.onnx"
-    export_fusion(build_graph("refinefuse_paper"), "refinefuse_paper", path)
-    return path
+    return export_once(build_graph("refinefuse_paper"), "refinefuse_paper", path)
 
 
 def random_pair(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

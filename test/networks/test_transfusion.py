@@ -9,13 +9,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training dependencies are not installed")
 
+from captures import export_once
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 from ivfusion_ros.config.parameters import load_config
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.export.fusion import export_fusion
 from ivfusion_ros.models import share_folder
 from ivfusion_ros.networks import ALL_NETWORKS, make_network
 from ivfusion_ros.networks.checkpoint import load_checkpoint
@@ -324,7 +324,7 @@ def test_export_matches_torch_at_odd_sizes(tmp_path) -> None:
     # A fresh decoder gives nearly plain grey, which would match whatever the graph did.
     nn.init.normal_(network.decoder.out[2].weight, std=30)
     graph, path = FusionGraph(network).eval(), tmp_path / "slim.onnx"
-    export_fusion(graph, "transfusion_slim", path)
+    export_once(graph, "transfusion_slim", path)
     assert path.stat().st_size < 12e6
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     for height, width in ((33, 47), (61, 40)):

@@ -25,6 +25,8 @@ from ivfusion_ros.reproduce.job import Networks, Outcome
 from ivfusion_ros.reproduce.kinds import KINDS
 from ivfusion_ros.reproduce.trained import row_config
 
+pytestmark = pytest.mark.usefixtures("one_export_per_network")
+
 PAPER = read_paper("refinefuse")
 RUN = ["reproduce", "refinefuse", "--backend", "onnxruntime", "--threads", "1", "--jobs", "1"]
 

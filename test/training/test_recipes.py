@@ -1,9 +1,5 @@
 """Recipes: each that ships runs to its end at toy size; one that is killed at every stage ends the same."""
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +9,7 @@ import yaml
 pytest.importorskip("torch", reason="training dependencies are not installed")
 onnx = pytest.importorskip("onnx", reason="training dependencies are not installed")
 
+import forked
 import torch
 from training_samples import pair_folder
 
@@ -22,10 +19,13 @@ from ivfusion_ros.errors import ConfigError, ModelError
 from ivfusion_ros.files import read_yaml
 from ivfusion_ros.images.pairs import find_pairs
 from ivfusion_ros.models import read_models, share_folder
+from ivfusion_ros.networks import ALL_NETWORKS
 from ivfusion_ros.networks.checkpoint import load_checkpoint
 from ivfusion_ros.training.fusion.config import MAY_CHANGE
 from ivfusion_ros.training.recipe.recipe import read_recipe
 from ivfusion_ros.training.recipe.toy import write_toy_data
+
+pytestmark = pytest.mark.usefixtures("one_export_per_network")
 
 RECIPES = sorted((share_folder("config") / "train" / "recipes").glob("*.yaml"))
 NAMES = [path.stem for path in RECIPES]
@@ -110,21 +110,20 @@ def weights(run: Path, stage: str) -> dict[str, torch.Tensor]:
     return load_checkpoint(run / stage / "last.pt")["weights"]
 
 
-def test_a_recipe_killed_at_every_stage_ends_with_the_same_bits(toy, tmp_path) -> None:
+def test_a_recipe_killed_at_every_stage_ends_with_the_same_bits(toy, tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(ALL_NETWORKS, "refinefuse_lite", forked.SHALLOW)
     more = ("--set", "teacher.model=mst", "--set", "fusion.save_every=1", "--set", "fusion.iterations=8")
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert main(train("recipes/refinefuse_lite", toy, whole, *more)) == 0
     moments = ("teacher/*/*/*.png", "train/last.pt", "refine/last.pt", "refine/stage.json", "*.onnx")
-    words = [sys.executable, "-m", "ivfusion_ros.cli"]
-    words += train("recipes/refinefuse_lite", toy, parts, *more)
+    words = train("recipes/refinefuse_lite", toy, parts, *more)
     for number, moment in enumerate(moments):
-        resume = ["--resume"] if number else []
-        process = subprocess.Popen([*words, *resume], stderr=subprocess.DEVNULL, env=os.environ)
+        process = forked.start([*words, *(["--resume"] if number else [])], shallow=True)
         while not list(parts.glob(moment)):
-            assert process.poll() is None, moment
+            assert process.is_alive(), moment
             time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
     assert main(train("recipes/refinefuse_lite", toy, parts, *more, "--resume")) == 0
     for stage in ("train", "refine"):
         one, other = weights(whole, stage), weights(parts, stage)

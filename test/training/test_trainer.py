@@ -5,7 +5,6 @@ import logging
 import math
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ import yaml
 
 torch = pytest.importorskip("torch", reason="training dependencies are not installed")
 
+import forked
 from training_samples import config, pair_folder
 
 from ivfusion_ros.cli import INTERRUPTED, main
@@ -295,16 +295,13 @@ def test_the_command_numbers_its_runs_and_goes_on_in_the_last(folder, tmp_path, 
 def test_a_killed_command_goes_on_to_the_same_bits(folder, tmp_path, number) -> None:
     words = train(folder, "--iterations", "24", "--validate-every", "20", "--save-every", "3")
     assert main([*words, "--out", str(tmp_path / "whole")]) == 0
-    command = [sys.executable, "-m", "ivfusion_ros.cli", *words, "--out", str(tmp_path / "parts")]
-    process = subprocess.Popen(
-        command, stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
+    process = forked.start([*words, "--out", str(tmp_path / "parts")])
     while not (tmp_path / "parts" / "last.pt").exists():
-        assert process.poll() is None
+        assert process.is_alive()
         time.sleep(0.01)
-    process.send_signal(number)
-    status = process.wait()
-    assert status == (-signal.SIGKILL if number == signal.SIGKILL else INTERRUPTED)
+    os.kill(process.pid, number)
+    process.join()
+    assert process.exitcode == (-signal.SIGKILL if number == signal.SIGKILL else INTERRUPTED)
     # Well before the first validation.
     assert 3 <= load_checkpoint(tmp_path / "parts" / "last.pt")["step"] < 20
     assert main([*words, "--out", str(tmp_path / "parts"), "--resume"]) == 0

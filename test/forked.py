@@ -1,0 +1,33 @@
+"""Training commands in processes that can be killed, forked from one that has imported what they need."""
+
+import multiprocessing
+import os
+import sys
+from functools import partial
+from multiprocessing.context import ForkServerProcess
+
+# Their imports take longer than the trainings of the tests.
+import ivfusion_ros.commands.train
+import ivfusion_ros.training.recipe.export_stages
+import ivfusion_ros.training.recipe.fusion_stages  # noqa: F401
+from ivfusion_ros.cli import main
+from ivfusion_ros.networks import ALL_NETWORKS, RefineFuseLite
+
+SHALLOW = partial(RefineFuseLite, (8,))
+"""refinefuse_lite with one level in the place of four, which exports in half the time."""
+
+
+def start(words: list[str], *, shallow: bool = False) -> ForkServerProcess:
+    """`ivfusion WORDS`, silent; its exit status is the process's exitcode."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    process = context.Process(target=_run, args=(words, shallow))
+    process.start()
+    return process
+
+
+def _run(words: list[str], shallow: bool) -> None:
+    if shallow:
+        ALL_NETWORKS["refinefuse_lite"] = SHALLOW
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    sys.exit(main(words))
