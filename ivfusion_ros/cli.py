@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import threading
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ivfusion_ros import __version__
@@ -81,9 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _end_as_by_ctrl_c()
     try:
         options = build_parser(chosen).parse_args(words)
-        logging.basicConfig(
-            level=logging.DEBUG if options.verbose else logging.INFO, format="%(message)s", force=True
-        )
+        level = logging.DEBUG if options.verbose else logging.INFO
+        logging.basicConfig(level=level, format="%(message)s", handlers=[_Log()], force=True)
         options.run(options)
     except IvfusionError as error:
         return _fail(chosen, str(error), error.exit_code)
@@ -106,6 +105,16 @@ def _end_as_by_ctrl_c() -> None:
         and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     ):
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+class _Log(logging.Handler):
+    """Messages to stderr; above a progress bar, where there is one, and not into its line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one."""
+        tqdm = sys.modules.get("tqdm")
+        with tqdm.tqdm.external_write_mode(sys.stderr) if tqdm else nullcontext():
+            print(self.format(record), file=sys.stderr)
 
 
 class _Unbreakable:

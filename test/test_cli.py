@@ -34,6 +34,21 @@ def run(capsys):
     return call
 
 
+def test_messages_stand_above_a_progress_bar(monkeypatch, capsys) -> None:
+    tqdm = pytest.importorskip("tqdm")
+
+    def work(_: object) -> None:
+        with tqdm.tqdm(total=2, ascii=True, ncols=20, file=sys.stderr) as bar:
+            bar.update()
+            logging.getLogger("ivfusion_ros").info("half of it")
+
+    monkeypatch.setattr("ivfusion_ros.commands.doctor.run", work)
+    assert main(["doctor"]) == 0
+    # What a terminal shows: each carriage return starts the line anew.
+    lines = [line.rpartition("\r")[2] for line in capsys.readouterr().err.split("\n")]
+    assert "half of it" in lines
+
+
 def read_messages(path: Path) -> list[tuple[str, int, bytes]]:
     with BagReader(path) as reader:
         return [(topic.name, log_time, bytes(data)) for topic, log_time, data in reader.messages()]
