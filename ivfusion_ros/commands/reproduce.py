@@ -11,7 +11,7 @@ from ivfusion_ros.commands.interruption import held_back
 from ivfusion_ros.commands.options import add_network_options, check_at_least
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.files import write_whole
-from ivfusion_ros.reproduce.job import Given, Job, Networks
+from ivfusion_ros.reproduce.job import Given, Job, Networks, Outcome
 from ivfusion_ros.reproduce.kinds import make_table
 from ivfusion_ros.reproduce.page import html_page, markdown_page
 from ivfusion_ros.reproduce.paper import read_paper
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> None:
     )
     out = options.out / options.paper
     job = Job(paper, paper.table(options.table), given, out, networks, held_back)
-    outcome = make_table(job)
+    outcome = _made(job)
     page = markdown_page(job, outcome)
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"table_{options.table}{'_quick' if options.quick else ''}.md"
@@ -66,6 +66,15 @@ def run(options: argparse.Namespace) -> None:
     write_whole(path.with_suffix(".html"), html_page(job, outcome))
     print(page)
     log.info("table: %s and %s", path, path.with_suffix(".html").name)
+
+
+def _made(job: Job) -> Outcome:
+    """The table. Raises IvfusionError, KeyboardInterrupt with how to go on."""
+    try:
+        return make_table(job)
+    except KeyboardInterrupt:
+        # Whatever was stopped speaks of its own options, if at all.
+        raise KeyboardInterrupt(f"what is done is kept in {job.work}; the same command goes on") from None
 
 
 def _named(texts: Sequence[str], option: str) -> dict[str, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.errors import DataError
@@ -10,7 +11,7 @@ from ivfusion_ros.evaluation.fusion.judge import judge
 from ivfusion_ros.evaluation.fusion.methods import FolderMethod, Method, NetworkMethod
 from ivfusion_ros.evaluation.fusion.pairs import Pair, read_pairs
 from ivfusion_ros.evaluation.fusion.scores import JUDGED_BY
-from ivfusion_ros.evaluation.fusion.tables import mean_rows
+from ivfusion_ros.evaluation.fusion.tables import means
 from ivfusion_ros.images.pairs import spread
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.reproduce.cost import any_times, timed
@@ -21,6 +22,8 @@ from ivfusion_ros.training.fusion.split import split_folders
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from ivfusion_ros.evaluation.fusion.judge import Result
 
 HELD_OUT = "held_out"
 
@@ -85,16 +88,20 @@ def _scored(job: Job, pairs: Sequence[Pair], models: Mapping[str, Path], note: s
         results = judge(pairs, methods, metrics, journal, how.jobs)
     if not any(result.scores for result in results):
         raise DataError(f"none of {len(results)} images could be scored; the first: {results[0].reason}")
-    rows = {row["network"]: row for row in mean_rows(results, {})}
-    labels = [method.label for method in methods]
-    found = {name: int(rows[name]["images"]) if name in rows else 0 for name in labels}
-    gaps = [
-        f"{name}: {number} of {len(pairs)} images could be scored"
-        for name, number in found.items()
-        if number < len(pairs)
-    ]
+    # One data set; whatever the day and the night of it are by themselves is not the paper's.
+    (rows,) = means(results).values()
     values = {name: {metric: row.get(metric) for metric in metrics} for name, row in rows.items()}
-    return Outcome(values, (note, *gaps))
+    return Outcome(values, (note, *_gaps(results, len(pairs))))
+
+
+def _gaps(results: Sequence[Result], pairs: int) -> list[str]:
+    """Of each method that lacks images, how many there are and why one of them is missing."""
+    missing = {result.method: result.reason for result in results if not result.scores}
+    found = Counter(result.method for result in results if result.scores)
+    return [
+        f"{name}: {found[name]} of {pairs} images could be scored; one of the others: {reason}"
+        for name, reason in missing.items()
+    ]
 
 
 def _with_times(job: Job, found: Outcome) -> Outcome:

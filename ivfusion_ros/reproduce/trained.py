@@ -68,7 +68,13 @@ def _train(job: Job, row: Row) -> Path:
     if last.exists():
         trainer.resume()
     if trainer.step < trainer.steps:
-        log.info("%s: training", row.key)
+        log.info("%s: training", _place(job, row))
         with job.hold() as stopped:
             trainer.fit(stopped.is_set)
     return last
+
+
+def _place(job: Job, row: Row) -> str:
+    """A training's name, and the how-manieth of the table it is."""
+    keys = list(dict.fromkeys(other.key for other in job.table.rows.values() if other.train))
+    return f"{row.key} ({keys.index(row.key) + 1} of {len(keys)})"

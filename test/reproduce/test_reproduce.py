@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="training dependencies are not insta
 pytest.importorskip("onnxscript")
 from training_samples import pair_folder
 
-from ivfusion_ros.cli import main
+from ivfusion_ros.cli import INTERRUPTED, main
 from ivfusion_ros.commands.interruption import held_back
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.metrics import METRICS
@@ -133,6 +133,16 @@ def test_training_data_are_asked_for_before_anything_is_done(msrs: Path, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
+def test_what_is_stopped_says_how_to_go_on(msrs: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    def stop(_: Job) -> Outcome:
+        raise KeyboardInterrupt("--resume goes on there")
+
+    monkeypatch.setattr("ivfusion_ros.commands.reproduce.make_table", stop)
+    assert main([*RUN, "--table", "9", "--out", str(tmp_path)]) == INTERRUPTED
+    said = capsys.readouterr().err
+    assert f"kept in {tmp_path / 'refinefuse' / 'work'}" in said and "--resume" not in said
+
+
 def test_an_unknown_paper_is_named() -> None:
     with pytest.raises(ConfigError, match="expected refinefuse"):
         read_paper("refine")
@@ -195,7 +205,12 @@ def test_every_table_of_metrics_runs_on_its_own_data(number: int, msrs: Path, tm
 
 
 def test_quality_takes_fused_folders_and_weights(msrs: Path, tmp_path: Path) -> None:
-    """Whoever fuses by (thermal + visible) / 2 has a row, with an entropy that can be computed here."""
+    """Whoever fuses by (thermal + visible) / 2 has a row, with an entropy that can be computed here.
+
+    Names end with the hour, as MSRS's: the figures are of day and night together.
+    """
+    for path in [*msrs.glob("*/001*D.png")]:
+        path.rename(path.with_stem(path.stem.replace("D", "N")))
     fused = tmp_path / "fused"
     fused.mkdir()
     entropies = []
