@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ivfusion_ros.training.recipe.kinds import Result
     from ivfusion_ros.training.recipe.recipe import Recipe
+    from ivfusion_ros.training.recipe.run import Inputs
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ _SIZE = (256, 256)
 """Width and height at which a fusion network's operations are counted, as papers do."""
 
 
-def write_row(recipe: Recipe, run: Path, data: Sequence[Path], results: Mapping[str, Result]) -> None:
+def write_row(recipe: Recipe, run: Path, inputs: Inputs, results: Mapping[str, Result]) -> None:
     """Write run/models.yaml for the model that was made last; nothing where none was."""
     made = [result for result in results.values() if "model" in result and "task" in result]
     if not made:
@@ -38,9 +39,7 @@ def write_row(recipe: Recipe, run: Path, data: Sequence[Path], results: Mapping[
         "network": _network(last, model),
         "licence": recipe.licence,
         "data": _data(results),
-        "command": shlex.join(
-            ["ivfusion", "train", f"recipes/{recipe.name}", "--data", *_names(data), *recipe.changes]
-        ),
+        "command": _command(recipe, inputs),
         "recipe_sha256": file_sha256(run / "recipe.yaml"),
         **_figures(results),
     }
@@ -64,8 +63,16 @@ def _data(results: Mapping[str, Result]) -> str:
     return "; ".join(dict.fromkeys(told))
 
 
-def _names(data: Sequence[Path]) -> list[str]:
-    return [folder.name for folder in data]
+def _command(recipe: Recipe, inputs: Inputs) -> str:
+    """What makes the model again."""
+    words = ["ivfusion", "train", f"recipes/{recipe.name}", "--data", *_named(inputs.data)]
+    words += ["--test", *_named(inputs.test)] if inputs.test else []
+    return shlex.join([*words, *recipe.changes])
+
+
+def _named(folders: Sequence[Path]) -> list[str]:
+    """As they were given; of absolute paths, which say where on this machine they lie, the name alone."""
+    return [folder.name if folder.is_absolute() else folder.as_posix() for folder in folders]
 
 
 def _figures(results: Mapping[str, Result]) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def run_recipe(recipe: Recipe, run: Path, inputs: Inputs, hold: Hold) -> None:
         content = {"kind": stage.kind, "seconds": round(time.monotonic() - before, 1), "result": result}
         write_whole(done, json.dumps(content, indent=2) + "\n")
         results[stage.name] = result
-    write_row(recipe, run, inputs.data, results)
+    write_row(recipe, run, inputs, results)
 
 
 def _run_stage(context: Context) -> Result:
