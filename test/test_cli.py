@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ivfusion_ros.bags import BagReader
-from ivfusion_ros.bags.cdr import to_frame
+from ivfusion_ros.bags.messages import to_frame
 from ivfusion_ros.cli import COMMANDS, main
 from ivfusion_ros.images.files import read_image, write_image
 from ivfusion_ros.types import Frame
@@ -144,6 +144,19 @@ def test_record_then_replay_folders(run, blend_model, tmp_path) -> None:
     out = tmp_path / "out.mcap"
     assert run("replay", bag, out, "--model", blend_model, *FUSION_ONLY)[0] == 0
     assert [int(frame.image.max()) for frame in frames_of(out, "/fused/image_raw")] == [0, 40, 80, 120]
+
+
+@pytest.mark.parametrize(("extra", "warned"), [(0, False), (1, False), (20, True)])
+def test_record_tells_of_a_camera_that_ends_early(run, tmp_path, extra, warned) -> None:
+    for camera, count in (("thermal", 5), ("rgb", 5 + extra)):
+        (tmp_path / camera).mkdir()
+        for index in range(count):
+            write_image(tmp_path / camera / f"{index:03d}.png", np.full((8, 8), 9, np.uint8))
+    words = ["record", tmp_path / "thermal", tmp_path / "rgb", tmp_path / "bag.mcap", "--rate", "20"]
+    status, said = run(*words)
+    assert status == 0
+    assert ("thermal lasts 0.200 s and RGB 1.200 s" in said) == warned
+    assert ("thermal lasts" in said) == warned
 
 
 def test_fuse_and_detect_folders(run, blend_model, box_model, tmp_path) -> None:

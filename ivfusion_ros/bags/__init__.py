@@ -1,6 +1,6 @@
 """rosbag2 in (MCAP, sqlite3) and out (MCAP), without ROS."""
 
-from ivfusion_ros.bags.cdr import make, serialize, to_depth_frame, to_transforms
+from ivfusion_ros.bags.messages import make, serialize, to_depth_frame, to_transforms
 from ivfusion_ros.bags.reader import BagReader
 from ivfusion_ros.bags.topics import BagTopic, Topics, choose_topics, transform_topics
 from ivfusion_ros.bags.writer import BagWriter

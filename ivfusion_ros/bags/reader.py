@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from ivfusion_ros.bags import cdr, topics
+from ivfusion_ros.bags import messages, topics
 from ivfusion_ros.bags.compression import DamageError, unpack_message
 from ivfusion_ros.bags.files import BagFile, find_files, open_file
 from ivfusion_ros.errors import BagError, IvfusionError
@@ -144,11 +144,11 @@ class BagReader:
             try:
                 if topic.name in cameras and topic.type in (IMAGE, COMPRESSED_IMAGE):
                     info = infos.get(topic.name)
-                    frame = cdr.to_frame(data, topic.type, info, log_time_ns, self._max_pixels)
+                    frame = messages.to_frame(data, topic.type, info, log_time_ns, self._max_pixels)
                     yield cameras[topic.name], frame
                 elif topic.name in image_of and topic.type == CAMERA_INFO:
                     image = image_of[topic.name]
-                    infos[image] = newest_info(infos.get(image), cdr.to_camera_info(data))
+                    infos[image] = newest_info(infos.get(image), messages.to_camera_info(data))
                 elif topic.name in others:
                     others[topic.name](data)
             except IvfusionError as error:
@@ -172,7 +172,7 @@ class BagReader:
         encodings: dict[str, str] = {}
         for topic, _, data in itertools.islice(self.messages(frozenset(unknown)), PEEK_IMAGES):
             try:
-                encodings.setdefault(topic.name, cdr.image_encoding(data, topic.type))
+                encodings.setdefault(topic.name, messages.image_encoding(data, topic.type))
             except BagError:
                 continue
             if len(encodings) == len(unknown):

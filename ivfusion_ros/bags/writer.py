@@ -15,8 +15,8 @@ from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 from rosbags.rosbag2.storage_mcap import McapWriter
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 
-from ivfusion_ros.bags.cdr import make, serialize, typestore
 from ivfusion_ros.bags.mcap_records import CHUNK_CHECKSUM_OFFSET, RECORD_HEAD
+from ivfusion_ros.bags.messages import make, serialize, typestore
 from ivfusion_ros.errors import BagError
 from ivfusion_ros.files import whole_files
 from ivfusion_ros.images.files import SUFFIXES as IMAGE_SUFFIXES

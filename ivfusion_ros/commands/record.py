@@ -32,6 +32,9 @@ MIN_RATE_HZ, MAX_RATE_HZ = 0.001, 10000.0
 LONGEST_S = 1e9
 """Of a recording: beyond it a ROS stamp ends."""
 
+MAX_APART_S, MAX_APART = 0.5, 0.02
+"""Seconds and share by which one camera may end before the other without a warning."""
+
 Stamped = tuple[int, CameraName, Frame]
 
 
@@ -59,11 +62,13 @@ def run(options: argparse.Namespace) -> None:
         _frames(options.rgb, "rgb", options.rate, skipped),
     )
     counts: Counter[str] = Counter()
+    ends_ns: dict[CameraName, int] = {}
     with BagWriter(options.output, compressed=options.compressed, overwrite=options.force) as writer:
         merged = heapq.merge(*streams, key=lambda item: item[0])
-        for _, camera, frame in tqdm(merged, unit="frame"):
+        for stamp_ns, camera, frame in tqdm(merged, unit="frame"):
             writer.write_frame(camera, frame)
             counts[camera] += 1
+            ends_ns[camera] = stamp_ns
         if not all(counts[camera] for camera in CAMERAS):
             skipped.end()
             raise DataError(
@@ -71,7 +76,21 @@ def run(options: argparse.Namespace) -> None:
                 f"{counts['rgb']} RGB frames, expected some of both"
             )
     log.info("%d thermal and %d RGB frames: %s", counts["thermal"], counts["rgb"], options.output)
+    _warn_of_lengths(ends_ns)
     skipped.end()
+
+
+def _warn_of_lengths(ends_ns: dict[CameraName, int]) -> None:
+    """Of two recordings of one drive, neither ends long before the other."""
+    thermal_s, rgb_s = ((ends_ns[camera] - START_NS) / 1e9 for camera in CAMERAS)
+    longer_s = max(thermal_s, rgb_s)
+    if abs(thermal_s - rgb_s) > max(MAX_APART_S, MAX_APART * longer_s):
+        log.warning(
+            "thermal lasts %.3f s and RGB %.3f s: what is longer has no partner, and frames are paired by "
+            "their time from the start; check that both belong together, begin at one moment, lack no "
+            "frames, and have the rate that was given",
+            thermal_s, rgb_s,
+        )  # fmt: skip
 
 
 def _frames(source: Path, camera: CameraName, rate_hz: float | None, skipped: Skipped) -> Iterator[Stamped]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from ivfusion_ros.bags import BagReader, BagWriter, Topics
-from ivfusion_ros.bags.cdr import to_depth_frame, to_transforms
+from ivfusion_ros.bags.messages import to_depth_frame, to_transforms
 from ivfusion_ros.bags.topics import transform_topics
 from ivfusion_ros.commands.interruption import held_back
 from ivfusion_ros.commands.options import (

@@ -88,6 +88,11 @@ class Warp:
         self._plane_distance_m = 0.0
         self.set_plane_distance(plane_distance_m)
 
+    @property
+    def calibrated(self) -> bool:
+        """Whether there is a calibration."""
+        return self._calibration is not None
+
     def set_plane_distance(self, distance_m: float) -> None:
         """Register for a plane at another distance; 0: the calibration's. Raises ConfigError."""
         self.check_plane_distance(distance_m)

@@ -19,6 +19,7 @@ from ivfusion_ros.images.bars import Bars
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.pipeline.blend import blend
 from ivfusion_ros.pipeline.deadline import Deadline
+from ivfusion_ros.pipeline.mixups import MixUps
 from ivfusion_ros.types import (
     CameraName,
     Detections,
@@ -88,6 +89,7 @@ class Pipeline:
         self.bars = Bars()
         self.scaler = scaler
         self.registrar = registrar
+        self.mixups = MixUps(calibrated=registrar.calibrated)
         self.fuser = fuser
         self.detector = detector
         self.strength = strength
@@ -116,6 +118,7 @@ class Pipeline:
         usable.
         """
         clock = StageClock()
+        self.mixups(pair)
         faults = self.faults.update(pair.thermal, pair.rgb)
         clock.stage("faults")
         rgb = to_rgb(pair.rgb.image)

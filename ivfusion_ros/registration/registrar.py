@@ -89,6 +89,11 @@ class Registrar:
         """The camera whose view it is."""
         return self.warp.reference
 
+    @property
+    def calibrated(self) -> bool:
+        """Whether a calibration says where pixels belong; else images are only scaled."""
+        return self.warp.calibrated
+
     def __call__(
         self,
         pair: FramePair,

@@ -11,7 +11,7 @@ from pipeline_samples import make_pair
 
 from ivfusion_ros.backends import BACKENDS, BackendRow, available_backends, load_backend, resolve_backend
 from ivfusion_ros.bags import BagReader
-from ivfusion_ros.bags.cdr import to_frame
+from ivfusion_ros.bags.messages import to_frame
 from ivfusion_ros.cli import main
 from ivfusion_ros.commands import doctor
 from ivfusion_ros.config.parameters import make_config

@@ -17,7 +17,7 @@ from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import Reader, StoragePlugin
 
 from ivfusion_ros.bags import BagReader, BagTopic, BagWriter
-from ivfusion_ros.bags.cdr import make, serialize
+from ivfusion_ros.bags.messages import make, serialize
 from ivfusion_ros.errors import BagError
 from ivfusion_ros.messages.detections import make_detections
 from ivfusion_ros.types import CameraInfo, Detections, Frame, FusionResult, Header

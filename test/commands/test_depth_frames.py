@@ -10,7 +10,7 @@ import rig_samples
 from bag_samples import IMAGE, START_NS, Message, image, write_rosbag2
 
 from ivfusion_ros.bags import BagReader, BagTopic
-from ivfusion_ros.bags.cdr import to_depth_frame, to_frame
+from ivfusion_ros.bags.messages import to_depth_frame, to_frame
 from ivfusion_ros.bags.topics import choose_depth_topic
 from ivfusion_ros.cli import main
 from ivfusion_ros.commands.replay import Outputs, replay_bags

@@ -8,7 +8,7 @@ import pytest
 from simulator_samples import SMALL
 
 from ivfusion_ros.bags import BagReader, BagWriter
-from ivfusion_ros.bags.cdr import to_frame
+from ivfusion_ros.bags.messages import to_frame
 from ivfusion_ros.cli import main
 from ivfusion_ros.errors import ImageError
 from ivfusion_ros.messages.type_names import IMAGE

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sample_frames import make_frames
 
-from ivfusion_ros.bags.cdr import make
+from ivfusion_ros.bags.messages import make
 from ivfusion_ros.config.pipeline import DetectionConfig, FusionConfig, PipelineConfig, TrackingConfig
 from ivfusion_ros.detection.tracking import ByteTracker
 from ivfusion_ros.errors import BackendError

@@ -9,7 +9,7 @@ from bag_samples import IMAGE, START_NS, STORE, Message, cdr, header, image, wri
 from rig_samples import RGB_FRAME, THERMAL_FRAME
 
 from ivfusion_ros.bags import BagReader
-from ivfusion_ros.bags.cdr import to_frame, to_transforms
+from ivfusion_ros.bags.messages import to_frame, to_transforms
 from ivfusion_ros.commands.replay import Outputs, replay_bags
 from ivfusion_ros.config.parameters import make_config
 from ivfusion_ros.config.pipeline import PipelineConfig, RegistrationConfig

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from message_samples import image_like
 
-from ivfusion_ros.bags import cdr
+from ivfusion_ros.bags import messages
 from ivfusion_ros.errors import ConfigError, ImageError
 from ivfusion_ros.images.encodings import encode_image
 from ivfusion_ros.messages import encoding_of, to_depth_frame, to_extrinsics, to_frame
@@ -99,12 +99,12 @@ def test_live_and_bag_frames_are_equal(encoding: str) -> None:
     live_message = image_like(image, encoding, 7)
     live_message.data = array.array("B", raw.data)
     fields = {**vars(live_message), "data": np.frombuffer(raw.data, np.uint8)}
-    fields["header"] = cdr.make(
+    fields["header"] = messages.make(
         "std_msgs/msg/Header",
-        stamp=cdr.make(cdr.TIME, sec=0, nanosec=7),
+        stamp=messages.make(messages.TIME, sec=0, nanosec=7),
         frame_id="camera_optical_frame",
     )
-    stored = cdr.to_frame(cdr.serialize(cdr.make(IMAGE, **fields)), IMAGE)
+    stored = messages.to_frame(messages.serialize(messages.make(IMAGE, **fields)), IMAGE)
     live = to_frame(live_message)
     assert np.array_equal(live.image, stored.image) and live.image.dtype == stored.image.dtype
     assert (live.stamp_ns, live.frame_id) == (stored.stamp_ns, stored.frame_id) == (7, live.frame_id)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from message_samples import HEADER, INFO, STAMP_NS, detections, make, result
 
-from ivfusion_ros.bags import cdr
+from ivfusion_ros.bags import messages
 from ivfusion_ros.messages import LABELS_TOPIC, OUTPUTS, to_frame
 from ivfusion_ros.messages.detections import make_detections, make_label_info, make_native_detections
 from ivfusion_ros.messages.images import make_camera_info, make_compressed_image, make_image
@@ -97,7 +97,7 @@ def test_every_topic_has_one_row_and_messages_of_its_type() -> None:
     topics = [output.topic for output in OUTPUTS]
     assert len({*topics, LABELS_TOPIC}) == len(topics) + 1
     for output in OUTPUTS:
-        for message in (output.message(make, result()), output.message(cdr.make, result())):
+        for message in (output.message(make, result()), output.message(messages.make, result())):
             assert getattr(message, "type_name", "") or message.__msgtype__ == output.type
         assert output.message(make, result()).type_name == output.type
 

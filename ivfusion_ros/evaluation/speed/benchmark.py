@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ivfusion_ros.backends import load_backend
-from ivfusion_ros.bags.cdr import make, serialize
+from ivfusion_ros.bags.messages import make, serialize
 from ivfusion_ros.config.parameters import make_config
 from ivfusion_ros.config.pipeline import DetectionConfig, PipelineConfig, ThermalConfig
 from ivfusion_ros.detection import Detector

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from ivfusion_ros.bags import BagReader, BagWriter
-from ivfusion_ros.bags.cdr import deserialize
+from ivfusion_ros.bags.messages import deserialize
 from ivfusion_ros.commands.replay import Outputs, replay_bags
 from ivfusion_ros.config.parameters import make_config
 from ivfusion_ros.config.pipeline import PipelineConfig

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from message_samples import HEADER, detections, result
 
-from ivfusion_ros.bags import cdr
+from ivfusion_ros.bags import messages
 from ivfusion_ros.messages import OUTPUTS, Output
 from ivfusion_ros.messages.detections import make_label_info
 from ivfusion_ros.ros import messages as live
@@ -18,11 +18,11 @@ def as_sent(message: Any) -> bytes:
 
 @pytest.mark.parametrize("output", OUTPUTS, ids=lambda output: output.topic)
 def test_outputs(output: Output) -> None:
-    stored = cdr.serialize(output.message(cdr.make, result()))
+    stored = messages.serialize(output.message(messages.make, result()))
     assert as_sent(output.message(live.make, result())) == bytes(stored)
 
 
 def test_labels() -> None:
     names = detections().class_names
-    stored = cdr.serialize(make_label_info(cdr.make, HEADER, names))
+    stored = messages.serialize(make_label_info(messages.make, HEADER, names))
     assert as_sent(make_label_info(live.make, HEADER, names)) == bytes(stored)
