@@ -19,7 +19,7 @@ from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
 from ivfusion_ros.errors import BackendError, ConfigError, ModelError
 from ivfusion_ros.graphs.onnx_file import read_metadata
 from ivfusion_ros.networks import make_network
-from ivfusion_ros.networks.graph import NETWORK_KEY, FusionGraph
+from ivfusion_ros.networks.graph import COLOUR_KEY, KEEPS_LUMINANCE, NETWORK_KEY, FusionGraph
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,7 +106,8 @@ class TorchBackend:
                 "use the onnxruntime or openvino backend for it"
             )
         try:
-            graph = FusionGraph(make_network(network_name)).eval()
+            keeps_luminance = self.metadata.get(COLOUR_KEY) == KEEPS_LUMINANCE
+            graph = FusionGraph(make_network(network_name), keeps_luminance).eval()
             initializers = onnx.load(path).graph.initializer
             weights = {item.name: torch.tensor(onnx.numpy_helper.to_array(item)) for item in initializers}
             known = graph.state_dict().keys()

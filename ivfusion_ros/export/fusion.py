@@ -18,7 +18,7 @@ import torch
 
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.files import whole_files
-from ivfusion_ros.networks.graph import NETWORK_KEY, FusionGraph
+from ivfusion_ros.networks.graph import COLOUR_KEY, KEEPS_LUMINANCE, NETWORK_KEY, FusionGraph
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +37,8 @@ def export_fusion(graph: FusionGraph, network_name: str, path: Path) -> None:
     model = capture(graph)
     _keep_all_weights(graph, model)
     model.metadata_props.add(key=NETWORK_KEY, value=network_name)
+    if graph.keeps_luminance:
+        model.metadata_props.add(key=COLOUR_KEY, value=KEEPS_LUMINANCE)
     with whole_files(path) as staged:
         onnx.save(model, staged)
         onnx.checker.check_model(staged, full_check=True)

@@ -2,6 +2,7 @@
 
 A fusion network is a torch module with an integer `stride` and
 `forward(thermal, visible) -> fused`, each (B, 1, H, W) in [0, 1], H and W multiples of the stride.
+One whose `keeps_luminance` is False has its colours cut by FusionGraph in the quicker way.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ __getattr__, _later = later(
     __name__,
     {
         "checkpoint": ("load_checkpoint", "load_weights", "save_checkpoint"),
-        "graph": ("NETWORK_KEY", "FusionGraph", "build_graph"),
+        "graph": ("COLOUR_KEY", "KEEPS_LUMINANCE", "NETWORK_KEY", "FusionGraph", "build_graph"),
         "published": ("read_published",),
         "yolov5": ("BOX_VALUES", "STRIDES", "AnchorModel", "load_final"),
     },

@@ -46,6 +46,8 @@ class MST(nn.Module):
     """
 
     stride = 2**LEVELS
+    # It would take 8 % of the time.
+    keeps_luminance = False
     reduction: Tensor
     expansion: Tensor
 

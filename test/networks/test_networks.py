@@ -119,10 +119,54 @@ class Shift(torch.nn.Module):
         return visible + self.by
 
 
+def random_colours() -> np.ndarray:
+    """(75, 131, 3) of all colours, black, white, grey and pure ones among them."""
+    rgb = np.random.default_rng(0).integers(0, 256, (75, 131, 3), np.uint8)
+    rgb[:20] = np.where(rgb[:20] < 128, 0, 255)
+    rgb[20:30] = rgb[20:30, :, :1]
+    return rgb
+
+
+@pytest.mark.parametrize("levels", [0, 51, -102, 300, -300])
+def test_graph_keeps_the_fused_luminance_and_the_hue(levels: int) -> None:
+    rgb = random_colours()
+    graph = FusionGraph(Shift(levels / 255))
+    assert graph.keeps_luminance
+    fused = graph(torch.zeros(1, 75, 131, dtype=torch.uint8), torch.from_numpy(rgb)[None])[0].numpy()
+    weights = np.array([0.299, 0.587, 0.114])
+    luma = rgb @ weights
+    wanted = np.clip(luma + levels, 0, 255)
+    # Each of three channels is rounded by up to half a grey level.
+    assert np.abs(fused @ weights - wanted).max() <= 0.51
+    # What is left of each channel's difference to the luminance is the same share for all three.
+    before, after = rgb - luma[..., None], fused - wanted[..., None]
+    share = (before * after).sum(2) / np.maximum((before**2).sum(2), 1)
+    assert np.abs(after - share[..., None] * before).max() <= 1.0
+    assert share.max() <= 1.1 and share.min() >= -0.1
+    fits = ((rgb >= -levels) & (rgb <= 255 - levels)).all(2)
+    assert np.abs(fused.astype(int) - rgb - levels)[fits].max(initial=0) <= 1
+
+
+def test_the_colour_of_an_export_is_that_of_its_graph(tmp_path: Path) -> None:
+    thermal, rgb = np.zeros((75, 131), np.uint8), random_colours()
+    for name in ("mst", "mda"):
+        torch.manual_seed(0)
+        path = tmp_path / f"{name}.onnx"
+        export_fusion(build_graph(name), name, path)
+        found, other = (
+            Fuser(load_backend(path, backend))(thermal, rgb).astype(int)
+            for backend in ("onnxruntime", "torch")
+        )
+        assert np.abs(found - other).max() <= 1
+        kept = load_backend(path, "onnxruntime").metadata.get("ivfusion.colour") == "luminance"
+        # A quick network's colours are cut; mda untrained is near .5, with which few pure colours fit.
+        assert kept == (name == "mda")
+
+
 @pytest.mark.parametrize("levels", [0, 51, -102])
 def test_graph_moves_all_channels_alike_and_clips(levels: int) -> None:
     thermal, rgb = textured((75, 131))
-    graph = FusionGraph(Shift(levels / 255))
+    graph = FusionGraph(Shift(levels / 255), keeps_luminance=False)
     fused = graph(torch.from_numpy(thermal)[None], torch.from_numpy(rgb)[None])[0].numpy()
     assert np.array_equal(fused, np.clip(rgb.astype(int) + levels, 0, 255))
 
