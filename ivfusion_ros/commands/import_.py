@@ -6,12 +6,20 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ivfusion_ros.commands.options import add_folders_option
 from ivfusion_ros.errors import BackendError
+from ivfusion_ros.images.pairs import find_pairs, spread
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
+
+    from ivfusion_ros.images.pairs import PairPaths
 
 log = logging.getLogger(__name__)
+
+PAIRS = 24
+"""Pairs of each folder that are looked at: seconds each, and more hardly move the range."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,16 +27,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("network", help="name of the network, for example mda")
     parser.add_argument("file", type=Path, help="the authors' checkpoint")
     parser.add_argument("output", type=Path, help="checkpoint to write, for `export` or `train --init`")
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="DIR",
+        help="folders of pairs such as the network will see: what it makes of them is stretched from black "
+        "to white, all images alike (default: what it makes of road scenes)",
+    )
+    add_folders_option(parser)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Convert and save. Raises IvfusionError."""
+    """Convert, stretch and save. Raises IvfusionError."""
     try:
         from ivfusion_ros.networks.checkpoint import save_checkpoint
-        from ivfusion_ros.networks.published import read_published
+        from ivfusion_ros.networks.published import import_published
+        from ivfusion_ros.training.fusion.data import read_luminance
+        from ivfusion_ros.training.fusion.provenance import file_identity
     except ImportError as error:
         raise BackendError(f"import needs torch ({error}); run: pip install torch") from error
-    weights = read_published(options.network, options.file)
-    save_checkpoint(options.output, {"network": options.network, "weights": weights})
-    count = sum(weight.numel() for weight in weights.values())
+    pairs = list(_chosen(options))
+    planes = (read_luminance(pair) for pair in pairs)
+    network, (low, high) = import_published(options.network, options.file, planes if pairs else None)
+    state = {
+        "network": options.network,
+        "weights": network.state_dict(),
+        "provenance": {"init": file_identity(options.file), "range": [low, high]},
+    }
+    save_checkpoint(options.output, state)
+    count = sum(weight.numel() for weight in network.parameters())
     log.info("%s: %s, %d parameters", options.output, options.network, count)
+    source = f"{len(pairs)} pairs" if pairs else "road scenes; your own pairs: --data"
+    log.info("%.3f to %.3f of its images is now black to white, as measured on %s", low, high, source)
+
+
+def _chosen(options: argparse.Namespace) -> Iterator[PairPaths]:
+    for folder in options.data:
+        yield from spread(find_pairs(folder, tuple(options.folders)), PAIRS)

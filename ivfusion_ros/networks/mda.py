@@ -6,8 +6,9 @@ published checkpoint, which loads through `published_weights`. Deviations:
 
 - The published file also holds layers that never run (upsampling in the equal-size fusion block, a 1x1
   convolution in both blocks); they are left out, 516,120 parameters become 484,214.
-- The authors stretch each fused image to its own minimum and maximum before they save it. We do not: the
-  stretch differs from frame to frame, and a video would flicker.
+- The authors stretch each fused image to its own minimum and maximum before they save it; without that,
+  their weights give grey fog, about .32 to .59. A stretch that differs from frame to frame would make a
+  video flicker, so `ivfusion import` folds one for all images into `gain` and `offset`, measured on pairs.
 - Height and width must be multiples of 8, as the spatial attention halves the features at 1/4 once more;
   the exported graph pads to that.
 """
@@ -136,10 +137,12 @@ class FusionBlock(nn.Module):
 class MDA(nn.Module):
     """Fuse thermal and visible luminance, (B, 1, H, W) in [0, 1] each -> (B, 1, H, W) in [0, 1].
 
-    H and W must be multiples of `stride`.
+    H and W must be multiples of `stride`. gain, offset: of the last tanh; 0.5 each bring it to [0, 1].
     """
 
     stride = 8
+    gain: Tensor
+    offset: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -152,6 +155,22 @@ class MDA(nn.Module):
         self.upsample_2x = ResUp(16)
         self.upsample_4x = nn.Sequential(ResUp(CHANNELS), ResUp(8))
         self.output = nn.Sequential(nn.Conv2d(104, CHANNELS, 3, padding=1), _conv(1))
+        self.register_buffer("gain", torch.tensor(0.5))
+        self.register_buffer("offset", torch.tensor(0.5))
+        self.register_load_state_dict_pre_hook(_add_range)
+
+    def stretch(self, low: float, high: float) -> None:
+        """Bring low and high of the fused images as they are to 0 and 1, after what was stretched before.
+
+        Raises ModelError where they are no range.
+        """
+        if not low < high:
+            raise ModelError(
+                f"the network's images go from {low:.3f} to {high:.3f} on these pairs: there is nothing to "
+                "stretch; expected the weights of a trained network, and pairs that are no flat grey"
+            )
+        self.gain /= high - low
+        self.offset.copy_((self.offset - low) / (high - low))
 
     def forward(self, thermal: Tensor, visible: Tensor) -> Tensor:
         return self.decode(self.features(thermal, visible).fused)
@@ -176,8 +195,18 @@ class MDA(nn.Module):
         """The five fused features -> image, (B, 1, H, W) in [0, 1]."""
         f11, f12, f22, f24, f44 = fused
         enlarged = (f11, f12, self.upsample_2x(f22), self.upsample_2x(f24), self.upsample_4x(f44))
-        return torch.tanh(self.output(torch.cat(enlarged, 1))) / 2 + 0.5
+        # One gain for tanh's range and the stretch: in half precision, fog alone has few levels.
+        image = torch.tanh(self.output(torch.cat(enlarged, 1))) * self.gain + self.offset
+        return image.clamp(0, 1)
 
+
+def _add_range(module: nn.Module, weights: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Files of before, and the authors', have no range: theirs is tanh's own."""
+    for name in RANGE:
+        weights.setdefault(prefix + name, getattr(module, name))
+
+
+RANGE = ("gain", "offset")
 
 UNUSED = (
     "fusion_1x.channel_map.up.",
@@ -198,7 +227,7 @@ def published_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
     if not isinstance(model, Mapping):
         raise ModelError(f"the checkpoint has the keys {', '.join(map(str, state))}, expected `model`")
     weights = {key: value for key, value in model.items() if not str(key).startswith(UNUSED)}
-    expected = MDA().state_dict()
+    expected = {key: value for key, value in MDA().state_dict().items() if key not in RANGE}
     for problem, keys in (
         ("lacks", expected.keys() - weights.keys()),
         ("has unexpected", weights.keys() - expected.keys()),

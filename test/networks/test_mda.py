@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from places import SHARED
+from training_samples import pair_folder
 
 torch = pytest.importorskip("torch", reason="training dependencies are not installed")
 
@@ -20,7 +21,7 @@ from ivfusion_ros.networks import make_network
 from ivfusion_ros.networks.checkpoint import load_checkpoint, load_weights
 from ivfusion_ros.networks.graph import FusionGraph
 from ivfusion_ros.networks.mda import MDA, UNUSED, published_weights
-from ivfusion_ros.networks.published import read_published
+from ivfusion_ros.networks.published import RANGES, import_published, measure_range, read_published
 from ivfusion_ros.pipeline.fuser import Fuser
 
 REFERENCE = SHARED / "reference"
@@ -33,7 +34,7 @@ needs_reference = pytest.mark.skipif(
 def published_state() -> dict:
     """A checkpoint as the authors save it, with random weights and their NumPy loss curve."""
     torch.manual_seed(0)
-    model = dict(MDA().state_dict())
+    model = {name: value for name, value in MDA().state_dict().items() if name not in ("gain", "offset")}
     model |= {f"{prefix}0.weight": torch.zeros(3) for prefix in UNUSED}
     return {"model": model, "train_loss": [np.float64(1.5)], "lr": 1e-5}
 
@@ -76,15 +77,107 @@ def exported(tmp_path_factory) -> Path:
 
 
 @needs_reference
-def test_import_then_export_gives_the_published_outputs(exported) -> None:
+def test_import_then_export_gives_the_published_outputs_stretched(exported) -> None:
     fuser = Fuser(load_backend(exported, "onnxruntime"))
+    low, high = RANGES["mda"]
     with np.load(REFERENCE / "mda_golden.npz") as golden:
-        thermal, visible, fused = (
-            np.rint(golden[f"{name}_0"][0, 0] * 255).astype(np.uint8)
-            for name in ("thermal", "visible", "fused")
-        )
-    found = fuser(thermal, np.stack([visible] * 3, -1))
-    assert np.abs(found.astype(int) - fused[..., None]).max() <= 1
+        for index in range(2):
+            thermal, visible = (
+                np.rint(golden[f"{name}_{index}"][0, 0] * 255).astype(np.uint8)
+                for name in ("thermal", "visible")
+            )
+            fused = golden[f"fused_{index}"][0, 0]
+            expected = 255 * np.clip((fused - low) / (high - low), 0, 1)
+            found = fuser(thermal, np.stack([visible] * 3, -1)).astype(float)
+            assert np.abs(found - expected[..., None]).max() <= 1.5
+            assert np.ptp(found) > 4 * 255 * np.ptp(fused)
+
+
+def known_range(tmp_path: Path, low: float, high: float) -> Path:
+    """The authors' file of a network that copies the visible image into low..high, as good as linearly."""
+    network = MDA()
+    for weight in network.parameters():
+        torch.nn.init.zeros_(weight)
+    with torch.no_grad():
+        # Visible at full resolution passes through 1x-1x: zero maps are sigmoid(0) squared, a quarter.
+        network.input.weight[0, 0, 1, 1] = 1
+        network.downsample_1x.down_conv[0].weight[0, 0, 1, 1] = 1
+        network.downsample_1x.down_conv[1].weight[0, 0, 1, 1] = 1
+        network.output[0].weight[0, 0, 1, 1] = 4
+        # Of the sum of thermal and visible, 0 to 2, through the slope of tanh near 0, a half.
+        network.output[1].weight[0, 0, 1, 1] = high - low
+        network.output[1].bias[0] = 2 * (low - 0.5)
+    path = tmp_path / "known.pth"
+    torch.save(
+        {
+            "model": {
+                name: value
+                for name, value in network.state_dict().items()
+                if name not in ("gain", "offset")
+            }
+        },
+        path,
+    )
+    return path
+
+
+def constant_pairs(levels: list[int]) -> list[np.ndarray]:
+    return [np.full((2, 9, 15), level, np.uint8) for level in levels]
+
+
+def test_a_known_range_is_measured_and_taken_out(tmp_path) -> None:
+    source = known_range(tmp_path, 0.48, 0.52)
+    raw = MDA().eval()
+    raw.load_state_dict(read_published("mda", source))
+    levels = list(range(0, 256, 5))
+    low, high = measure_range(raw, constant_pairs(levels))
+    # The lowest and highest 5 % of 52 pairs are cut.
+    assert (low, high) == pytest.approx((0.482, 0.518), abs=2e-4)
+    network, found = import_published("mda", source, constant_pairs(levels))
+    assert found == (low, high)
+    ramp = torch.linspace(0, 1, 16).repeat_interleave(16).view(1, 1, 16, 16)
+    with torch.no_grad():
+        fused = network.eval()(ramp, ramp)
+    assert fused[0, 0, 3:13].numpy() == pytest.approx(((ramp[0, 0, 3:13] - 0.05) / 0.9).numpy(), abs=0.01)
+    assert fused.min() == 0 and fused.max() == 1
+
+
+def test_all_frames_are_stretched_alike(tmp_path) -> None:
+    """A hot object that comes into view must not darken the rest, as an image's own range would do."""
+    network, _ = import_published("mda", known_range(tmp_path, 0.45, 0.55), None)
+    before = torch.full((1, 1, 16, 64), 0.3)
+    after = before.clone()
+    after[..., 48:] = 1.0
+    with torch.no_grad():
+        first, second = (network.eval()(frame, frame) for frame in (before, after))
+    assert torch.equal(first[..., :32], second[..., :32])
+
+
+def test_pairs_without_a_range_are_refused(tmp_path) -> None:
+    source = known_range(tmp_path, 0.5, 0.5)
+    with pytest.raises(ModelError, match=r"from 0\.500 to 0\.500 on these pairs: there is nothing"):
+        import_published("mda", source, constant_pairs([10, 200]))
+
+
+def test_import_measures_on_the_folders_that_it_is_given(tmp_path, capsys) -> None:
+    source, folder = known_range(tmp_path, 0.48, 0.52), pair_folder(tmp_path / "pairs")
+    words = ["import", "mda", str(source), str(tmp_path / "ours.pt"), "--data", str(folder)]
+    assert main(words) == 0
+    assert "as measured on 12 pairs" in capsys.readouterr().err
+    state = load_checkpoint(tmp_path / "ours.pt")
+    low, high = state["provenance"]["range"]
+    assert 0.48 < low < high < 0.52 and len(state["provenance"]["init"]["sha256"]) == 64
+    network = MDA()
+    load_weights(network, tmp_path / "ours.pt")
+    assert network.gain.item() == pytest.approx(0.5 / (high - low))
+
+
+def test_files_without_a_range_load_as_before() -> None:
+    torch.manual_seed(0)
+    old = {name: value for name, value in MDA().state_dict().items() if name not in ("gain", "offset")}
+    network = FusionGraph(MDA())
+    network.load_state_dict({f"network.{name}": value for name, value in old.items()})
+    assert (network.network.gain.item(), network.network.offset.item()) == (0.5, 0.5)
 
 
 @pytest.mark.parametrize("backend", ["torch", "openvino"])
