@@ -157,7 +157,7 @@ class MDA(nn.Module):
         self.output = nn.Sequential(nn.Conv2d(104, CHANNELS, 3, padding=1), _conv(1))
         self.register_buffer("gain", torch.tensor(0.5))
         self.register_buffer("offset", torch.tensor(0.5))
-        self.register_load_state_dict_pre_hook(_add_range)
+        self.register_load_state_dict_pre_hook(_add_range)  # type: ignore[no-untyped-call]
 
     def stretch(self, low: float, high: float) -> None:
         """Bring low and high of the fused images as they are to 0 and 1, after what was stretched before.

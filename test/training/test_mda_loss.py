@@ -39,7 +39,7 @@ from ivfusion_ros.training.fusion.losses.mda_measures import (
 )
 from ivfusion_ros.training.fusion.losses.ms_ssim import ms_ssim
 from ivfusion_ros.training.fusion.train import Trainer
-from ivfusion_ros.training.fusion.vgg import normalised_rgb, vgg_convolutions
+from ivfusion_ros.training.fusion.vgg import vgg_convolutions
 
 
 def pictures(count: int, side: int, seed: int = 0) -> torch.Tensor:
@@ -194,7 +194,7 @@ def test_patch_loss_matches_numpy() -> None:
         constant = 6.25 / 255**2
         unlike.append(1 - (2 * covariance + constant) / (variance + own + constant))
         errors.append(mean((source - fused) ** 2))
-        details.append(np.exp(np.sqrt(mean(log_of(source) ** 2)) / 3000))
+        details.append(np.exp(mean(np.sqrt(mean(log_of(source) ** 2))) / 3000))
         levels.append(np.exp((255 * mean(source) + 0.167 * 255**2 * variance) / 3000))
     expected = 0.0
     for index in range(2):
@@ -222,7 +222,8 @@ def test_feature_loss_matches_numpy() -> None:
         own, side = fused[index], fused[index].shape[-1]
         details = [log_of(a) - log_of(b) for a, b in zip(own, visible[v], strict=True)]
         if v != t:
-            own = own.reshape(2, side // 2, 2, side // 2, 2).mean((2, 4))
+            own = cv2.resize(own.transpose(1, 2, 0), (side // 2,) * 2, interpolation=cv2.INTER_NEAREST)
+            own = own.transpose(2, 0, 1)
         expected += weight * (np.square(details).mean() + 20 * np.square(own - thermal[t]).mean())
     assert feature_loss(features).item() == pytest.approx(expected, rel=1e-4)
 
@@ -273,14 +274,13 @@ def test_terms_of_a_batch_are_the_mean_of_its_pairs() -> None:
         assert together[name].item() == pytest.approx(np.mean([t[name].item() for t in alone]), rel=1e-4)
 
 
-def test_vgg_weights_come_from_maps_scaled_together(vgg) -> None:
+def test_vgg_weights_come_from_its_maps_as_grey_levels(vgg) -> None:
     thermal, visible, fused = pictures(3, 32).split(1)
     loss = MdaLoss(vgg)
     terms = loss.terms(batch_of(thermal, visible), outputs_of(fused))
     measures = np.zeros((2, 2))
     for a, b in zip(vgg_blocks(vgg, thermal), vgg_blocks(vgg, visible), strict=True):
-        a, b = (maps.numpy()[0] / max(a.max().item(), b.max().item()) for maps in (a, b))
-        for index, maps in enumerate((a, b)):
+        for index, maps in enumerate((a.numpy()[0], b.numpy()[0])):
             entropies = [shannon_entropy((m * 255).astype(np.uint8), base=np.e) for m in maps]
             measures[0, index] += (np.mean(entropies) + 0.167 * (maps * 255).std((1, 2)).mean()) / 2
             measures[1, index] += np.mean([log_of(m) ** 2 for m in maps]) / 2
@@ -293,13 +293,15 @@ def test_vgg_weights_come_from_maps_scaled_together(vgg) -> None:
     assert terms["style"].item() == pytest.approx(style_loss(wanted, found).item(), abs=1e-7)
 
 
-def test_vgg_blocks_end_before_the_pooling(vgg) -> None:
+def test_vgg_blocks_are_the_released_code_s(vgg) -> None:
+    """Its VGG has sigmoids for ReLU, is given grey three times, and ends a block before the pooling."""
     image = pictures(1, 16)
+    sigmoids = nn.Sequential(*(nn.Sigmoid() if isinstance(x, nn.ReLU) else x for x in vgg))
     shallow, deep = vgg_blocks(vgg, image)
     assert shallow.shape == (1, 64, 16, 16) and deep.shape == (1, 128, 8, 8)
-    rgb = normalised_rgb(image)
-    assert rgb[0, 1].numpy() == pytest.approx((image[0, 0].numpy() - 0.456) / 0.224, abs=1e-5)
-    assert torch.allclose(deep, vgg[:9](rgb)) and deep.min() == 0
+    grey = torch.cat((image, image, image), 1)
+    assert torch.equal(shallow, sigmoids[:4](grey)) and torch.equal(deep, sigmoids[:9](grey))
+    assert 0 < deep.min() < deep.max() < 1
 
 
 @pytest.mark.parametrize("source", ["none", "imagenet"])

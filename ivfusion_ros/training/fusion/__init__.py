@@ -30,6 +30,6 @@ __getattr__, __all__ = later(
         "split": ("Split", "split_folders"),
         "teacher": ("Teacher",),
         "train": ("Trainer",),
-        "vgg": ("normalised_rgb", "vgg_convolutions"),
+        "vgg": ("vgg_convolutions",),
     },
 )

@@ -16,9 +16,9 @@ WEIGHTS = {16: "VGG16_Weights", 19: "VGG19_Weights"}
 def vgg_convolutions(depth: int) -> nn.Sequential:
     """The convolutional part of VGG-16 or VGG-19, frozen, in evaluation mode, on the CPU.
 
-    depth: 16 or 19. Maps (B, 3, H, W), normalised as `normalised_rgb` does; torchvision downloads the
-    weights (about 550 MB) on the first call and keeps them. Raises BackendError without torchvision,
-    ModelError where the weights are neither at hand nor can be downloaded.
+    depth: 16 or 19. torchvision downloads the weights (about 550 MB) on the first call and keeps them.
+    Raises BackendError without torchvision, ModelError where the weights are neither at hand nor can be
+    downloaded.
     """
     try:
         models = importlib.import_module("torchvision.models")
@@ -38,10 +38,3 @@ def vgg_convolutions(depth: int) -> nn.Sequential:
         ) from error
     features: nn.Sequential = network.features
     return features.eval().requires_grad_(False)
-
-
-def normalised_rgb(grey: torch.Tensor) -> torch.Tensor:
-    """(B, 1, H, W) in [0, 1] -> (B, 3, H, W) with ImageNet's mean and standard deviation taken out."""
-    mean = torch.tensor([0.485, 0.456, 0.406], device=grey.device)[None, :, None, None]
-    deviation = torch.tensor([0.229, 0.224, 0.225], device=grey.device)[None, :, None, None]
-    return (grey - mean) / deviation

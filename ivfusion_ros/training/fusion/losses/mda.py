@@ -1,14 +1,23 @@
 """MDA's loss: L_sim + 0.2 L_int + 1e-6 L_feature + L_style + 2 L_patch.
 
-Intensity and detail are demanded of each source as far as it has them to give, per image (L_sim, L_int) and
-per 15x15 window (L_patch). Where the paper leaves room, or we deviate:
+Intensity and detail are demanded of each source as far as it has them to give, per image (L_sim, L_int)
+and per 15x15 window (L_patch). As in the released code (https://github.com/SSyangguang/MDA), VGG's
+activations are sigmoids and it is given images in [0, 1] as they are, without ImageNet's mean; L_patch
+takes the mean over a window twice of its detail energy; and L_feature compares every other value of a fused
+feature with a thermal one of half its size. What stays different:
 
-- VGG's maps are brought to 0..255 by the larger maximum of both sources' maps.
+- All constants of SSIM belong to images in [0, 1], and L_patch's weights to grey levels; the released code
+  has them the other way round, whereby its SSIM terms hardly depend on the image, nor do its weights.
+- Borders are replicated under the Laplacian of Gaussian, and L_patch's windows end at them; the released
+  code pads with zeros, which are an edge, and under the Laplacian of features with too few.
+- The Laplacian of Gaussian is computed; the released code has a table of whole numbers close to it, one of
+  them a slip of the pen.
+- Each pair has its own L_sim and L_int; the released code weighs the means of the whole batch.
+- MS-SSIM takes as many scales as fit into a crop (see ms_ssim).
+- Deviations are those of all values, not estimates from a sample.
 - Without VGG, the measures are taken on the images. These are of another magnitude than feature maps
   (thousands of times 3000 for details, a thousandth for intensities), so each pair of measures is divided
   by its mean: weights stay between 0.12 and 0.88. L_style, which compares learned features, is left out.
-- All constants of SSIM belong to images in [0, 1], and L_patch's weights to grey levels; the published
-  script has them the other way round, whereby its SSIM terms hardly depend on the image.
 """
 
 from __future__ import annotations
@@ -26,7 +35,7 @@ from ivfusion_ros.training.fusion.loss_config import MdaLossConfig
 from ivfusion_ros.training.fusion.losses.base import Batch, Outputs, Terms
 from ivfusion_ros.training.fusion.losses.mda_measures import detail_measure, intensity_measure, log_response
 from ivfusion_ros.training.fusion.losses.ms_ssim import ms_ssim
-from ivfusion_ros.training.fusion.vgg import normalised_rgb, vgg_convolutions
+from ivfusion_ros.training.fusion.vgg import vgg_convolutions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -49,7 +58,7 @@ def make_mda_loss(config: TrainConfig) -> MdaLoss:
 
 @dataclass(frozen=True)
 class MdaLoss:
-    """The whole loss. vgg: VGG-16's convolutions, or None to measure the images themselves."""
+    """The whole loss. vgg: VGG-16's layers as torchvision has them; None: measure the images themselves."""
 
     vgg: nn.Sequential | None = None
     constants: MdaLossConfig = field(default_factory=MdaLossConfig)
@@ -99,18 +108,11 @@ class MdaLoss:
 
     def _weights(self, maps: list[tuple[Tensor, Tensor]], measure: Callable[[Tensor], Tensor]) -> Tensor:
         """(B, 2): shares of thermal and visible."""
-        blocks = []
-        for thermal, visible in maps:
-            peak = 1.0 if self.vgg is None else _peak(thermal, visible)
-            blocks.append(torch.stack((measure(thermal / peak), measure(visible / peak)), 1))
+        blocks = [torch.stack((measure(thermal), measure(visible)), 1) for thermal, visible in maps]
         measures = torch.stack(blocks).mean(0)
         if self.vgg is None:
             return torch.softmax(measures / measures.mean(1, keepdim=True).clamp(min=1e-6), 1)
         return torch.softmax(measures / self.constants.measure_scale, 1)
-
-
-def _peak(thermal: Tensor, visible: Tensor) -> Tensor:
-    return torch.maximum(thermal, visible).amax((1, 2, 3), keepdim=True).clamp(min=1e-6)
 
 
 def _features(outputs: Outputs) -> Features:
@@ -119,11 +121,15 @@ def _features(outputs: Outputs) -> Features:
 
 
 def vgg_blocks(vgg: nn.Sequential, image: Tensor) -> list[Tensor]:
-    """Features of (B, 1, H, W) at the ends of the first two blocks: 64 and 128 channels."""
-    first, second = VGG_BLOCKS
-    vgg = vgg.to(image.device)
-    shallow = vgg[:first](normalised_rgb(image))
-    return [shallow, vgg[first:second](shallow)]
+    """Features of (B, 1, H, W) at the ends of the first two blocks: 64 and 128 channels, in (0, 1)."""
+    maps = image.expand(-1, 3, -1, -1)
+    blocks = []
+    for index, layer in enumerate(vgg.to(image.device)[: VGG_BLOCKS[-1]], 1):
+        # Sigmoids in the place of ReLU, with the weights that were learned with ReLU.
+        maps = torch.sigmoid(maps) if isinstance(layer, nn.ReLU) else layer(maps)
+        if index in VGG_BLOCKS:
+            blocks.append(maps)
+    return blocks
 
 
 def feature_loss(features: Features) -> Tensor:
@@ -132,7 +138,7 @@ def feature_loss(features: Features) -> Tensor:
     for fused, (visible, thermal), weight in zip(features.fused, PAIRS, FEATURE_WEIGHTS, strict=True):
         details = log_response(fused - features.visible[visible])
         if thermal != visible:
-            fused = functional.avg_pool2d(fused, 2)
+            fused = fused[..., ::2, ::2]
         values = fused - features.thermal[thermal]
         total = total + weight * ((details**2).mean() + 20 * (values**2).mean())
     return total
@@ -162,7 +168,7 @@ def patch_loss(sources: Tensor, fused: Tensor, constants: MdaLossConfig) -> Tens
     similarity = (2 * covariance + PATCH_CONSTANT) / (variance + own_variance + PATCH_CONSTANT)
     error = square - 2 * product + own_square
     with torch.no_grad():
-        energy = _window_mean(log_response(sources) ** 2).sqrt()
+        energy = _window_mean(_window_mean(log_response(sources) ** 2).sqrt())
         detail = torch.softmax(energy / constants.measure_scale, 1)
         level = 255 * mean + 0.167 * 255**2 * variance
         intensity = torch.softmax(level / constants.measure_scale, 1)
