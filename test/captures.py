@@ -35,7 +35,11 @@ def export_once(graph: FusionGraph, name: str, path: Path) -> Path:
 
 def _capture_once(graph: FusionGraph) -> onnx.ModelProto:
     weights = {name: weight.numpy() for name, weight in graph.state_dict().items()}
-    kind = (type(graph.network), *((name, weight.shape) for name, weight in weights.items()))
+    kind = (
+        type(graph.network),
+        graph.keeps_luminance,
+        *((name, weight.shape) for name, weight in weights.items()),
+    )
     if kind not in _CAPTURED:
         _CAPTURED[kind] = _captured_with_places(graph)
     captured, places = _CAPTURED[kind]
@@ -59,6 +63,8 @@ def _captured_with_places(graph: FusionGraph) -> tuple[onnx.ModelProto, dict[str
     twin = copy.deepcopy(graph)
     for parameter in twin.parameters():
         torch.nn.init.normal_(parameter.data, std=0.1)
+    for number, buffer in enumerate(twin.buffers()):
+        buffer += 1e-3 * number
     model = _capture(twin)
     by_value = {weight.numpy().tobytes(): name for name, weight in twin.state_dict().items()}
     values = ((item.name, onnx.numpy_helper.to_array(item).tobytes()) for item in model.graph.initializer)
