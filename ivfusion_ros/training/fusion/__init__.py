@@ -16,6 +16,7 @@ __getattr__, __all__ = later(
             "load_train_config",
             "settings",
         ),
+        "data": ("read_luminance",),
         "loss_config": (
             "DistillationConfig",
             "FeatureFusionLossConfig",

@@ -23,6 +23,7 @@ feature with a thermal one of half its size. What stays different:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -124,7 +125,7 @@ def vgg_blocks(vgg: nn.Sequential, image: Tensor) -> list[Tensor]:
     """Features of (B, 1, H, W) at the ends of the first two blocks: 64 and 128 channels, in (0, 1)."""
     maps = image.expand(-1, 3, -1, -1)
     blocks = []
-    for index, layer in enumerate(vgg.to(image.device)[: VGG_BLOCKS[-1]], 1):
+    for index, layer in enumerate(islice(vgg.to(image.device), VGG_BLOCKS[-1]), 1):
         # Sigmoids in the place of ReLU, with the weights that were learned with ReLU.
         maps = torch.sigmoid(maps) if isinstance(layer, nn.ReLU) else layer(maps)
         if index in VGG_BLOCKS:
