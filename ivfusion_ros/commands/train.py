@@ -15,7 +15,7 @@ from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.files import read_yaml
 from ivfusion_ros.models import share_folder
 from ivfusion_ros.training.detector.config import DetectorConfig
-from ivfusion_ros.training.fusion.config import TrainConfig, check_sections
+from ivfusion_ros.training.fusion.config import TrainConfig, load_train_config
 from ivfusion_ros.training.recipe.config import DetectorStage, FusionStage
 from ivfusion_ros.training.recipe.recipe import Recipe, is_recipe, read_recipe, single
 from ivfusion_ros.training.recipe.run import Inputs, run_recipe
@@ -110,9 +110,7 @@ def _recipe(path: Path, options: argparse.Namespace) -> Recipe:
         raise ConfigError(f"{path} holds the settings of one training; --toy and --test are for recipes")
     if "detector" in read_yaml(path):
         return single(path.stem, "detector", load_config(DetectorStage, path, _given(options)))
-    config = load_config(FusionStage, path, _given(options))
-    check_sections(config)
-    return single(path.stem, "fusion", config)
+    return single(path.stem, "fusion", load_train_config(path, _given(options), FusionStage))
 
 
 def _refuse_for_recipes(options: argparse.Namespace) -> None:

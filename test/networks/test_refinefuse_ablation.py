@@ -10,7 +10,6 @@ torch = pytest.importorskip("torch", reason="training dependencies are not insta
 import onnx
 
 from ivfusion_ros.commands.train import _config_path
-from ivfusion_ros.config.parameters import load_config
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.models import resolve_model, share_folder
 from ivfusion_ros.networks import ALL_NETWORKS, make_network
@@ -18,7 +17,7 @@ from ivfusion_ros.networks import refinefuse as ours
 from ivfusion_ros.networks.refinefuse import SFIM, RefineFuse
 from ivfusion_ros.networks.refinefuse_ablation import Concatenation
 from ivfusion_ros.networks.refinefuse_paper import FIM, PSIM
-from ivfusion_ros.training.fusion.config import TrainConfig
+from ivfusion_ros.training.fusion.config import TrainConfig, load_train_config
 from ivfusion_ros.training.fusion.losses import make_loss
 from ivfusion_ros.training.fusion.losses.base import Batch, Outputs
 
@@ -62,9 +61,9 @@ def test_rows_have_the_blocks_of_the_table(name: str) -> None:
 
 
 def test_every_row_has_a_config_that_names_it() -> None:
-    paper = load_config(TrainConfig, share_folder("config") / "train" / "refinefuse_paper.yaml")
+    paper = load_train_config(share_folder("config") / "train" / "refinefuse_paper.yaml", {})
     assert (paper.network, paper.loss) == ("refinefuse_paper", "refinefuse_paper")
-    configs = {path.stem: load_config(TrainConfig, path) for path in CONFIGS}
+    configs = {path.stem: load_train_config(path, {}) for path in CONFIGS}
     losses = {f"refinefuse_table8_{row}" for row in "abc"}
     networks = ROWS.keys() - {"refinefuse", "refinefuse_paper"}
     assert configs.keys() == losses | networks | {"refinefuse_variant"}

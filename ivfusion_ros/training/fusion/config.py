@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ivfusion_ros.config.parameters import load_config, parameter, plain
+from ivfusion_ros.config.parameters import flatten, make_config, parameter, plain
 from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.files import read_yaml
 from ivfusion_ros.images.pairs import RUN_GAP
 from ivfusion_ros.training.fusion.loss_config import (
     SECTIONS_OF,
@@ -234,14 +235,38 @@ MAY_CHANGE = ("device", "threads", "workers", "memory_gb", "save_every")
 """Settings by which a run may differ from the one that it resumes: they decide how fast, not what."""
 
 
-def load_train_config(path: Path, overrides: Mapping[str, Any]) -> TrainConfig:
+Config = TypeVar("Config", bound=TrainConfig)
+
+
+def load_train_config(
+    path: Path,
+    overrides: Mapping[str, Any],
+    kind: type[Config] = TrainConfig,  # type: ignore[assignment]
+) -> Config:
     """Settings of a YAML file and overrides by dotted name.
 
-    Raises ConfigError, also for constants of a loss that is not trained with: they would do nothing.
+    The file may begin with those of another one, `base: FILE` beside it. Raises ConfigError, also for
+    constants of a loss that is not trained with: they would do nothing.
     """
-    config = load_config(TrainConfig, path, overrides)
+    values = _with_base(path)
+    config = make_config(kind, values, str(path))
+    if overrides:
+        make_config(kind, overrides, "options")
+        config = make_config(kind, {**values, **dict(flatten(overrides))}, f"{path} with options")
     check_sections(config)
     return config
+
+
+def _with_base(path: Path) -> dict[str, Any]:
+    """A file's settings by dotted name over those of its base, which has none of its own."""
+    own = read_yaml(path)
+    base = own.pop("base", None)
+    if base is None:
+        return dict(flatten(own))
+    values = read_yaml(path.parent / str(base))
+    if "base" in values:
+        raise ConfigError(f"{path} is based on {base}, which has a base itself; name that file's own base")
+    return {**dict(flatten(values)), **dict(flatten(own))}
 
 
 def check_sections(config: TrainConfig) -> None:
