@@ -8,7 +8,6 @@ SHARE = f"share/{NAME}"
 CORE_TEST = [
     "pytest>=8",
     "hypothesis>=6.100",
-    "pytest-cov>=5",
     "pytest-randomly>=3.16",
     "import-linter>=2.3",
     "onnx>=1.16",
@@ -68,6 +67,7 @@ setup(
         "core-test": CORE_TEST,
         "test": [
             *CORE_TEST,
+            "slipcover>=1.1",
             "mypy>=1.10",
             "ruff>=0.6",
             "types-PyYAML",

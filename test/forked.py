@@ -3,15 +3,18 @@
 import multiprocessing
 import os
 import sys
+import time
 from functools import partial
 from multiprocessing.context import ForkServerProcess
 
 # Their imports take longer than the trainings of the tests.
 import ivfusion_ros.commands.train
+import ivfusion_ros.training.fusion.train
 import ivfusion_ros.training.recipe.export_stages
-import ivfusion_ros.training.recipe.fusion_stages  # noqa: F401
+import ivfusion_ros.training.recipe.fusion_stages
 from ivfusion_ros.cli import main
 from ivfusion_ros.networks import ALL_NETWORKS, RefineFuseLite
+from ivfusion_ros.training.fusion.learner import Learner
 
 SHALLOW = partial(RefineFuseLite, (8,))
 """refinefuse_lite with one level in the place of four, which exports in half the time."""
@@ -26,7 +29,16 @@ def start(words: list[str], *, shallow: bool = False) -> ForkServerProcess:
     return process
 
 
+class SlowLearner(Learner):
+    """Whoever waits for a checkpoint to kill the process has the time of many steps."""
+
+    def train(self, *arguments, **options):
+        time.sleep(0.1)
+        return super().train(*arguments, **options)
+
+
 def _run(words: list[str], shallow: bool) -> None:
+    ivfusion_ros.training.fusion.train.Learner = SlowLearner
     if shallow:
         ALL_NETWORKS["refinefuse_lite"] = SHALLOW
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

@@ -19,7 +19,7 @@ from ivfusion_ros.networks.graph import FusionGraph, build_graph
 from ivfusion_ros.networks.refinefuse import PSIM, SFIM
 from ivfusion_ros.pipeline.fuser import Fuser
 
-SIZES = [(64, 96), (75, 131), (8, 8), (480, 640)]
+SIZES = [(64, 96), (75, 131), (8, 8), (240, 320)]
 
 
 def textured(size: tuple[int, int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

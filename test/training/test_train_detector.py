@@ -1,5 +1,7 @@
+import functools
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -85,24 +87,38 @@ def assert_equal(one: dict, other: dict) -> None:
         assert torch.equal(value, other[name]), name
 
 
+@pytest.fixture(scope="module")
+def whole_runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple]:
+    """Of a head: settings, and a run of theirs that nothing stopped, made when it is first asked for."""
+
+    @functools.cache
+    def of(head: str) -> tuple[DetectorConfig, Path]:
+        settings = {"epochs": 4, "validate": False, "without_mosaic": 0.4, "head": head}
+        config, run = DetectorConfig(**SMALL | settings), tmp_path_factory.mktemp("runs") / "whole"
+        whole = DetectorTrainer(config, data, run)
+        whole.fit()
+        # A scene counts once, whatever kinds it has: 4 scenes, 2 at a time.
+        assert len(whole.train_loader) == 2 and whole._mosaic_closed
+        assert tuple(whole.train_loader.dataset[0]["img"].shape) == (3, 64, 96)
+        return config, run
+
+    return of
+
+
 @pytest.mark.parametrize(("questions", "head"), [(0, "anchor_free"), (2, "anchor_free"), (4, "anchors")])
-def test_a_stopped_run_resumes_to_the_bit(data: Path, tmp_path: Path, questions: int, head: str) -> None:
-    settings = {"epochs": 4, "validate": False, "without_mosaic": 0.4, "head": head}
-    config = DetectorConfig(**SMALL | settings)
-    whole = DetectorTrainer(config, data, tmp_path / "whole")
-    whole.fit()
-    # A scene counts once, whatever kinds it has: 4 scenes, 2 at a time.
-    assert len(whole.train_loader) == 2 and whole._mosaic_closed
-    assert tuple(whole.train_loader.dataset[0]["img"].shape) == (3, 64, 96)
+def test_a_stopped_run_resumes_to_the_bit(
+    data: Path, tmp_path: Path, whole_runs: Callable[[str], tuple], questions: int, head: str
+) -> None:
+    config, whole = whole_runs(head)
     run = tmp_path / "parts"
     with pytest.raises(KeyboardInterrupt, match=r"step \d is in .*--resume"):
         DetectorTrainer(config, data, run).fit(stopper(questions))
     resumed = DetectorTrainer(config, data, run, resume=True)
     resumed.fit()
-    states = [torch.load(folder / "state.pt", weights_only=True) for folder in (tmp_path / "whole", run)]
+    states = [torch.load(folder / "state.pt", weights_only=True) for folder in (whole, run)]
     for part in ("weights", "ema"):
         assert_equal(states[0]["trainer"][part], states[1]["trainer"][part])
-    rows = [(folder / "results.csv").read_text().splitlines() for folder in (tmp_path / "whole", run)]
+    rows = [(folder / "results.csv").read_text().splitlines() for folder in (whole, run)]
     assert [row.split(",")[0] for row in rows[1]] == ["epoch", "1", "2", "3", "4"]
     assert rows[0][-1].split(",")[2:] == rows[1][-1].split(",")[2:]
     assert resumed.weights.name == ("final.pt" if head == "anchors" else "last.pt")

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -77,14 +78,21 @@ ALL = {
 }
 
 
-@pytest.mark.parametrize(
-    "changes", [{}, ALL, {"optimizer": OptimizerConfig("sgd")}], ids=["plain", "all", "sgd"]
-)
+CHANGES = {"plain": {}, "all": ALL, "sgd": {"optimizer": OptimizerConfig("sgd")}}
+
+
+@pytest.fixture(scope="module", params=CHANGES)
+def whole_run(request, folder, tmp_path_factory) -> tuple[TrainConfig, Path]:
+    """Settings, and a run of theirs that nothing stopped."""
+    settings, run = lite(**CHANGES[request.param], iterations=5), tmp_path_factory.mktemp("runs") / "whole"
+    Trainer(settings, [folder], run).fit()
+    return settings, run
+
+
 @pytest.mark.parametrize("asked", [1, 3, 4])
-def test_a_stopped_run_resumes_to_the_bit(folder, tmp_path, changes, asked) -> None:
-    settings = lite(**changes, iterations=5, workers=asked % 2)
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    Trainer(settings, [folder], whole).fit()
+def test_a_stopped_run_resumes_to_the_bit(folder, tmp_path, whole_run, asked) -> None:
+    whole, parts = whole_run[1], tmp_path / "parts"
+    settings = replace(whole_run[0], workers=asked % 2)
     with pytest.raises(KeyboardInterrupt, match=r"step \d of 5 is in .*--resume"):
         Trainer(settings, [folder], parts).fit(stopper(asked))
     resumed = Trainer(settings, [folder], parts)
