@@ -29,7 +29,15 @@ def test_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/jetson.md", "docs/training.md"]
+    "name",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "docs/jetson.md",
+        "docs/papers.md",
+        "docs/training.md",
+    ],
 )
 def test_documents_name_only_commands_and_files_that_exist(name: str) -> None:
     document = ROOT / name
