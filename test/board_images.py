@@ -8,7 +8,7 @@ import numpy as np
 
 from ivfusion_ros.calibrate.boards import Board
 from ivfusion_ros.simulate.camera import Camera, make_cameras
-from ivfusion_ros.simulate.config import RgbConfig, RigConfig, ThermalCameraConfig
+from ivfusion_ros.simulate.scenario import RgbConfig, RigConfig, ThermalCameraConfig
 
 TEXELS_PER_M = 2000
 OVERSAMPLING = 3

@@ -9,7 +9,7 @@ from multiprocessing.context import ForkServerProcess
 
 # Their imports take longer than the trainings of the tests.
 import ivfusion_ros.commands.train
-import ivfusion_ros.training.fusion.train
+import ivfusion_ros.training.fusion.trainer
 import ivfusion_ros.training.recipe.export_stages
 import ivfusion_ros.training.recipe.fusion_stages
 from ivfusion_ros.cli import main
@@ -38,7 +38,7 @@ class SlowLearner(Learner):
 
 
 def _run(words: list[str], shallow: bool) -> None:
-    ivfusion_ros.training.fusion.train.Learner = SlowLearner
+    ivfusion_ros.training.fusion.trainer.Learner = SlowLearner
     if shallow:
         ALL_NETWORKS["refinefuse_lite"] = SHALLOW
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

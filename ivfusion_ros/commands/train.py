@@ -16,9 +16,9 @@ from ivfusion_ros.files import read_yaml
 from ivfusion_ros.models import share_folder
 from ivfusion_ros.training.detector.config import DetectorConfig
 from ivfusion_ros.training.fusion.config import TrainConfig, load_train_config
-from ivfusion_ros.training.recipe.config import DetectorStage, FusionStage
 from ivfusion_ros.training.recipe.recipe import Recipe, is_recipe, read_recipe, single
 from ivfusion_ros.training.recipe.run import Inputs, run_recipe
+from ivfusion_ros.training.recipe.stages import DetectorStage, FusionStage
 from ivfusion_ros.training.recipe.toy import write_toy_data
 from ivfusion_ros.training.runs import latest_run, new_run
 

@@ -31,7 +31,7 @@ from ivfusion_ros.reproduce.trained import trained_model
 from ivfusion_ros.training.detector.config import DetectorConfig
 from ivfusion_ros.training.detector.dataset import Kind, write_dataset
 from ivfusion_ros.training.detector.state import STATE
-from ivfusion_ros.training.detector.train import DetectorTrainer
+from ivfusion_ros.training.detector.trainer import DetectorTrainer
 from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:

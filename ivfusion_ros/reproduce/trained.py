@@ -12,7 +12,7 @@ from ivfusion_ros.models import file_sha256, share_folder
 from ivfusion_ros.networks.checkpoint import load_checkpoint
 from ivfusion_ros.networks.graph import build_graph
 from ivfusion_ros.training.fusion.config import load_train_config
-from ivfusion_ros.training.fusion.train import Trainer
+from ivfusion_ros.training.fusion.trainer import Trainer
 
 if TYPE_CHECKING:
     from pathlib import Path

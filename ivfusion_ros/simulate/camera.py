@@ -13,7 +13,7 @@ from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.types import CameraInfo, Floats, Floats32, Mask
 
 if TYPE_CHECKING:
-    from ivfusion_ros.simulate.config import RgbConfig, RigConfig, ThermalCameraConfig
+    from ivfusion_ros.simulate.scenario import RgbConfig, RigConfig, ThermalCameraConfig
 
 
 NEAR_M = 0.05

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from ivfusion_ros.simulate.config import RgbConfig, ThermalCameraConfig
+    from ivfusion_ros.simulate.scenario import RgbConfig, ThermalCameraConfig
     from ivfusion_ros.types import Floats32, Image
 
 KELVIN_PER_COUNT = 0.01

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from ivfusion_ros.simulate.background import Background, paint_rgb, paint_thermal
 from ivfusion_ros.simulate.camera import Camera, make_cameras
-from ivfusion_ros.simulate.config import RigConfig, SceneConfig
 from ivfusion_ros.simulate.light import HOURS, Illumination
 from ivfusion_ros.simulate.panel import Panel, Patch, View
+from ivfusion_ros.simulate.scenario import RigConfig, SceneConfig
 from ivfusion_ros.simulate.sensor import RgbSensor, ThermalSensor, stamp_ns
 from ivfusion_ros.simulate.street import build_street
 from ivfusion_ros.simulate.traffic import make_traffic

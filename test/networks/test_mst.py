@@ -21,7 +21,7 @@ from ivfusion_ros.models import resolve_model
 from ivfusion_ros.networks.mst import MST
 from ivfusion_ros.pipeline.fuser import Fuser
 from ivfusion_ros.training.fusion.config import TrainConfig
-from ivfusion_ros.training.fusion.train import Trainer
+from ivfusion_ros.training.fusion.trainer import Trainer
 
 ROADSCENE = SHARED / "data" / "roadscene_train"
 

@@ -26,7 +26,7 @@ from ivfusion_ros.training.fusion.losses import make_loss
 from ivfusion_ros.training.fusion.losses.base import Batch, Outputs
 from ivfusion_ros.training.fusion.losses.mutual_information import mutual_information
 from ivfusion_ros.training.fusion.losses.transfusion import FeatureFusionLoss, ReconstructionLoss
-from ivfusion_ros.training.fusion.train import Trainer
+from ivfusion_ros.training.fusion.trainer import Trainer
 
 TINY = 1 / 16
 STAGE_ENDS = (4, 9, 18, 27, 36)

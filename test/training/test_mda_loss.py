@@ -38,7 +38,7 @@ from ivfusion_ros.training.fusion.losses.mda_measures import (
     log_response,
 )
 from ivfusion_ros.training.fusion.losses.ms_ssim import ms_ssim
-from ivfusion_ros.training.fusion.train import Trainer
+from ivfusion_ros.training.fusion.trainer import Trainer
 from ivfusion_ros.training.fusion.vgg import vgg_convolutions
 
 

@@ -21,7 +21,7 @@ pytest.importorskip("openvino")
 
 from ivfusion_ros.training.detector.imitation import LAYERS, FeatureTeacher, ImitationLoss
 from ivfusion_ros.training.detector.scenes import NightCamera, SceneLoader, SceneSampler
-from ivfusion_ros.training.detector.train import DetectorTrainer
+from ivfusion_ros.training.detector.trainer import DetectorTrainer
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def whole_runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
         whole = DetectorTrainer(config, data, run)
         whole.fit()
         # A scene counts once, whatever kinds it has: 4 scenes, 2 at a time.
-        assert len(whole.train_loader) == 2 and whole._mosaic_closed
+        assert len(whole.train_loader) == 2
         assert tuple(whole.train_loader.dataset[0]["img"].shape) == (3, 64, 96)
         return config, run
 
@@ -116,6 +116,7 @@ def test_a_stopped_run_resumes_to_the_bit(
     resumed = DetectorTrainer(config, data, run, resume=True)
     resumed.fit()
     states = [torch.load(folder / "state.pt", weights_only=True) for folder in (whole, run)]
+    assert all(state["mosaic_closed"] for state in states)
     for part in ("weights", "ema"):
         assert_equal(states[0]["trainer"][part], states[1]["trainer"][part])
     rows = [(folder / "results.csv").read_text().splitlines() for folder in (whole, run)]

@@ -35,7 +35,7 @@ from ivfusion_ros.training.fusion.config import (
     settings,
 )
 from ivfusion_ros.training.fusion.data import read_luminance
-from ivfusion_ros.training.fusion.train import Trainer
+from ivfusion_ros.training.fusion.trainer import Trainer
 from ivfusion_ros.training.runs import latest_run, new_run
 
 

@@ -10,6 +10,6 @@ __getattr__, __all__ = later(
         "dataset": ("Kind", "write_dataset"),
         "state": ("STATE",),
         "teacher": ("Teacher",),
-        "train": ("DetectorTrainer",),
+        "trainer": ("DetectorTrainer",),
     },
 )

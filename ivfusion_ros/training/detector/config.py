@@ -46,10 +46,17 @@ class AnchorLossConfig:
     )
     max_ratio: float = parameter(4.0, "largest ratio of an object's side to its anchor's", minimum=1.0)
 
+    def __post_init__(self) -> None:
+        if len(self.level_balance) != len(_STRIDES):
+            raise ConfigError(
+                f"anchors.level_balance has {len(self.level_balance)} weights, expected "
+                f"{len(_STRIDES)}, for strides {', '.join(map(str, _STRIDES))}"
+            )
+
 
 @dataclass(frozen=True)
-class DetectorConfig:
-    """Settings of one training run of a detector."""
+class NetworkConfig:
+    """Which network, how long it is trained, and what of its start is kept."""
 
     detector: str = parameter("yolov5n", "ultralytics' name of the network, for example yolov5n or yolov5s")
     head: str = parameter(
@@ -69,6 +76,12 @@ class DetectorConfig:
         0.0, "length of the run, schedule included; 0: by epochs", minimum=0.0, maximum=1000.0
     )
     batch: int = parameter(16, "images per step", minimum=1)
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    """What is cut out of the scenes' images, and changed in it."""
+
     image_size: int = parameter(640, "long side of the images, pixels, before crops", minimum=64)
     crop_width: int = parameter(
         0, "width of the crops that are trained on, a multiple of 32; 0: image_size", minimum=0
@@ -88,6 +101,13 @@ class DetectorConfig:
     hue: float = parameter(0.01, "largest change of the hue, as a share", minimum=0.0, maximum=1.0)
     saturation: float = parameter(0.5, "likewise of the saturation", minimum=0.0, maximum=1.0)
     brightness: float = parameter(0.5, "likewise of the brightness", minimum=0.0, maximum=1.0)
+    camera: CameraConfig = field(default_factory=CameraConfig)
+
+
+@dataclass(frozen=True)
+class LearningConfig:
+    """The optimiser, its schedule, and the weights of the loss."""
+
     optimizer: str = parameter("adamw", "algorithm that changes the weights", choices=("adamw", "sgd"))
     learning_rate: float = parameter(2e-3, "peak, after which a cosine falls to final_rate", minimum=1e-8)
     final_rate: float = parameter(
@@ -101,6 +121,13 @@ class DetectorConfig:
     box_weight: float = parameter(7.5, "weight of 1 - complete IoU, of head anchor_free", minimum=0.0)
     class_weight: float = parameter(0.5, "likewise of the classes", minimum=0.0)
     distribution_weight: float = parameter(1.5, "likewise of the distribution of box edges", minimum=0.0)
+    anchors: AnchorLossConfig = field(default_factory=AnchorLossConfig)
+
+
+@dataclass(frozen=True)
+class ImitationConfig:
+    """The features of a teacher that are imitated."""
+
     teacher: str = parameter("", "ONNX of a YOLOv5 of the same size, which to imitate; empty: none")
     imitation: float = parameter(
         2.0, "weight of the distance to the teacher's features, at the start of the run", minimum=0.0
@@ -114,6 +141,12 @@ class DetectorConfig:
         minimum=0.0,
         maximum=1.0,
     )
+
+
+@dataclass(frozen=True)
+class DetectorConfig(ImitationConfig, LearningConfig, SampleConfig, NetworkConfig):
+    """Settings of one training run of a detector."""
+
     precision: str = parameter("bf16", "precision of the forward pass", choices=("bf16", "f32"))
     validate: bool = parameter(
         True, "evaluate on held-out images after each epoch and keep the best epoch; else the last"
@@ -122,12 +155,3 @@ class DetectorConfig:
     workers: int = parameter(8, "processes that prepare images", minimum=0)
     seed: int = parameter(0, "random seed of weights and crops", minimum=0)
     device: str = parameter("auto", "auto, cpu or cuda", choices=("auto", "cpu", "cuda"))
-    camera: CameraConfig = field(default_factory=CameraConfig)
-    anchors: AnchorLossConfig = field(default_factory=AnchorLossConfig)
-
-    def __post_init__(self) -> None:
-        if len(self.anchors.level_balance) != len(_STRIDES):
-            raise ConfigError(
-                f"anchors.level_balance has {len(self.anchors.level_balance)} weights, expected "
-                f"{len(_STRIDES)}, for strides {', '.join(map(str, _STRIDES))}"
-            )

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ivfusion_ros.errors import ConfigError, ModelError
+from ivfusion_ros.errors import ModelError
 from ivfusion_ros.files import whole_file, write_whole
-from ivfusion_ros.training.fusion.provenance import differences, files_identity
+from ivfusion_ros.training.fusion.provenance import check_same_run, files_identity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,16 +59,7 @@ def load_state(folder: Path, origin: Mapping[str, Any]) -> State:
         state = State(**torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # torch raises many kinds for a damaged file
         raise ModelError(f"{path} is not a readable state; begin again, with another --out") from error
-    changed = [
-        line
-        for line in differences(state.origin, origin)
-        if not line.startswith(tuple(f"settings.{name}:" for name in MAY_CHANGE))
-    ]
-    if changed:
-        raise ConfigError(
-            f"{folder} was trained with something else ({'; '.join(changed)}); give the same, or another "
-            "--out"
-        )
+    check_same_run(folder, state.origin, origin, MAY_CHANGE)
     return state
 
 

@@ -27,10 +27,10 @@ __getattr__, __all__ = later(
             "SECTIONS_OF",
             "TermConfig",
         ),
-        "provenance": ("differences", "file_identity", "files_identity", "versions"),
+        "provenance": ("check_same_run", "differences", "file_identity", "files_identity", "versions"),
         "split": ("Split", "split_folders"),
         "teacher": ("Teacher",),
-        "train": ("Trainer",),
+        "trainer": ("Trainer",),
         "vgg": ("vgg_convolutions",),
     },
 )

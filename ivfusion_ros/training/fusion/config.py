@@ -10,16 +10,7 @@ from ivfusion_ros.config.parameters import flatten, make_config, parameter, plai
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.files import read_yaml
 from ivfusion_ros.images.pairs import RUN_GAP
-from ivfusion_ros.training.fusion.loss_config import (
-    SECTIONS_OF,
-    DistillationConfig,
-    FeatureFusionLossConfig,
-    MdaLossConfig,
-    MultiScaleConfig,
-    ReconstructionLossConfig,
-    RefineFuseLossConfig,
-    TermsConfig,
-)
+from ivfusion_ros.training.fusion.loss_config import SECTIONS_OF, LossSections
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -149,8 +140,8 @@ class ValidationConfig:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """Settings of one training run."""
+class LearningConfig:
+    """What is trained, and how."""
 
     network: str = parameter("refinefuse", "name of the network")
     loss: str = parameter("multiscale", "name of the loss")
@@ -178,15 +169,6 @@ class TrainConfig:
     compile: bool = parameter(
         False, "by torch.compile: minutes at the start of each size of crops, then shorter steps"
     )
-    validation_fraction: float = parameter(
-        0.08, "share of each folder held out, in whole runs of frame numbers", minimum=0.0, maximum=0.5
-    )
-    guard: int = parameter(
-        RUN_GAP, "pairs within so many frame numbers of a held-out one are not trained on", minimum=0
-    )
-    split_seed: int = parameter(0, "random seed of held-out runs", minimum=0)
-    validate_every: int = parameter(500, "steps between validations", minimum=1)
-    save_every: int = parameter(100, "steps between checkpoints", minimum=1)
     seed: int = parameter(0, "random seed of weights, crops and noise", minimum=0)
     vgg: str = parameter(
         "imagenet",
@@ -197,9 +179,34 @@ class TrainConfig:
     teacher: str = parameter(
         "", "fusion model to learn from, a name or an ONNX file; its images are kept beside the run"
     )
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which pairs are trained on, which are held out, and how those are judged."""
+
+    validation_fraction: float = parameter(
+        0.08, "share of each folder held out, in whole runs of frame numbers", minimum=0.0, maximum=0.5
+    )
+    guard: int = parameter(
+        RUN_GAP, "pairs within so many frame numbers of a held-out one are not trained on", minimum=0
+    )
+    split_seed: int = parameter(0, "random seed of held-out runs", minimum=0)
     folder_limit: int = parameter(
         0, "largest number of pairs of a folder to train on, evenly spread; 0: all", minimum=0
     )
+    validate_every: int = parameter(500, "steps between validations", minimum=1)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+
+
+@dataclass(frozen=True)
+class SpeedConfig:
+    """What decides how fast a run is, not what comes out."""
+
+    save_every: int = parameter(100, "steps between checkpoints", minimum=1)
     device: str = parameter("auto", "auto, cpu or cuda", choices=("auto", "cpu", "cuda"))
     threads: int = parameter(0, "CPU threads of torch; 0: as many as it takes", minimum=0, maximum=256)
     workers: int = parameter(
@@ -208,17 +215,11 @@ class TrainConfig:
     memory_gb: float = parameter(
         4.0, "decoded images that are kept, GB; others are read again", minimum=0.0
     )
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    validation: ValidationConfig = field(default_factory=ValidationConfig)
-    terms: TermsConfig = field(default_factory=TermsConfig)
-    multiscale: MultiScaleConfig = field(default_factory=MultiScaleConfig)
-    distillation: DistillationConfig = field(default_factory=DistillationConfig)
-    refinefuse_paper: RefineFuseLossConfig = field(default_factory=RefineFuseLossConfig)
-    mda: MdaLossConfig = field(default_factory=MdaLossConfig)
-    transfusion_reconstruction: ReconstructionLossConfig = field(default_factory=ReconstructionLossConfig)
-    transfusion_fusion: FeatureFusionLossConfig = field(default_factory=FeatureFusionLossConfig)
+
+
+@dataclass(frozen=True)
+class TrainConfig(LossSections, SpeedConfig, DataConfig, LearningConfig):
+    """Settings of one training run."""
 
     def __post_init__(self) -> None:
         if not self.crop:
@@ -231,8 +232,8 @@ class TrainConfig:
 
 LOSS_SECTIONS = frozenset(name for names in SECTIONS_OF.values() for name in names)
 
-MAY_CHANGE = ("device", "threads", "workers", "memory_gb", "save_every")
-"""Settings by which a run may differ from the one that it resumes: they decide how fast, not what."""
+MAY_CHANGE = tuple(item.name for item in dataclasses.fields(SpeedConfig))
+"""Settings by which a run may differ from the one that it resumes."""
 
 
 Config = TypeVar("Config", bound=TrainConfig)

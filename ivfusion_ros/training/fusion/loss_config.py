@@ -122,6 +122,19 @@ class TermsConfig:
     fidelity: TermConfig = field(default_factory=TermConfig)
 
 
+@dataclass(frozen=True)
+class LossSections:
+    """All sections that stand in a training's settings."""
+
+    terms: TermsConfig = field(default_factory=TermsConfig)
+    multiscale: MultiScaleConfig = field(default_factory=MultiScaleConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    refinefuse_paper: RefineFuseLossConfig = field(default_factory=RefineFuseLossConfig)
+    mda: MdaLossConfig = field(default_factory=MdaLossConfig)
+    transfusion_reconstruction: ReconstructionLossConfig = field(default_factory=ReconstructionLossConfig)
+    transfusion_fusion: FeatureFusionLossConfig = field(default_factory=FeatureFusionLossConfig)
+
+
 SECTIONS_OF = {
     "multiscale": ("multiscale",),
     "distillation": ("multiscale", "distillation"),

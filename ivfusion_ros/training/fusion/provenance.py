@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Any
 import cv2
 
 import ivfusion_ros
+from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.models import file_sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+ORIGIN = ("settings", "data", "init", "teacher")
+"""What two parts of one run must have in common."""
 
 
 def versions() -> dict[str, str]:
@@ -66,6 +70,26 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str =
             yield from differences(old, new, f"{prefix}{name}.")
         elif old != new:
             yield f"{prefix}{name}: was {_told(old)}, is {_told(new)}"
+
+
+def check_same_run(
+    run: Path, before: Mapping[str, Any], now: Mapping[str, Any], may_change: Collection[str]
+) -> None:
+    """Raises ConfigError where what is to go on in a folder began as something else.
+
+    may_change: settings that may differ.
+    """
+    free = tuple(f"settings.{name}:" for name in may_change)
+    changed = [
+        line
+        for part in ORIGIN
+        for line in differences(before.get(part, {}), now[part], f"{part}.")
+        if not line.startswith(free)
+    ]
+    if changed:
+        raise ConfigError(
+            f"{run} was trained with something else ({'; '.join(changed)}); give the same, or another --out"
+        )
 
 
 def _told(value: Any) -> str:

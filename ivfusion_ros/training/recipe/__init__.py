@@ -5,9 +5,9 @@ from ivfusion_ros.faces import later
 __getattr__, __all__ = later(
     __name__,
     {
-        "config": ("DetectorStage", "FusionStage"),
         "recipe": ("Recipe", "is_recipe", "read_recipe", "single"),
         "run": ("Inputs", "run_recipe"),
+        "stages": ("DetectorStage", "FusionStage"),
         "toy": ("write_toy_data",),
     },
 )

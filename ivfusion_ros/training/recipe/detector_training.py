@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.training.detector.state import STATE
-from ivfusion_ros.training.detector.train import DetectorTrainer
+from ivfusion_ros.training.detector.trainer import DetectorTrainer
 
 if TYPE_CHECKING:
     from pathlib import Path

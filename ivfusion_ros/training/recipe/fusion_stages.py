@@ -15,8 +15,8 @@ from ivfusion_ros.evaluation.fusion.tables import image_rows, means, to_csv
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.training.fusion.split import split_folders
 from ivfusion_ros.training.fusion.teacher import Teacher
-from ivfusion_ros.training.fusion.train import Trainer
-from ivfusion_ros.training.recipe.config import FusionStage
+from ivfusion_ros.training.fusion.trainer import Trainer
+from ivfusion_ros.training.recipe.stages import FusionStage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.errors import BackendError
-from ivfusion_ros.training.recipe.config import (
+from ivfusion_ros.training.recipe.stages import (
     DatasetStage,
     DetectionEvaluationStage,
     DetectorStage,

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 import yaml
-from tqdm import tqdm
 
 from ivfusion_ros.errors import ConfigError, ModelError
 from ivfusion_ros.files import write_whole
@@ -26,9 +25,9 @@ from ivfusion_ros.training.fusion.curves import Curves
 from ivfusion_ros.training.fusion.data import ReadPlanes, Sampler, read_luminance
 from ivfusion_ros.training.fusion.learner import Learner
 from ivfusion_ros.training.fusion.optimizer import Schedule
-from ivfusion_ros.training.fusion.pace import Pace, in_words
 from ivfusion_ros.training.fusion.prefetch import Prefetch
-from ivfusion_ros.training.fusion.provenance import differences, file_identity, versions
+from ivfusion_ros.training.fusion.progress import Progress
+from ivfusion_ros.training.fusion.provenance import check_same_run, file_identity, versions
 from ivfusion_ros.training.fusion.split import split_folders
 from ivfusion_ros.training.fusion.teacher import StudentPlanes, Teacher
 from ivfusion_ros.training.fusion.validate import Validator
@@ -41,9 +40,6 @@ if TYPE_CHECKING:
     from ivfusion_ros.training.fusion.config import TrainConfig
 
 log = logging.getLogger(__name__)
-
-_TOLD_EVERY = 20
-"""Steps between two looks at the loss: each waits for the GPU."""
 
 
 class Trainer:
@@ -94,7 +90,6 @@ class Trainer:
         }
         self.best: float | None = None
         self._judged = 0
-        self._pace = Pace()
 
     @property
     def step(self) -> int:
@@ -115,18 +110,16 @@ class Trainer:
         raises KeyboardInterrupt. Raises ConfigError where the folder holds another run.
         """
         self._open()
-        with Curves(self.run, self._judged) as curves, self._progress() as progress:
-            self._finish_validation(curves, stop)
+        with Curves(self.run, self._judged) as curves, Progress(self.learner, self.steps) as progress:
+            self._finish_validation(curves, progress, stop)
             with Prefetch(self._load, self.step, self.steps, self.config.workers) as coming:
                 before = time.monotonic()
                 for crops in coming:
                     self.learner.train(crops, self.schedule)
-                    now = time.monotonic()
-                    self._pace.add_step(now - before)
-                    self._tell(progress)
+                    progress.add_step(time.monotonic() - before)
                     if self.step % self.config.save_every == 0 or self._is_due():
                         self.save()
-                    self._finish_validation(curves, stop)
+                    self._finish_validation(curves, progress, stop)
                     if stop() and self.step < self.steps:
                         self._interrupt()
                     before = time.monotonic()
@@ -159,7 +152,7 @@ class Trainer:
         at = self.step % self.config.validate_every == 0 or self.step == self.steps
         return at and self._judged < self.step and bool(self.step)
 
-    def _finish_validation(self, curves: Curves, stop: Callable[[], bool]) -> None:
+    def _finish_validation(self, curves: Curves, progress: Progress, stop: Callable[[], bool]) -> None:
         if not self._is_due():
             return
         row = {"rate": self.schedule.rate(self.step - 1)}
@@ -169,7 +162,7 @@ class Trainer:
             verdict = self.validator.judge(self.learner.best_network, self.step, stop)
             if verdict is None:
                 self._interrupt()
-            self._pace.add_validation(time.monotonic() - before)
+            progress.add_validation(time.monotonic() - before)
             row |= {f"validation_{name}": value for name, value in verdict.values.items()}
             for name, picture in verdict.pictures.items():
                 (self.run / "validation").mkdir(exist_ok=True)
@@ -180,7 +173,7 @@ class Trainer:
         self._judged = self.step
         self.learner.forget()
         self.save()
-        self._report(row)
+        progress.report(row)
 
     def _keep_best(self, value: float) -> None:
         if self.validator.better(value, self.best):
@@ -216,7 +209,7 @@ class Trainer:
             raise ModelError(f"there is no checkpoint at {path}; train without --resume first")
         state = load_checkpoint(path)
         try:
-            self._check_same(state["provenance"])
+            check_same_run(self.run, state["provenance"], self.provenance, MAY_CHANGE)
             self.learner.restore(state)
             self.best, self._judged = state["best"], state["judged"]
         # What it lacks, as one of `ivfusion import` does, or what does not fit this network.
@@ -225,44 +218,3 @@ class Trainer:
                 f"{path} is no checkpoint of a run that can go on ({type(error).__name__}: {error}); start "
                 "from its weights by --init, in another run folder"
             ) from error
-
-    def _check_same(self, before: dict[str, Any]) -> None:
-        """Raises ConfigError where the run that is to go on was another one."""
-        changed = [
-            line
-            for part in ("settings", "data", "init", "teacher")
-            for line in differences(before.get(part, {}), self.provenance[part], f"{part}.")
-            if not line.startswith(tuple(f"settings.{name}:" for name in MAY_CHANGE))
-        ]
-        if changed:
-            raise ConfigError(
-                f"{self.run} was trained with something else ({'; '.join(changed)}); give the same, or "
-                "another --out"
-            )
-
-    def _progress(self) -> tqdm[Any]:
-        layout = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
-        return tqdm(total=self.steps, initial=self.step, unit="step", bar_format=layout)
-
-    def _tell(self, progress: tqdm[Any]) -> None:
-        if self.step % _TOLD_EVERY == 0:
-            loss = sum(self.learner.means().values())
-            left = in_words(self._left_s())
-            progress.set_postfix_str(
-                f"{self._pace.step_s:.2f} s a step, {left} left, loss {loss:.4f}", refresh=False
-            )
-        progress.update()
-
-    def _left_s(self) -> float:
-        every = self.config.validate_every
-        return self._pace.left_s(self.steps - self.step, -(-self.steps // every) - self.step // every)
-
-    def _report(self, row: dict[str, float]) -> None:
-        names = ("loss", *self.config.validation.metrics)
-        told = [f"{name} {row[key]:.4f}" for name in names if (key := f"validation_{name}") in row] or [
-            f"{name} {value:.4f}" for name, value in row.items() if name.startswith("train_")
-        ]
-        log.info(
-            "step %d of %d: %s; %.2f s a step, about %s left",
-            self.step, self.steps, ", ".join(told), self._pace.step_s, in_words(self._left_s()),
-        )  # fmt: skip
