@@ -62,7 +62,9 @@ def test_contributing_lists_the_floors_of_the_contract() -> None:
 
 def test_paths_of_the_how_tos_exist() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    for path in re.findall(r"`((?:[\w.]+/)+[\w.]*)`", text):
+    paths = re.findall(r"`((?:[\w.]+/)+[\w.]*)`", text)
+    assert len(paths) > 20
+    for path in paths:
         places = (
             ROOT / path,
             ROOT / "ivfusion_ros" / path,

@@ -35,21 +35,21 @@ class Gpu:
 
 def find_gpu() -> Gpu:
     """The GPU that engines run on. Raises BackendError where there is none, or no way to it."""
-    runtime = _runtime()
-    version = int(_call("cudaDriverGetVersion"))
+    runtime = bindings()
+    version = int(call("cudaDriverGetVersion"))
     if version == 0:
         raise BackendError(
             "there is no NVIDIA driver on this machine, or it is not passed to the container"
         )
-    own = int(_call("cudaRuntimeGetVersion")) if hasattr(runtime, "cudaRuntimeGetVersion") else version
+    own = int(call("cudaRuntimeGetVersion")) if hasattr(runtime, "cudaRuntimeGetVersion") else version
     if version // 1000 < own // 1000:
         raise BackendError(
             f"cuda-bindings is for CUDA {_pair(own)}, the driver runs CUDA up to {_pair(version)}; "
             f"run: pip install 'cuda-bindings<{own // 1000}', or update the driver"
         )
-    if int(_call("cudaGetDeviceCount")) == 0:
+    if int(call("cudaGetDeviceCount")) == 0:
         raise BackendError("there is no NVIDIA GPU on this machine")
-    properties = _call("cudaGetDeviceProperties", 0)
+    properties = call("cudaGetDeviceProperties", 0)
     name = properties.name.decode() if isinstance(properties.name, bytes) else str(properties.name)
     return Gpu(
         name.rstrip("\0"),
@@ -72,13 +72,13 @@ class HostArray:
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self.size = max(1, math.prod(shape) * dtype.itemsize)
-        self.address = int(_call("cudaMallocHost", self.size))
+        self.address = int(call("cudaMallocHost", self.size))
         view = memoryview((ctypes.c_ubyte * self.size).from_address(self.address))
         self.array = np.frombuffer(view, dtype, math.prod(shape)).reshape(shape)
 
     def free(self) -> None:
         """Give the memory back; the array must not be used any more."""
-        _call("cudaFreeHost", self.address)
+        call("cudaFreeHost", self.address)
 
 
 class DeviceMemory:
@@ -86,64 +86,64 @@ class DeviceMemory:
 
     def __init__(self, size: int) -> None:
         self.size = max(1, size)
-        self.address = int(_call("cudaMalloc", self.size))
+        self.address = int(call("cudaMalloc", self.size))
 
     def free(self) -> None:
         """Give the memory back."""
-        _call("cudaFree", self.address)
+        call("cudaFree", self.address)
 
 
 class Event:
     """A mark in a stream that others wait for."""
 
     def __init__(self) -> None:
-        self._handle = _call("cudaEventCreateWithFlags", _runtime().cudaEventDisableTiming)
+        self._handle = call("cudaEventCreateWithFlags", bindings().cudaEventDisableTiming)
 
     def record(self, stream: Stream) -> None:
         """Set the mark behind all that the stream has been given so far."""
-        _call("cudaEventRecord", self._handle, stream.handle)
+        call("cudaEventRecord", self._handle, stream.handle)
 
     def synchronize(self) -> None:
         """Wait on the CPU until the mark is reached."""
-        _call("cudaEventSynchronize", self._handle)
+        call("cudaEventSynchronize", self._handle)
 
     def block(self, stream: Stream) -> None:
         """Let the stream wait for the mark, not the CPU."""
-        _call("cudaStreamWaitEvent", stream.handle, self._handle, 0)
+        call("cudaStreamWaitEvent", stream.handle, self._handle, 0)
 
     def free(self) -> None:
         """Give it back."""
-        _call("cudaEventDestroy", self._handle)
+        call("cudaEventDestroy", self._handle)
 
 
 class Graph:
     """What a stream was given, recorded once and launched at a fraction of the cost."""
 
     def __init__(self, stream: Stream, work: Callable[[], None]) -> None:
-        runtime = _runtime()
+        runtime = bindings()
         mode = runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
-        _call("cudaStreamBeginCapture", stream.handle, mode)
+        call("cudaStreamBeginCapture", stream.handle, mode)
         try:
             work()
         finally:
-            graph = _call("cudaStreamEndCapture", stream.handle)
-        self._executable = _call("cudaGraphInstantiate", graph, 0)
-        _call("cudaGraphDestroy", graph)
+            graph = call("cudaStreamEndCapture", stream.handle)
+        self._executable = call("cudaGraphInstantiate", graph, 0)
+        call("cudaGraphDestroy", graph)
 
     def launch(self, stream: Stream) -> None:
         """Run it once, in the order of the stream."""
-        _call("cudaGraphLaunch", self._executable, stream.handle)
+        call("cudaGraphLaunch", self._executable, stream.handle)
 
     def free(self) -> None:
         """Give it back."""
-        _call("cudaGraphExecDestroy", self._executable)
+        call("cudaGraphExecDestroy", self._executable)
 
 
 class Stream:
     """A queue of work on the GPU, independent of the default one."""
 
     def __init__(self) -> None:
-        self.handle = _call("cudaStreamCreateWithFlags", _runtime().cudaStreamNonBlocking)
+        self.handle = call("cudaStreamCreateWithFlags", bindings().cudaStreamNonBlocking)
 
     @property
     def address(self) -> int:
@@ -164,20 +164,19 @@ class Stream:
 
     def synchronize(self) -> None:
         """Wait on the CPU until all work is done."""
-        _call("cudaStreamSynchronize", self.handle)
+        call("cudaStreamSynchronize", self.handle)
 
     def free(self) -> None:
         """Give it back."""
-        _call("cudaStreamDestroy", self.handle)
+        call("cudaStreamDestroy", self.handle)
 
     def _copy(self, target: int, source: int, size: int, kind: str) -> None:
-        _call(
-            "cudaMemcpyAsync", target, source, size, getattr(_runtime().cudaMemcpyKind, kind), self.handle
-        )
+        call("cudaMemcpyAsync", target, source, size, getattr(bindings().cudaMemcpyKind, kind), self.handle)
 
 
 @cache
-def _runtime() -> Any:
+def bindings() -> Any:
+    """CUDA's runtime in Python. Raises BackendError where it is missing."""
     try:
         from cuda.bindings import runtime
     except (ImportError, OSError, RuntimeError) as error:
@@ -185,9 +184,9 @@ def _runtime() -> Any:
     return runtime
 
 
-def _call(name: str, *arguments: Any) -> Any:
+def call(name: str, *arguments: Any) -> Any:
     """Call the CUDA runtime; what it returns besides its status. Raises BackendError."""
-    status, *results = getattr(_runtime(), name)(*arguments)
+    status, *results = getattr(bindings(), name)(*arguments)
     if int(status) != 0:
         raise BackendError(f"CUDA: {name} failed with {getattr(status, 'name', status)}")
     return results[0] if results else None

@@ -21,7 +21,7 @@ MAX_MESSAGE_BYTES = 2**29
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
-_PART_BYTES = 2**24
+PART_BYTES = 2**24
 """In memory at a time while a file is unpacked to the disk."""
 
 
@@ -72,9 +72,9 @@ def unpack_file(packed: Path, target: Path) -> str:
     with packed.open("rb") as source, target.open("wb") as output:
         try:
             while not unpacker.eof and (block := source.read(2**20)):
-                output.write(unpacker.decompress(block, max_length=_PART_BYTES))
+                output.write(unpacker.decompress(block, max_length=PART_BYTES))
                 while not unpacker.needs_input and not unpacker.eof:
-                    output.write(unpacker.decompress(b"", max_length=_PART_BYTES))
+                    output.write(unpacker.decompress(b"", max_length=PART_BYTES))
         except zstd.ZstdError as error:
             reason = f"damaged ({error})"
         if unpacker.eof:

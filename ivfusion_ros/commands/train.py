@@ -87,7 +87,7 @@ def _outside_sections(kind: type[Any]) -> Iterator[Parameter]:
 
 def run(options: argparse.Namespace) -> None:
     """Train. Raises IvfusionError."""
-    path = _config_path(options.config)
+    path = config_path(options.config)
     recipe = _recipe(path, options)
     if not options.data and not options.toy:
         raise ConfigError("there is nothing to train on; give folders with --data")
@@ -174,7 +174,8 @@ def _given_alone(options: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(options, name)) is not None}
 
 
-def _config_path(name: str) -> Path:
+def config_path(name: str) -> Path:
+    """Settings by the name of a file, or of one in config/train. Raises ConfigError."""
     if Path(name).is_file():
         return Path(name)
     folder = share_folder("config") / "train"

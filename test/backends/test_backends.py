@@ -132,12 +132,23 @@ def test_any_size_in_any_order(model: Path, backend_name: str) -> None:
         assert difference(backend.run(images)["fused"], expected_fused(**images)).max() <= 1
 
 
-def test_compiled_shapes_do_not_pile_up(model: Path) -> None:
+def test_compiled_shapes_do_not_pile_up(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     openvino_ = pytest.importorskip("ivfusion_ros.backends.openvino_")
+    compiled, core = [], openvino_.core()
+
+    class Core:
+        def compile_model(self, *arguments):
+            compiled.append(arguments)
+            return core.compile_model(*arguments)
+
     backend = load_backend(model, "openvino", threads=1)
-    for width in range(8, 8 + 3 * openvino_._MAX_SHAPES):
+    monkeypatch.setattr(openvino_, "core", Core)
+    counts = []
+    # The last four widths are kept, the fifth to last is not.
+    for width in (*range(8, 20), *range(16, 20), 15):
         backend.run(make_images(8, width))
-    assert len(backend._requests) == openvino_._MAX_SHAPES
+        counts.append(len(compiled))
+    assert counts == [*range(1, 13), 12, 12, 12, 12, 13]
 
 
 def test_fixed_size_model(tmp_path: Path, backend_name: str) -> None:

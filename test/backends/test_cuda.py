@@ -30,7 +30,7 @@ class Runtime:
 
 
 def test_a_gpu_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda, "_runtime", Runtime)
+    monkeypatch.setattr(cuda, "bindings", Runtime)
     assert cuda.find_gpu() == cuda.Gpu("Orin", (8, 7), 2**35, (13, 0))
 
 
@@ -43,7 +43,7 @@ def test_a_gpu_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_is_missing_is_named(found: dict, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda, "_runtime", type("Other", (Runtime,), found))
+    monkeypatch.setattr(cuda, "bindings", type("Other", (Runtime,), found))
     with pytest.raises(BackendError, match=message):
         cuda.find_gpu()
 
@@ -53,7 +53,7 @@ def test_a_failed_call_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         name = "cudaErrorMemoryAllocation"
 
     monkeypatch.setattr(
-        cuda, "_runtime", lambda: SimpleNamespace(cudaMalloc=lambda size: (Status(2), None))
+        cuda, "bindings", lambda: SimpleNamespace(cudaMalloc=lambda size: (Status(2), None))
     )
     with pytest.raises(BackendError, match="CUDA: cudaMalloc failed with cudaErrorMemoryAllocation"):
         cuda.DeviceMemory(16)
@@ -85,9 +85,9 @@ def calls(runtime: SimpleNamespace) -> dict[str, Callable[[], object]]:
         "wait for event": event.synchronize,
         "block": lambda: event.block(stream),
         "begin recording": lambda: cuda.Graph(stream, lambda: None),
-        "end recording": lambda: cuda._call("cudaStreamEndCapture", stream.handle),
-        "make executable": lambda: cuda._call("cudaGraphInstantiate", runtime.cudaGraph_t(0), 0),
-        "drop recording": lambda: cuda._call("cudaGraphDestroy", runtime.cudaGraph_t(0)),
+        "end recording": lambda: cuda.call("cudaStreamEndCapture", stream.handle),
+        "make executable": lambda: cuda.call("cudaGraphInstantiate", runtime.cudaGraph_t(0), 0),
+        "drop recording": lambda: cuda.call("cudaGraphDestroy", runtime.cudaGraph_t(0)),
         "launch": lambda: graph.launch(stream),
         **{f"free {part}": part.free for part in (graph, event, stream, memory, host)},
     }

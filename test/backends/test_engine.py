@@ -22,9 +22,9 @@ import fake_gpu
 from onnx import helper
 from small_models import write_detector, write_fusion
 
-from ivfusion_ros.backends import self_test
+from ivfusion_ros.backends import cuda, self_test
 from ivfusion_ros.backends.self_test import reference
-from ivfusion_ros.backends.tensorrt import make
+from ivfusion_ros.backends.tensorrt import library, make
 from ivfusion_ros.backends.tensorrt.build import build_plan
 from ivfusion_ros.backends.tensorrt.cache import (
     EngineKey,
@@ -318,7 +318,9 @@ def test_the_command_says_what_the_default_precision_is_for(monkeypatch, fusion:
         def engine(self, *_: object, **__: object) -> None:
             raise ModelError("no engine")
 
-    monkeypatch.setattr("ivfusion_ros.commands.engine._builder", lambda *_: EngineBuilder())
+    monkeypatch.setattr(library, "load_library", lambda: fake_gpu.LIBRARY)
+    monkeypatch.setattr(cuda, "find_gpu", lambda: fake_gpu.GPU)
+    monkeypatch.setattr(make.EngineBuilder, "here", lambda *_: EngineBuilder())
     assert main(["engine", str(fusion)]) == 5
     assert "--half builds what auto" in capsys.readouterr().err
     assert main(["engine", str(fusion), "--half"]) == 5
@@ -343,7 +345,10 @@ def test_doctor_says_which_engines_fit(
     (tmp_path / "bare.engine").write_bytes(b"")
     monkeypatch.setattr(doctor, "load_library", lambda: fake_gpu.LIBRARY)
     monkeypatch.setattr(doctor, "find_gpu", lambda: gpu)
-    machine, engines = doctor._gpu_findings()
+    monkeypatch.setattr(doctor, "available_backends", dict)
+    monkeypatch.setattr(doctor, "read_models", dict)
+    found = doctor.examine()
+    machine, engines = found["gpu"], found["engines"]
     assert machine["TensorRT"] == "TensorRT 10.13.0"
     assert machine["GPU"].startswith(
         "NVIDIA Test, compute capability 8.9, 9 GB, driver runs CUDA up to 13.0"
@@ -356,6 +361,7 @@ def test_doctor_says_which_engines_fit(
         raise BackendError("there is no TensorRT here; pip install it")
 
     monkeypatch.setattr(doctor, "load_library", missing)
-    machine, engines = doctor._gpu_findings()
+    found = doctor.examine()
+    machine, engines = found["gpu"], found["engines"]
     assert machine["TensorRT"] == "there is no TensorRT here; pip install it"
     assert engines["good.engine"].startswith("cannot run")

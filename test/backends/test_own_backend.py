@@ -4,12 +4,20 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from pipeline_samples import make_pair
 
-from ivfusion_ros.backends import BACKENDS, BackendRow, available_backends, load_backend, resolve_backend
+from ivfusion_ros.backends import (
+    BACKENDS,
+    BackendRow,
+    available_backends,
+    cuda,
+    load_backend,
+    resolve_backend,
+)
 from ivfusion_ros.bags import BagReader
 from ivfusion_ros.bags.messages import to_frame
 from ivfusion_ros.cli import main
@@ -97,7 +105,7 @@ def test_auto_takes_it_where_its_row_says_so(toy: Path, monkeypatch: pytest.Monk
     others = {name: row for name, row in BACKENDS.items() if name != "toy"}
     BACKENDS.clear()
     BACKENDS.update(toy=ROW._replace(auto=True), **others)
-    monkeypatch.setattr("ivfusion_ros.backends.choice._has_gpu", lambda: False)
+    monkeypatch.setattr(cuda, "find_gpu", Mock(side_effect=BackendError("no GPU")))
     assert resolve_backend(precision="f32") == "toy"
 
 
@@ -127,8 +135,8 @@ def test_bench_times_it_beside_the_others(
     pytest.importorskip("onnx")
     for name in BACKENDS.keys() - {"toy", "missing", "onnxruntime"}:
         del BACKENDS[name]
-    monkeypatch.setattr(roofline, "_SIZES", ((16, 16),))
-    monkeypatch.setattr(roofline, "_COPY_BYTES", 1 << 16)
+    monkeypatch.setattr(roofline, "PROBE_SIZES", ((16, 16),))
+    monkeypatch.setattr(roofline, "COPY_BYTES", 1 << 16)
     words = ["bench", "--model", str(blend_model), "--size", "64x48", "--rounds", "1", "--roofline"]
     report = toy / "bench.json"
     assert main([*words, "--json", str(report)]) == 0

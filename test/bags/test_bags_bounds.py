@@ -32,7 +32,7 @@ def test_frames_in_a_row_are_one_message_and_a_cut_one_is_none() -> None:
 
 
 def test_a_file_is_unpacked_in_parts(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(compression, "_PART_BYTES", 1000)
+    monkeypatch.setattr(compression, "PART_BYTES", 1000)
     content = bytes(range(256)) * 500
     (tmp_path / "a.zstd").write_bytes(zstd.compress(content))
     assert unpack_file(tmp_path / "a.zstd", tmp_path / "a") == ""

@@ -26,8 +26,8 @@ def test_the_bound_is_the_slower_of_arithmetic_and_copying() -> None:
 
 def test_peak_is_measured_by_convolutions(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnx")
-    monkeypatch.setattr(roofline, "_SIZES", ((32, 24),))
-    monkeypatch.setattr(roofline, "_COPY_BYTES", 1 << 16)
+    monkeypatch.setattr(roofline, "PROBE_SIZES", ((32, 24),))
+    monkeypatch.setattr(roofline, "COPY_BYTES", 1 << 16)
     peak = measure_peak([("torch", "auto"), ("onnxruntime", "auto")], 1)
     assert peak.by.startswith("ONNX Runtime") and peak.operations_per_s > 1e8 and peak.bytes_per_s > 1e6
     with pytest.raises(BackendError, match="install one"):
@@ -36,10 +36,11 @@ def test_peak_is_measured_by_convolutions(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_probe_has_the_work_that_is_counted(tmp_path: Path) -> None:
     pytest.importorskip("onnx")
+    from ivfusion_ros.evaluation.speed.probe import multiply_adds, write_probe
     from ivfusion_ros.graphs.operations import count_operations
 
-    roofline._write_probe(tmp_path / "probe.onnx")
-    assert count_operations(tmp_path / "probe.onnx", (40, 30))[1] == roofline._multiply_adds((40, 30))
+    write_probe(tmp_path / "probe.onnx")
+    assert count_operations(tmp_path / "probe.onnx", (40, 30))[1] == multiply_adds((40, 30))
 
 
 def test_pipelines_are_timed_by_stage(blend_model: Path, box_model: Path) -> None:
@@ -74,8 +75,8 @@ def test_what_an_option_needs_is_asked_for_first(option, package, monkeypatch, c
 def test_command_with_roofline_and_plot(blend_model, box_model, tmp_path, monkeypatch, capsys) -> None:
     pytest.importorskip("onnx")
     pytest.importorskip("matplotlib")
-    monkeypatch.setattr(roofline, "_SIZES", ((16, 16),))
-    monkeypatch.setattr(roofline, "_COPY_BYTES", 1 << 16)
+    monkeypatch.setattr(roofline, "PROBE_SIZES", ((16, 16),))
+    monkeypatch.setattr(roofline, "COPY_BYTES", 1 << 16)
     words = ["bench", "--model", str(blend_model), "--backend", "onnxruntime", "--size", "64x48"]
     words += ["--rounds", "2", "--threads", "1", "--detector", str(box_model), "--roofline"]
     assert main([*words, "--json", str(tmp_path / "a.json"), "--plot", str(tmp_path / "a.png")]) == 0

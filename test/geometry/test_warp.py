@@ -219,7 +219,11 @@ def test_maps_are_computed_once(monkeypatch):
 def test_maps_of_few_sizes_are_kept() -> None:
     """A camera that sends another size each time must not fill the memory."""
     warp = Warp(Calibration((80, 64), (96, 72), np.eye(3)))
+    shown = []
     for scale in range(1, 30):
         image = np.zeros((64 * scale, 80 * scale), np.uint8)
         assert warp(image, (96, 72)).shape == (72, 96)
-    assert len(warp._views) <= 4
+        shown.append(warp.shown((80 * scale, 64 * scale), (96, 72)))
+    # What is kept is the same array; what is not is made again.
+    assert warp.shown((80 * 29, 64 * 29), (96, 72)) is shown[-1]
+    assert warp.shown((80 * 25, 64 * 25), (96, 72)) is not shown[-5]

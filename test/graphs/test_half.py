@@ -244,11 +244,12 @@ def test_models_that_half_is_not_for(tmp_path: Path) -> None:
 def test_the_export_is_half_only_if_it_passes(
     gain: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
+    pytest.importorskip("torch")
     from ivfusion_ros.backends import self_test
-    from ivfusion_ros.commands import export
+    from ivfusion_ros.export import fusion
 
     monkeypatch.setattr(self_test, "sample_pairs", pairs)
-    monkeypatch.setattr(export, "_export_fusion", lambda options: str(write_fusion(options.output, gain)))
+    monkeypatch.setattr(fusion, "export_fusion", lambda graph, name, path: write_fusion(path, gain))
     assert main(["export", "mst", str(tmp_path / "a.onnx"), "--half"]) == 0
     is_half = PRECISION_KEY in read_metadata(tmp_path / "a.onnx")
     assert is_half == (gain == 1.0)

@@ -75,5 +75,7 @@ def test_bars_only_shrink() -> None:
 
 def test_real_pictures_have_none(shared) -> None:
     for name in ("msrs", "roadscene_test", "hit_uav/val", "m3svd/0111_1716"):
-        for path in sorted((shared / "data" / name / "thermal").iterdir())[::8]:
+        paths = sorted((shared / "data" / name / "thermal").iterdir())[::8]
+        assert paths, name
+        for path in paths:
             assert Bars()(to_grey(read_image(path))) is None, path

@@ -169,8 +169,11 @@ def test_the_teacher_counts_for_its_share() -> None:
 
 def test_the_noise_is_the_same_for_a_batch_and_another_for_the_next() -> None:
     loss, batch = DistillationLoss(), moments()
-    same, other = loss._following(batch), loss._following(replace(batch, noise_seed=1))
-    assert torch.equal(same[0], loss._following(batch)[0]) and not torch.equal(same[0], other[0])
+    first, again, other = (
+        loss.run(lambda thermal, visible: visible, item).features["following"]
+        for item in (batch, batch, replace(batch, noise_seed=1))
+    )
+    assert torch.equal(first, again) and not torch.equal(first, other)
 
 
 def test_distillation_needs_a_teacher() -> None:

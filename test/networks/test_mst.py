@@ -42,18 +42,18 @@ def texture(seed: int, sigma: float = 2.0, size: tuple[int, int] = (96, 128)) ->
 def test_expansion_is_bilinear_and_reduction_its_transpose() -> None:
     network, small = MST(), torch.rand(2, 1, 5, 7)
     bilinear = functional.interpolate(small, scale_factor=2, mode="bilinear", align_corners=False)
-    torch.testing.assert_close(network._expand(small), bilinear)
+    torch.testing.assert_close(network.expand(small), bilinear)
     large = torch.rand(1, 1, 32, 32)
     large[..., :4, :] = large[..., -4:, :] = large[..., :, :4] = large[..., :, -4:] = 0
-    details, _ = network._pyramid(large)
+    details, _ = network.pyramid(large)
     reduced = functional.conv2d(large, network.reduction, stride=2, padding=1)
     probe = torch.rand(1, 1, 16, 16)
     # <expand(p), x> = 4 <p, reduce(x)> away from the border.
-    assert (network._expand(probe) * large).sum().item() == pytest.approx(
+    assert (network.expand(probe) * large).sum().item() == pytest.approx(
         4 * (probe * reduced).sum().item(), rel=1e-5
     )
     inner = np.s_[..., 6:-6, 6:-6]
-    torch.testing.assert_close(details[0][inner], (large - network._expand(reduced))[inner])
+    torch.testing.assert_close(details[0][inner], (large - network.expand(reduced))[inner])
 
 
 @settings(max_examples=15, deadline=None)

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="training dependencies are not insta
 
 import onnx
 
-from ivfusion_ros.commands.train import _config_path
+from ivfusion_ros.commands.train import config_path
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.models import resolve_model, share_folder
 from ivfusion_ros.networks import ALL_NETWORKS, make_network
@@ -159,9 +159,9 @@ def test_a_network_can_be_copied_without_sharing_weights() -> None:
 
 
 def test_configs_are_found_by_name_and_not_offered() -> None:
-    assert all(_config_path(path.stem) == path for path in CONFIGS)
+    assert all(config_path(path.stem) == path for path in CONFIGS)
     with pytest.raises(ConfigError, match="expected a YAML file or one of mda") as caught:
-        _config_path("refine")
+        config_path("refine")
     assert "refinefuse_paper" in str(caught.value) and "table" not in str(caught.value)
 
 

@@ -1,11 +1,14 @@
 """Which networks a pipeline is built of."""
 
+from unittest.mock import Mock
+
 import pytest
 from pipeline_samples import configure, make_pair
 
+from ivfusion_ros.backends import BACKENDS, cuda
 from ivfusion_ros.config.parameters import make_config
 from ivfusion_ros.config.pipeline import DetectionConfig, FusionConfig, PipelineConfig
-from ivfusion_ros.errors import ModelError
+from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.pipeline.build import build_pipeline, detection_model_name, fusion_model_name
 
 
@@ -48,8 +51,10 @@ def test_auto_takes_int8_where_that_is_faster(
 ) -> None:
     monkeypatch.setattr("ivfusion_ros.pipeline.build.platform.machine", lambda: machine)
     monkeypatch.setattr("ivfusion_ros.backends.choice.is_usable", usable.__contains__)
-    monkeypatch.setattr("ivfusion_ros.backends.choice._has_gpu", lambda: "tensorrt" in usable)
-    monkeypatch.setattr("ivfusion_ros.backends.choice._has_low_precision", lambda _: False)
+    # Where there is TensorRT, there is a GPU.
+    missing = None if "tensorrt" in usable else BackendError("no GPU")
+    monkeypatch.setattr(cuda, "find_gpu", Mock(side_effect=missing))
+    monkeypatch.setitem(BACKENDS, "openvino", BACKENDS["openvino"]._replace(low_precision=""))
     assert detection_model_name(config) == expected
 
 

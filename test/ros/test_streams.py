@@ -156,10 +156,15 @@ def test_complaints_come_once_and_then_with_their_number(monkeypatch: pytest.Mon
 
 
 def test_complaints_hold_few_kinds() -> None:
-    complain = ThrottledLog(lambda text: None)
+    said: list[str] = []
+    complain = ThrottledLog(said.append)
     for index in range(1000):
-        complain(str(index), "text")
-    assert len(complain._due_s) <= 100 and complain.total == 1000
+        complain(str(index), str(index))
+    assert said == [str(index) for index in range(1000)] and complain.total == 1000
+    # Of the last 100 kinds it knows when they were said; one from before was forgotten.
+    complain("999", "again")
+    complain("899", "again")
+    assert said[1000:] == ["again"]
 
 
 class Log:
@@ -208,14 +213,25 @@ def drain(worker: Worker, done: int) -> None:
     raise AssertionError(f"{worker.done} done, {worker.failed} failed")
 
 
-def test_worker_takes_the_newest_and_counts_the_rest(worker: Worker, results: list[FusionResult]) -> None:
-    with worker._pipeline_lock:
-        worker.mailbox.put(pair(0))
-        while worker.mailbox._job is not None:
-            pass
-        for index in range(1, 6):
-            worker.mailbox.put(pair(index))
+def test_worker_takes_the_newest_and_counts_the_rest(
+    config: FusionNodeConfig, results: list[FusionResult], log: Log
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def keep(result: FusionResult, _: Job) -> None:
+        results.append(result)
+        begun.set()
+        assert go_on.wait(60)
+
+    worker = Worker(config, keep, log)
+    worker.load(lambda: True)
+    worker.mailbox.put(pair(0))
+    assert begun.wait(60)
+    for index in range(1, 6):
+        worker.mailbox.put(pair(index))
+    go_on.set()
     drain(worker, 2)
+    assert worker.stop(10)
     assert [result.stamp_ns for result in results] == [0, 5]
     assert (worker.done, worker.mailbox.superseded, worker.failed) == (2, 4, 0)
     assert results[0].fused[0, 0].tolist() == [100, 100, 100]

@@ -140,6 +140,7 @@ def test_objects_move_smoothly_and_return_with_the_traffic_light(small_street, c
 
 
 def test_boxes_end_at_the_image_border(small_street):
+    seen = dict.fromkeys(CAMERAS, 0)
     for camera in CAMERAS:
         width, height = small_street.cameras[camera].width, small_street.cameras[camera].height
         for time_s in np.arange(0, 30, 1.7):
@@ -147,3 +148,5 @@ def test_boxes_end_at_the_image_border(small_street):
                 x0, y0, x1, y1 = item.box_xyxy
                 assert 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height
                 assert item.depth_m > 0
+                seen[camera] += 1
+    assert min(seen.values()) > 10

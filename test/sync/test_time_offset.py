@@ -1,6 +1,9 @@
 """Clock offsets against recordings whose offset is known."""
 
+import threading
 import time
+import weakref
+from collections import Counter
 from dataclasses import replace
 
 import cv2
@@ -152,11 +155,13 @@ def test_recordings_of_different_times_give_nothing(recorded):
 def test_the_monitor_keeps_a_window(still):
     thermal, rgb = Recording(clock_ms=12.0, thermal_hz=25.0).frames(still)
     monitor = TimeOffsetMonitor(window_s=5.0)
-    for thermal_frame in thermal:
-        monitor.add("thermal", thermal_frame)
+    # What came before the window had another clock.
+    begin_ns = thermal[-1].stamp_ns - 5_000_000_000
+    for frame in thermal:
+        early = frame.stamp_ns < begin_ns
+        monitor.add("thermal", replace(frame, stamp_ns=frame.stamp_ns - early * 200_000_000))
     for rgb_frame in rgb:
         monitor.add("rgb", rgb_frame)
-    assert len(monitor._tracks["rgb"].stamps_ns) <= 151
     check(monitor.estimate(), 12.0)
 
 
@@ -185,7 +190,7 @@ def watch():
     yield make
     for item in made:
         item.close()
-        assert not item._thread.is_alive()
+    assert "time offset" not in [thread.name for thread in threading.enumerate()]
     assert defects == []
 
 
@@ -197,8 +202,15 @@ def poll(condition, what):
     raise AssertionError(f"{what}: not within 60 s")
 
 
-def test_the_watch_finds_the_offset_from_a_part_of_the_frames(recorded, watch):
+def test_the_watch_finds_the_offset_from_a_part_of_the_frames(recorded, watch, monkeypatch):
     thermal, rgb = recorded
+    followed, add = Counter(), TimeOffsetMonitor.add
+
+    def count(monitor, camera, frame):
+        followed[camera] += 1
+        add(monitor, camera, frame)
+
+    monkeypatch.setattr(TimeOffsetMonitor, "add", count)
     node = watch(share=1.0, watch_s=1.0)
     frames = [("thermal", frame) for frame in thermal] + [("rgb", frame) for frame in rgb]
     for camera, frame in sorted(frames, key=lambda item: item[1].stamp_ns):
@@ -206,8 +218,7 @@ def test_the_watch_finds_the_offset_from_a_part_of_the_frames(recorded, watch):
         node.add(camera, frame)
     poll(lambda: node.latest.offset_ns is not None, "an estimate")
     check(node.latest, -47.0)
-    followed = {camera: len(track.stamps_ns) for camera, track in node._monitor._tracks.items()}
-    # Every second frame of 30 Hz, every one of 9 Hz but those of the closed shutter.
+    # Every second frame of 30 Hz, every one of 9 Hz.
     assert followed["rgb"] <= len(rgb) / 2 + 5 and followed["thermal"] > 0.8 * len(thermal)
 
 
@@ -235,9 +246,13 @@ def test_a_defect_ends_the_watching_and_is_told(monkeypatch):
     node.add("rgb", Frame(np.zeros((20, 30), np.uint8), START_NS))
     poll(lambda: defects, "the defect")
     assert "a defect" in str(defects[0])
+    kept = []
     for index in range(20):
-        node.add("rgb", Frame(np.zeros((20, 30), np.uint8), START_NS + index * 10**9))
-    assert len(node._waiting) <= 8
+        image = np.zeros((20, 30), np.uint8)
+        kept.append(weakref.ref(image))
+        node.add("rgb", Frame(image, START_NS + index * 10**9))
+    del image
+    assert sum(image() is not None for image in kept) <= 8
     node.close()
 
 

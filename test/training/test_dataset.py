@@ -16,7 +16,7 @@ from ivfusion_ros.training.detector.dataset import Kind, write_dataset
 from ivfusion_ros.training.detector.split import hold_out_scenes, share_of
 from ivfusion_ros.training.detector.teacher import Teacher
 from ivfusion_ros.training.fusion.config import TrainConfig
-from ivfusion_ros.types import Detections
+from ivfusion_ros.types import Boxes, Detections
 
 PERSON, CAR, BICYCLE = range(3)
 LABEL = {CAR: 1, PERSON: 2, BICYCLE: 3}
@@ -234,6 +234,8 @@ def test_a_wrong_class_map_is_refused(text: str, tmp_path: Path) -> None:
 class Scripted:
     """A detector that finds what is written for each look."""
 
+    class_names = ("person", "truck")
+
     def __init__(self, *looks: list[tuple[float, int, tuple[float, float, float, float]]]) -> None:
         self.looks = iter(looks)
 
@@ -242,26 +244,23 @@ class Scripted:
         boxes = np.array([box for *_, box in found], np.float32).reshape(-1, 4)
         scores = np.array([score for score, *_ in found], np.float32)
         ids = np.array([class_id for _, class_id, _ in found], np.int64)
-        return Detections(boxes, scores, ids, ("person", "truck"))
+        return Detections(boxes, scores, ids, self.class_names)
 
 
 def test_the_teacher_counts_what_views_agree_on(box_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    teacher = Teacher(box_model)
-    monkeypatch.setattr(teacher, "_class_ids", np.array([0, 5]))
+    def agreed(*looks: list) -> tuple[Boxes, np.ndarray]:
+        monkeypatch.setattr("ivfusion_ros.training.detector.teacher.Detector", lambda *_: Scripted(*looks))
+        return Teacher(box_model).objects([image, image])
+
     image = np.zeros((50, 100, 3), np.uint8)
     left, right = (10.0, 10.0, 20.0, 40.0), (80.0, 10.0, 90.0, 40.0)
     # Sure in both views of one image; in one view alone; fair in both images; a truck where a person is.
-    monkeypatch.setattr(
-        teacher, "_detector",
-        Scripted(
-            [(0.9, 0, left), (0.5, 1, (40, 10, 60, 40))], [(0.8, 0, right), (0.2, 1, right)],
-            [(0.2, 1, left)], [],
-        ),
+    boxes, class_ids = agreed(
+        [(0.9, 0, left), (0.5, 1, (40, 10, 60, 40))], [(0.8, 0, right), (0.2, 1, right)],
+        [(0.2, 1, left)], [],
     )  # fmt: skip
-    boxes, class_ids = teacher.objects([image, image])
     np.testing.assert_allclose(boxes, [left])
     assert class_ids.tolist() == [0]
-    monkeypatch.setattr(teacher, "_detector", Scripted(*[[(0.35, 1, left)], [(0.35, 1, right)]] * 2))
-    boxes, class_ids = teacher.objects([image, image])
+    boxes, class_ids = agreed(*[[(0.35, 1, left)], [(0.35, 1, right)]] * 2)
     np.testing.assert_allclose(boxes, [left])
     assert class_ids.tolist() == [5]

@@ -24,7 +24,7 @@ PEOPLE = "people"
 FADED, FAINT = "people_faded", "people_faint"
 """Shares of them, in [0, 1]."""
 
-LEAST_RATIO, LEAST_LEVELS = 0.8, 10.0
+MIN_RATIO, MIN_LEVELS = 0.8, 10.0
 """Of the better source's contrast, below which one has faded; grey levels, below which one is faint."""
 
 _PERSON = 0
@@ -43,8 +43,8 @@ def people_scores(moment: Moment, path: Path | None) -> dict[str, float]:
         return dict.fromkeys((PEOPLE, FADED, FAINT), math.nan)
     return {
         PEOPLE: float(np.count_nonzero(known)),
-        FADED: float(np.mean(ratios[known] < LEAST_RATIO)),
-        FAINT: float(np.mean(levels[known] < LEAST_LEVELS)),
+        FADED: float(np.mean(ratios[known] < MIN_RATIO)),
+        FAINT: float(np.mean(levels[known] < MIN_LEVELS)),
     }
 
 
