@@ -185,7 +185,7 @@ def bindings() -> Any:
 
 
 def call(name: str, *arguments: Any) -> Any:
-    """Call the CUDA runtime; what it returns besides its status. Raises BackendError."""
+    """Call the CUDA runtime; what it returns after its status. Raises BackendError."""
     status, *results = getattr(bindings(), name)(*arguments)
     if int(status) != 0:
         raise BackendError(f"CUDA: {name} failed with {getattr(status, 'name', status)}")

@@ -1,4 +1,4 @@
-"""What a backend on a GPU offers besides Backend: arrays that need not come back to the host.
+"""What a backend on a GPU offers in addition to Backend: arrays that need not come back to the host.
 
 A fused image that stays on the GPU spares the detector its way up, and lets it start while the image is
 still on its way down. Backends on a CPU have none of this, and nothing asks them for it.

@@ -77,7 +77,7 @@ class OpenVinoBackend:
 def core() -> openvino.Core:
     """The only Core of this process.
 
-    A Core puts a signal stack of its own in the place of the one that it finds, and puts that back when it
+    A Core puts a signal stack of its own instead of the one that it finds, and puts that back when it
     ends. Where the first of two ends first, the stack that stays in the end is one that is gone, and the
     next signal, be it Ctrl-C, is a segmentation fault (OpenVINO 2026.4).
     """

@@ -33,7 +33,7 @@ class LensFit:
     """A camera, and what is left of the pixels.
 
     used: rising indices of the looks that agree. camera_from_board: per used look.
-    ids: per used look, the points of the board (N,). residuals: likewise, seen minus projected pixels
+    ids: per used look, the points of the board (N,). residuals: of the same, seen minus projected pixels
     (N, 2). rms_px: over all of these.
     tilt_deg: largest angle between the board's planes in two looks, degrees.
     """

@@ -194,7 +194,7 @@ class RegistrationConfig:
 
 @dataclass(frozen=True)
 class FaultConfig:
-    """When a camera's images are worth nothing, and how they leave the fused image."""
+    """When a camera's images are of no use, and how they leave the fused image."""
 
     gate: bool = parameter(
         True, "fade a faulty camera out of the fused image; false: only report the fault", live=True

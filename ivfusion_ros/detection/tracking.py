@@ -50,7 +50,7 @@ class ByteTracker:
     def __call__(self, detections: Detections, stamp_ns: int) -> Detections:
         """The same detections in the same order, with track_ids.
 
-        Stamps that go back by more than the life of a track start afresh; by less, as two cameras' clocks
+        Stamps that go back by more than the life of a track start over; by less, as two cameras' clocks
         make them, they count as the time of the last call.
         """
         if self._start_ns is not None and stamp_ns < self._now_ns - self._lost_after_ns:

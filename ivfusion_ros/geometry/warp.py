@@ -119,7 +119,7 @@ class Warp:
                 self._views.clear()
 
     def set_extrinsics(self, rgb_from_thermal: Extrinsics | None) -> None:
-        """Extrinsics, as from TF, in the place of those of the calibration's rig; None: the rig's."""
+        """Extrinsics, as from TF, instead of those of the calibration's rig; None: the rig's."""
         self._extrinsics = rgb_from_thermal
         self._views.clear()
 

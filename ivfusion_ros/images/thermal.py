@@ -34,7 +34,7 @@ class ThermalScaler:
     """Scales the frames of one thermal camera; the same frames in the same order give the same bytes.
 
     The percentile stretch is smoothed by the frames' stamps, so the camera's rate does not matter and
-    a gap much longer than smoothing_s starts afresh by itself. A frame whose own range and the smoothed
+    a gap much longer than smoothing_s starts over by itself. A frame whose own range and the smoothed
     one share less than a quarter of their union is a new scene (shutter, fire, indoors to outdoors):
     its range is taken at once, as is that of the first frame and of one older than its predecessor.
 

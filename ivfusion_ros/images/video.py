@@ -143,7 +143,7 @@ class VideoReader:
         self._container.close()
 
     def __iter__(self) -> Iterator[tuple[float, Image]]:
-        """Every readable frame, once, in display order; what is damaged is left out and told in losses."""
+        """Every readable frame, once, in display order; losses has what is damaged."""
         count = self._damaged = 0
         for packet in self._packets():
             for frame in self._frames(packet, count):

@@ -51,7 +51,7 @@ __all__ = [
 
 
 class FusionNetwork(Protocol):
-    """What every network offers besides being a torch module."""
+    """What every network offers as well as being a torch module."""
 
     stride: int
 

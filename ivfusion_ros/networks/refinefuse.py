@@ -132,7 +132,7 @@ class FIM(nn.Module):
     The deep feature comes upsampled, so both are (B, C, H, W). There are no weights, whatever `channels`.
     """
 
-    def __init__(self, channels: int) -> None:  # noqa: ARG002 (every block is told them)
+    def __init__(self, channels: int) -> None:  # noqa: ARG002 (every block is given them)
         super().__init__()
 
     def forward(self, deep: Tensor, shallow: Tensor) -> Tensor:

@@ -96,7 +96,7 @@ def _pooling(side: int, like: Tensor) -> Tensor:
 class FIM(nn.Module):
     """Feature interaction of a deep and a shallow feature of one size, (B, C, H, W) each."""
 
-    def __init__(self, channels: int) -> None:  # noqa: ARG002 (every block is told them)
+    def __init__(self, channels: int) -> None:  # noqa: ARG002 (every block is given them)
         super().__init__()
         self.attention = conv(2, 1)
 

@@ -40,7 +40,7 @@ class Deadline:
             self.stride = 1
 
     def reset(self) -> None:
-        """Detect on the next frame, and measure afresh; the stride stays, as the machine does."""
+        """Detect on the next frame, and measure from the start; the stride stays, as the machine does."""
         self._others_ms: deque[float] = deque([0.0], _REMEMBERED)
         self._detect_ms: deque[float] = deque([0.0], _REMEMBERED)
         self._rested = MAX_STRIDE

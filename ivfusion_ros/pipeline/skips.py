@@ -18,7 +18,7 @@ MAX_REASONS = 50
 """More kinds of failure are counted as one, since a reason may hold a number that never comes twice."""
 OTHER_REASONS = "other reasons"
 MAX_STAMPS = 20
-"""Pairs of a reason that are told one by one."""
+"""Pairs of a reason that are named one by one."""
 
 
 def reason_of(error: Exception) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ivfusion_ros.types import Floats32, Image, Size
 
 _CELLS = 160
-"""Along the image's longer side: what is seen is told cell by cell, and all follows the image's size."""
+"""Along the image's longer side: what is seen is decided cell by cell, and all follows the image's size."""
 _SHOWN_ABOVE = 63
 """Of 255: interpolation makes the outermost row of pixels half of what it is, and a corner a quarter."""
 _FEATHER_CELLS = 8.0

@@ -107,7 +107,7 @@ class Registrar:
         """Register a pair, and learn from it for the next ones.
 
         thermal, rgb: its images in 8 bit, (H, W) and (H, W, 3). sound: False for a camera with a fault:
-        then nothing is learned and no residual sought. stage: told the name of each step at its end.
+        then nothing is learned and no residual sought. stage: called with the name of each step at its end.
         window: the part of the thermal image that counts as seen where that is the one that is warped, None
         for all. Raises ImageError and ConfigError as Warp does.
         """
@@ -146,7 +146,7 @@ class Registrar:
         return warped, {camera: NativePoints(self.warp.point_map(size, reference_size))}
 
     def set_extrinsics(self, rgb_from_thermal: Extrinsics) -> None:
-        """Take over extrinsics, as from TF, in the place of the calibration's."""
+        """Take over extrinsics, as from TF, instead of the calibration's."""
         self.warp.set_extrinsics(rgb_from_thermal)
 
     def check_config(self, config: RegistrationConfig) -> None:

@@ -20,12 +20,12 @@ class Mailbox:
         self.superseded = 0
         self._changed = threading.Condition()
         self._job: Job | None = None
-        self._afresh = False
+        self._restart = False
         self._extrinsics: Extrinsics | None = None
         self._closed = False
 
     def put(self, job: Job) -> None:
-        """Make this the next job, in the place of one that waits."""
+        """Make this the next job, instead of one that waits."""
         with self._changed:
             self.superseded += self._job is not None
             self._job = job
@@ -49,13 +49,13 @@ class Mailbox:
         """Drop what waits, and have what was smoothed over time forgotten before the next pair."""
         with self._changed:
             self._job = None
-            self._afresh = True
+            self._restart = True
 
     def take_restart(self) -> bool:
         """Whether restart() was called since the last time this was asked."""
         with self._changed:
-            afresh, self._afresh = self._afresh, False
-            return afresh
+            restart, self._restart = self._restart, False
+            return restart
 
     def set_extrinsics(self, rgb_from_thermal: Extrinsics) -> None:
         """Have the next jobs registered by other extrinsics."""

@@ -32,7 +32,7 @@ PATIENCE_S = 10.0
 class FusionSession:
     """Loads the models on construction; raises what build_pipeline raises, and InterruptedError.
 
-    inputs: empty while the node is not active; likewise depth_input, transforms and time_offset are None
+    inputs: empty while the node is not active; so depth_input, transforms and time_offset are None
     then, and where they are not asked for. backends: what runs the networks, for people. last: the newest
     result. faults: outputs with each fault.
     """

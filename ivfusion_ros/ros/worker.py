@@ -157,10 +157,10 @@ class Worker:
         return pipeline.fuse(FramePair(job.thermal, job.rgb, job.skew_ns, job.depth))
 
     def _restarts(self, stamps_ns: tuple[int, int]) -> bool:
-        afresh = self.mailbox.take_restart()
+        restart = self.mailbox.take_restart()
         last, self._last_stamps_ns = self._last_stamps_ns, stamps_ns
         # Where both cameras jumped back, as the thermal scaler decides by itself in a replay.
-        return afresh or (last is not None and stamps_ns[0] < last[0] and stamps_ns[1] < last[1])
+        return restart or (last is not None and stamps_ns[0] < last[0] and stamps_ns[1] < last[1])
 
 
 def _fuse_lone(job: Job, pipeline: Pipeline) -> Fused:

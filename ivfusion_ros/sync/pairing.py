@@ -73,7 +73,7 @@ class Pairer:
         return pairs
 
     def flush(self) -> list[FramePair]:
-        """Pair what waits, as no frame follows, and drop the rest. What is added later starts afresh."""
+        """Pair what waits, as no frame follows, and drop the rest. What is added later starts over."""
         self._thermal.settle_all()
         self._rgb.settle_all()
         pairs = self._match(ended=True)
@@ -81,7 +81,7 @@ class Pairer:
         return pairs
 
     def reset(self) -> None:
-        """Drop what waits and start afresh; counters stay."""
+        """Drop what waits and start over; counters stay."""
         self._drop_all("reset")
 
     def _start(self) -> None:

@@ -38,7 +38,7 @@ class Synchronizer:
         return self._with_depth(self.pairer.flush())
 
     def reset(self) -> None:
-        """Drop what waits and start afresh; counters stay."""
+        """Drop what waits and start over; counters stay."""
         self.pairer.reset()
         if self.depth is not None:
             self.depth.reset()

@@ -1,4 +1,4 @@
-"""Training of fusion networks and detectors; all but their configs needs torch."""
+"""Training of fusion networks and detectors; everything but the settings needs torch."""
 
 from ivfusion_ros.training.runs import latest_run, new_run
 

@@ -1,4 +1,4 @@
-"""The folder of engines: a plan each, and beside it a JSON file that says what it is and whom it fits.
+"""The folder of engines: a plan each, and beside it a JSON file that says what it is and where it runs.
 
 A plan fits one version of TensorRT, one GPU, one model, size and precision. Those make its key, which is
 compared before TensorRT sees a plan, as TensorRT itself only says that something does not fit.

@@ -38,7 +38,7 @@ _VALUES = ("size", "boxes", "scores", "classes")
 
 
 class CameraMethod:
-    """One camera's own image in the place of a fused one (see Method)."""
+    """One camera's own image instead of a fused one (see Method)."""
 
     def __init__(self, camera: CameraName) -> None:
         self.label: str = camera

@@ -1,4 +1,4 @@
-"""Cameras that send images which are worth nothing: found, named, and weighted less."""
+"""Cameras whose images are of no use: found, named, and weighted less."""
 
 from ivfusion_ros.config.pipeline import FaultConfig
 from ivfusion_ros.pipeline.faults.monitor import LABELS, FaultMonitor

@@ -26,7 +26,7 @@ uniform image); dark, saturated: flat or clipped, at that end."""
 
 _DARK_BELOW, _BRIGHT_ABOVE = 64.0, 192.0
 _MAX_RATIO = 1.5
-"""A measure this many times its limit (or its limit this many times the measure) is worth nothing."""
+"""A measure this many times its limit (or its limit this many times the measure) has a weight of 0."""
 _MAX_STEP_S = 0.5
 _END_BADNESS = 0.25
 _START_BADNESS = 0.5
@@ -68,7 +68,7 @@ class FaultMonitor:
         self._faults = {label: _Fault() for label in LABELS}
 
     def update(self, thermal: Frame, rgb: Frame) -> FaultReport:
-        """Take a pair as the cameras sent it. An RGB stamp that jumps back starts afresh."""
+        """Take a pair as the cameras sent it. An RGB stamp that jumps back starts over."""
         stamp_ns = int(rgb.stamp_ns)
         if self._stamp_ns is not None and stamp_ns < self._stamp_ns:
             self.reset()

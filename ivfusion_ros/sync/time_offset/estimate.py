@@ -51,7 +51,7 @@ class TimeOffsetMonitor:
     """Watches two cameras and estimates the offset of their clocks over the last window_s seconds.
 
     Takes every frame of each camera in the order of its stamps, paired or not; a stamp that jumps back
-    by more than a second starts afresh. Takes less than 1 ms a frame; not thread-safe.
+    by more than a second starts over. Takes less than 1 ms a frame; not thread-safe.
     """
 
     def __init__(self, window_s: float | None = 30.0, max_offset_s: float = 0.5) -> None:
@@ -86,7 +86,7 @@ def estimate_time_offset(
 ) -> TimeOffset:
     """The offset over whole recordings, each camera's frames in the order of their stamps.
 
-    10 to 60 s in which the rig is turned to and fro, unevenly, in front of a still scene are best.
+    10 to 60 s in which the rig is turned back and forth, unevenly, in front of a still scene are best.
     """
     monitor = TimeOffsetMonitor(None, max_offset_s)
     for frame in thermal_frames:

@@ -99,8 +99,12 @@ class SampleConfig:
     mirrored: float = _share(0.5, "that are mirrored")
     # Colours of a fused image are the RGB camera's, where it saw any; its brightness is anything.
     hue: float = parameter(0.01, "largest change of the hue, as a share", minimum=0.0, maximum=1.0)
-    saturation: float = parameter(0.5, "likewise of the saturation", minimum=0.0, maximum=1.0)
-    brightness: float = parameter(0.5, "likewise of the brightness", minimum=0.0, maximum=1.0)
+    saturation: float = parameter(
+        0.5, "largest change of the saturation, as a share", minimum=0.0, maximum=1.0
+    )
+    brightness: float = parameter(
+        0.5, "largest change of the brightness, as a share", minimum=0.0, maximum=1.0
+    )
     camera: CameraConfig = field(default_factory=CameraConfig)
 
 
@@ -119,8 +123,10 @@ class LearningConfig:
     )
     weight_decay: float = parameter(5e-4, "weight decay of the optimiser", minimum=0.0)
     box_weight: float = parameter(7.5, "weight of 1 - complete IoU, of head anchor_free", minimum=0.0)
-    class_weight: float = parameter(0.5, "likewise of the classes", minimum=0.0)
-    distribution_weight: float = parameter(1.5, "likewise of the distribution of box edges", minimum=0.0)
+    class_weight: float = parameter(0.5, "weight of the classes, of head anchor_free", minimum=0.0)
+    distribution_weight: float = parameter(
+        1.5, "weight of the distribution of box edges, of head anchor_free", minimum=0.0
+    )
     anchors: AnchorLossConfig = field(default_factory=AnchorLossConfig)
 
 

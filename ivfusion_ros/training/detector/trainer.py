@@ -168,7 +168,7 @@ class DetectorTrainer(DetectionTrainer):
         return model.to(memory_format=torch.channels_last)
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """As the base class, likewise."""
+        """As the base class, in that layout too."""
         batch = super().preprocess_batch(batch)
         batch["img"] = batch["img"].contiguous(memory_format=torch.channels_last)
         return batch

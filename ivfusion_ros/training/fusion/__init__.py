@@ -1,4 +1,4 @@
-"""Training of the fusion networks; all but its config needs torch."""
+"""Training of the fusion networks; everything but the settings needs torch."""
 
 from ivfusion_ros.faces import later
 

@@ -36,7 +36,7 @@ Hold = Callable[[], AbstractContextManager[Event]]
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a run is given besides its recipe.
+    """What a run is given apart from its recipe.
 
     data: folders to train on. test: folders never trained on, to judge by.
     names: of the folders with the thermal and the rgb images. init: a checkpoint, for a training by itself.
