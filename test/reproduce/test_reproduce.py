@@ -261,11 +261,11 @@ def test_detection_trains_a_detector_of_each_kind(tmp_path: Path) -> None:
         (folder / "boxes" / f"{path.stem}.txt").write_text("".join(lines))
     data = ["--data", f"m3fd_detection={folder}"]
     words = ["--table", "4", "--quick", *data, "--out", str(tmp_path / "out")]
-    fused = [f"{name}={folder / 'rgb'}" for name in ("RefineFuse", "EMMA", "MST")]
+    fused = [f"{name}={folder / 'rgb'}" for name in ("RefineFuse", "MST")]
     assert main([*RUN, *words, "--fused", *fused]) == 0
     rows = cells(tmp_path / "out" / "refinefuse" / "table_4_quick.md")
     ours = {row[0]: row[2:] for row in rows if row[1] == "ours"}
-    assert set(ours) == {"Infrared", "Visible", "MST", "EMMA", "RefineFuse"}
+    assert set(ours) == {"Infrared", "Visible", "MST", "RefineFuse"}
     for values in ours.values():
         people, car, bus, mean = map(float, values[:4])
         assert mean == pytest.approx((people + car + bus) / 3, abs=0.11)

@@ -45,7 +45,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def lite(**changes) -> TrainConfig:
-    return config(**({"network": "refinefuse_lite"} | changes))
+    return config(**({"network": "refinefuse_lite", "validation": ValidationConfig(pictures=1)} | changes))
 
 
 def rows(run: Path) -> list[dict[str, str]]:
@@ -119,7 +119,7 @@ def test_a_run_stopped_in_its_last_validation_is_judged_when_it_goes_on(folder, 
 
 
 def test_what_a_run_leaves(folder, tmp_path) -> None:
-    trainer = Trainer(lite(ema=0.5), [folder], tmp_path / "run")
+    trainer = Trainer(lite(ema=0.5, validation=ValidationConfig(pictures=6)), [folder], tmp_path / "run")
     trainer.fit()
     run = tmp_path / "run"
     assert load_config(TrainConfig, run / "config.yaml") == trainer.config
@@ -187,7 +187,7 @@ def test_it_warns_where_nothing_is_held_out(folder, tmp_path, caplog) -> None:
 
 def test_events_for_tensorboard(folder, tmp_path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    Trainer(lite(), [folder], tmp_path / "run").fit()
+    Trainer(lite(validation=ValidationConfig(pictures=6)), [folder], tmp_path / "run").fit()
     events = accumulator.EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
     scalars = [(event.step, event.value) for event in events.Scalars("validation/VIF")]
     found = [(int(row["step"]), float(row["validation_VIF"])) for row in rows(tmp_path / "run")]
