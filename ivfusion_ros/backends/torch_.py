@@ -20,6 +20,7 @@ from ivfusion_ros.errors import BackendError, ConfigError, ModelError
 from ivfusion_ros.graphs.onnx_file import read_metadata
 from ivfusion_ros.networks import make_network
 from ivfusion_ros.networks.graph import COLOUR_KEY, KEEPS_LUMINANCE, NETWORK_KEY, FusionGraph
+from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,7 +82,7 @@ class TorchBackend:
     def _eager(self, arrays: dict[str, Array]) -> Array:
         assert self._graph is not None
         # torch cannot wrap a read-only array, as a bag's frames are.
-        thermal, rgb = (torch.tensor(arrays[name]) for name in ("thermal", "rgb"))
+        thermal, rgb = (torch.tensor(arrays[name]) for name in CAMERAS)
         with torch.inference_mode():
             fused: Array = self._graph(thermal, rgb).numpy()
         return fused
@@ -125,7 +126,7 @@ class _Recording:
         self._host = {
             name: torch.empty(side, dtype=torch.uint8, pin_memory=True) for name, side in shapes.items()
         }
-        self._inputs = [self._host[name].to("cuda") for name in ("thermal", "rgb")]
+        self._inputs = [self._host[name].to("cuda") for name in CAMERAS]
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._recording = torch.cuda.CUDAGraph()
         tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
@@ -144,7 +145,7 @@ class _Recording:
 
     def __call__(self, arrays: Mapping[str, Array]) -> Array:
         with torch.cuda.stream(self._stream):
-            for name, target in zip(("thermal", "rgb"), self._inputs, strict=True):
+            for name, target in zip(CAMERAS, self._inputs, strict=True):
                 np.copyto(self._host[name].numpy(), arrays[name])
                 target.copy_(self._host[name], non_blocking=True)
             self._recording.replay()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ivfusion_ros.training.detector.sources import Scene
     from ivfusion_ros.training.detector.teacher import Teacher
-    from ivfusion_ros.types import Boxes, Image
+    from ivfusion_ros.types import Boxes, Image, Size
 
 
 class Objects(NamedTuple):
@@ -50,7 +50,7 @@ def label(
     return Objects(*teacher.objects(images))
 
 
-def _mapped(path: Path, size: tuple[int, int], class_map: Mapping[int, int]) -> Objects:
+def _mapped(path: Path, size: Size, class_map: Mapping[int, int]) -> Objects:
     if not path.exists():
         # As ultralytics has it: an image without a file shows nothing.
         return Objects(np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
