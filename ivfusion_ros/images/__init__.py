@@ -29,6 +29,7 @@ from ivfusion_ros.images.pairs import (
     find_pairs,
     following_pairs,
     hold_out,
+    hold_out_end,
     images_by_stem,
     spread,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "find_pairs",
     "following_pairs",
     "hold_out",
+    "hold_out_end",
     "images_by_stem",
     "outline",
     "read_boxes",

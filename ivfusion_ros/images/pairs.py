@@ -15,7 +15,7 @@ from ivfusion_ros.images.files import SUFFIXES
 from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 
 class HasStem(Protocol):
@@ -129,6 +129,21 @@ def hold_out(
     for number in np.random.default_rng(seed).permutation(len(runs)):
         if len(held) < wanted and len(held) + len(runs[number]) <= 2 * wanted:
             held.update(runs[number])
+    return _without_neighbours(pairs, held, guard)
+
+
+def hold_out_end(
+    pairs: Sequence[Scene], fraction: float, guard: int = RUN_GAP
+) -> tuple[list[Scene], list[Scene]]:
+    """As hold_out, of a single recording: its last frames, where that leaves some to train on."""
+    count = max(1, round(fraction * len(pairs)))
+    training, validation = _without_neighbours(pairs, range(len(pairs))[-count:], guard)
+    return (training, validation) if training else (list(pairs), [])
+
+
+def _without_neighbours(
+    pairs: Sequence[Scene], held: Collection[int], guard: int
+) -> tuple[list[Scene], list[Scene]]:
     validation = [pairs[index] for index in sorted(held)]
     seen = {number for pair in validation if (number := _number(pair.stem)) is not None}
     training = [

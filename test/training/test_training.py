@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="training dependencies are not insta
 from training_samples import config, pair_folder
 
 from ivfusion_ros.errors import DataError
-from ivfusion_ros.images.pairs import PairPaths, find_pairs, hold_out, split_runs
+from ivfusion_ros.images.pairs import PairPaths, find_pairs, hold_out, hold_out_end, split_runs
 from ivfusion_ros.metrics import visual_information_fidelity as metric_vif
 from ivfusion_ros.training.fusion.config import TrainConfig
 from ivfusion_ros.training.fusion.data import read_luminance
@@ -26,6 +26,8 @@ from ivfusion_ros.training.fusion.losses.image_terms import (
     visual_information_fidelity,
 )
 from ivfusion_ros.training.fusion.losses.multiscale import MultiScaleLoss
+from ivfusion_ros.training.fusion.split import split_folders
+from ivfusion_ros.types import CAMERAS
 
 
 @pytest.fixture
@@ -76,6 +78,24 @@ def test_no_neighbour_of_a_held_out_pair_is_trained_on() -> None:
     # Of a run that has neighbours on both sides, five are lost on each.
     lost = len(pairs) - len(training) - len(validation)
     assert 5 <= lost <= 20 and len(hold_out(pairs, 0.25, seed=1, guard=0)[0]) == len(training) + lost
+
+
+def test_the_end_of_a_single_recording_is_held_out() -> None:
+    pairs = numbered(*range(30))
+    assert hold_out(pairs, 0.1, seed=0) == (pairs, [])
+    training, validation = hold_out_end(pairs, 0.1, guard=5)
+    assert (training, validation) == (pairs[:22], pairs[27:])
+    # Of so few, none would be left to train on.
+    assert hold_out_end(pairs[:6], 0.1, guard=5) == (pairs[:6], [])
+
+
+def test_of_single_recordings_something_is_held_out_unless_told_otherwise(tmp_path) -> None:
+    one = pair_folder(tmp_path / "one", range(12))
+    held = [
+        len(split_folders([one], CAMERAS, config(validation_fraction=fraction)).validation)
+        for fraction in (0.1, 0.0)
+    ]
+    assert held == [1, 0]
 
 
 def test_msrs_has_no_neighbours_across_its_split(shared) -> None:

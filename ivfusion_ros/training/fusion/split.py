@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.errors import DataError
-from ivfusion_ros.images.pairs import PairPaths, find_pairs, following_pairs, hold_out, spread
+from ivfusion_ros.images.pairs import (
+    PairPaths,
+    find_pairs,
+    following_pairs,
+    hold_out,
+    hold_out_end,
+    spread,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,17 +41,17 @@ class Split:
 
 def split_folders(folders: Sequence[Path], names: tuple[str, str], config: TrainConfig) -> Split:
     """Split each folder along its recordings. Raises DataError where nothing is left to train on."""
-    training: list[PairPaths] = []
-    validation: list[PairPaths] = []
-    following: dict[PairPaths, PairPaths] = {}
-    for folder in folders:
-        pairs = find_pairs(folder, names)
-        kept, held = hold_out(pairs, config.validation_fraction, config.split_seed, config.guard)
-        training += spread(kept, config.folder_limit or len(kept))
-        validation += held
-        following |= following_pairs(pairs)
+    found = [find_pairs(folder, names) for folder in folders]
+    fraction, guard = config.validation_fraction, config.guard
+    parts = [hold_out(pairs, fraction, config.split_seed, guard) for pairs in found]
+    if fraction and not any(held for _, held in parts):
+        # Single recordings, none of which can be spared whole.
+        parts = [hold_out_end(pairs, fraction, guard) for pairs in found]
+    training = [pair for kept, _ in parts for pair in spread(kept, config.folder_limit or len(kept))]
     if not training:
         raise DataError("no pairs are left to train on; lower validation_fraction or add --data folders")
+    validation = [pair for _, held in parts for pair in held]
+    following = {now: after for pairs in found for now, after in following_pairs(pairs).items()}
     return Split(training, validation, following)
 
 
