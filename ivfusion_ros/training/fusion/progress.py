@@ -27,6 +27,7 @@ class Progress:
     def __init__(self, learner: Learner, steps: int) -> None:
         self._learner, self._config, self._steps = learner, learner.config, steps
         self._pace = Pace()
+        self._loss = ""
         layout = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
         self._bar: tqdm[Any] = tqdm(total=steps, initial=learner.step, unit="step", bar_format=layout)
 
@@ -34,11 +35,9 @@ class Progress:
         """A step was made, which took this long."""
         self._pace.add_step(seconds)
         if self._learner.step % _TOLD_EVERY == 0:
-            loss = sum(self._learner.means().values())
-            self._bar.set_postfix_str(
-                f"{self._pace.step_s:.2f} s a step, {in_words(self._left_s())} left, loss {loss:.4f}",
-                refresh=False,
-            )
+            self._loss = f", loss {sum(self._learner.means().values()):.4f}"
+        told = f"{self._pace.step_s:.2f} s a step, {in_words(self._left_s())} left{self._loss}"
+        self._bar.set_postfix_str(told, refresh=False)
         self._bar.update()
 
     def add_validation(self, seconds: float) -> None:
@@ -58,7 +57,8 @@ class Progress:
 
     def _left_s(self) -> float:
         step, every = self._learner.step, self._config.validate_every
-        return self._pace.left_s(self._steps - step, -(-self._steps // every) - step // every)
+        validations = -(-self._steps // every) - step // every if step < self._steps else 0
+        return self._pace.left_s(self._steps - step, validations)
 
     def __enter__(self) -> Progress:
         return self
