@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
-from ivfusion_ros.errors import ConfigError, DataError
+from ivfusion_ros.errors import ConfigError, DataError, ModelError
 from ivfusion_ros.reproduce.paper import Paper, Row, Table
 
 
@@ -51,7 +51,9 @@ class Job:
         return self.out / ("quick" if self.paper.quick else "work")
 
     def check(self) -> None:
-        """Raises ConfigError for data sets and settings that the paper does not have."""
+        """Before days of training: raises ConfigError for data sets and settings that the paper does not
+        have, DataError and ModelError for folders and files that are not there.
+        """
         settings = [row.key for table in self.paper.tables.values() for row in table.rows.values()]
         for option, given, known in (
             ("--data", self.given.data, list(self.paper.data)),
@@ -61,6 +63,12 @@ class Job:
                 if name not in known:
                     listed = ", ".join(filter(None, dict.fromkeys(known)))
                     raise ConfigError(f"{option} names {name!r}, expected one of {listed}")
+        for folder in (*self.given.data.values(), *self.given.fused.values()):
+            if not folder.is_dir():
+                raise DataError(f"there is no folder {folder}; correct its path")
+        for file in self.given.weights.values():
+            if not file.is_file():
+                raise ModelError(f"there is no file {file}; give a checkpoint, or none to train one")
 
     def data(self, name: str) -> Path:
         """The user's folder of a data set. Raises DataError where it was not given."""

@@ -15,7 +15,7 @@ from training_samples import pair_folder
 
 from ivfusion_ros.cli import INTERRUPTED, main
 from ivfusion_ros.commands.interruption import held_back
-from ivfusion_ros.errors import ConfigError, DataError
+from ivfusion_ros.errors import ConfigError, DataError, ModelError
 from ivfusion_ros.metrics import METRICS
 from ivfusion_ros.models import share_folder
 from ivfusion_ros.networks import ALL_NETWORKS
@@ -24,6 +24,7 @@ from ivfusion_ros.reproduce import Given, Job, html_page, markdown_page, read_pa
 from ivfusion_ros.reproduce.job import Networks, Outcome
 from ivfusion_ros.reproduce.kinds import KINDS
 from ivfusion_ros.reproduce.trained import row_config
+from ivfusion_ros.training.fusion.config import load_train_config
 
 pytestmark = pytest.mark.usefixtures("one_export_per_network")
 
@@ -96,6 +97,11 @@ def test_settings_exist_and_train_as_the_paper_does(tmp_path: Path) -> None:
                 assert config.network in ALL_NETWORKS
                 assert (config.epochs, config.batch, config.crop) == (300, 8, (256,))
                 assert (config.optimizer.name, config.learning_rate) == ("sgd", 1e-3)
+                assert config.validation_fraction > 0
+    printed = load_train_config(share_folder("config") / "train" / "refinefuse_paper.yaml", {})
+    assert printed.validation_fraction == 0
+    ours = row_config(job(1, tmp_path, quick=False), PAPER.table(1).rows["RefineFuse"])
+    assert replace(printed, validation_fraction=ours.validation_fraction) == ours
     assert (share_folder("config") / "reproduce" / "refinefuse.yaml").is_file()
     assert "config/reproduce" in (ROOT / "setup.py").read_text("utf-8")
 
@@ -116,6 +122,8 @@ def test_with_pairs_for_testing_all_others_are_trained_on(tmp_path: Path) -> Non
         (["--table", "12"], ConfigError.exit_code, r"no table 12"),
         (["--table", "9", "--data", "mrsr=."], ConfigError.exit_code, r"mrsr.*expected one of msrs,"),
         (["--table", "9", "--weights", "mda=."], ConfigError.exit_code, r"mda.*refinefuse_table9_i,"),
+        (["--table", "1", "--fused", "EMMA=no/such"], DataError.exit_code, r"no folder no/such"),
+        (["--table", "1", "--weights", "refinefuse_paper=no.pt"], ModelError.exit_code, r"no file no.pt"),
         (["--table", "9", "--data", "msrs"], ConfigError.exit_code, r"NAME=PATH"),
     ],
 )
