@@ -49,6 +49,13 @@ def test_constants_of_the_papers_losses_stand_in_their_files(name: str) -> None:
     assert of_loss and of_loss <= stated.keys()
 
 
+def test_steps_that_are_asked_for_are_made() -> None:
+    """Not the passes that stand in the file instead."""
+    path = FOLDER / "mda.yaml"
+    assert load_train_config(path, {"iterations": 4}).epochs == 0
+    assert load_train_config(path, {"iterations": 4, "epochs": 3}).epochs == 3
+
+
 def test_refinefuse_as_printed_runs_to_its_end(tmp_path: Path) -> None:
     pairs, run = pair_folder(tmp_path / "pairs"), tmp_path / "run"
     small = [

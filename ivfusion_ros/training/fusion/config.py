@@ -253,7 +253,11 @@ def load_train_config(
     config = make_config(kind, values, str(path))
     if overrides:
         make_config(kind, overrides, "options")
-        config = make_config(kind, {**values, **dict(flatten(overrides))}, f"{path} with options")
+        changes = dict(flatten(overrides))
+        if "iterations" in changes:
+            # Whoever asks for steps gets them, also where the file counts passes.
+            changes.setdefault("epochs", 0)
+        config = make_config(kind, {**values, **changes}, f"{path} with options")
     check_sections(config)
     return config
 
