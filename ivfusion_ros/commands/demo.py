@@ -32,7 +32,7 @@ SETTINGS = ("thermal.scaling=radiometric", "thermal.range_min=275", "thermal.ran
 """Unless --config says otherwise: the simulated camera is radiometric, so objects have temperatures. The
 range (kelvin) spans a street at night, from the sky to a face."""
 
-SHORTEST_S = 0.5
+MIN_SECONDS = 0.5
 """Scenes of that length have some pairs."""
 
 MAIN_DEPTH_M = 15.0
@@ -63,8 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Simulate, replay, and leave bags, pictures and figures. Raises IvfusionError."""
-    if not options.seconds >= SHORTEST_S:
-        raise ConfigError(f"--seconds is {options.seconds:g}, expected at least {SHORTEST_S:g}")
+    if not options.seconds >= MIN_SECONDS:
+        raise ConfigError(f"--seconds is {options.seconds:g}, expected at least {MIN_SECONDS:g}")
     folder: Path = options.out
     bag, calibration = folder / "cameras.mcap", folder / "calibration.yaml"
     scene, rig = SceneConfig(seed=options.seed, duration_s=options.seconds), RigConfig()

@@ -29,7 +29,7 @@ START_NS = 1_000_000_000
 """Stamp of the first frame: fixed, so that the same input gives the same bag; not 0, which means unset."""
 
 MIN_RATE_HZ, MAX_RATE_HZ = 0.001, 10000.0
-LONGEST_S = 1e9
+MAX_TIME_S = 1e9
 """Of a recording: beyond it a ROS stamp ends."""
 
 MAX_APART_S, MAX_APART = 0.5, 0.02
@@ -104,8 +104,8 @@ def _frames(source: Path, camera: CameraName, rate_hz: float | None, skipped: Sk
 
 
 def _stamped(camera: CameraName, stamp_s: float, image: AnyImage) -> Stamped:
-    if not 0 <= stamp_s < LONGEST_S:
-        raise ImageError(f"its time is {stamp_s} s, expected 0 to {LONGEST_S:g}")
+    if not 0 <= stamp_s < MAX_TIME_S:
+        raise ImageError(f"its time is {stamp_s} s, expected 0 to {MAX_TIME_S:g}")
     stamp_ns = START_NS + round(stamp_s * 1e9)
     shaped = to_grey(image) if camera == "thermal" else to_rgb(image)
     return stamp_ns, camera, Frame(shaped, stamp_ns, f"{camera}_optical_frame")

@@ -27,7 +27,7 @@ FOCAL_LENGTHS = (0.02, 2000.0)
 """Least and largest focal length in longer sides: from a fisheye to a field of 0.03 degrees."""
 FARTHEST_CENTRE = 10.0
 """Most sides that the principal point may lie outside of the image: a crop has it there, but not far."""
-LARGEST_DISTORTION = 1e5
+MAX_DISTORTION = 1e5
 
 _ASPECT_TOLERANCE = 0.01
 _CONVERGED_PX = 0.05
@@ -200,9 +200,9 @@ def _check_plausible(size: Size, matrix: Floats, distortion: Floats) -> None:
             f"the principal point is ({centre[0]:g}, {centre[1]:g}) px, far outside of the image of "
             f"{size[0]}x{size[1]}: calibrate the camera at this size"
         )
-    if distortion.size and np.abs(distortion).max() > LARGEST_DISTORTION:
+    if distortion.size and np.abs(distortion).max() > MAX_DISTORTION:
         raise ConfigError(
-            f"distortion is {distortion.tolist()}, expected numbers up to {LARGEST_DISTORTION:g}: "
+            f"distortion is {distortion.tolist()}, expected numbers up to {MAX_DISTORTION:g}: "
             "calibrate the camera again"
         )
 

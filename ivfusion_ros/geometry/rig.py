@@ -20,7 +20,7 @@ __all__ = ["CameraModel", "CameraName", "Extrinsics", "Rig", "RigParts"]
 DEFAULT_PLANE_DISTANCE_M = 10.0
 PLANE_DISTANCES_M = (0.01, 1e6)
 """Least and largest."""
-LARGEST_BASELINE_M = 10.0
+MAX_BASELINE_M = 10.0
 """Cameras whose images are fused stand side by side; a larger number is most likely one of millimetres."""
 
 
@@ -156,10 +156,10 @@ class RigParts:
 
 def _check_baseline(rgb_from_thermal: Extrinsics) -> None:
     baseline_m = float(np.linalg.norm(rgb_from_thermal.translation_m))
-    if baseline_m > LARGEST_BASELINE_M:
+    if baseline_m > MAX_BASELINE_M:
         raise ConfigError(
             f"translation_m is {rgb_from_thermal.translation_m.tolist()}, so that the cameras are "
-            f"{baseline_m:g} m apart, expected at most {LARGEST_BASELINE_M:g}: give metres, not millimetres"
+            f"{baseline_m:g} m apart, expected at most {MAX_BASELINE_M:g}: give metres, not millimetres"
         )
 
 

@@ -13,7 +13,7 @@ _DARKEST = 8
 """Counts: what compression spills from the picture into a bar."""
 _SPILL_PX, _SPILL_PART = 7, 32
 """How far: a block of JPEG, but no more than this part of the picture."""
-_LEAST_LIT = 0.75
+_MIN_LIT = 0.75
 """The share of a line beside a bar that is lit; a head on black has no such line."""
 
 Widths = tuple[int, int, int, int]
@@ -73,7 +73,7 @@ def _bars(image: AnyImage, dark: Widths) -> Widths:
     lit = np.asarray(np.atleast_3d(image)[top:bottom, left:right].any(2), np.bool_)
     shares = [_straight(lines) for lines in (lit.T, lit, lit.T[::-1], lit[::-1])]
     left, top, right, bottom = (
-        width if share >= _LEAST_LIT else 0 for width, share in zip(dark, shares, strict=True)
+        width if share >= _MIN_LIT else 0 for width, share in zip(dark, shares, strict=True)
     )
     return left, top, right, bottom
 

@@ -24,7 +24,7 @@ _NEW_SCENE_OVERLAP = 0.25
 _WHOLE_RANGE = 0.0, 255.0
 _ODD_SHARE = 2e-5
 """Of the pixels, at either end: too few for a distant object, but as many as a sensor has dead ones."""
-_LEAST_LEVELS = 8
+_MIN_LEVELS = 8
 """An image with fewer grey levels shows nothing but noise."""
 _STAY_FLAT = 1.5
 """How many times the levels from which an image counts as flat it must use to count so no more."""
@@ -109,7 +109,7 @@ class ThermalScaler:
         """Whether an 8-bit image uses few of its grey levels, with hysteresis; announced once."""
         below = self._config.stretch_8bit_below * (_STAY_FLAT if self._flat else 1.0)
         levels = _levels(grey) if below else 0
-        self._flat = _LEAST_LEVELS <= levels < below
+        self._flat = _MIN_LEVELS <= levels < below
         if self._flat and not self._announced:
             self._announced = True
             log.info(

@@ -1,4 +1,4 @@
-"""Tables of what a detector finds, trained anew on the images of each row.
+"""Tables of what a detector finds, trained again on the images of each row.
 
 Each row's detector sees its own kind of images alone, in training and when it is judged. Our split holds
 whole recordings out (17%, on which it is judged) where the paper draws 8:1:1 at random; the last weights

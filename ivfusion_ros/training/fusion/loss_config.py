@@ -89,7 +89,7 @@ class MdaLossConfig:
     style_weight: float = _weight(1.0, "L_style")
     patch_weight: float = _weight(2.0, "L_patch")
     patch_intensity: float = _weight(0.2, "squared errors within L_patch")
-    measure_scale: float = parameter(3000.0, "that measures are divided by before a softmax", minimum=1e-9)
+    measure_scale: float = parameter(3000.0, "what measures are divided by before a softmax", minimum=1e-9)
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class FeatureFusionLossConfig:
 class TermConfig:
     """Of a term that is added to any loss."""
 
-    weight: float = parameter(0.0, "of the term; 0: none", minimum=0.0)
+    weight: float = parameter(0.0, "weight of the term; 0: none", minimum=0.0)
 
 
 @dataclass(frozen=True)
