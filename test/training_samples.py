@@ -24,6 +24,22 @@ def pair_folder(folder: Path, numbers=(*range(1, 7), *range(100, 106)), size=(12
     return folder
 
 
+def m3fd_folder(folder: Path) -> Path:
+    """Twelve pairs in the folders and with the annotations in which M3FD is published."""
+    pair_folder(folder)
+    for name, own in (("thermal", "Ir"), ("rgb", "Vis")):
+        (folder / name).rename(folder / own)
+    (folder / "Annotation").mkdir()
+    objects = "".join(
+        f"<object><name>{name}</name><bndbox><xmin>{left}</xmin><ymin>20</ymin><xmax>{left + 20}</xmax>"
+        "<ymax>70</ymax></bndbox></object>"
+        for left, name in enumerate(("People", "Car", "Bus", "Motorcycle", "Lamp", "Truck", "Dog"))
+    )
+    for path in (folder / "Ir").iterdir():
+        (folder / "Annotation" / f"{path.stem}.xml").write_text(f"<annotation>{objects}</annotation>")
+    return folder
+
+
 def config(**changes) -> TrainConfig:
     values = {
         "iterations": 4,

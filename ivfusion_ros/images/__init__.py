@@ -20,7 +20,7 @@ from ivfusion_ros.images.files import (
     read_image,
     write_image,
 )
-from ivfusion_ros.images.labels import read_boxes
+from ivfusion_ros.images.labels import read_boxes, read_voc
 from ivfusion_ros.images.objects import RULES, Hints, boxes_of
 from ivfusion_ros.images.pairs import (
     RUN_GAP,
@@ -72,6 +72,7 @@ __all__ = [
     "outline",
     "read_boxes",
     "read_image",
+    "read_voc",
     "spread",
     "to_grey",
     "to_rgb",

@@ -3,14 +3,37 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
+
+from ivfusion_ros.errors import DataError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ivfusion_ros.types import Boxes, Size
+
+
+_SAME = {"people": "person"}
+
+
+def read_voc(path: Path) -> tuple[Boxes, list[str]]:
+    """(N, 4) boxes in pixels and N names, in small letters, of an XML file of Pascal VOC's form.
+
+    Raises DataError.
+    """
+    try:
+        objects = ElementTree.parse(path).getroot().findall("object")
+        words = [item.findtext("name", "").strip().lower() for item in objects]
+        sides = ("xmin", "ymin", "xmax", "ymax")
+        rows = [[float(item.findtext(f"bndbox/{side}", "")) for side in sides] for item in objects]
+    except (ElementTree.ParseError, ValueError, OSError) as error:
+        raise DataError(
+            f"{path} has no boxes of Pascal VOC's form ({error}); expected <object>s with <bndbox>"
+        ) from error
+    return np.array(rows, np.float32).reshape(-1, 4), [_SAME.get(word, word) for word in words]
 
 
 def read_boxes(path: Path, size: Size) -> tuple[Boxes, npt.NDArray[np.int64]]:

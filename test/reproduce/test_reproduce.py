@@ -11,11 +11,12 @@ from places import ROOT, SHARED
 
 torch = pytest.importorskip("torch", reason="training dependencies are not installed")
 pytest.importorskip("onnxscript")
-from training_samples import pair_folder
+from training_samples import m3fd_folder, pair_folder
 
 from ivfusion_ros.cli import INTERRUPTED, main
 from ivfusion_ros.commands.interruption import held_back
 from ivfusion_ros.errors import ConfigError, DataError, ModelError
+from ivfusion_ros.files import read_yaml
 from ivfusion_ros.metrics import METRICS
 from ivfusion_ros.models import share_folder
 from ivfusion_ros.networks import ALL_NETWORKS
@@ -261,19 +262,16 @@ def test_cost_is_counted_as_torch_counts_it(tmp_path: Path) -> None:
 def test_detection_trains_a_detector_of_each_kind(tmp_path: Path) -> None:
     for library in ("ultralytics", "openvino", "pycocotools"):
         pytest.importorskip(library)
-    # In runs so short that some can be held out.
-    folder = pair_folder(tmp_path / "m3fd", [20 * run + frame for run in range(6) for frame in (1, 2)])
-    (folder / "boxes").mkdir()
-    for path in (folder / "thermal").iterdir():
-        lines = (f"{number} 0.3 0.5 0.25 0.5\n" for number in (0, 2, 5))
-        (folder / "boxes" / f"{path.stem}.txt").write_text("".join(lines))
+    folder = m3fd_folder(tmp_path / "m3fd")
     data = ["--data", f"m3fd_detection={folder}"]
     words = ["--table", "4", "--quick", *data, "--out", str(tmp_path / "out")]
-    fused = [f"{name}={folder / 'rgb'}" for name in ("RefineFuse", "MST")]
+    fused = [f"{name}={folder / 'Vis'}" for name in ("RefineFuse", "MST")]
     assert main([*RUN, *words, "--fused", *fused]) == 0
     rows = cells(tmp_path / "out" / "refinefuse" / "table_4_quick.md")
     ours = {row[0]: row[2:] for row in rows if row[1] == "ours"}
     assert set(ours) == {"Infrared", "Visible", "MST", "RefineFuse"}
+    data_yaml = read_yaml(tmp_path / "out" / "refinefuse" / "quick" / "table_4" / "dataset" / "data.yaml")
+    assert list(data_yaml["names"].values()) == ["person", "car", "bus", "motorcycle", "lamp", "truck"]
     for values in ours.values():
         people, car, bus, mean = map(float, values[:4])
         assert mean == pytest.approx((people + car + bus) / 3, abs=0.11)

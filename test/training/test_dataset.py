@@ -1,19 +1,22 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import yaml
+from training_samples import m3fd_folder
 
 from ivfusion_ros.cli import main
 from ivfusion_ros.errors import ConfigError, DataError
+from ivfusion_ros.files import read_yaml
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.images.labels import read_boxes
 from ivfusion_ros.images.objects import Hints, boxes_of, without_nested
 from ivfusion_ros.images.pairs import RUN_GAP, PairPaths, find_pairs, hold_out
-from ivfusion_ros.training.detector.classes import CLASS_NAMES, read_class_map
+from ivfusion_ros.training.detector.classes import CLASS_NAMES, M3FD_NAMES, read_class_map
 from ivfusion_ros.training.detector.dataset import Kind, write_dataset
-from ivfusion_ros.training.detector.split import hold_out_scenes, share_of
+from ivfusion_ros.training.detector.split import draw_scenes, hold_out_scenes, share_of
 from ivfusion_ros.training.detector.teacher import Teacher
 from ivfusion_ros.training.fusion.config import TrainConfig
 from ivfusion_ros.types import Boxes, Detections
@@ -264,3 +267,46 @@ def test_the_teacher_counts_what_views_agree_on(box_model: Path, monkeypatch: py
     boxes, class_ids = agreed(*[[(0.35, 1, left)], [(0.35, 1, right)]] * 2)
     np.testing.assert_allclose(boxes, [left])
     assert class_ids.tolist() == [5]
+
+
+def test_m3fd_as_published_has_six_classes_in_three_parts(tmp_path: Path) -> None:
+    folder, out = m3fd_folder(tmp_path / "m3fd"), tmp_path / "set"
+    kinds = [Kind("thermal"), Kind("rgb")]
+    counts = write_dataset([folder], out, kinds, None, class_names=M3FD_NAMES, drawn=(8, 1, 1))
+    assert [(part, count.pairs, count.images) for part, count in counts.items()] == [
+        ("train", 10, 20),
+        ("val", 1, 2),
+        ("test", 1, 2),
+    ]
+    assert counts["train"].objects == dict.fromkeys(M3FD_NAMES, 10)
+    (text,) = (path.read_text() for path in (out / "labels" / "test" / "rgb").iterdir())
+    rows = [[float(word) for word in line.split()] for line in text.splitlines()]
+    # Boxes 20 wide from the class's left, 20 to 70 high, of 128x96; the dog is left out.
+    expected = [[k, (k + 10) / 128, 45 / 96, 20 / 128, 50 / 96] for k in range(6)]
+    np.testing.assert_allclose(rows, expected, atol=1e-5)
+    content = read_yaml(out / "data.yaml")
+    assert content["test"] == "images/test" and list(content["names"].values()) == list(M3FD_NAMES)
+    stems = [
+        {path.stem for path in (out / "images" / part / "rgb").iterdir()}
+        for part in ("train", "val", "test")
+    ]
+    assert sum(map(len, stems)) == len(set.union(*stems)) == 12
+
+
+def test_a_draw_is_always_the_same_and_too_few_scenes_are_told() -> None:
+    scenes = [SimpleNamespace(stem=f"{number:03d}") for number in range(4200)]
+    parts = draw_scenes(scenes, (8, 1, 1))
+    assert [len(parts[name]) for name in ("train", "val", "test")] == [3360, 420, 420]
+    assert parts == draw_scenes(scenes, (8, 1, 1)) and parts["test"] != scenes[-420:]
+    with pytest.raises(DataError, match="3 scenes are too few to draw 8:1:1: test gets none"):
+        draw_scenes(scenes[:3], (8, 1, 1))
+
+
+def test_a_damaged_annotation_is_named(tmp_path: Path) -> None:
+    folder = m3fd_folder(tmp_path / "m3fd")
+    path = next((folder / "Annotation").iterdir())
+    path.write_text("<annotation><object><name>Car</name></object></annotation>")
+    with pytest.raises(DataError, match=rf"{path.name} has no boxes of Pascal VOC's form"):
+        write_dataset(
+            [folder], tmp_path / "set", [Kind("rgb")], None, class_names=M3FD_NAMES, drawn=(8, 1, 1)
+        )

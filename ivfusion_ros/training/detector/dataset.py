@@ -1,7 +1,7 @@
 """Scenes with labels -> a data set in the form that ultralytics trains on.
 
-    OUT/images/{train,val}/KIND/FOLDER_STEM.png   8-bit RGB, of the RGB camera's size where there is one
-    OUT/labels/{train,val}/KIND/FOLDER_STEM.txt   class, centre x and y, width, height, over the size
+    OUT/images/{train,val,test}/KIND/FOLDER_STEM.png   8-bit RGB, of the RGB camera's size if there is one
+    OUT/labels/{train,val,test}/KIND/FOLDER_STEM.txt   class, centre x and y, width, height, over the size
     OUT/data.yaml                                 written last: a folder without it is not complete
 
 KIND is thermal, rgb, or the name of a fusion network. All kinds of one scene have the same boxes. A scene
@@ -15,7 +15,7 @@ from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -32,10 +32,10 @@ from ivfusion_ros.images.files import read_image, write_image
 from ivfusion_ros.images.labels import read_boxes
 from ivfusion_ros.images.pairs import spread
 from ivfusion_ros.pipeline.build import build_pipeline
-from ivfusion_ros.training.detector.classes import CLASS_NAMES, read_class_map
+from ivfusion_ros.training.detector.classes import CLASS_NAMES, coco_map
 from ivfusion_ros.training.detector.labelling import label
 from ivfusion_ros.training.detector.sources import Scene, find_scenes
-from ivfusion_ros.training.detector.split import hold_out_scenes, share_of
+from ivfusion_ros.training.detector.split import PARTS, draw_scenes, hold_out_scenes, share_of
 from ivfusion_ros.types import CAMERAS, Boxes, Detections, Frame, FramePair, Image
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Part = Literal["train", "val"]
+Part = Literal["train", "val", "test"]
 
 _WITHOUT_WEIGHTS = "mst"
 """What the teacher looks at beside the cameras' images, the same whatever kinds are asked for."""
@@ -114,22 +114,27 @@ def write_dataset(
     teacher: Teacher | None,
     backend: str = "auto",
     class_map: Mapping[int, int] | None = None,
+    *,
+    class_names: Sequence[str] = CLASS_NAMES,
+    drawn: Sequence[int] = (),
 ) -> dict[Part, Counts]:
     """Write what is not there yet; returns what is there then, by part.
 
     folders: each as find_scenes reads it. A scene without labels and boxes takes what the teacher finds.
-    class_map: ids of CLASS_NAMES by the numbers in files of boxes; COCO's where None. What is left out is
-    logged. Raises DataError, ConfigError, ModelError or BackendError.
+    class_map: ids of class_names by the numbers in files of boxes; COCO's where None. What is left out is
+    logged. drawn: shares of train, val and test, at random; else whole runs of frame numbers are held out
+    as val. Raises DataError, ConfigError, ModelError or BackendError.
     """
     _check(kinds)
-    scenes = [item for folder in folders for item in _items(folder, kinds)]
+    items = _drawn_items if drawn else _items
+    scenes = [item for folder in folders for item in items(folder, kinds, drawn)]
     bare = [item.scene.image for item in scenes if item.scene.labels is None and item.scene.boxes is None]
     if teacher is None and bare:
         raise DataError(
             f"no image in labels/ and no folder boxes/: {len(bare)} scenes, the first is {bare[0]}; give a "
             "detector as --teacher to label them"
         )
-    class_map = read_class_map(None) if class_map is None else class_map
+    class_map = coco_map(class_names) if class_map is None else class_map
     left_out = 0
     with ExitStack() as stack:
         pipelines = {
@@ -137,11 +142,11 @@ def write_dataset(
             for name, model in _networks(kinds, teacher).items()
         }
         for item in tqdm(scenes, unit="scene"):
-            left_out += _write_scene(item, output, pipelines, teacher, class_map)
+            left_out += _write_scene(item, output, pipelines, teacher, class_map, class_names)
     if left_out:
         log.info("%d boxes are left out: the class map does not have their classes", left_out)
-    _preview(scenes, output)
-    return _finish(scenes, output)
+    _preview(scenes, output, class_names)
+    return _finish(scenes, output, class_names)
 
 
 def _check(kinds: Sequence[Kind]) -> None:
@@ -150,12 +155,21 @@ def _check(kinds: Sequence[Kind]) -> None:
         raise ConfigError(f"--images has {', '.join(names)}; expected each kind once")
 
 
-def _items(folder: Path, kinds: Sequence[Kind]) -> Iterator[_Item]:
-    name = (
-        "_".join(folder.resolve().parts[-2:])
-        if folder.name in ("train", "val", "test")
-        else folder.resolve().name
-    )
+def _name_of(folder: Path) -> str:
+    parts = folder.resolve().parts
+    return "_".join(parts[-2:]) if folder.name in PARTS else parts[-1]
+
+
+def _drawn_items(folder: Path, kinds: Sequence[Kind], drawn: Sequence[int]) -> Iterator[_Item]:
+    name, parts = _name_of(folder), draw_scenes(find_scenes(folder), drawn)
+    log.info("%s: drawn at random, %s", name, ", ".join(f"{len(x)} {part}" for part, x in parts.items()))
+    for part, scenes in parts.items():
+        for scene in scenes:
+            yield _Item(scene, name, cast("Part", part), tuple(kind for kind in kinds if _has(scene, kind)))
+
+
+def _items(folder: Path, kinds: Sequence[Kind], _: Sequence[int]) -> Iterator[_Item]:
+    name = _name_of(folder)
     scenes = find_scenes(folder)
     training, held = hold_out_scenes(scenes)
     log.info(
@@ -203,6 +217,7 @@ def _write_scene(
     pipelines: dict[str, Pipeline],
     teacher: Teacher | None,
     class_map: Mapping[int, int],
+    class_names: Sequence[str],
 ) -> int:
     """Write what is missing of a scene; the number of its boxes that the class map leaves out."""
     files = {kind.name: _files(output, item, kind) for kind in item.kinds}
@@ -218,7 +233,7 @@ def _write_scene(
     if not unlabelled:
         return 0
     seen = [images[name] for name in (*CAMERAS, _WITHOUT_WEIGHTS) if name in images]
-    objects = label(item.scene, seen, teacher, class_map)
+    objects = label(item.scene, seen, teacher, class_map, class_names)
     text = _as_text(objects.boxes, objects.class_ids, seen[0].shape[:2])
     for _, path in files.values():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -254,34 +269,31 @@ def _as_text(boxes: Boxes, class_ids: npt.NDArray[np.int64], shape: tuple[int, .
     )
 
 
-def _preview(scenes: Sequence[_Item], output: Path) -> None:
+def _preview(scenes: Sequence[_Item], output: Path, class_names: Sequence[str]) -> None:
     pictures, titles = [], []
     for scene in spread(scenes, _SHOWN):
         for kind in scene.kinds[:2]:
             image_path, labels = _files(output, scene, kind)
             image = to_rgb(read_image(image_path))
             boxes, class_ids = read_boxes(labels, (image.shape[1], image.shape[0]))
-            objects = Detections(boxes, np.ones(len(boxes), np.float32), class_ids, CLASS_NAMES)
+            objects = Detections(boxes, np.ones(len(boxes), np.float32), class_ids, tuple(class_names))
             pictures.append(annotate(image, objects))
             titles.append(f"{scene.part}/{kind.name}/{scene.stem}")
     write_image(output / "preview.png", contact_sheet(pictures, titles, 4, 480))
 
 
-def _finish(scenes: Sequence[_Item], output: Path) -> dict[Part, Counts]:
+def _finish(scenes: Sequence[_Item], output: Path, class_names: Sequence[str]) -> dict[Part, Counts]:
     counts: dict[Part, Counts] = {}
-    for part in ("train", "val"):
+    present = {item.part for item in scenes} | {"train", "val"}
+    for part in (cast("Part", part) for part in PARTS if part in present):
         inside = [item for item in scenes if item.part == part]
         classes: Counter[str] = Counter()
         for scene in inside:
             _, class_ids = read_boxes(_files(output, scene, scene.kinds[0])[1], (1, 1))
-            classes.update(CLASS_NAMES[class_id] for class_id in class_ids)
+            classes.update(class_names[class_id] for class_id in class_ids)
         images = sum(len(scene.kinds) for scene in inside)
-        counts[part] = Counts(len(inside), images, {name: classes[name] for name in CLASS_NAMES})
-    data = {
-        "path": str(output.resolve()),
-        "train": "images/train",
-        "val": "images/val",
-        "names": dict(enumerate(CLASS_NAMES)),
-    }
+        counts[part] = Counts(len(inside), images, {name: classes[name] for name in class_names})
+    folders = {str(part): f"images/{part}" for part in counts}
+    data = {"path": str(output.resolve()), **folders, "names": dict(enumerate(class_names))}
     write_whole(output / "data.yaml", yaml.safe_dump(data, sort_keys=False))
     return counts

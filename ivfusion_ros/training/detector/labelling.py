@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.images.files import read_image
-from ivfusion_ros.images.labels import read_boxes
+from ivfusion_ros.images.labels import read_boxes, read_voc
 from ivfusion_ros.images.objects import boxes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from ivfusion_ros.training.detector.sources import Scene
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Objects(NamedTuple):
-    """boxes: (N, 4) float32, left, top, right, bottom in pixels. class_ids: (N,) of CLASS_NAMES.
+    """boxes: (N, 4) float32, left, top, right, bottom in pixels. class_ids: (N,) of the data set's classes.
 
     left_out: objects of classes that the class map does not have.
     """
@@ -33,10 +33,16 @@ class Objects(NamedTuple):
 
 
 def label(
-    scene: Scene, images: list[Image], teacher: Teacher | None, class_map: Mapping[int, int]
+    scene: Scene,
+    images: list[Image],
+    teacher: Teacher | None,
+    class_map: Mapping[int, int],
+    class_names: Sequence[str],
 ) -> Objects:
     """The objects in a scene; images: (H, W, 3) RGB views of it for the teacher. Raises DataError."""
     size = images[0].shape[1], images[0].shape[0]
+    if scene.boxes is not None and scene.boxes.suffix == ".xml":
+        return _named(scene.boxes, class_names)
     if scene.boxes is not None:
         return _mapped(scene.boxes, size, class_map)
     if scene.labels is not None:
@@ -57,6 +63,13 @@ def _mapped(path: Path, size: Size, class_map: Mapping[int, int]) -> Objects:
     boxes, numbers = read_boxes(path, size)
     known = np.array([number in class_map for number in numbers.tolist()], bool)
     class_ids = np.array([class_map[number] for number in numbers[known].tolist()], np.int64)
+    return Objects(boxes[known], class_ids, int(np.count_nonzero(~known)))
+
+
+def _named(path: Path, class_names: Sequence[str]) -> Objects:
+    boxes, words = read_voc(path)
+    known = np.array([word in class_names for word in words], bool)
+    class_ids = np.array([class_names.index(word) for word in words if word in class_names], np.int64)
     return Objects(boxes[known], class_ids, int(np.count_nonzero(~known)))
 
 

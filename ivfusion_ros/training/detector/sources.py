@@ -13,7 +13,8 @@ from ivfusion_ros.images.pairs import images_by_stem
 class Scene:
     """One scene: an image of one camera or of both, and what says what is in it.
 
-    labels: a map of class ids. boxes: a text file, which need not exist where the scene is empty.
+    labels: a map of class ids. boxes: a text file, which need not exist where the scene is empty, or an XML
+    file of Pascal VOC's form.
     """
 
     stem: str
@@ -34,10 +35,10 @@ def find_scenes(folder: Path) -> list[Scene]:
     """All scenes of a folder, sorted by stem. Raises DataError where there are none.
 
     It has thermal/ and rgb/ (or visible/) with equal stems, or one of them; beside them labels/ (maps of
-    MSRS's class ids) or boxes/ (.txt in YOLO's form).
+    MSRS's class ids) or boxes/ (.txt in YOLO's form). M3FD's own Ir/, Vis/ and Annotation/ (.xml) do too.
     """
-    thermal = images_by_stem(folder / "thermal")
-    rgb = images_by_stem(folder / "rgb") or images_by_stem(folder / "visible")
+    thermal = images_by_stem(folder / "thermal") or images_by_stem(folder / "Ir")
+    rgb = next(filter(None, (images_by_stem(folder / name) for name in ("rgb", "visible", "Vis"))), {})
     stems = thermal.keys() & rgb.keys() if thermal and rgb else thermal.keys() | rgb.keys()
     if not stems:
         raise DataError(
@@ -45,15 +46,15 @@ def find_scenes(folder: Path) -> list[Scene]:
             "expected pairs in both, or images in one alone"
         )
     labels = images_by_stem(folder / "labels")
-    boxes = folder / "boxes"
-    has_boxes = boxes.is_dir()
+    names = {"boxes": ".txt", "Annotation": ".xml"}
+    boxes = [(folder / name, suffix) for name, suffix in names.items() if (folder / name).is_dir()][:1]
     return [
         Scene(
             stem,
             thermal.get(stem),
             rgb.get(stem),
             labels.get(stem),
-            boxes / f"{stem}.txt" if has_boxes else None,
+            next((place / f"{stem}{suffix}" for place, suffix in boxes), None),
         )
         for stem in sorted(stems)
     ]
