@@ -124,7 +124,7 @@ def test_intensity_measure_is_entropy_and_deviation() -> None:
     expected = [np.mean([shannon_entropy(channel, base=np.e) for channel in image]) for image in grey]
     assert entropy(maps).numpy() == pytest.approx(expected, rel=1e-5)
     expected += 0.167 * (maps.numpy() * 255).std((2, 3)).mean(1)
-    assert intensity_measure(maps).numpy() == pytest.approx(expected, rel=1e-5)
+    assert intensity_measure(maps, 0.167).numpy() == pytest.approx(expected, rel=1e-5)
     assert entropy(torch.ones(1, 2, 8, 8)).item() == 0
 
 
@@ -225,7 +225,7 @@ def test_feature_loss_matches_numpy() -> None:
             own = cv2.resize(own.transpose(1, 2, 0), (side // 2,) * 2, interpolation=cv2.INTER_NEAREST)
             own = own.transpose(2, 0, 1)
         expected += weight * (np.square(details).mean() + 20 * np.square(own - thermal[t]).mean())
-    assert feature_loss(features).item() == pytest.approx(expected, rel=1e-4)
+    assert feature_loss(features, 20).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_style_loss_matches_scipy() -> None:

@@ -116,6 +116,9 @@ def test_a_stopped_run_resumes_to_the_bit(
     resumed = DetectorTrainer(config, data, run, resume=True)
     resumed.fit()
     states = [torch.load(folder / "state.pt", weights_only=True) for folder in (whole, run)]
+    told = yaml.safe_load((run / "provenance.yaml").read_text())
+    assert told == states[1]["origin"] and told["versions"]["torch"] == torch.__version__
+    assert len(told["data"]["sha256"]) == 64 and told["settings"]["detector"] == config.detector
     assert all(state["mosaic_closed"] for state in states)
     for part in ("weights", "ema"):
         assert_equal(states[0]["trainer"][part], states[1]["trainer"][part])

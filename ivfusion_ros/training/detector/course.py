@@ -6,8 +6,10 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from ultralytics.utils.torch_utils import unwrap_model
 
+from ivfusion_ros.files import write_whole
 from ivfusion_ros.training.detector.float32_loss import Float32Loss
 from ivfusion_ros.training.detector.imitation import ImitationLoss
 from ivfusion_ros.training.detector.state import STATE, State, save_state
@@ -48,6 +50,7 @@ class Course:
 
     def _begin(self) -> None:
         trainer = self._trainer
+        write_whole(self._folder / "provenance.yaml", yaml.safe_dump(self._origin, sort_keys=False))
         if self._before is not None:
             self._go_on(self._before)
         if trainer.device.type == "cpu":

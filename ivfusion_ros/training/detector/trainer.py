@@ -33,7 +33,7 @@ from ivfusion_ros.training.detector.ultralytics_settings import (
     data_file,
     ultralytics_settings,
 )
-from ivfusion_ros.training.fusion.provenance import file_identity
+from ivfusion_ros.training.fusion.provenance import file_identity, versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,6 +76,7 @@ class DetectorTrainer(DetectionTrainer):
             "data": data_identity(file),
             "init": file_identity(start),
             "teacher": file_identity(teacher),
+            "versions": versions(),
         }
         self._before = load_state(self._folder, origin) if resume else None
         if not resume and (self._folder / STATE).exists():

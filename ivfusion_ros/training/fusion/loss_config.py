@@ -21,6 +21,18 @@ def _level(default: float, description: str) -> float:
     return value
 
 
+def _structure_window() -> int:
+    value: int = parameter(7, "pixels a side of SSIM's windows", minimum=3)
+    return value
+
+
+def _structure_floor() -> float:
+    value: float = parameter(
+        1e-5, "variance below which a region's structure counts for little", minimum=1e-12
+    )
+    return value
+
+
 @dataclass(frozen=True)
 class MultiScaleConfig:
     """Of MultiScaleLoss, which distillation builds on too."""
@@ -47,10 +59,8 @@ class MultiScaleConfig:
     intensity_weight: float = _weight(1.0, "the distance to the target")
     texture_weight: float = _weight(5.0, "the distance of gradients to the target's")
     structure_weight: float = _weight(0.2, "1 - SSIM to each source")
-    structure_window: int = parameter(7, "pixels a side of SSIM's windows", minimum=3)
-    structure_floor: float = parameter(
-        1e-5, "variance below which a region's structure counts for little", minimum=1e-12
-    )
+    structure_window: int = _structure_window()
+    structure_floor: float = _structure_floor()
     fidelity_weight: float = _weight(0.6, "1 - VIF to each source")
 
 
@@ -88,7 +98,12 @@ class MdaLossConfig:
     feature_weight: float = _weight(1e-6, "L_feature")
     style_weight: float = _weight(1.0, "L_style")
     patch_weight: float = _weight(2.0, "L_patch")
+    value_weight: float = _weight(20.0, "distances to thermal features within L_feature")
     patch_intensity: float = _weight(0.2, "squared errors within L_patch")
+    patch_window: int = parameter(15, "pixels a side of L_patch's windows", minimum=3)
+    deviation_weight: float = _weight(
+        0.167, "deviations, beside entropies or means, in measures of intensity"
+    )
     measure_scale: float = parameter(3000.0, "what measures are divided by before a softmax", minimum=1e-9)
 
 
@@ -97,6 +112,8 @@ class ReconstructionLossConfig:
     """Of TransFusion's first stage; the squared error has the weight 1."""
 
     structure_weight: float = _weight(100.0, "1 - SSIM, the paper's lambda")
+    structure_window: int = _structure_window()
+    structure_floor: float = _structure_floor()
 
 
 @dataclass(frozen=True)
@@ -105,6 +122,10 @@ class FeatureFusionLossConfig:
 
     intensity_weight: float = _weight(100.0, "the squared distance to the brighter source")
     information_weight: float = _weight(100.0, "1 over the mutual information with the sources' features")
+    structure_window: int = _structure_window()
+    structure_floor: float = _structure_floor()
+    bins: int = parameter(32, "bins of the histograms of mutual information", minimum=2, maximum=256)
+    places: int = parameter(32, "most rows and columns at which features are compared", minimum=4)
 
 
 @dataclass(frozen=True)

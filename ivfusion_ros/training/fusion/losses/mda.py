@@ -23,6 +23,7 @@ feature with a thermal one of half its size. What stays different:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
     from ivfusion_ros.training.fusion.config import TrainConfig
 
-PATCH = 15
 PATCH_CONSTANT = (2.5 / 255) ** 2
 VGG_BLOCKS = (4, 9)
 """Ends of VGG-16's first two blocks, before their pooling."""
@@ -86,13 +86,19 @@ class MdaLoss:
         own, sources, fused = self.constants, torch.cat((batch.thermal, batch.visible), 1), outputs.fused
         with torch.no_grad():
             maps = self._maps(sources)
-            intensity, detail = (self._weights(maps, by) for by in (intensity_measure, detail_measure))
+            intensity, detail = (
+                self._weights(maps, by)
+                for by in (
+                    partial(intensity_measure, deviation_weight=own.deviation_weight),
+                    detail_measure,
+                )
+            )
         errors = ((fused - sources) ** 2).mean((2, 3))
         unlike = torch.stack([1 - ms_ssim(fused, source) for source in sources.chunk(2, 1)], 1)
         terms = {
             "similarity": (detail * unlike).sum(1).mean(),
             "intensity": own.intensity_weight * (intensity * errors).sum(1).mean(),
-            "feature": own.feature_weight * feature_loss(_features(outputs)),
+            "feature": own.feature_weight * feature_loss(_features(outputs), own.value_weight),
             "patch": own.patch_weight * patch_loss(sources, fused, own),
         }
         if self.vgg is not None:
@@ -133,15 +139,18 @@ def vgg_blocks(vgg: nn.Sequential, image: Tensor) -> list[Tensor]:
     return blocks
 
 
-def feature_loss(features: Features) -> Tensor:
-    """L_feature: fused features with the details of the visible and the values of the thermal ones."""
+def feature_loss(features: Features, value_weight: float) -> Tensor:
+    """L_feature: fused features with the details of the visible and the values of the thermal ones.
+
+    value_weight: of the values beside the details.
+    """
     total = torch.zeros((), device=features.fused[0].device)
     for fused, (visible, thermal), weight in zip(features.fused, PAIRS, FEATURE_WEIGHTS, strict=True):
         details = log_response(fused - features.visible[visible])
         if thermal != visible:
             fused = fused[..., ::2, ::2]
         values = fused - features.thermal[thermal]
-        total = total + weight * ((details**2).mean() + 20 * (values**2).mean())
+        total = total + weight * ((details**2).mean() + value_weight * (values**2).mean())
     return total
 
 
@@ -161,7 +170,8 @@ def _gram(maps: Tensor) -> Tensor:
 
 def patch_loss(sources: Tensor, fused: Tensor, constants: MdaLossConfig) -> Tensor:
     """L_patch of fused (B, 1, H, W) and sources (B, 2, H, W): weighted local SSIM and squared error."""
-    moments = _window_mean(torch.cat((sources, fused, sources**2, fused**2, sources * fused), 1))
+    side = constants.patch_window
+    moments = _window_mean(torch.cat((sources, fused, sources**2, fused**2, sources * fused), 1), side)
     mean, own_mean, square, own_square, product = torch.split(moments, [2, 1, 2, 1, 2], 1)
     variance = (square - mean**2).clamp(min=0)
     own_variance = (own_square - own_mean**2).clamp(min=0)
@@ -169,16 +179,16 @@ def patch_loss(sources: Tensor, fused: Tensor, constants: MdaLossConfig) -> Tens
     similarity = (2 * covariance + PATCH_CONSTANT) / (variance + own_variance + PATCH_CONSTANT)
     error = square - 2 * product + own_square
     with torch.no_grad():
-        energy = _window_mean(_window_mean(log_response(sources) ** 2).sqrt())
+        energy = _window_mean(_window_mean(log_response(sources) ** 2, side).sqrt(), side)
         detail = torch.softmax(energy / constants.measure_scale, 1)
-        level = 255 * mean + 0.167 * 255**2 * variance
+        level = 255 * mean + constants.deviation_weight * 255**2 * variance
         intensity = torch.softmax(level / constants.measure_scale, 1)
     return (detail * (1 - similarity) + constants.patch_intensity * intensity * error).sum(1).mean()
 
 
-def _window_mean(maps: Tensor) -> Tensor:
+def _window_mean(maps: Tensor, side: int) -> Tensor:
     # Rows, then columns: 30 additions a pixel for a window of 225. At a border, what is inside counts.
-    half = PATCH // 2
-    rows = functional.avg_pool2d(maps, (PATCH, 1), 1, (half, 0), count_include_pad=False)
-    mean: Tensor = functional.avg_pool2d(rows, (1, PATCH), 1, (0, half), count_include_pad=False)
+    half = side // 2
+    rows = functional.avg_pool2d(maps, (side, 1), 1, (half, 0), count_include_pad=False)
+    mean: Tensor = functional.avg_pool2d(rows, (1, side), 1, (0, half), count_include_pad=False)
     return mean

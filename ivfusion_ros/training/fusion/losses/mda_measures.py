@@ -48,9 +48,9 @@ def entropy(maps: Tensor) -> Tensor:
     return entropies.mean(1)
 
 
-def intensity_measure(maps: Tensor) -> Tensor:
-    """Entropy + 0.167 x standard deviation, (B,)."""
-    return entropy(maps) + 0.167 * (maps * 255).std((2, 3), correction=0).mean(1)
+def intensity_measure(maps: Tensor, deviation_weight: float) -> Tensor:
+    """Entropy + deviation_weight x standard deviation, (B,)."""
+    return entropy(maps) + deviation_weight * (maps * 255).std((2, 3), correction=0).mean(1)
 
 
 def detail_measure(maps: Tensor) -> Tensor:

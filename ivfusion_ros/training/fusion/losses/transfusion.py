@@ -28,8 +28,6 @@ from ivfusion_ros.training.fusion.vgg import vgg_convolutions
 if TYPE_CHECKING:
     from ivfusion_ros.training.fusion.config import TrainConfig
 
-PLACES = 32
-"""Rows and columns at which features are compared, at most."""
 COMPARED_STAGES = (1, 5)
 
 
@@ -78,9 +76,11 @@ class ReconstructionLoss:
         """Terms `intensity` and `structure`, weighted."""
         images = torch.cat((batch.thermal, batch.visible))
         own = torch.cat((outputs.features["thermal"], outputs.fused))
+        by = self.constants
+        similarity = structural_similarity(own, images, by.structure_window, by.structure_floor).mean()
         return {
             "intensity": ((own - images) ** 2).mean(),
-            "structure": self.constants.structure_weight * (1 - structural_similarity(own, images).mean()),
+            "structure": by.structure_weight * (1 - similarity),
         }
 
 
@@ -109,7 +109,7 @@ class FeatureFusionLoss:
         network = _transfusion(network)
         features = network.features(batch.thermal, batch.visible)
         named = {
-            f"{kind}_{stage}": _values(group[stage - 1])
+            f"{kind}_{stage}": _values(group[stage - 1], self.constants.places)
             for kind, group in features._asdict().items()
             for stage in COMPARED_STAGES
         }
@@ -120,22 +120,27 @@ class FeatureFusionLoss:
         fused, sources = outputs.fused, (batch.thermal, batch.visible)
         with torch.no_grad():
             target = self.target(batch)
-        similarity = torch.stack([structural_similarity(fused, source).mean() for source in sources])
+        by = self.constants
+        window = by.structure_window, by.structure_floor
+        similarity = torch.stack(
+            [structural_similarity(fused, source, *window).mean() for source in sources]
+        )
+        given = outputs.features
         information = torch.stack(
             [
-                mutual_information(outputs.features[f"fused_{stage}"], outputs.features[f"{kind}_{stage}"])
+                mutual_information(given[f"fused_{stage}"], given[f"{kind}_{stage}"], by.bins)
                 for kind in ("thermal", "visible")
                 for stage in COMPARED_STAGES
             ]
         )
         return {
-            "intensity": self.constants.intensity_weight * ((fused - target) ** 2).mean(),
+            "intensity": by.intensity_weight * ((fused - target) ** 2).mean(),
             "structure": 1 - similarity.mean(),
             # Black crops have no information, and a loss has to be finite.
-            "information": self.constants.information_weight / information.sum(0).mean().clamp(min=0.01),
+            "information": by.information_weight / information.sum(0).mean().clamp(min=0.01),
         }
 
 
-def _values(feature: Tensor) -> Tensor:
-    rows, columns = (-(-side // PLACES) for side in feature.shape[2:])
+def _values(feature: Tensor, places: int) -> Tensor:
+    rows, columns = (-(-side // places) for side in feature.shape[2:])
     return feature[:, :, ::rows, ::columns].flatten(1).float()
