@@ -253,5 +253,5 @@ def test_figures_are_of_the_test_folders_where_there_are_any(toy, pairs, tmp_pat
     assert main(["train", str(recipe), "--data", str(pairs), "--test", str(toy[0]), "--out", str(run)]) == 0
     row = read_yaml(run / "models.yaml")["small"]
     assert row["figures_of"] == "day" and row["figures"].keys() == {"EN", "VIF"}
-    assert row["command"] == f"ivfusion train recipes/small --data {pairs.name} --test day"
+    assert row["command"] == f"ivfusion train mine.yaml --data {pairs.name} --test day"
     assert "held_out" in (run / "evaluation" / "results.md").read_text()
