@@ -63,8 +63,10 @@ def _captured_with_places(graph: FusionGraph) -> tuple[onnx.ModelProto, dict[str
     twin = copy.deepcopy(graph)
     for parameter in twin.parameters():
         torch.nn.init.normal_(parameter.data, std=0.1)
-    for number, buffer in enumerate(twin.buffers()):
-        buffer += 1e-3 * number
+    persistent = twin.state_dict().keys()
+    for number, (name, buffer) in enumerate(twin.named_buffers()):
+        if name in persistent:
+            buffer += 1e-3 * number
     model = _capture(twin)
     by_value = {weight.numpy().tobytes(): name for name, weight in twin.state_dict().items()}
     values = ((item.name, onnx.numpy_helper.to_array(item).tobytes()) for item in model.graph.initializer)

@@ -115,7 +115,7 @@ def test_a_recipe_killed_at_every_stage_ends_with_the_same_bits(toy, tmp_path, m
     more = ("--set", "teacher.model=mst", "--set", "fusion.save_every=1", "--set", "fusion.iterations=8")
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert main(train("recipes/refinefuse_lite", toy, whole, *more)) == 0
-    moments = ("teacher/*/*/*.png", "train/last.pt", "refine/last.pt", "refine/stage.json", "*.onnx")
+    moments = ("teacher/*/*/*.png", "train/last.pt", "refine/last.pt", "refine/stage.json", "export")
     words = train("recipes/refinefuse_lite", toy, parts, *more)
     for number, moment in enumerate(moments):
         process = forked.start([*words, *(["--resume"] if number else [])], shallow=True)
@@ -124,6 +124,8 @@ def test_a_recipe_killed_at_every_stage_ends_with_the_same_bits(toy, tmp_path, m
             time.sleep(0.005)
         process.kill()
         process.join()
+    # As if it had been killed between the model and the word that this stage is done.
+    (parts / "refinefuse_lite.onnx").write_bytes(b"of the stage that was killed")
     assert main(train("recipes/refinefuse_lite", toy, parts, *more, "--resume")) == 0
     for stage in ("train", "refine"):
         one, other = weights(whole, stage), weights(parts, stage)
