@@ -63,9 +63,10 @@ def _captured_with_places(graph: FusionGraph) -> tuple[onnx.ModelProto, dict[str
     twin = copy.deepcopy(graph)
     for parameter in twin.parameters():
         torch.nn.init.normal_(parameter.data, std=0.1)
-    persistent = twin.state_dict().keys()
+    # Constants of a network's own, which no checkpoint holds, stay as they are.
+    held = twin.state_dict()
     for number, (name, buffer) in enumerate(twin.named_buffers()):
-        if name in persistent:
+        if name in held:
             buffer += 1e-3 * number
     model = _capture(twin)
     by_value = {weight.numpy().tobytes(): name for name, weight in twin.state_dict().items()}

@@ -3,7 +3,6 @@
 import os
 import random
 import sys
-from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,8 +21,6 @@ from simulator_samples import SMALL, STILL
 
 from ivfusion_ros.bags import BagWriter
 from ivfusion_ros.simulate import SceneConfig, Simulator
-from ivfusion_ros.simulate.light import Hour
-from ivfusion_ros.simulate.street import Street, build_street
 
 cv2.setNumThreads(1)
 
@@ -148,25 +145,6 @@ def small_bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for camera, frame in make_frames():
             writer.write_frame(camera, frame)
     return path
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_street_per_scene() -> Iterator[None]:
-    """Simulators of one scene share the street, to paint which takes most of the time of building one."""
-    built: OrderedDict[tuple, Street] = OrderedDict()
-
-    def build_once(rng: np.random.Generator, hour: Hour, *size: float) -> Street:
-        key = rng.bit_generator.state["state"]["state"], id(hour), *size
-        if key not in built:
-            built[key] = build_street(rng, hour, *size)
-        built.move_to_end(key)
-        while len(built) > 6:
-            built.popitem(last=False)
-        return built[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ivfusion_ros.simulate.simulator.build_street", build_once)
-        yield
 
 
 @pytest.fixture(scope="session")

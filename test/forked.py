@@ -16,15 +16,15 @@ from ivfusion_ros.cli import main
 from ivfusion_ros.networks import ALL_NETWORKS, RefineFuseLite
 from ivfusion_ros.training.fusion.learner import Learner
 
-SHALLOW = partial(RefineFuseLite, (8,))
-"""refinefuse_lite with one level in the place of four, which exports in half the time."""
+NARROW = partial(RefineFuseLite, (4, 4, 4, 4))
+"""refinefuse_lite with a fraction of its channels."""
 
 
-def start(words: list[str], *, shallow: bool = False) -> ForkServerProcess:
+def start(words: list[str], *, narrow: bool = False) -> ForkServerProcess:
     """`ivfusion WORDS`, silent; its exit status is the process's exitcode."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    process = context.Process(target=_run, args=(words, shallow))
+    process = context.Process(target=_run, args=(words, narrow))
     process.start()
     return process
 
@@ -37,9 +37,9 @@ class SlowLearner(Learner):
         return super().train(*arguments, **options)
 
 
-def _run(words: list[str], shallow: bool) -> None:
+def _run(words: list[str], narrow: bool) -> None:
     ivfusion_ros.training.fusion.trainer.Learner = SlowLearner
-    if shallow:
-        ALL_NETWORKS["refinefuse_lite"] = SHALLOW
+    if narrow:
+        ALL_NETWORKS["refinefuse_lite"] = NARROW
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     sys.exit(main(words))

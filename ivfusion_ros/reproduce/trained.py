@@ -39,11 +39,6 @@ def row_config(job: Job, row: Row) -> TrainConfig:
     return load_train_config(path, changes)
 
 
-def run_folder(job: Job, row: Row) -> Path:
-    """Of a row's training: on all pairs and on those not held out are two, and a user may need both."""
-    return job.work / (f"{row.key}_on_all" if TESTED_ON in job.given.data else row.key)
-
-
 def trained_model(job: Job, row: Row) -> Path:
     """The ONNX file of a row's network with the user's weights, or with those of a training here.
 
@@ -67,7 +62,7 @@ def untrained_model(job: Job, row: Row, path: Path) -> None:
 
 
 def _train(job: Job, row: Row) -> Path:
-    run = run_folder(job, row)
+    run = job.work / row.key
     trainer = Trainer(row_config(job, row), [job.data(TRAINED_ON)], run, names=job.names(TRAINED_ON))
     last = run / "last.pt"
     if last.exists():

@@ -101,7 +101,6 @@ def test_shifted_thermal_brightness_is_the_same_picture() -> None:
     np.testing.assert_allclose(fuse(thermal + 0.1, visible), fuse(thermal, visible), atol=0.02)
 
 
-@pytest.mark.usefixtures("one_export_per_network")
 def test_export_by_name_runs_everywhere_and_shows_no_folder_of_this_machine(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
 ) -> None:

@@ -152,7 +152,7 @@ def test_the_colour_of_an_export_is_that_of_its_graph(tmp_path: Path) -> None:
     for name in ("mst", "mda"):
         torch.manual_seed(0)
         path = tmp_path / f"{name}.onnx"
-        export_once(build_graph(name), name, path)
+        export_fusion(build_graph(name), name, path)
         found, other = (
             Fuser(load_backend(path, backend))(thermal, rgb).astype(int)
             for backend in ("onnxruntime", "torch")

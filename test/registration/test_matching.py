@@ -13,7 +13,7 @@ from ivfusion_ros.errors import DataError, ImageError
 from ivfusion_ros.registration.scene.align import align, align_many, match_places
 from ivfusion_ros.registration.scene.features import content_mask, orientation_features
 from ivfusion_ros.registration.scene.score_volume import score_volume
-from ivfusion_ros.simulate import RgbConfig, RigConfig, SceneConfig, Simulator, ThermalCameraConfig
+from ivfusion_ros.simulate import RigConfig, SceneConfig, Simulator, ThermalCameraConfig
 
 if TYPE_CHECKING:
     from ivfusion_ros.types import Floats, Image
@@ -135,14 +135,13 @@ def test_a_shift_is_where_the_scores_are_best(across: int, down: int) -> None:
 def test_simulated_rig_at_its_main_distance() -> None:
     pairs, simulators = [], []
     for seed in (0, 1):
-        thermal = ThermalCameraConfig(320, 256, position_m=(0.09, -0.03, 0.01), shutter_interval_s=0)
-        rig = RigConfig(RgbConfig(*SIZE), thermal)
+        rig = RigConfig(thermal=ThermalCameraConfig(position_m=(0.09, -0.03, 0.01), shutter_interval_s=0))
         simulator = Simulator(SceneConfig(seed=seed, illumination="day"), rig)
         simulators.append(simulator)
         pairs += [_pair(simulator, time_s) for time_s in (0.0, 3.0)]
     found = align_many(pairs)
     assert found.trusted
-    assert np.mean([_error_at_main_distance_px(found.rgb_from_thermal, one) for one in simulators]) < 0.75
+    assert np.mean([_error_at_main_distance_px(found.rgb_from_thermal, one) for one in simulators]) < 1.5
 
 
 def _pair(simulator: Simulator, time_s: float) -> tuple[Image, Image]:

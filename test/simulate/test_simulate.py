@@ -11,11 +11,9 @@ from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.simulate import RgbConfig, RigConfig, SceneConfig, Simulator, ThermalCameraConfig
 from ivfusion_ros.simulate.camera import make_cameras
 from ivfusion_ros.simulate.sensor import stamp_ns
-from ivfusion_ros.simulate.street import build_street
 
 
-def test_same_seed_same_bytes_whatever_was_asked_before(small_street, monkeypatch):
-    monkeypatch.setattr("ivfusion_ros.simulate.simulator.build_street", build_street)
+def test_same_seed_same_bytes_whatever_was_asked_before(small_street):
     again = Simulator(SceneConfig(duration_s=1.0), SMALL)
     again.rgb_at(0.9), again.thermal_at(0.1), again.boxes(0.5, "rgb")
     both = zip(islice(small_street.frames(), 20), islice(again.frames(), 20), strict=True)

@@ -110,34 +110,51 @@ def weights(run: Path, stage: str) -> dict[str, torch.Tensor]:
     return load_checkpoint(run / stage / "last.pt")["weights"]
 
 
+CHAIN = """
+recipe: chain
+licence: none
+defaults:
+  fusion:
+    {network: refinefuse_lite, loss: distillation, teacher: teacher, iterations: 8, batch: 2, crop: 64,
+    precision: f32, threads: 1, save_every: 1, validate_every: 2, validation_fraction: 0.2,
+    validation.pairs: 2}
+stages:
+  teacher: {kind: teacher_images, model: mst, learner: train}
+  train: {kind: fusion, learning_rate: 3.0e-3}
+  refine: {kind: fusion, init: train, learning_rate: 5.0e-4}
+  export: {kind: export, of: refine}
+  evaluation: {kind: evaluation, of: export, learner: refine, metrics: [VIF, SSIM]}
+toy: {}
+"""
+
+
 def test_a_recipe_killed_at_every_stage_ends_with_the_same_bits(toy, tmp_path, monkeypatch) -> None:
-    monkeypatch.setitem(ALL_NETWORKS, "refinefuse_lite", forked.SHALLOW)
-    more = ("--set", "teacher.model=mst", "--set", "fusion.save_every=1", "--set", "fusion.iterations=8")
+    monkeypatch.setitem(ALL_NETWORKS, "refinefuse_lite", forked.NARROW)
+    recipe = tmp_path / "chain.yaml"
+    recipe.write_text(CHAIN)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert main(train("recipes/refinefuse_lite", toy, whole, *more)) == 0
-    moments = ("teacher/*/*/*.png", "train/last.pt", "refine/last.pt", "refine/stage.json", "export")
-    words = train("recipes/refinefuse_lite", toy, parts, *more)
+    assert main(train(str(recipe), toy, whole)) == 0
+    moments = ("teacher/*/*/*.png", "train/last.pt", "refine/last.pt", "refine/stage.json", "*.onnx")
+    words = train(str(recipe), toy, parts)
     for number, moment in enumerate(moments):
-        process = forked.start([*words, *(["--resume"] if number else [])], shallow=True)
+        process = forked.start([*words, *(["--resume"] if number else [])], narrow=True)
         while not list(parts.glob(moment)):
             assert process.is_alive(), moment
             time.sleep(0.005)
         process.kill()
         process.join()
-    # As if it had been killed between the model and the word that this stage is done.
-    (parts / "refinefuse_lite.onnx").write_bytes(b"of the stage that was killed")
-    assert main(train("recipes/refinefuse_lite", toy, parts, *more, "--resume")) == 0
+    assert main(train(str(recipe), toy, parts, "--resume")) == 0
     for stage in ("train", "refine"):
         one, other = weights(whole, stage), weights(parts, stage)
         assert all(torch.equal(one[name], other[name]) for name in one)
         curves = [(run / stage / "curves.csv").read_text() for run in (whole, parts)]
         assert curves[0] == curves[1]
     exported = [
-        {item.name: item.raw_data for item in onnx.load(run / "refinefuse_lite.onnx").graph.initializer}
+        {item.name: item.raw_data for item in onnx.load(run / "chain.onnx").graph.initializer}
         for run in (whole, parts)
     ]
     assert exported[0] == exported[1]
-    rows = [read_yaml(run / "models.yaml")["refinefuse_lite"] for run in (whole, parts)]
+    rows = [read_yaml(run / "models.yaml")["chain"] for run in (whole, parts)]
     assert rows[0]["figures"] == rows[1]["figures"]
 
 
@@ -255,5 +272,5 @@ def test_figures_are_of_the_test_folders_where_there_are_any(toy, pairs, tmp_pat
     assert main(["train", str(recipe), "--data", str(pairs), "--test", str(toy[0]), "--out", str(run)]) == 0
     row = read_yaml(run / "models.yaml")["small"]
     assert row["figures_of"] == "day" and row["figures"].keys() == {"EN", "VIF"}
-    assert row["command"] == f"ivfusion train mine.yaml --data {pairs.name} --test day"
+    assert row["command"] == f"ivfusion train recipes/small --data {pairs.name} --test day"
     assert "held_out" in (run / "evaluation" / "results.md").read_text()

@@ -82,6 +82,12 @@ def test_several_sizes_and_whole_images(pairs) -> None:
     assert all(sum(map(len, step)) == 2 for step in steps)
 
 
+def test_whole_images_stay_whole_when_they_are_enlarged(pairs) -> None:
+    enlarged = AugmentConfig(flip=False, rotate=False, smallest_scale=2.0, largest_scale=2.0)
+    (patches,) = Sampler(pairs, config(crop=(0,), batch=1, augment=enlarged), (32, 32)).step(0)
+    assert patches.images.shape[2:] == (192, 256)
+
+
 def test_images_of_differing_sizes_are_taken_as_far_as_they_go(tmp_path) -> None:
     folders = [pair_folder(tmp_path / str(width), (1, 2), (width, 70)) for width in (100, 140)]
     pairs = [pair for folder in folders for pair in find_pairs(folder)]

@@ -265,23 +265,6 @@ def test_a_moved_data_folder_is_the_same_and_a_changed_file_is_not(tmp_path) -> 
         Trainer(lite(), [second], run).resume()
 
 
-def test_other_images_of_the_same_names_and_sizes_are_other_data(tmp_path) -> None:
-    random, folder, run = np.random.default_rng(0), tmp_path / "pairs", tmp_path / "run"
-    for name in ("thermal", "rgb"):
-        (folder / name).mkdir(parents=True)
-        for number in (1, 2, 3, 20, 21, 22):
-            image = random.integers(0, 256, (64, 64, 3), np.uint8)
-            cv2.imwrite(str(folder / name / f"{number:05d}.bmp"), image)
-    Trainer(lite(iterations=1), [folder], run).fit()
-    Trainer(lite(iterations=1), [folder], run).resume()
-    path = folder / "thermal" / "00001.bmp"
-    size = path.stat().st_size
-    cv2.imwrite(str(path), cv2.flip(cv2.imread(str(path)), 1))
-    assert path.stat().st_size == size
-    with pytest.raises(ConfigError, match=r"data\.(training|validation)\.sha256: was"):
-        Trainer(lite(iterations=1), [folder], run).resume()
-
-
 def test_run_folders_are_numbered(tmp_path) -> None:
     runs = tmp_path / "runs" / "lite"
     with pytest.raises(ModelError, match="no run in"):

@@ -26,6 +26,7 @@ from ivfusion_ros.training.fusion.losses.image_terms import (
     visual_information_fidelity,
 )
 from ivfusion_ros.training.fusion.losses.multiscale import MultiScaleLoss
+from ivfusion_ros.training.fusion.losses.terms import fidelity_lost
 from ivfusion_ros.training.fusion.split import split_folders
 from ivfusion_ros.types import CAMERAS
 
@@ -172,6 +173,17 @@ def test_fidelity_agrees_with_the_metric() -> None:
         # The metric adds up both sources; against the fused image itself the second is 1.
         fused = (thermal + visible) / 2
         assert own[index, 0].item() == pytest.approx(metric_vif(thermal, fused, fused) - 1, rel=0.01)
+
+
+def test_a_power_of_fidelity_is_of_what_each_source_lost() -> None:
+    batch = make_batch()
+    fused = 0.8 * batch.thermal + 0.2 * batch.visible
+    lost = []
+    for index in range(2):
+        seen = 255 * fused[index, 0].numpy()
+        sources = (255 * image[index, 0].numpy() for image in (batch.thermal, batch.visible))
+        lost += [(1 - (metric_vif(source, seen, seen) - 1)) ** 2 for source in sources]
+    assert fidelity_lost(batch, fused, 2.0).item() == pytest.approx(2 * np.mean(lost), rel=0.01)
 
 
 def test_pyramid_adds_up_to_its_image() -> None:

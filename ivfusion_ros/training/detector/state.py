@@ -64,7 +64,7 @@ def load_state(folder: Path, origin: Mapping[str, Any]) -> State:
 
 
 def data_identity(data: Path) -> dict[str, Any]:
-    """Count and hash of a data set's files, names and contents. data: its data.yaml."""
+    """Count and hash of the list of a data set's files, names and sizes. data: its data.yaml."""
     found = (path for name in ("images", "labels") for path in (data.parent / name).rglob("*.*"))
     return files_identity(data.parent, (path for path in found if path.suffix != ".cache"))
 

@@ -7,6 +7,7 @@ memory as uint8 luminance: about 0.6 MB for a 640x480 pair, 0.9 MB with labels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -116,7 +117,11 @@ class Sampler:
     def _sample(self, index: int, side: int, place: int) -> Sample:
         random = np.random.default_rng((self.config.seed, place, 2))
         planes = self._planes(index)
-        wanted = planes.shape[1:] if side == WHOLE else (side, side)
+        wanted = [side, side]
+        if side == WHOLE:
+            # Whole also where the zoom makes it larger.
+            zoom = max(1.0, self.config.augment.largest_scale)
+            wanted = [math.ceil(length * zoom) for length in planes.shape[1:]]
         if min(planes.shape[1:]) < self.sides[1]:
             raise DataError(
                 f"pair {self.pairs[index].stem} is {planes.shape[2]}x{planes.shape[1]}, smaller than the "

@@ -44,8 +44,14 @@ class MultiScaleConfig:
     )
     shared_detail: float = parameter(0.2, "of the weaker source's detail that is added", minimum=0.0)
     detail_gain: float = parameter(1.05, "of the target's details", minimum=0.0)
-    thermal_gain: float = parameter(0.55, "of the thermal base's deviation from its mean", minimum=0.0)
-    hot_from: float = _level(0.1, "excess over the thermal mean from which the target is at least thermal")
+    thermal_level: str = parameter(
+        "mean",
+        "what thermal deviates from: the mean of its image, or the median of the crop, which a hot object "
+        "hardly changes; with whole images",
+        choices=("mean", "median"),
+    )
+    thermal_gain: float = parameter(0.55, "of the thermal base's deviation from that level", minimum=0.0)
+    hot_from: float = _level(0.1, "excess over the thermal level from which the target is at least thermal")
     hot_full: float = _level(0.4, "excess at which it is so in full")
     salient_from: float = _level(0.0, "hot_from of salient labels")
     salient_full: float = _level(0.15, "hot_full of salient labels")
@@ -62,6 +68,12 @@ class MultiScaleConfig:
     structure_window: int = _structure_window()
     structure_floor: float = _structure_floor()
     fidelity_weight: float = _weight(0.6, "1 - VIF to each source")
+    fidelity_power: float = parameter(
+        1.0,
+        "of 1 - VIF: above 1 it counts for more of the source that shows less",
+        minimum=1.0,
+        maximum=8.0,
+    )
 
 
 @dataclass(frozen=True)
@@ -141,6 +153,9 @@ class TermsConfig:
 
     structure: TermConfig = field(default_factory=TermConfig)
     fidelity: TermConfig = field(default_factory=TermConfig)
+    invented_edges: TermConfig = field(default_factory=TermConfig)
+    noise: TermConfig = field(default_factory=TermConfig)
+    contrast: TermConfig = field(default_factory=TermConfig)
 
 
 @dataclass(frozen=True)

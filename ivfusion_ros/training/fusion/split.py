@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,6 @@ from ivfusion_ros.images.pairs import (
     hold_out_end,
     spread,
 )
-from ivfusion_ros.training.fusion.provenance import hash_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,7 +32,7 @@ class Split:
     following: dict[PairPaths, PairPaths]
 
     def identity(self) -> dict[str, Any]:
-        """Counts, and hashes of the files: names and contents, wherever the folders lie."""
+        """Counts, and hashes of the lists of files: names and sizes, wherever the folders lie."""
         return {
             "training": {"pairs": len(self.training), "sha256": _hash(self.training)},
             "validation": {"pairs": len(self.validation), "sha256": _hash(self.validation)},
@@ -56,6 +56,10 @@ def split_folders(folders: Sequence[Path], names: tuple[str, str], config: Train
 
 
 def _hash(pairs: Iterable[PairPaths]) -> str:
-    files = (path for pair in pairs for path in (pair.thermal, pair.rgb, pair.labels) if path is not None)
-    # The data folder's own name and what lies below it: it may be moved or mounted elsewhere.
-    return hash_of(("/".join(path.resolve().parts[-3:]), path) for path in files)
+    digest = hashlib.sha256()
+    for pair in pairs:
+        for path in filter(None, (pair.thermal, pair.rgb, pair.labels)):
+            # The data folder's own name and what lies below it: it may be moved or mounted elsewhere.
+            name = "/".join(path.resolve().parts[-3:])
+            digest.update(f"{name} {path.stat().st_size}\n".encode())
+    return digest.hexdigest()

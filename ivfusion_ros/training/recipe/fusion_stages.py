@@ -85,8 +85,8 @@ def _told(folders: Sequence[Path], identity: dict[str, Any]) -> str:
     names = ", ".join(folder.name for folder in folders)
     lists = ", ".join(part["sha256"][:12] for part in (training, held))
     return (
-        f"{names}: {training['pairs']} pairs to train on, {held['pairs']} held out by frame numbers (lists "
-        f"of files {lists})"
+        f"{names}: {training['pairs']} pairs to train on, {held['pairs']} held out in whole runs of frame "
+        f"numbers (lists of files {lists})"
     )
 
 

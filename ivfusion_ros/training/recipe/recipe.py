@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 from ivfusion_ros.config.parameters import flatten, make_config, plain
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.files import read_yaml
-from ivfusion_ros.models import share_folder
 from ivfusion_ros.training.fusion.config import TrainConfig, check_sections, settings
 from ivfusion_ros.training.recipe.kinds import KINDS
 
@@ -49,14 +48,13 @@ class Stage:
 class Recipe:
     """Stages in order.
 
-    source: how a command names it. changes: options of the command that changed what the file says.
-    plain: one stage without a recipe around it, a training by itself.
+    changes: options of the command that changed what the file says. plain: one stage without a recipe
+    around it, a training by itself.
     """
 
     name: str
     stages: tuple[Stage, ...]
     licence: str = ""
-    source: str = ""
     changes: tuple[str, ...] = ()
     plain: bool = False
 
@@ -97,9 +95,7 @@ def read_recipe(path: Path, overrides: Mapping[str, Any], toy: bool = False) -> 
     _check_references(path, made)
     options = [*(["--toy"] if toy else []), *(f"--set={name}={value}" for name, value in overrides.items())]
     name, licence = (str(content.get(key, "")) for key in ("recipe", "licence"))
-    own = path.parent == share_folder("config") / "train" / "recipes"
-    source = f"recipes/{path.stem}" if own else path.name
-    return Recipe(name or path.stem, tuple(made), licence, source, tuple(options))
+    return Recipe(name or path.stem, tuple(made), licence, tuple(options))
 
 
 def _mappings(content: Mapping[str, Any], key: str, path: Path) -> dict[str, Any]:

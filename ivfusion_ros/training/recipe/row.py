@@ -65,7 +65,7 @@ def _data(results: Mapping[str, Result]) -> str:
 
 def _command(recipe: Recipe, inputs: Inputs) -> str:
     """What makes the model again."""
-    words = ["ivfusion", "train", recipe.source, "--data", *_named(inputs.data)]
+    words = ["ivfusion", "train", f"recipes/{recipe.name}", "--data", *_named(inputs.data)]
     words += ["--test", *_named(inputs.test)] if inputs.test else []
     return shlex.join([*words, *recipe.changes])
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.networks.lite import RefineFuseLite
 from ivfusion_ros.training.fusion.loss_config import DistillationConfig
 from ivfusion_ros.training.fusion.losses.base import Batch, Outputs, Terms
 from ivfusion_ros.training.fusion.losses.multiscale import MultiScaleLoss
@@ -48,12 +47,7 @@ class DistillationLoss:
             torch.cat((batch.thermal, following[0])),
             torch.cat((batch.visible, following[1])),
         )
-        if isinstance(network, RefineFuseLite):
-            means = batch.thermal_mean.repeat(2, 1, 1, 1), batch.visible_mean.repeat(2, 1, 1, 1)
-            fused = network(thermal, visible, means).float()
-        else:
-            fused = network(thermal, visible).float()
-        now, after = fused.chunk(2)
+        now, after = network(thermal, visible).float().chunk(2)
         return Outputs(now, {"following": after})
 
     def terms(self, batch: Batch, outputs: Outputs) -> Terms:

@@ -123,7 +123,8 @@ def ramp(x: Tensor, low: float, high: float) -> Tensor:
     return x * x * (3 - 2 * x)
 
 
-SALIENT_LABELS = (1, 2)
+PERSON_LABEL = 2
+SALIENT_LABELS = (1, PERSON_LABEL)
 """Car and person of MSRS: what a robot must not miss."""
 
 

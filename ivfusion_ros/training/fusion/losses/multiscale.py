@@ -37,9 +37,9 @@ class MultiScaleLoss:
 
     - Details of its Laplacian pyramid lean to the source that has more energy around a pixel, and keep
       `shared_detail` of the other's.
-    - Its base is the visible image plus the thermal deviation from its image's mean (so that fused minus
-      visible looks like the thermal image, which is what SCD asks for, and flat thermal background adds
-      no haze).
+    - Its base is the visible image plus the thermal deviation from its image's mean or median (so that
+      fused minus visible looks like the thermal image, which is what SCD asks for, and flat thermal
+      background adds no haze).
     - It is at least the thermal value where it is hot or a salient label says so. At night, glare gives
       way to the thermal image.
     """
@@ -53,15 +53,22 @@ class MultiScaleLoss:
         visible = self._without_glare(batch, salient)
         *thermal_details, thermal_base = laplacian_pyramid(thermal, own.levels)
         *visible_details, visible_base = laplacian_pyramid(visible, own.levels)
-        target = visible_base + own.thermal_gain * (thermal_base - batch.thermal_mean)
+        level = self._level(batch)
+        target = visible_base + own.thermal_gain * (thermal_base - level)
         for pair in zip(reversed(thermal_details), reversed(visible_details), strict=True):
             target = expand(target) + own.detail_gain * self._detail(*pair)
-        excess = thermal - batch.thermal_mean
+        excess = thermal - level
         hot = torch.maximum(
             ramp(excess, own.hot_from, own.hot_full),
             salient * ramp(excess, own.salient_from, own.salient_full),
         )
         return torch.maximum(target.clamp(0, 1), hot * thermal)
+
+    def _level(self, batch: Batch) -> Tensor:
+        """What thermal deviates from, (B, 1, 1, 1)."""
+        if self.constants.thermal_level == "mean":
+            return batch.thermal_mean
+        return batch.thermal.flatten(1).median(1).values[:, None, None, None]
 
     def _detail(self, thermal: Tensor, visible: Tensor) -> Tensor:
         own = self.constants
@@ -92,5 +99,5 @@ class MultiScaleLoss:
             lost = structure_lost(batch, fused, own.structure_window, own.structure_floor)
             terms["structure"] = own.structure_weight * lost
         if own.fidelity_weight:
-            terms["fidelity"] = own.fidelity_weight * fidelity_lost(batch, fused)
+            terms["fidelity"] = own.fidelity_weight * fidelity_lost(batch, fused, own.fidelity_power)
         return terms

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ivfusion_ros.training.fusion.loss_config import TermConfig
 from ivfusion_ros.training.fusion.losses.base import Batch, Loss, Outputs, Terms
+from ivfusion_ros.training.fusion.losses.eye_terms import contrast_lost, invented_edges, noise_gained
 from ivfusion_ros.training.fusion.losses.image_terms import (
     sobel,
     structural_similarity,
@@ -29,9 +30,11 @@ def structure_lost(batch: Batch, fused: Tensor, window: int = 7, floor: float = 
     return 2 * (1 - similarity.mean())
 
 
-def fidelity_lost(batch: Batch, fused: Tensor) -> Tensor:
-    """1 - VIF to each source, summed: a scalar."""
-    return 2 * (1 - visual_information_fidelity(_sources(batch), fused).mean())
+def fidelity_lost(batch: Batch, fused: Tensor, power: float = 1.0) -> Tensor:
+    """1 - VIF to each source, to a power, summed: a scalar."""
+    lost = 1 - visual_information_fidelity(_sources(batch), fused)
+    # The sum of two VIF is largest where one source is dropped; the sum of their squared losses is not.
+    return 2 * (lost.mean() if power == 1 else (lost.clamp(min=0) ** power).mean())
 
 
 def _sources(batch: Batch) -> Tensor:
@@ -41,6 +44,9 @@ def _sources(batch: Batch) -> Tensor:
 TERMS: dict[str, Callable[[Batch, Tensor, TermConfig], Tensor]] = {
     "structure": lambda batch, fused, _: structure_lost(batch, fused),
     "fidelity": lambda batch, fused, _: fidelity_lost(batch, fused),
+    "invented_edges": lambda batch, fused, _: invented_edges(batch, fused),
+    "noise": lambda batch, fused, _: noise_gained(batch, fused),
+    "contrast": lambda batch, fused, _: contrast_lost(batch, fused),
 }
 """What can be added to any loss, by its name in TermsConfig: of a batch and the fused image, unweighted."""
 
