@@ -9,14 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ivfusion_ros.errors import DataError
+from ivfusion_ros.files import read_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ivfusion_ros.types import Boxes, Size
 
-
 _SAME = {"people": "person"}
+_MAX_XML_BYTES = 2**24
 
 
 def read_voc(path: Path) -> tuple[Boxes, list[str]]:
@@ -25,11 +26,11 @@ def read_voc(path: Path) -> tuple[Boxes, list[str]]:
     Raises DataError.
     """
     try:
-        objects = ElementTree.parse(path).getroot().findall("object")
+        objects = ElementTree.fromstring(read_bytes(path, _MAX_XML_BYTES)).findall("object")
         words = [item.findtext("name", "").strip().lower() for item in objects]
         sides = ("xmin", "ymin", "xmax", "ymax")
         rows = [[float(item.findtext(f"bndbox/{side}", "")) for side in sides] for item in objects]
-    except (ElementTree.ParseError, ValueError, OSError) as error:
+    except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:
         raise DataError(
             f"{path} has no boxes of Pascal VOC's form ({error}); expected <object>s with <bndbox>"
         ) from error
