@@ -6,6 +6,7 @@ import errno
 import glob
 import itertools
 import os
+import re
 import reprlib
 import shutil
 import stat
@@ -115,6 +116,12 @@ def _check_bounds(value: Any) -> None:
             waiting.extend((entry, depth + 1) for pair in item.items() for entry in pair)
         elif isinstance(item, (list, tuple, set)):
             waiting.extend((entry, depth + 1) for entry in item)
+
+
+def natural_order(name: str) -> tuple[list[str | int], str]:
+    """A key that sorts names as people count: frame_2 before frame_10."""
+    parts = re.split(r"([0-9]+)", name)
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
 
 
 def brief(value: Any) -> str:

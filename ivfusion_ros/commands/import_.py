@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ivfusion_ros.commands.options import add_folders_option
 from ivfusion_ros.errors import BackendError
-from ivfusion_ros.images.pairs import find_pairs, spread
+from ivfusion_ros.images.pairs import spread
+from ivfusion_ros.sources.layouts import find_pairs
 
 if TYPE_CHECKING:
     import argparse

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
-from ivfusion_ros.errors import DataError
+from ivfusion_ros.files import natural_order
 from ivfusion_ros.images.files import SUFFIXES
-from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -41,45 +40,28 @@ MAX_RUN = 40
 class PairPaths:
     """One pair on disk.
 
-    labels: a map of class ids; None where the folder has none for it.
+    labels: a map of class ids. boxes: a file of objects. None where the folder has none for it.
+    name: unlike that of all other pairs of its folder; '' for that of its thermal image.
     """
 
     thermal: Path
     rgb: Path
     labels: Path | None
+    boxes: Path | None = None
+    name: str = ""
 
     @property
     def stem(self) -> str:
-        """Name without suffix, equal for all files of the pair."""
-        return self.thermal.stem
+        """Its name."""
+        return self.name or self.thermal.stem
 
 
 def images_by_stem(folder: Path) -> dict[str, Path]:
-    """The image files in a folder by their names without suffix, sorted; none where there is no folder."""
+    """The images in a folder by their names without suffix, in natural order; none without a folder."""
     if not folder.is_dir():
         return {}
-    return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
-
-
-def find_pairs(folder: Path, names: tuple[str, str] = CAMERAS) -> list[PairPaths]:
-    """All pairs of a data folder, sorted by stem. Raises DataError when there are none.
-
-    names: of the folders in it that hold the thermal and the rgb images.
-    """
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}")
-    thermal, rgb = (images_by_stem(folder / name) for name in names)
-    if names == CAMERAS:
-        rgb = rgb or images_by_stem(folder / "visible")
-    labels = images_by_stem(folder / "labels")
-    stems = sorted(thermal.keys() & rgb.keys())
-    if not stems:
-        raise DataError(
-            f"{folder} has {len(thermal)} images in {names[0]}/ and {len(rgb)} in {names[1]}/, none with "
-            f"equal names; expected pairs such as {names[0]}/0001.png and {names[1]}/0001.png, or other "
-            "folder names in --folders"
-        )
-    return [PairPaths(thermal[stem], rgb[stem], labels.get(stem)) for stem in stems]
+    images = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES]
+    return {path.stem: path for path in sorted(images, key=lambda path: natural_order(path.stem))}
 
 
 def _number(stem: str) -> tuple[str, int] | None:

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="training dependencies are not insta
 from ivfusion_ros.cli import main
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.images.files import read_image, write_image
-from ivfusion_ros.images.pairs import find_pairs
+from ivfusion_ros.sources.layouts import find_pairs
 from ivfusion_ros.training.fusion.data import read_luminance
 
 pytestmark = pytest.mark.usefixtures("one_export_per_network")

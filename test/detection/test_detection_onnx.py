@@ -15,7 +15,7 @@ from ivfusion_ros.backends import load_backend
 from ivfusion_ros.config.pipeline import DetectionConfig
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.images.files import read_image
-from ivfusion_ros.images.pairs import find_pairs
+from ivfusion_ros.sources.layouts import find_pairs
 
 
 def write_detector(path: Path, output: np.ndarray, kind: int = TensorProto.FLOAT) -> Path:

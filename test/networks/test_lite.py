@@ -13,12 +13,13 @@ torch = pytest.importorskip("torch", reason="training dependencies are not insta
 from ivfusion_ros.backends import available_backends, load_backend
 from ivfusion_ros.cli import main
 from ivfusion_ros.errors import ConfigError, DataError
-from ivfusion_ros.images.pairs import find_pairs, following_pairs, spread
+from ivfusion_ros.images.pairs import following_pairs, spread
 from ivfusion_ros.metrics import METRICS
 from ivfusion_ros.metrics.flicker import flicker
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.networks import make_network
 from ivfusion_ros.pipeline.fuser import Fuser
+from ivfusion_ros.sources.layouts import find_pairs
 from ivfusion_ros.training.fusion.config import TrainConfig
 from ivfusion_ros.training.fusion.data import read_luminance
 from ivfusion_ros.training.fusion.loss_config import DistillationConfig

@@ -13,7 +13,8 @@ from ivfusion_ros.files import read_yaml
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.images.labels import read_boxes
 from ivfusion_ros.images.objects import Hints, boxes_of, without_nested
-from ivfusion_ros.images.pairs import RUN_GAP, PairPaths, find_pairs, hold_out
+from ivfusion_ros.images.pairs import RUN_GAP, PairPaths, hold_out
+from ivfusion_ros.sources.layouts import find_pairs
 from ivfusion_ros.training.detector.classes import CLASS_NAMES, M3FD_NAMES, read_class_map
 from ivfusion_ros.training.detector.dataset import Kind, write_dataset
 from ivfusion_ros.training.detector.split import draw_scenes, hold_out_scenes, share_of

@@ -17,10 +17,10 @@ from ivfusion_ros.cli import main
 from ivfusion_ros.config.parameters import flatten
 from ivfusion_ros.errors import ConfigError, ModelError
 from ivfusion_ros.files import read_yaml
-from ivfusion_ros.images.pairs import find_pairs
 from ivfusion_ros.models import read_models, share_folder
 from ivfusion_ros.networks import ALL_NETWORKS
 from ivfusion_ros.networks.checkpoint import load_checkpoint
+from ivfusion_ros.sources.layouts import find_pairs
 from ivfusion_ros.training.fusion.config import MAY_CHANGE
 from ivfusion_ros.training.recipe.recipe import read_recipe
 from ivfusion_ros.training.recipe.toy import write_toy_data

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="training dependencies are not insta
 
 from scipy import ndimage
 
-from ivfusion_ros.images.pairs import find_pairs
+from ivfusion_ros.sources.layouts import find_pairs
 from ivfusion_ros.training.fusion.data import read_luminance
 from ivfusion_ros.training.fusion.loss_config import RefineFuseLossConfig
 from ivfusion_ros.training.fusion.losses.base import Batch

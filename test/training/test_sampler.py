@@ -9,7 +9,7 @@ import pytest
 from training_samples import config, pair_folder
 
 from ivfusion_ros.errors import ConfigError, DataError
-from ivfusion_ros.images.pairs import find_pairs
+from ivfusion_ros.sources.layouts import find_pairs
 from ivfusion_ros.training.fusion.augment import augment
 from ivfusion_ros.training.fusion.config import AugmentConfig
 from ivfusion_ros.training.fusion.data import Sampler, image_means, read_luminance

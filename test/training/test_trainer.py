@@ -23,10 +23,10 @@ from training_samples import config, pair_folder
 from ivfusion_ros.cli import INTERRUPTED, main
 from ivfusion_ros.config.parameters import load_config
 from ivfusion_ros.errors import ConfigError, IvfusionError, ModelError
-from ivfusion_ros.images.pairs import find_pairs
 from ivfusion_ros.metrics import METRICS
 from ivfusion_ros.networks.checkpoint import load_checkpoint
 from ivfusion_ros.networks.graph import build_graph
+from ivfusion_ros.sources.layouts import find_pairs
 from ivfusion_ros.training.fusion.config import (
     AugmentConfig,
     OptimizerConfig,

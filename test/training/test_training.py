@@ -11,8 +11,9 @@ torch = pytest.importorskip("torch", reason="training dependencies are not insta
 from training_samples import config, pair_folder
 
 from ivfusion_ros.errors import DataError
-from ivfusion_ros.images.pairs import PairPaths, find_pairs, hold_out, hold_out_end, split_runs
+from ivfusion_ros.images.pairs import PairPaths, hold_out, hold_out_end, split_runs
 from ivfusion_ros.metrics import visual_information_fidelity as metric_vif
+from ivfusion_ros.sources.layouts import find_pairs
 from ivfusion_ros.training.fusion.config import TrainConfig
 from ivfusion_ros.training.fusion.data import read_luminance
 from ivfusion_ros.training.fusion.loss_config import MultiScaleConfig, TermConfig, TermsConfig

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.images.pairs import PairPaths, find_pairs, spread
+from ivfusion_ros.images.pairs import PairPaths, spread
+from ivfusion_ros.sources.layouts import find_pairs
 from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
@@ -49,9 +50,9 @@ def read_pairs(
     """
     pairs: list[Pair] = []
     for name, folder in zip(_names(folders), folders, strict=True):
-        found = [_pair(name, folder, paths) for paths in find_pairs(folder, names)]
+        found = [_pair(name, paths) for paths in find_pairs(folder, names)]
         if sequence:
-            found = _linked(sorted(found, key=_frame_order)[:limit])
+            found = _linked(found[:limit])
         elif limit is not None:
             found = spread(found, limit, ends=True)
         pairs += found
@@ -64,9 +65,10 @@ def hour(stem: str) -> str | None:
     return {"D": "day", "N": "night"}[found[1]] if found else None
 
 
-def _pair(data: str, folder: Path, paths: PairPaths) -> Pair:
-    boxes = folder / "boxes" / f"{paths.stem}.txt"
-    people = boxes if boxes.is_file() else paths.labels
+def _pair(data: str, paths: PairPaths) -> Pair:
+    # The data sets' own files of objects have other forms than YOLO's.
+    yolo = paths.boxes is not None and paths.boxes.parent.name == "boxes"
+    people = paths.boxes if yolo else paths.labels
     return Pair(data, paths.stem, paths.thermal, paths.rgb, people)
 
 
@@ -79,13 +81,6 @@ def _names(folders: Sequence[Path]) -> list[str]:
     while len({part[-depth:] for part in parts}) < len(parts):
         depth += 1
     return ["/".join(part[-depth:]) for part in parts]
-
-
-def _frame_order(pair: Pair) -> tuple[tuple[int, str], ...]:
-    """Sorts frame 10 after frame 9."""
-    return tuple(
-        (int(text), "") if text.isdigit() else (-1, text) for text in re.split(r"([0-9]+)", pair.stem)
-    )
 
 
 def _linked(frames: Sequence[Pair]) -> list[Pair]:

@@ -7,14 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.errors import DataError
-from ivfusion_ros.images.pairs import (
-    PairPaths,
-    find_pairs,
-    following_pairs,
-    hold_out,
-    hold_out_end,
-    spread,
-)
+from ivfusion_ros.images.pairs import PairPaths, following_pairs, hold_out, hold_out_end, spread
+from ivfusion_ros.sources.layouts import find_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -1,0 +1,200 @@
+"""Where data sets keep their pairs, found by their own folders and names, and those pairs.
+
+A place is a path below the data folder, without the suffix of its images: {field} stands for what tells
+pairs apart, * for what does not matter; capitals and small letters are the same. All fields of a pair's
+thermal image have the same text in its RGB image's.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ivfusion_ros.errors import DataError
+from ivfusion_ros.files import natural_order
+from ivfusion_ros.images.files import SUFFIXES
+from ivfusion_ros.images.pairs import PairPaths
+from ivfusion_ros.types import CAMERAS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+Fields = tuple[tuple[str, str], ...]
+"""Names of a place's fields and the text that stands there, in the order of the path."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where one data set keeps its images, and what says what is in them.
+
+    thermal, rgb: places of the images. labels: of maps of class ids. boxes: files of objects, with their
+    suffix. '' where there are none.
+    """
+
+    thermal: str
+    rgb: str
+    labels: str = ""
+    boxes: str = ""
+
+
+OWN = Layout("thermal/{stem}", "rgb/{stem}", "labels/{stem}", "boxes/{stem}.txt")
+
+LAYOUTS: Mapping[str, tuple[Layout, ...]] = {
+    "thermal/ and rgb/": (
+        OWN,
+        Layout("thermal/{stem}", "visible/{stem}", "labels/{stem}", "boxes/{stem}.txt"),
+    ),
+    "M3FD": (Layout("Ir/{stem}", "Vis/{stem}", boxes="Annotation/{stem}.xml"),),
+    "MSRS": (
+        Layout("ir/{stem}", "vi/{stem}", "Segmentation_labels/{stem}", "labels/{stem}.txt"),
+        Layout(
+            "{part}/ir/{stem}",
+            "{part}/vi/{stem}",
+            "{part}/Segmentation_labels/{stem}",
+            "{part}/labels/{stem}.txt",
+        ),
+    ),
+    "LLVIP": (
+        Layout("infrared/{part}/{stem}", "visible/{part}/{stem}", boxes="Annotations/{stem}.xml"),
+        Layout("infrared/{stem}", "visible/{stem}", boxes="Annotations/{stem}.xml"),
+    ),
+    "KAIST": (
+        Layout(
+            "images/set{part}/V{video}/lwir/{stem}",
+            "images/set{part}/V{video}/visible/{stem}",
+            boxes="annotations/set{part}/V{video}/{stem}.txt",
+        ),
+        Layout(
+            "set{part}/V{video}/lwir/{stem}",
+            "set{part}/V{video}/visible/{stem}",
+            boxes="annotations/set{part}/V{video}/{stem}.txt",
+        ),
+        Layout("V{video}/lwir/{stem}", "V{video}/visible/{stem}"),
+        Layout("lwir/{stem}", "visible/{stem}"),
+    ),
+    "FLIR aligned": (
+        Layout(
+            "JPEGImages/{stem}_PreviewData",
+            "JPEGImages/{stem}_RGB",
+            boxes="Annotations/{stem}_PreviewData.xml",
+        ),
+    ),
+    # crop_HR_visible has other sizes and is not aligned.
+    "RoadScene": (Layout("cropinfrared/{stem}", "crop_LR_visible/{stem}"),),
+    "TNO": (
+        Layout("{system}_images/{stem}/IR*", "{system}_images/{stem}/VIS*"),
+        Layout("{system}_images/{scene}/{stem}/IR*", "{system}_images/{scene}/{stem}/VIS*"),
+        Layout("{system}_images/{scene}/thermal/{stem}i", "{system}_images/{scene}/visual/{stem}v"),
+        Layout(
+            "{system}_images/{scene}/{part}/thermal/RAD{stem}",
+            "{system}_images/{scene}/{part}/dhv/DHV{stem}",
+        ),
+        Layout("{stem}/LWIR", "{stem}/Vis"),
+    ),
+}
+"""By name of the data set; the first that has pairs in a folder is the one. Several layouts add up."""
+
+
+def find_pairs(folder: Path, names: tuple[str, str] = CAMERAS) -> list[PairPaths]:
+    """All pairs of a data folder, in natural order of their names. Raises DataError when there are none.
+
+    folder: of one of LAYOUTS; where it is not there, its last part is a {part} of the folder above, such as
+    LLVIP/train. names: of the folders in it that hold the thermal and the rgb images, if not those.
+    """
+    known = LAYOUTS if names == CAMERAS else {"": (_named(names),)}
+    for layouts in known.values():
+        pairs = _pairs(folder, layouts)
+        if not folder.is_dir():
+            above = _pairs(folder.parent, layouts)
+            pairs = [(fields, pair) for fields, pair in above if dict(fields).get("part") == folder.name]
+        if pairs:
+            return _with_stems(pairs)
+    raise _no_pairs(folder, names)
+
+
+def matching(folder: Path, place: str) -> dict[Fields, Path]:
+    """The images at a place, in natural order; none of those that * alone tells apart."""
+    found: dict[Fields, dict[str, Path]] = {}
+    for fields, path in _walk(folder, [_pattern(part) for part in place.split("/")]):
+        found.setdefault(fields, {})[path.stem] = path
+    alone = {fields: next(iter(paths.values())) for fields, paths in found.items() if len(paths) == 1}
+    return dict(sorted(alone.items(), key=lambda item: [natural_order(text) for _, text in item[0]]))
+
+
+def _pairs(folder: Path, layouts: Sequence[Layout]) -> list[tuple[Fields, PairPaths]]:
+    found: dict[Fields, PairPaths] = {}
+    for layout in layouts:
+        thermal = matching(folder, layout.thermal)
+        rgb = matching(folder, layout.rgb) if thermal else {}
+        labels = matching(folder, layout.labels) if rgb and layout.labels else {}
+        for fields in thermal.keys() & rgb.keys():
+            boxes = folder / layout.boxes.format_map(dict(fields)) if layout.boxes else None
+            boxes = boxes if boxes is not None and boxes.is_file() else None
+            pair = PairPaths(thermal[fields], rgb[fields], labels.get(fields), boxes, dict(fields)["stem"])
+            found.setdefault(fields, pair)
+    return list(found.items())
+
+
+def _with_stems(pairs: Sequence[tuple[Fields, PairPaths]]) -> list[PairPaths]:
+    """In natural order; a name that several parts of the data set have tells the part as well."""
+    unique = len({pair.stem for _, pair in pairs}) == len(pairs)
+    named = [
+        pair if unique else PairPaths(pair.thermal, pair.rgb, pair.labels, pair.boxes, _joined(fields))
+        for fields, pair in pairs
+    ]
+    return sorted(named, key=lambda pair: natural_order(pair.stem))
+
+
+def _joined(fields: Fields) -> str:
+    return "_".join(text for _, text in fields)
+
+
+def _named(names: tuple[str, str]) -> Layout:
+    # Braces and stars in a folder's name are only what they are.
+    thermal, rgb = (re.sub(r"([{}*])", r"\\\1", name) for name in names)
+    return Layout(f"{thermal}/{{stem}}", f"{rgb}/{{stem}}", OWN.labels, OWN.boxes)
+
+
+def _pattern(part: str) -> re.Pattern[str]:
+    """One part of a place as an expression with its fields as groups."""
+    text = ""
+    for piece in re.split(r"(\\[{}*]|\{\w+\}|\*)", part):
+        if re.fullmatch(r"\{\w+\}", piece):
+            text += f"(?P<{piece[1:-1]}>.+)"
+        elif piece == "*":
+            text += ".*"
+        else:
+            text += re.escape(piece.removeprefix("\\") if len(piece) == 2 else piece)
+    return re.compile(text, re.IGNORECASE)
+
+
+def _walk(
+    folder: Path, patterns: Sequence[re.Pattern[str]], fields: Fields = ()
+) -> Iterator[tuple[Fields, Path]]:
+    """The images below a folder whose paths match part by part."""
+    last = len(patterns) == 1
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if last and path.suffix.lower() not in SUFFIXES:
+            continue
+        match = patterns[0].fullmatch(path.stem if last else path.name)
+        if match is None:
+            continue
+        here = (*fields, *match.groupdict().items())
+        if last:
+            yield here, path
+        else:
+            yield from _walk(path, patterns[1:], here)
+
+
+def _no_pairs(folder: Path, names: tuple[str, str]) -> DataError:
+    if not folder.is_dir():
+        return DataError(f"there is no folder {folder}")
+    thermal, rgb = (len(matching(folder, f"{name}/{{stem}}")) for name in names)
+    sets = ", ".join(list(LAYOUTS)[1:])
+    return DataError(
+        f"{folder} has {thermal} images in {names[0]}/ and {rgb} in {names[1]}/, none with equal names; "
+        f"expected pairs such as {names[0]}/0001.png and {names[1]}/0001.png, other folder names in "
+        f"--folders, or the folder of a data set as it is published ({sets})"
+    )
