@@ -32,6 +32,8 @@ from ivfusion_ros.images.film import Pictures
 from ivfusion_ros.pipeline.build import build_pipeline, detection_model_name
 from ivfusion_ros.pipeline.replay import Replay
 from ivfusion_ros.pipeline.skips import reason_of
+from ivfusion_ros.sync.clocks import ClockCheck
+from ivfusion_ros.sync.pairing import READ_AHEAD
 from ivfusion_ros.sync.synchronizer import Synchronizer
 
 if TYPE_CHECKING:
@@ -128,7 +130,8 @@ def replay_bags(
         chosen = reader.choose_topics(*topics)
         log.info("%s", chosen.note or f"thermal: {chosen.thermal}, RGB: {chosen.rgb}")
         others: Others = {}
-        synchronizer = Synchronizer(config)
+        synchronizer = Synchronizer(config, READ_AHEAD)
+        clocks = ClockCheck(_offset_taker(synchronizer, config))
         if synchronizer.depth is not None:
             _read_depth(reader, synchronizer.depth, depth_topic, others)
         transforms = _read_transforms(reader, config, others)
@@ -142,11 +145,11 @@ def replay_bags(
         pipeline = stack.enter_context(build_pipeline(config))
         replay = Replay(synchronizer, pipeline, transforms)
         frames = reader.frames(chosen, writer.write_raw if outputs.originals else None, others)
-        interrupted = _write(replay, frames, expected, writer, pictures)
+        interrupted = _write(replay, clocks.frames(frames), expected, writer, pictures)
         report = replay.report()
         _warn_of_skipped(reader)
         if not report["pairs"]:
-            raise _no_pairs(replay, chosen, reader)
+            raise _no_pairs(replay, chosen, reader, clocks.advice())
         figures = {
             "input": [str(bag) for bag in bags],
             "output": str(outputs.bag),
@@ -245,7 +248,19 @@ def _warn_of_skipped(reader: BagReader) -> None:
         log.warning("skipped %d messages of %s: %s", count, topic, reader.skip_reasons[topic])
 
 
-def _no_pairs(replay: Replay, chosen: Topics, reader: BagReader) -> IvfusionError:
+def _offset_taker(synchronizer: Synchronizer, config: PipelineConfig) -> Callable[[int], None] | None:
+    """Sets the offset between clocks that are apart; None where the user has set one."""
+    if config.pairing.thermal_time_offset_ms:
+        return None
+
+    def take(offset_ns: int) -> None:
+        pairing = replace(config.pairing, thermal_time_offset_ms=offset_ns / 1e6)
+        synchronizer.set_config(replace(config, pairing=pairing))
+
+    return take
+
+
+def _no_pairs(replay: Replay, chosen: Topics, reader: BagReader, clocks: str) -> IvfusionError:
     """What to tell, and of which kind, where there is no pair: the reason that comes first on the way."""
     report, first = replay.report(), replay.skips.first
     if first is not None:
@@ -265,8 +280,8 @@ def _no_pairs(replay: Replay, chosen: Topics, reader: BagReader) -> IvfusionErro
             return BagError(f"{topic} has no {camera} image that could be read{lost}")
     return BagError(
         f"no thermal frame was paired with an RGB frame: {frames['thermal']} thermal and "
-        f"{frames['rgb']} RGB frames, dropped {report['drops']}; raise pairing.max_skew_ms, or set "
-        f"pairing.thermal_time_offset_ms if the cameras' clocks differ{lost}"
+        f"{frames['rgb']} RGB frames, dropped {report['drops']}; raise pairing.max_skew_ms, or, if the "
+        f"cameras' clocks differ, {clocks or 'set pairing.thermal_time_offset_ms'}{lost}"
     )
 
 
@@ -280,7 +295,7 @@ def _print(figures: dict[str, Any], outputs: Outputs) -> None:
     if full:
         log.warning(
             "%d frames waited in vain because the queue was full: one camera was recorded later than the "
-            "other; raise pairing.queue_size",
+            "other, by more than a replay waits; raise pairing.queue_size",
             full,
         )
     stages = ", ".join(f"{name} {times['median']:.1f}" for name, times in figures["stages_ms"].items())

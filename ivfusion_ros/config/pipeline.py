@@ -39,12 +39,16 @@ class PairingConfig:
     thermal_time_offset_ms: float = parameter(
         0.0,
         "added to thermal stamps before pairing, ms: the constant offset between the clocks",
-        minimum=-10000.0,
-        maximum=10000.0,
+        # As far as the stamps of ROS reach: a camera may count from its start, the other one from 1970.
+        minimum=-5e12,
+        maximum=5e12,
         live=True,
     )
     queue_size: int = parameter(
-        30, "frames kept per camera while waiting for a partner", minimum=1, maximum=1000
+        30,
+        "frames kept per camera while waiting for a partner; a replay keeps more, up to 30 s or 512 MiB",
+        minimum=1,
+        maximum=1000,
     )
     reset_after_ms: float = parameter(
         500.0,

@@ -53,6 +53,12 @@ class CameraOrder:
     def __len__(self) -> int:
         return len(self.settled) + len(self._held) + (self._restart is not None)
 
+    @property
+    def waited_ns(self) -> int:
+        """How long the earliest settled frame has waited, by the stamps of those behind it; 0 for none."""
+        newest = self._held[-1].stamp_ns if self._held else self._history[-1] if self._history else 0
+        return int(newest) - self.settled[0].stamp_ns if self.settled else 0
+
     def add(self, frame: Frame, reset_after_ns: int) -> None:
         """Take the camera's next frame to arrive."""
         stamp_ns = int(frame.stamp_ns)

@@ -16,6 +16,7 @@ the earlier one, it is judged in turn. So of two neighbours within the limit one
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.sync.order import CameraOrder
@@ -27,11 +28,26 @@ if TYPE_CHECKING:
     from ivfusion_ros.types import CameraName
 
 
+@dataclass(frozen=True)
+class Patience:
+    """How long frames beyond queue_size wait where no time is lost by it: in a recording.
+
+    A camera may be recorded late by so many ns without a lost pair, as long as what waits of the other one
+    fits into so many bytes.
+    """
+
+    wait_ns: int
+    held_bytes: int
+
+
+READ_AHEAD = Patience(wait_ns=30_000_000_000, held_bytes=512 * 2**20)
+
+
 class Pairer:
     """Pairs two cameras' frames; not thread-safe.
 
     The methods that take frames return the pairs that became certain, in order of RGB stamps.
-    Of a frame only `stamp_ns` (any int64) is looked at.
+    Of a frame only `stamp_ns` (any int64) is looked at, and with patience the size of its image.
 
     drops: frames that got into no pair, by camera and reason: `thermal_` or `rgb_` with no_partner,
     duplicate, late (its place in time is settled already), overflow (more than queue_size waited) or
@@ -39,7 +55,8 @@ class Pairer:
     pairs: how many pairs there were.
     """
 
-    def __init__(self, config: PairingConfig) -> None:
+    def __init__(self, config: PairingConfig, patience: Patience | None = None) -> None:
+        self._patience = patience
         self.drops: Counter[str] = Counter()
         self.pairs = 0
         self._past_restarts = 0
@@ -68,9 +85,15 @@ class Pairer:
         waiting = self._thermal if camera == "thermal" else self._rgb
         waiting.add(frame, self._reset_after_ns)
         pairs = self._match()
-        while len(waiting) > self._config.queue_size:
+        while self._is_full(waiting, frame):
             waiting.drop_oldest("overflow")
         return pairs
+
+    def _is_full(self, waiting: CameraOrder, frame: Frame) -> bool:
+        if len(waiting) <= self._config.queue_size or self._patience is None:
+            return len(waiting) > self._config.queue_size
+        held_bytes = len(waiting) * frame.image.nbytes
+        return waiting.waited_ns > self._patience.wait_ns or held_bytes > self._patience.held_bytes
 
     def flush(self) -> list[FramePair]:
         """Pair what waits, as no frame follows, and drop the rest. What is added later starts over."""

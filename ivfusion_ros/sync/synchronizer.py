@@ -9,6 +9,7 @@ from ivfusion_ros.sync.pairing import Pairer
 
 if TYPE_CHECKING:
     from ivfusion_ros.config.pipeline import PipelineConfig
+    from ivfusion_ros.sync.pairing import Patience
     from ivfusion_ros.types import CameraName, Frame, FramePair
 
 
@@ -17,10 +18,11 @@ class Synchronizer:
 
     pairer: counts pairs, drops and restarts. depth: takes the depth images, each before the frames that
     came after it, and counts them; None where registration.depth is false, and pairs have none then.
+    patience: of a recording, where frames may wait without delaying anybody.
     """
 
-    def __init__(self, config: PipelineConfig) -> None:
-        self.pairer = Pairer(config.pairing)
+    def __init__(self, config: PipelineConfig, patience: Patience | None = None) -> None:
+        self.pairer = Pairer(config.pairing, patience)
         self.depth = DepthFrames(config.registration) if config.registration.depth else None
 
     def set_config(self, config: PipelineConfig) -> None:

@@ -8,6 +8,7 @@ from bag_samples import STORE, cdr, header, image
 
 from ivfusion_ros.bags import BagReader, BagTopic, BagWriter
 from ivfusion_ros.cli import main
+from ivfusion_ros.sync import Patience
 
 IMAGE, INFO = "sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo"
 START_NS, STEP_NS, PAIRS, BAD = 1_700_000_000_000_000_000, 100_000_000, 8, 4
@@ -119,7 +120,8 @@ def test_an_encoding_that_is_not_known_is_what_the_error_says(replay, tmp_path, 
     assert "max_skew" not in last
 
 
-def test_a_camera_recorded_late_is_told_with_what_helps(replay, tmp_path) -> None:
+@pytest.mark.parametrize("bounded", [False, True])
+def test_a_camera_recorded_late_costs_no_pair(replay, tmp_path, monkeypatch, bounded) -> None:
     random = np.random.default_rng(0)
     with BagWriter(tmp_path / "in.mcap") as writer:
         messages = []
@@ -131,10 +133,15 @@ def test_a_camera_recorded_late_is_told_with_what_helps(replay, tmp_path) -> Non
                 messages.append((stamp_ns + late * STEP_NS, camera, content))
         for log_time_ns, camera, content in sorted(messages, key=lambda item: item[0]):
             writer.write_raw(BagTopic(f"/{camera}/image_raw", IMAGE), log_time_ns, content)
+    if bounded:
+        monkeypatch.setattr("ivfusion_ros.commands.replay.READ_AHEAD", Patience(10**12, held_bytes=1))
     few = f"pairing.queue_size={PAIRS}"
     status, said, figures = replay(tmp_path / "in.mcap", "--set", few)
     assert status == 0, said
-    assert figures["pairs"] < 3 * PAIRS and "raise pairing.queue_size" in said
+    if bounded:
+        assert figures["pairs"] < 3 * PAIRS and "raise pairing.queue_size" in said
+    else:
+        assert figures["pairs"] == 3 * PAIRS and "queue_size" not in said
 
 
 def test_a_frame_of_another_aspect_ratio_costs_one_pair(replay, tmp_path) -> None:

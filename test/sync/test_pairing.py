@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from pairing_samples import MS, Stamped, feed, frames, in_time_order, regular, run, stamps_ms
 
 from ivfusion_ros.config.pipeline import PairingConfig
-from ivfusion_ros.sync.pairing import Pairer
+from ivfusion_ros.sync.pairing import Pairer, Patience
+from ivfusion_ros.types import Frame
 
 SECOND = 1000 * MS
 
@@ -195,6 +196,22 @@ def test_queue_is_bounded_and_drops_the_oldest():
     assert pairer.pending == (5, 0)
     assert pairer.drops == {"thermal_overflow": 95}
     assert stamps_ms(pairer.add("rgb", Stamped(3920 * MS))) == [(3920, 3920)]
+
+
+def test_a_recording_is_read_ahead_by_time_and_size():
+    images = [Frame(np.zeros((10, 10), np.uint8), frame.stamp_ns) for frame in regular(25, 4)]
+    thermals = [Frame(image.image, image.stamp_ns) for image in images]
+    late = [("thermal", frame) for frame in thermals] + [("rgb", frame) for frame in images]
+    for patience, dropped in (
+        (Patience(4 * 10**9, 10**6), 0),
+        (Patience(2 * 10**9, 10**6), 49),
+        (Patience(4 * 10**9, 6000), 40),
+        (None, 95),
+    ):
+        pairer = Pairer(PairingConfig(queue_size=5), patience)
+        pairs = feed(pairer, late)
+        assert pairer.drops["thermal_overflow"] == dropped
+        assert len(pairs) + len(pairer.flush()) == 100 - dropped
 
 
 def test_a_looped_bag_pairs_in_every_loop():
