@@ -64,7 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="continue from the run folder's last checkpoint"
     )
-    parser.add_argument("--init", type=Path, metavar="FILE", help="start from this checkpoint's weights")
+    parser.add_argument(
+        "--init", type=Path, metavar="FILE", help="start from the weights of this checkpoint or ONNX file"
+    )
     parser.add_argument(
         "--set",
         action="append",

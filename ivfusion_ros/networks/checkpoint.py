@@ -13,6 +13,8 @@ from ivfusion_ros.files import whole_file
 if TYPE_CHECKING:
     from pathlib import Path
 
+_NETWORK = "network."
+"""What the names of a network's weights begin with in the graph that is exported around it."""
 _CHECKPOINT = "the last.pt of a run of `ivfusion train`"
 
 
@@ -48,10 +50,41 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 def load_weights(network: nn.Module, path: Path) -> None:
     """Load a checkpoint into a network of the same kind: the mean of its weights where it has one.
 
-    Raises ModelError.
+    An ONNX file of `ivfusion export` will do too. Raises ModelError.
     """
-    state = load_checkpoint(path)
+    if path.suffix == ".onnx":
+        weights = _of_graph(network, path)
+    else:
+        state = load_checkpoint(path)
+        weights = state.get("ema") or state["weights"]
     try:
-        network.load_state_dict(state.get("ema") or state["weights"])
+        network.load_state_dict(weights)
     except RuntimeError as error:
         raise ModelError(f"{path} holds weights of another network: {error}") from error
+
+
+def _of_graph(network: nn.Module, path: Path) -> dict[str, torch.Tensor]:
+    """The network's state_dict from an exported graph."""
+    state, buffers = network.state_dict(), dict(network.named_buffers())
+    # An export leaves out buffers that change nothing, and holds those that a state_dict does not.
+    kept = {name: state[name] for name in buffers if name in state}
+    return kept | {
+        name: weight for name, weight in _exported(path).items() if name in state or name not in buffers
+    }
+
+
+def _exported(path: Path) -> dict[str, torch.Tensor]:
+    """Weights of the network in an exported graph, by their names in the network."""
+    import onnx
+
+    try:
+        tensors = onnx.load(path).graph.initializer
+    # A damaged file raises an error of protobuf, which shares no base class but Exception.
+    except Exception as error:
+        raise ModelError(f"{path} cannot be read as ONNX ({error}); export it again") from error
+    # What is named otherwise are the graph's own constants.
+    return {
+        tensor.name.removeprefix(_NETWORK): torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy())
+        for tensor in tensors
+        if tensor.name.startswith(_NETWORK)
+    }

@@ -53,6 +53,25 @@ def test_unknown_network() -> None:
     assert str(caught.value).endswith(", ".join(NETWORKS)) and "table" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["refinefuse_lite", "mda"])
+def test_weights_come_back_from_an_exported_graph(name: str, tmp_path: Path) -> None:
+    path = resolve_model(name)
+    thermal, rgb = textured((64, 96))
+    # Of grey, as files of before treat colours that leave 0..255 differently.
+    rgb = np.repeat(rgb[:, :, :1], 3, 2)
+    with torch.no_grad():
+        fused = build_graph(name, path)(torch.from_numpy(thermal)[None], torch.from_numpy(rgb)[None])
+    backend = load_backend(path, "onnxruntime", threads=1, precision="f32")
+    want = backend.run({"thermal": thermal[None], "rgb": rgb[None]})["fused"]
+    difference = np.abs(fused.numpy().astype(int) - want)
+    assert difference.max() <= 1 and difference.mean() < 0.05
+    with pytest.raises(ModelError, match="holds weights of another network"):
+        build_graph("refinefuse", path)
+    (tmp_path / "broken.onnx").write_bytes(b"no graph")
+    with pytest.raises(ModelError, match="cannot be read as ONNX"):
+        build_graph("refinefuse", tmp_path / "broken.onnx")
+
+
 def test_sfim_pairs_equal_channels() -> None:
     block = SFIM(3).eval()
     thermal, visible = torch.rand(2, 1, 3, 8, 8)

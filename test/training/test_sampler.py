@@ -143,6 +143,22 @@ def test_gain_offset_and_polarity_change_sources_and_their_means() -> None:
     assert turned.means[0] == pytest.approx(1 - plain.means[0])
 
 
+def test_a_hot_object_is_all_that_a_crop_of_thermal_gains() -> None:
+    planes, shares = ramp(), []
+    for seed in range(12):
+        plain = cut(planes, STILL, seed=seed)
+        sample = cut(planes, AugmentConfig(hot=1.0, flip=False, rotate=False), seed=seed)
+        hot = sample.images[0] != plain.images[0]
+        assert len(set(sample.images[0][hot])) == 1 and sample.images[0][hot][0] >= 200
+        np.testing.assert_array_equal(sample.images[1:], plain.images[1:])
+        # What is far away has no reason to change: the level of the whole image is what it was.
+        np.testing.assert_array_equal(sample.means, plain.means)
+        shares.append(hot.mean())
+    assert 0 < min(shares) < 0.1 and 0.25 < max(shares) < 0.7
+    with pytest.raises(ConfigError, match="hot change what the teacher saw"):
+        config(teacher="mst", augment=AugmentConfig(hot=0.1))
+
+
 def smooth(planes: int = 6) -> np.ndarray:
     noise = np.random.default_rng(0).integers(0, 256, (planes, 96, 128), np.uint8)
     return np.stack([cv2.GaussianBlur(plane, (0, 0), 2) for plane in noise])

@@ -20,6 +20,9 @@ Planes = npt.NDArray[np.uint8]
 _LABELS, _TEACHER, _NEXT = 2, 3, (4, 5)
 _SEEN = (0, 1, *_NEXT)
 _BEST_QUALITY = 95
+_LARGEST_HOT = 0.4
+"""Half of a hot object's sides at most, as a share of the crop's."""
+_LEAST_HEAT = 200
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ def augment(
     images = _turned(_window(planes, wanted, sides, config, random), config, random)
     if config.repaints:
         images, means = _repainted(images, means, config, random)
+    if config.hot and random.random() < config.hot:
+        images = _with_hot_object(images, random)
     if not _degrades(config):
         return Sample(np.ascontiguousarray(images), None, means)
     images = np.array(images)
@@ -114,6 +119,22 @@ def _repainted(
         planes[source] = np.clip(np.rint(table), 0, 255).astype(np.uint8)[planes[source]]
         means[source] = np.clip(target / 255, 0, 1)
     return planes, means
+
+
+def _with_hot_object(planes: Planes, random: np.random.Generator) -> Planes:
+    """A hot ellipse or box in thermal; the image's mean stays, so that nothing else is to change for it."""
+    planes, shape = np.array(planes), planes.shape[1:]
+    centre = [int(random.integers(length)) for length in shape[::-1]]
+    axes = [max(2, int(random.uniform(0.1, _LARGEST_HOT) * length)) for length in shape[::-1]]
+    heat = int(random.integers(_LEAST_HEAT, 256))
+    drawn = np.ascontiguousarray(planes[0])
+    if random.random() < 0.5:
+        cv2.ellipse(drawn, centre, axes, 0, 0, 360, heat, cv2.FILLED)
+    else:
+        (x, y), (half_width, half_height) = centre, axes
+        drawn[max(0, y - half_height) : y + half_height, max(0, x - half_width) : x + half_width] = heat
+    planes[0] = drawn
+    return planes
 
 
 def _degrades(config: AugmentConfig) -> bool:

@@ -64,8 +64,8 @@ class ScheduleConfig:
 class AugmentConfig:
     """What is done to crops at random, the same at each run of a seed.
 
-    gain, offset and polarity change what is to be fused; the others only what the network sees, and the
-    loss compares with the images as they were. Where a border is missing, that is the visible image.
+    gain, offset, polarity and hot change what is to be fused; the others only what the network sees, and
+    the loss compares with the images as they were. Where a border is missing, that is the visible image.
     """
 
     flip: bool = parameter(True, "mirror half of the crops")
@@ -80,6 +80,12 @@ class AugmentConfig:
     )
     polarity: float = parameter(
         0.0, "share of crops with thermal inverted, as black-hot cameras have it", minimum=0.0, maximum=1.0
+    )
+    hot: float = parameter(
+        0.0,
+        "share of crops with a large hot object drawn into thermal, for which the rest is not to change",
+        minimum=0.0,
+        maximum=1.0,
     )
     blur: float = parameter(
         0.0, "largest standard deviation of a Gaussian blur of a source, pixels", minimum=0.0, maximum=20.0
@@ -113,7 +119,7 @@ class AugmentConfig:
     @property
     def repaints(self) -> bool:
         """Whether it changes what is to be fused."""
-        return self.gain > 0 or self.offset > 0 or self.polarity > 0
+        return max(self.gain, self.offset, self.polarity, self.hot) > 0
 
 
 @dataclass(frozen=True)
@@ -226,7 +232,8 @@ class TrainConfig(LossSections, SpeedConfig, DataConfig, LearningConfig):
             raise ConfigError("crop is empty, expected at least one side, or 0 for whole images")
         if self.teacher and self.augment.repaints:
             raise ConfigError(
-                "augment.gain, offset and polarity change what the teacher saw; leave them at 0 with one"
+                "augment.gain, offset, polarity and hot change what the teacher saw; leave them at 0 with "
+                "one"
             )
 
 

@@ -56,7 +56,7 @@ class Trainer:
         teacher: Path | None = None,
         teacher_cache: Path | None = None,
     ) -> None:
-        """Set up a run in the folder `run`, with the weights of the checkpoint `start` if there is one.
+        """Set up a run in the folder `run`, with the weights of the file `start` if there is one.
 
         names: of the folders with the thermal and the rgb images within each of `folders`. teacher: model,
         where config.teacher is no name of one. teacher_cache: where its images are kept; by default beside

@@ -17,7 +17,9 @@ from ivfusion_ros.training.fusion.config import TrainConfig
 class FusionStage(TrainConfig):
     """Training of a fusion network. teacher: also a stage of kind teacher_images or export."""
 
-    init: str = parameter("", "stage or checkpoint whose weights to begin with; empty: random ones")
+    init: str = parameter(
+        "", "stage, checkpoint or ONNX file whose weights to begin with; empty: random ones"
+    )
 
 
 @dataclass(frozen=True)
