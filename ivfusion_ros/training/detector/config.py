@@ -33,6 +33,19 @@ class CameraConfig:
 
 
 @dataclass(frozen=True)
+class PasteConfig:
+    """Objects of other cameras that are pasted into samples."""
+
+    objects: str = parameter(
+        "", "folder of CLASS.zip with cut-outs as thermal/NAME and rgb/NAME; empty: none are pasted"
+    )
+    share: float = _share(0.3, "into which objects are pasted")
+    most: int = parameter(3, "most objects pasted into a sample", minimum=1, maximum=20)
+    smallest_scale: float = parameter(0.4, "lower end of their scale", minimum=0.05, maximum=10.0)
+    largest_scale: float = parameter(2.0, "upper end of their scale", minimum=0.05, maximum=10.0)
+
+
+@dataclass(frozen=True)
 class AnchorLossConfig:
     """Constants of the loss of head anchors, see AnchorLoss."""
 
@@ -106,6 +119,7 @@ class SampleConfig:
         0.5, "largest change of the brightness, as a share", minimum=0.0, maximum=1.0
     )
     camera: CameraConfig = field(default_factory=CameraConfig)
+    paste: PasteConfig = field(default_factory=PasteConfig)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ivfusion_ros.training.detector.config import CameraConfig
+    from ivfusion_ros.training.detector.paste import Paste
     from ivfusion_ros.types import Size
 
 _NEAR = 64
@@ -34,9 +35,11 @@ class SceneDataset(YOLODataset):
     whatever size of crop there is time for.
     """
 
-    def __init__(self, *args: Any, crop: Size, camera: CameraConfig, seed: int, **options: Any) -> None:
+    def __init__(
+        self, *args: Any, crop: Size, camera: CameraConfig, paste: Paste | None, seed: int, **options: Any
+    ) -> None:
         """crop: (width, height) in pixels; all else as YOLODataset."""
-        self._crop, self._camera, self._seed = crop, camera, seed
+        self._crop, self._camera, self._paste, self._seed = crop, camera, paste, seed
         self._scenes: list[list[int]] = []
         self._place = 0
         super().__init__(*args, **options)
@@ -82,6 +85,7 @@ class SceneDataset(YOLODataset):
         seen = [
             _Mosaic(self, imgsz=self.imgsz, p=hyp.mosaic),
             RandomPerspective(translate=hyp.translate, scale=hyp.scale, size=self._crop),
+            *([self._paste] if self._paste else []),
             RandomHSV(hyp.hsv_h, hyp.hsv_s, hyp.hsv_v),
             NightCamera(self._camera),
             RandomFlip(direction="horizontal", p=hyp.fliplr),

@@ -8,6 +8,7 @@ A detector with anchors ends with weights/final.pt, which holds nothing but weig
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 # Nothing is installed or fetched behind the user's back.
@@ -25,6 +26,7 @@ from ivfusion_ros.training.detector.anchors import TrainedAnchorModel, load_coco
 from ivfusion_ros.training.detector.course import Course
 from ivfusion_ros.training.detector.imitation import FeatureTeacher
 from ivfusion_ros.training.detector.nms_stand_in import provide_nms
+from ivfusion_ros.training.detector.paste import Paste, cut_outs_identity, read_cut_outs
 from ivfusion_ros.training.detector.scenes import SceneDataset, SceneLoader, SceneSampler
 from ivfusion_ros.training.detector.state import STATE, cut_curves, data_identity, load_state
 from ivfusion_ros.training.detector.ultralytics_settings import (
@@ -37,7 +39,6 @@ from ivfusion_ros.training.fusion.provenance import file_identity, versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from ivfusion_ros.training.detector.config import DetectorConfig
 
@@ -76,6 +77,7 @@ class DetectorTrainer(DetectionTrainer):
             "data": data_identity(file),
             "init": file_identity(start),
             "teacher": file_identity(teacher),
+            "pasted": cut_outs_identity(config.paste),
             "versions": versions(),
         }
         self._before = load_state(self._folder, origin) if resume else None
@@ -124,8 +126,14 @@ class DetectorTrainer(DetectionTrainer):
             prefix="train: ",
             crop=self._crop,
             camera=self.config.camera,
+            paste=self._paste(),
             seed=self.config.seed,
         )
+
+    def _paste(self) -> Paste | None:
+        own = self.config.paste
+        names = list(self.data["names"].values())
+        return Paste(own, read_cut_outs(Path(own.objects), names)) if own.objects else None
 
     def get_dataloader(
         self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train"

@@ -1,0 +1,196 @@
+"""Objects cut out of another camera's images, pasted into training samples.
+
+A data set of one place knows near people and cars of its own only. Cut-outs of others are put where they
+hide no object, their edges feathered; as many patches without any object are moved about in the same way,
+so that the edges of a patch tell a detector nothing (Dwibedi et al., Cut, Paste and Learn, ICCV 2017).
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile, ZipFile
+
+import cv2
+import numpy as np
+from ultralytics.utils.instance import Instances
+
+from ivfusion_ros.errors import DataError
+from ivfusion_ros.training.fusion.provenance import files_identity
+from ivfusion_ros.types import CAMERAS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ivfusion_ros.training.detector.config import PasteConfig
+    from ivfusion_ros.types import Boxes, Floats32, Image
+
+_SHARP = 0.3
+"""Share of the patches with a hard edge."""
+
+_FEATHER = 0.15
+"""Widest feathered edge, as a share of a patch's shorter side."""
+
+_MAX_HIDDEN = 0.3
+"""Largest share of an object that a patch may hide."""
+
+_TRIES = 5
+"""Places that are tried for a patch."""
+
+
+@dataclass(frozen=True)
+class CutOut:
+    """One object as both cameras saw it, in encoded images."""
+
+    thermal: bytes
+    rgb: bytes
+    class_id: int
+
+    def view(self, kind: str) -> Image:
+        """(H, W, 3) BGR as a kind of images shows it; a fused one has the mean of both brightnesses."""
+        if kind in CAMERAS:
+            return _decoded(self.thermal if kind == "thermal" else self.rgb)
+        thermal, rgb = _decoded(self.thermal), _decoded(self.rgb)
+        thermal = _resized(thermal, rgb.shape[1], rgb.shape[0])
+        fused = cv2.cvtColor(rgb, cv2.COLOR_BGR2YCrCb)
+        fused[..., 0] = cv2.addWeighted(fused[..., 0], 0.5, thermal[..., 0], 0.5, 0)
+        return np.asarray(cv2.cvtColor(fused, cv2.COLOR_YCrCb2BGR), np.uint8)
+
+
+def read_cut_outs(folder: Path, names: Sequence[str]) -> list[CutOut]:
+    """All of FOLDER/CLASS.zip, which hold thermal/NAME and rgb/NAME, for the classes of a data set.
+
+    Raises DataError where there is none, or a file is damaged.
+    """
+    found = []
+    for class_id, name in enumerate(names):
+        file = folder / f"{name}.zip"
+        if file.exists():
+            found += _read_zip(file, class_id)
+    if not found:
+        expected = ", ".join(f"{name}.zip" for name in names)
+        raise DataError(f"{folder} has no cut-outs; expected thermal/ and rgb/ images in {expected}")
+    return found
+
+
+def cut_outs_identity(config: PasteConfig) -> dict[str, Any]:
+    """What a run's cut-outs are told by, wherever they lie; empty where none are pasted."""
+    if not config.objects:
+        return {}
+    return files_identity(Path(config.objects), Path(config.objects).glob("*.zip"))
+
+
+def _read_zip(file: Path, class_id: int) -> list[CutOut]:
+    try:
+        with ZipFile(file) as archive:
+            names = set(archive.namelist())
+            stems = sorted(name[len("rgb/") :] for name in names if name.startswith("rgb/"))
+            return [
+                CutOut(archive.read(f"thermal/{stem}"), archive.read(f"rgb/{stem}"), class_id)
+                for stem in stems
+                if stem and f"thermal/{stem}" in names
+            ]
+    except (BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
+        raise DataError(f"{file} cannot be read as a zip file of cut-outs: {error}") from error
+
+
+class Paste:
+    """Puts cut-outs, and patches without objects, into samples of ultralytics after their crop."""
+
+    def __init__(self, config: PasteConfig, cut_outs: Sequence[CutOut]) -> None:
+        self._config = config
+        self._by_class: dict[int, list[CutOut]] = {}
+        for cut_out in cut_outs:
+            self._by_class.setdefault(cut_out.class_id, []).append(cut_out)
+
+    def __call__(self, labels: dict[str, Any]) -> dict[str, Any]:
+        """Change the image of a sample, and add the boxes of what was pasted."""
+        if random.random() >= self._config.share:
+            return labels
+        kind = Path(labels["im_file"]).parent.name
+        instances: Instances = labels["instances"]
+        instances.convert_bbox("xyxy")
+        image, boxes = labels["img"], instances.bboxes
+        pasted: list[tuple[Boxes, int]] = []
+        for _ in range(random.randint(1, self._config.most)):
+            taken = np.concatenate([boxes, *(box for box, _ in pasted)])
+            _move_patch(image, taken)
+            cut_out = random.choice(self._by_class[random.choice(list(self._by_class))])
+            box = _put(image, self._sized(cut_out.view(kind), image), taken)
+            if box is not None:
+                pasted.append((box, cut_out.class_id))
+        return _with_objects(labels, pasted)
+
+    def _sized(self, patch: Image, image: Image) -> Image:
+        """At a random scale, mirrored or not, no larger than the sample."""
+        height, width = patch.shape[:2]
+        scale = random.uniform(self._config.smallest_scale, self._config.largest_scale)
+        scale = min(scale, (image.shape[0] - 2) / height, (image.shape[1] - 2) / width)
+        patch = _resized(patch, max(4, round(width * scale)), max(4, round(height * scale)))
+        return patch[:, ::-1] if random.random() < 0.5 else patch
+
+
+def _decoded(data: bytes) -> Image:
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise DataError("a cut-out is no image that OpenCV reads; expected PNG, JPEG or WebP")
+    return np.asarray(image, np.uint8)
+
+
+def _resized(image: Image, width: int, height: int) -> Image:
+    way = cv2.INTER_AREA if width < image.shape[1] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=way), np.uint8)
+
+
+def _put(image: Image, patch: Image, taken: Boxes) -> Boxes | None:
+    """Blend a patch in where it hides no object; its box (1, 4), or None where there is no room."""
+    height, width = patch.shape[:2]
+    for _ in range(_TRIES):
+        x, y = random.randint(0, image.shape[1] - width), random.randint(0, image.shape[0] - height)
+        box = np.array([[x, y, x + width, y + height]], np.float32)
+        if _hidden(taken, box[0]).max(initial=0) <= _MAX_HIDDEN:
+            alpha = _alpha(height, width)
+            place = image[y : y + height, x : x + width]
+            place[:] = (patch * alpha + place * (1 - alpha) + 0.5).astype(np.uint8)
+            return box
+    return None
+
+
+def _move_patch(image: Image, taken: Boxes) -> None:
+    """Put a piece of the sample that shows no object at another place of it."""
+    height, width = (random.randint(side // 16, side // 3) for side in image.shape[:2])
+    x, y = random.randint(0, image.shape[1] - width), random.randint(0, image.shape[0] - height)
+    if _hidden(taken, np.array([x, y, x + width, y + height], np.float32)).max(initial=0) == 0:
+        _put(image, image[y : y + height, x : x + width].copy(), taken)
+
+
+def _hidden(boxes: Boxes, by: Floats32) -> Floats32:
+    """(N,) shares of boxes that another covers."""
+    sides = np.minimum(boxes[:, 2:], by[2:]) - np.maximum(boxes[:, :2], by[:2])
+    areas = np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(1), 1e-6)
+    shares: Floats32 = np.clip(sides, 0, None).prod(1) / areas
+    return shares
+
+
+def _alpha(height: int, width: int) -> Floats32:
+    """(height, width, 1) weights of a patch: 1, falling at the edges unless they are sharp."""
+    if random.random() < _SHARP:
+        return np.ones((height, width, 1), np.float32)
+    edge = max(1.0, min(height, width) * random.uniform(0.02, _FEATHER))
+    ramps = [np.minimum(np.arange(n) + 0.5, n - 0.5 - np.arange(n)) / edge for n in (height, width)]
+    weights: Floats32 = np.minimum(1, np.outer(*(np.minimum(1, ramp) for ramp in ramps)))
+    return weights.astype(np.float32)[..., None]
+
+
+def _with_objects(labels: dict[str, Any], pasted: Sequence[tuple[Boxes, int]]) -> dict[str, Any]:
+    if pasted:
+        old: Instances = labels["instances"]
+        boxes = np.concatenate([box for box, _ in pasted])
+        segments = np.zeros((len(boxes), *old.segments.shape[1:]), np.float32)
+        new = Instances(boxes, segments, bbox_format="xyxy", normalized=False)
+        labels["instances"] = Instances.concatenate([old, new])
+        classes = np.array([[class_id] for _, class_id in pasted], labels["cls"].dtype)
+        labels["cls"] = np.concatenate([labels["cls"], classes])
+    return labels
