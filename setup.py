@@ -13,6 +13,7 @@ CORE_TEST = [
     "onnx>=1.16",
     "mcap>=1.2",
     "mcap-ros2-support>=0.5",
+    "mcap-protobuf-support>=0.5",
 ]
 
 setup(
@@ -57,6 +58,8 @@ setup(
         "av>=12",
     ],
     extras_require={
+        # Bags in protobuf, as Foxglove's recorders write them.
+        "foxglove": ["mcap-protobuf-support>=0.5"],
         "openvino": ["openvino>=2024.4"],
         "tracking": ["edgefirst-tracker>=0.38"],
         "eval": ["matplotlib>=3.7", "onnx>=1.16", "pycocotools>=2.0.8"],

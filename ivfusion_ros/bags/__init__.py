@@ -1,6 +1,6 @@
-"""rosbag2 in (MCAP, sqlite3) and out (MCAP), without ROS."""
+"""Bags in (MCAP, sqlite3, ROS 1) and out (MCAP), without ROS."""
 
-from ivfusion_ros.bags.messages import make, serialize, to_depth_frame, to_transforms
+from ivfusion_ros.bags.messages import make, serialize, to_transforms
 from ivfusion_ros.bags.reader import BagReader
 from ivfusion_ros.bags.topics import BagTopic, Topics, choose_topics, transform_topics
 from ivfusion_ros.bags.writer import BagWriter
@@ -13,7 +13,6 @@ __all__ = [
     "choose_topics",
     "make",
     "serialize",
-    "to_depth_frame",
     "to_transforms",
     "transform_topics",
 ]

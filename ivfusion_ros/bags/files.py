@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ivfusion_ros.bags.compression import unpack_file
 from ivfusion_ros.bags.mcap_file import McapFile, RawMessage
+from ivfusion_ros.bags.ros1_file import Ros1File
 from ivfusion_ros.bags.sqlite_file import SqliteFile
 from ivfusion_ros.errors import BagError, ConfigError
 from ivfusion_ros.files import read_yaml
@@ -30,14 +31,18 @@ class BagFile(Protocol):
         """Messages of the wanted topics, by log time."""
 
 
-STORAGES: dict[str, Callable[[Path], BagFile]] = {".mcap": McapFile, ".db3": SqliteFile}
+STORAGES: dict[str, Callable[[Path], BagFile]] = {
+    ".mcap": McapFile,
+    ".db3": SqliteFile,
+    ".bag": Ros1File,
+}
 PACKED = ".zstd"
 
 
 def find_files(paths: Sequence[Path], losses: list[str]) -> list[Path]:
     """Storage files behind the paths, each once; adds what does not fit a metadata.yaml to losses.
 
-    Raises BagError for a path that is no rosbag2.
+    Raises BagError for a path that is no bag.
     """
     found: dict[Path, Path] = {}
     for path in paths:
@@ -73,31 +78,21 @@ def _is_storage(path: Path) -> bool:
 
 
 def _refusal(path: Path) -> str:
-    if path.suffix == ".bag":
-        return (
-            f"{path} is a ROS 1 bag; convert it first: rosbags-convert --src {path} "
-            f"--dst {path.with_suffix('')}"
-        )
-    return f"{path} is not a rosbag2: expected a folder with metadata.yaml, a .mcap or a .db3 file"
+    return f"{path} is no bag: expected a folder with metadata.yaml, a .mcap, .db3 or .bag file"
 
 
 def _in_folder(folder: Path, losses: list[str]) -> list[Path]:
     present = sorted(path for path in folder.iterdir() if path.is_file() and _is_storage(path))
     metadata = folder / "metadata.yaml"
     if not present:
-        old = sorted(folder.glob("*.bag"))
-        if old and not metadata.exists():
-            raise BagError(_refusal(old[0]))
         listed = " (metadata.yaml is there, its files are not)" if metadata.exists() else ""
-        raise BagError(f"{folder} holds no .mcap or .db3 file{listed}; expected a rosbag2 folder")
+        raise BagError(f"{folder} holds no .mcap, .db3 or .bag file{listed}; expected a rosbag2 folder")
     if not metadata.exists():
         return present
     try:
         names = _listed(metadata)
     except (ConfigError, KeyError, TypeError) as error:
-        losses.append(
-            f"{metadata} cannot be used ({_in_a_line(error)}); took all .mcap and .db3 files of its folder"
-        )
+        losses.append(f"{metadata} cannot be used ({_in_a_line(error)}); took all bag files of its folder")
         return present
     return _match(folder, names, present, losses)
 

@@ -21,8 +21,10 @@ from ivfusion_ros.bags.mcap_records import (
     walk_chunk,
     walk_records,
 )
+from ivfusion_ros.bags.serializations import SERIALIZATIONS
 from ivfusion_ros.bags.topics import BagTopic
 from ivfusion_ros.errors import BagError
+from ivfusion_ros.messages.type_names import full_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,15 +109,18 @@ class McapFile:
             self.losses.append(loss)
 
     def _topic(self, channel: Channel, count: int) -> BagTopic | None:
-        if channel.message_encoding != "cdr":
+        if channel.message_encoding not in SERIALIZATIONS:
             self._lose(
                 f"topic {channel.topic} is encoded as {channel.message_encoding or 'nothing known'}, "
-                "expected cdr (ROS 2)"
+                f"expected one of {', '.join(SERIALIZATIONS)}"
             )
             return None
         return BagTopic(
             channel.topic,
-            channel.type,
+            full_name(channel.type),
+            serialization=channel.message_encoding,
+            written_type=channel.type,
+            schema=channel.schema,
             definition=channel.definition,
             type_hash=channel.metadata.get("topic_type_hash", ""),
             qos=read_qos(channel.metadata.get("offered_qos_profiles", "")),

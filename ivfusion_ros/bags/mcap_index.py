@@ -55,7 +55,7 @@ class McapIndex:
     """Channels, message counts by channel id, and blocks in file order; losses say what is missing."""
 
     channels: dict[int, Channel] = field(default_factory=dict)
-    schemas: dict[int, tuple[str, str]] = field(default_factory=dict)
+    schemas: dict[int, tuple[str, str, bytes]] = field(default_factory=dict)
     counts: Counter[int] = field(default_factory=Counter)
     blocks: list[Block] = field(default_factory=list)
     losses: list[str] = field(default_factory=list)

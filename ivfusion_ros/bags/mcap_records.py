@@ -77,24 +77,26 @@ class Channel:
     definition: str
     message_encoding: str
     metadata: dict[str, str]
+    schema: bytes = b""
+    """of protobuf: a FileDescriptorSet"""
 
 
-def read_schema(body: memoryview) -> tuple[int, tuple[str, str]]:
-    """(schema id, (type name, definition text)); the text is '' unless it is a ROS 2 one."""
+def read_schema(body: memoryview) -> tuple[int, tuple[str, str, bytes]]:
+    """(schema id, (type name, definition, schema)); '' unless a text of ROS, b"" unless protobuf's."""
     fields = Fields(body)
     (schema_id,) = fields.numbers("H")
     name, encoding, text = fields.text(), fields.text(), bytes(fields.block())
-    is_ros2 = encoding in ("ros2msg", "ros2idl")
-    return schema_id, (name, text.decode(errors="replace") if is_ros2 else "")
+    definition = text.decode(errors="replace") if encoding in ("ros2msg", "ros2idl", "ros1msg") else ""
+    return schema_id, (name, definition, text if encoding == "protobuf" else b"")
 
 
-def read_channel(body: memoryview, schemas: dict[int, tuple[str, str]]) -> tuple[int, Channel]:
+def read_channel(body: memoryview, schemas: dict[int, tuple[str, str, bytes]]) -> tuple[int, Channel]:
     """(channel id, channel)."""
     fields = Fields(body)
     channel_id, schema_id = fields.numbers("HH")
-    name, definition = schemas.get(schema_id, ("", ""))
+    name, definition, schema = schemas.get(schema_id, ("", "", b""))
     topic, encoding, metadata = fields.text(), fields.text(), fields.text_map()
-    return channel_id, Channel(topic, name, definition, encoding, metadata)
+    return channel_id, Channel(topic, name, definition, encoding, metadata, schema)
 
 
 def read_message_head(body: memoryview) -> tuple[int, int]:

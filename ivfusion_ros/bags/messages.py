@@ -1,6 +1,6 @@
 """CDR bytes of a bag <-> messages and the values of types.py, through rosbags; needs no ROS.
 
-vision_msgs is not among rosbags' types, so its 4.x layout is registered here.
+What is not among rosbags' types is registered here, vision_msgs in its 4.x layout.
 """
 
 from __future__ import annotations
@@ -14,14 +14,19 @@ from ivfusion_ros import messages
 from ivfusion_ros.errors import BagError, ConfigError
 from ivfusion_ros.images.declared import MAX_PIXELS
 from ivfusion_ros.messages.make import NS_PER_S
-from ivfusion_ros.messages.type_names import CAMERA_INFO, IMAGE, TRANSFORMS
-from ivfusion_ros.types import CameraInfo
+from ivfusion_ros.messages.type_names import (
+    FFMPEG_PACKET,
+    FOXGLOVE_CALIBRATION,
+    FOXGLOVE_COMPRESSED_IMAGE,
+    FOXGLOVE_IMAGE,
+    FOXGLOVE_VIDEO,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ivfusion_ros.geometry.rig import Extrinsics
-    from ivfusion_ros.types import DepthFrame, Frame
+    from ivfusion_ros.types import CameraInfo, Frame
 
 TIME = "builtin_interfaces/msg/Time"
 
@@ -39,10 +44,23 @@ VISION_MSGS: Mapping[str, str] = {
 }
 """Field definitions of vision_msgs 4.x, by type name without the package."""
 
+_STAMPED = "builtin_interfaces/Time timestamp\nstring frame_id\n"
+
+OTHER_MSGS: Mapping[str, str] = {
+    FOXGLOVE_IMAGE: f"{_STAMPED}uint32 width\nuint32 height\nstring encoding\nuint32 step\nuint8[] data",
+    FOXGLOVE_COMPRESSED_IMAGE: f"{_STAMPED}uint8[] data\nstring format",
+    FOXGLOVE_VIDEO: f"{_STAMPED}uint8[] data\nstring format",
+    FOXGLOVE_CALIBRATION: f"{_STAMPED}uint32 width\nuint32 height\nstring distortion_model\n"
+    "float64[] D\nfloat64[9] K\nfloat64[9] R\nfloat64[12] P",
+    FFMPEG_PACKET: "std_msgs/Header header\nint32 width\nint32 height\nstring encoding\nuint64 pts\n"
+    "uint8 flags\nbool is_bigendian\nuint8[] data",
+}
+"""Field definitions of foxglove_msgs and of ffmpeg_image_transport, which rosbags does not have either."""
+
 
 @functools.cache
 def typestore() -> Any:
-    """rosbags' store of the standard types plus vision_msgs.
+    """rosbags' store of the standard types plus those defined here.
 
     The types used here are the same in every distribution from Humble on.
     """
@@ -50,6 +68,8 @@ def typestore() -> Any:
     types: dict[str, Any] = {}
     for name, text in VISION_MSGS.items():
         types.update(get_types_from_msg(text, f"vision_msgs/msg/{name}"))
+    for name, text in OTHER_MSGS.items():
+        types.update(get_types_from_msg(text, name))
     store.register(types)
     return store
 
@@ -76,11 +96,6 @@ def deserialize(data: bytes | memoryview, msgtype: str) -> Any:
         raise BagError(f"{len(data)} bytes are not a valid {msgtype}: {error}") from error
 
 
-def image_encoding(data: bytes | memoryview, msgtype: str) -> str:
-    """messages.encoding_of for the bytes of an Image or CompressedImage. Raises BagError."""
-    return messages.encoding_of(deserialize(data, msgtype))
-
-
 def to_frame(
     data: bytes | memoryview,
     msgtype: str,
@@ -93,23 +108,13 @@ def to_frame(
     return messages.to_frame(message, camera_info, received_ns, max_pixels=max_pixels)
 
 
-def to_depth_frame(data: bytes | memoryview) -> DepthFrame:
-    """Decode a depth Image. Raises BagError (bytes) or ImageError (pixels)."""
-    return messages.to_depth_frame(deserialize(data, IMAGE))
-
-
-def to_camera_info(data: bytes | memoryview) -> CameraInfo:
-    """Decode a sensor_msgs/CameraInfo. Raises BagError."""
-    return CameraInfo.from_message(deserialize(data, CAMERA_INFO))
-
-
-def to_transforms(data: bytes | memoryview) -> list[tuple[str, str, Extrinsics]]:
-    """Decode a tf2_msgs/TFMessage: parent, child, and how points move from child to parent.
+def to_transforms(message: Any) -> list[tuple[str, str, Extrinsics]]:
+    """Of a tf2_msgs/TFMessage: parent, child, and how points move from child to parent.
 
     Raises BagError.
     """
     transforms = []
-    for item in deserialize(data, TRANSFORMS).transforms:
+    for item in message.transforms:
         try:
             pose = messages.to_extrinsics(item.transform)
         except ConfigError as error:

@@ -1,4 +1,4 @@
-"""A rosbag2 as a stream of frames, read without ROS and with flat memory."""
+"""A bag as a stream of frames, read without ROS and with flat memory."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ivfusion_ros.bags import messages, topics
+from ivfusion_ros.bags import topics
 from ivfusion_ros.bags.compression import DamageError, unpack_message
 from ivfusion_ros.bags.files import BagFile, find_files, open_file
+from ivfusion_ros.bags.serializations import decode
+from ivfusion_ros.bags.video_topics import VideoTopics
 from ivfusion_ros.errors import BagError, IvfusionError
 from ivfusion_ros.geometry.camera import newest_info
 from ivfusion_ros.images.declared import MAX_PIXELS
-from ivfusion_ros.messages.type_names import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE
+from ivfusion_ros.messages.frames import encoding_of, to_frame
+from ivfusion_ros.messages.type_names import CAMERA_INFOS, IMAGES, RAW_IMAGES, VIDEOS
+from ivfusion_ros.messages.video import CODECS, video_codec
+from ivfusion_ros.types import CameraInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
 
     from ivfusion_ros.bags.mcap_file import RawMessage
     from ivfusion_ros.bags.topics import BagTopic, Topics
-    from ivfusion_ros.types import CameraInfo, CameraName, Frame
+    from ivfusion_ros.types import CameraName, Frame
 
 PEEK_IMAGES = 500
 """How many image messages are read to learn the pixel encodings of all image topics."""
@@ -34,8 +39,8 @@ PEEK_IMAGES = 500
 class BagReader:
     """Messages and frames of one or several bags, merged by log time.
 
-    paths: rosbag2 folders, .mcap and .db3 files; a damaged file gives what is readable. max_pixels: of a
-    compressed image that is decoded.
+    paths: rosbag2 folders, .mcap, .db3 and .bag files; a damaged file gives what is readable. max_pixels:
+    of a compressed image that is decoded.
 
     files: the storage files behind paths. topics: all topics. losses: what could not be read (complete
     after reading). skipped: messages that could not be used, by topic, with skip_reasons giving the first
@@ -124,7 +129,7 @@ class BagReader:
         self,
         chosen: Topics,
         each_message: Callable[[BagTopic, int, memoryview], None] | None = None,
-        others: Mapping[str, Callable[[memoryview], object]] | None = None,
+        others: Mapping[str, Callable[[Any], object]] | None = None,
     ) -> Iterator[tuple[CameraName, Frame]]:
         """Frames of both cameras by log time, each with its camera's newest CameraInfo that can be used.
 
@@ -136,24 +141,45 @@ class BagReader:
         cameras: dict[str, CameraName] = {chosen.thermal: "thermal", chosen.rgb: "rgb"}
         image_of = {chosen.thermal_info: chosen.thermal, chosen.rgb_info: chosen.rgb}
         infos: dict[str, CameraInfo] = {}
+        videos = VideoTopics(self._max_pixels)
         for topic, log_time_ns, data in self.messages(
             None if each_message else chosen.names | others.keys()
         ):
             if each_message:
                 each_message(topic, log_time_ns, data)
             try:
-                if topic.name in cameras and topic.type in (IMAGE, COMPRESSED_IMAGE):
+                if topic.name in cameras and topic.type in IMAGES:
                     info = infos.get(topic.name)
-                    frame = messages.to_frame(data, topic.type, info, log_time_ns, self._max_pixels)
-                    yield cameras[topic.name], frame
-                elif topic.name in image_of and topic.type == CAMERA_INFO:
+                    for frame in self._frames(videos, topic, decode(topic, data), info, log_time_ns):
+                        yield cameras[topic.name], frame
+                elif topic.name in image_of and topic.type in CAMERA_INFOS:
                     image = image_of[topic.name]
-                    infos[image] = newest_info(infos.get(image), messages.to_camera_info(data))
+                    told = CameraInfo.from_message(decode(topic, data))
+                    infos[image] = newest_info(infos.get(image), told)
                 elif topic.name in others:
-                    others[topic.name](data)
+                    others[topic.name](decode(topic, data))
             except IvfusionError as error:
-                self.skipped[topic.name] += 1
-                self.skip_reasons.setdefault(topic.name, str(error))
+                self._skip(topic.name, error)
+        try:
+            for name, frame in videos.flush():
+                yield cameras[name], frame
+        except IvfusionError as error:
+            self._skip(chosen.rgb, error)
+
+    def _frames(
+        self, videos: VideoTopics, topic: BagTopic, message: Any, info: CameraInfo | None, log_time_ns: int
+    ) -> list[Frame]:
+        """The frames that a message of an image topic completes."""
+        codec = None if topic.type in RAW_IMAGES else video_codec(message)
+        if codec is not None:
+            return videos.add(topic.name, codec, message, info, log_time_ns)
+        if topic.type in VIDEOS:
+            raise BagError(f"{topic.name} is video of no known codec, expected {', '.join(CODECS)}")
+        return [to_frame(message, info, log_time_ns, max_pixels=self._max_pixels)]
+
+    def _skip(self, name: str, error: IvfusionError) -> None:
+        self.skipped[name] += 1
+        self.skip_reasons.setdefault(name, str(error))
 
     def _open_files(self, scratch: Path) -> None:
         refusals: list[BagError] = []
@@ -167,12 +193,17 @@ class BagReader:
             raise BagError("; ".join(map(str, refusals)))
         self._found_losses += [f"{error}; it was left out" for error in refusals]
 
+    @staticmethod
+    def _encoding(topic: BagTopic, data: memoryview) -> str:
+        """Of pixels; '' for video."""
+        return "" if topic.type in VIDEOS else encoding_of(decode(topic, data))
+
     def _peek_encodings(self) -> None:
-        unknown = {topic.name for topic in self.topics if topic.type in (IMAGE, COMPRESSED_IMAGE)}
+        unknown = {topic.name for topic in self.topics if topic.type in IMAGES}
         encodings: dict[str, str] = {}
         for topic, _, data in itertools.islice(self.messages(frozenset(unknown)), PEEK_IMAGES):
             try:
-                encodings.setdefault(topic.name, messages.image_encoding(data, topic.type))
+                encodings.setdefault(topic.name, self._encoding(topic, data))
             except BagError:
                 continue
             if len(encodings) == len(unknown):

@@ -15,6 +15,7 @@ import apsw
 from ivfusion_ros.bags.mcap_file import RawMessage, read_qos
 from ivfusion_ros.bags.topics import BagTopic
 from ivfusion_ros.errors import BagError
+from ivfusion_ros.messages.type_names import full_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -170,7 +171,7 @@ class SqliteFile:
                 continue
             topics[row["id"]] = BagTopic(
                 row["name"],
-                row["type"],
+                full_name(row["type"]),
                 definition=definitions.get(row["type"]) or "",
                 type_hash=row.get("type_description_hash") or "",
                 qos=read_qos(row.get("offered_qos_profiles") or ""),

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.errors import BagError
 from ivfusion_ros.images.encodings import COLOUR_ENCODINGS
-from ivfusion_ros.messages.type_names import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, TRANSFORMS
+from ivfusion_ros.messages.type_names import (
+    CAMERA_INFOS,
+    COMPRESSED_IMAGE,
+    IMAGE,
+    IMAGES,
+    RAW_IMAGES,
+    TRANSFORMS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -26,6 +33,9 @@ DEPTH_NAMES = re.compile(r"depth")
 DEPTH_ENCODINGS = re.compile(r"32fc1|16uc1")
 ALIGNED_DEPTH_NAMES = re.compile(r"aligned|registered")
 
+TRANSPORTS = re.compile(r"/(compressed|foxglove|ffmpeg|h26[45]|video)$")
+"""Last words of the topics that image_transport and its like put beside an image topic."""
+
 OTHER_RGB_ENCODINGS = re.compile(r"rgb|bgr|bayer|yuv|uyvy|yuyv|nv12|nv21")
 """Of those that this package cannot decode, too."""
 
@@ -37,6 +47,8 @@ class BagTopic:
     encoding: of its first image, '' for other types or where unknown.
     definition: text of the message definition, '' where the bag has none; type_hash: RIHS01 or ''.
     qos: rosbags' Qos tuples that its publishers offered. count: messages, None where unknown.
+    serialization: of its messages, a name in SERIALIZATIONS. written_type, schema: protobuf's own name of
+    the type, and its FileDescriptorSet.
     """
 
     name: str
@@ -46,11 +58,14 @@ class BagTopic:
     type_hash: str = ""
     qos: tuple[Any, ...] = ()
     count: int | None = None
+    serialization: str = "cdr"
+    written_type: str = ""
+    schema: bytes = b""
 
     @property
     def camera(self) -> str:
-        """Name shared by the raw and the compressed topic of one camera."""
-        return self.name.removesuffix("/compressed") if self.type == COMPRESSED_IMAGE else self.name
+        """Name shared by the raw and the compressed topics of one camera."""
+        return self.name if self.type in RAW_IMAGES else TRANSPORTS.sub("", self.name)
 
 
 @dataclass(frozen=True)
@@ -79,12 +94,13 @@ def choose_topics(
 
     Raises BagError for a topic that is missing or of a wrong type, and where the guess is ambiguous.
     """
-    images = [topic for topic in bag_topics if topic.type in (IMAGE, COMPRESSED_IMAGE)]
+    images = [topic for topic in bag_topics if topic.type in IMAGES]
     images = [topic for topic in images if topic.count != 0]
     if not images:
         held = ", ".join(f"{topic.name} ({topic.type})" for topic in bag_topics) or "nothing"
         raise BagError(
-            f"the bag has no messages on an image topic ({IMAGE} or {COMPRESSED_IMAGE}); its topics: {held}"
+            f"the bag has no messages on an image topic ({IMAGE}, {COMPRESSED_IMAGE}, Foxglove's and video "
+            f"packets); its topics: {held}"
         )
     chosen_thermal = _named(bag_topics, images, thermal) if thermal else None
     chosen_rgb = _named(bag_topics, images, rgb) if rgb else None
@@ -112,7 +128,7 @@ def choose_depth_topic(bag_topics: Sequence[BagTopic], name: str | None = None) 
 
     Raises BagError.
     """
-    images = [topic for topic in bag_topics if topic.type == IMAGE and topic.count != 0]
+    images = [topic for topic in bag_topics if topic.type in RAW_IMAGES and topic.count != 0]
     if name is not None:
         chosen = _named(bag_topics, images, name)
         return chosen.name
@@ -166,7 +182,8 @@ def _cameras(images: Sequence[BagTopic]) -> list[BagTopic]:
     for topic in images:
         if NO_CAMERA_NAMES.search(topic.name.lower()) or topic.encoding.lower() == "32fc1":
             continue
-        if topic.camera not in best or topic.type == IMAGE:
+        known = best.get(topic.camera)
+        if known is None or IMAGES.index(topic.type) < IMAGES.index(known.type):
             best[topic.camera] = topic
     return [best[camera] for camera in sorted(best)]
 
@@ -226,6 +243,12 @@ def _raw_of_one_camera(topics: Sequence[BagTopic]) -> list[BagTopic]:
 
 
 def _info_of(topic: BagTopic, bag_topics: Iterable[BagTopic]) -> str | None:
-    info = topic.camera.rsplit("/", 1)[0] + "/camera_info"
-    found = any(other.name == info and other.type == CAMERA_INFO for other in bag_topics)
-    return info if found else None
+    """The camera_info beside it, or the only topic of the kind there."""
+    camera = topic.camera.rsplit("/", 1)[0]
+    beside = [
+        other.name
+        for other in bag_topics
+        if other.type in CAMERA_INFOS and other.name.rsplit("/", 1)[0] == camera
+    ]
+    usual = f"{camera}/camera_info"
+    return usual if usual in beside else beside[0] if len(beside) == 1 else None

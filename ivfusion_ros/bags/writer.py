@@ -17,6 +17,7 @@ from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_
 
 from ivfusion_ros.bags.mcap_records import CHUNK_CHECKSUM_OFFSET, RECORD_HEAD
 from ivfusion_ros.bags.messages import make, serialize, typestore
+from ivfusion_ros.bags.serializations import to_cdr
 from ivfusion_ros.errors import BagError
 from ivfusion_ros.files import whole_files
 from ivfusion_ros.images.files import SUFFIXES as IMAGE_SUFFIXES
@@ -85,7 +86,8 @@ class BagWriter:
     path: a name in .mcap gives that one file; any other name a rosbag2 folder with metadata.yaml.
     compressed: images as CompressedImage, colour in JPEG and grey in PNG. overwrite: replace an
     existing bag, once the new one is complete. left_out: topics that write_raw did not copy because
-    this writer owns their names. Everything raises BagError, also for a full disk.
+    this writer owns their names, or rosbag2 has no such messages. Everything raises BagError, also
+    for a full disk.
 
     Log times are received_ns of what is written, or else the stamps.
     """
@@ -153,13 +155,14 @@ class BagWriter:
             self._write(f"{name}/image_raw", make_image(make, header, frame.image), log_time_ns)
 
     def write_raw(self, topic: BagTopic, log_time_ns: int, data: bytes | memoryview) -> None:
-        """Copy a message as it is, for example as BagReader.frames' each_message."""
-        if topic.name in OUTPUT_TOPICS:
+        """Copy a message, for example as BagReader.frames' each_message; one of ROS 1 as ROS 2 has it."""
+        content = None if topic.name in OUTPUT_TOPICS else to_cdr(topic, data)
+        if content is None:
             self.left_out.add(topic.name)
             return
         with self._as_bag_error():
             connection = self._connections.get((topic.name, topic.type)) or self._connect_raw(topic)
-            self._writer.write(connection, max(0, log_time_ns), data)
+            self._writer.write(connection, max(0, log_time_ns), content)
 
     def _write_labels(self, result: FusionResult, log_time_ns: int) -> None:
         if not self._has_labels and result.detections is not None and result.detections.class_names:
@@ -182,7 +185,7 @@ class BagWriter:
     def _connect_raw(self, topic: BagTopic) -> Any:
         definition, type_hash = topic.definition, topic.type_hash
         store = typestore()
-        if not definition and topic.type in store.fielddefs:
+        if (not definition or topic.serialization != "cdr") and topic.type in store.fielddefs:
             definition, type_hash = store.generate_msgdef(topic.type, ros_version=2)[0], ""
         connection = self._writer.add_connection(
             topic.name,

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from ivfusion_ros.bags import BagReader, BagWriter, Topics
-from ivfusion_ros.bags.messages import to_depth_frame, to_transforms
+from ivfusion_ros.bags.messages import to_transforms
+from ivfusion_ros.bags.serializations import decode
 from ivfusion_ros.bags.topics import transform_topics
 from ivfusion_ros.commands.interruption import held_back
 from ivfusion_ros.commands.options import (
@@ -29,6 +30,7 @@ from ivfusion_ros.errors import BagError, IvfusionError
 from ivfusion_ros.geometry.tf import TransformTree
 from ivfusion_ros.images.files import SUFFIXES
 from ivfusion_ros.images.film import Pictures
+from ivfusion_ros.messages.frames import to_depth_frame
 from ivfusion_ros.pipeline.build import build_pipeline, detection_model_name
 from ivfusion_ros.pipeline.replay import Replay
 from ivfusion_ros.pipeline.skips import reason_of
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Others = dict[str, Callable[[memoryview], object]]
+Others = dict[str, Callable[[Any], object]]
 """What takes the messages of topics that are no camera's."""
 
 USUAL_RATE_HZ = 30.0
@@ -67,7 +69,7 @@ class Outputs:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("bags", nargs="+", type=Path, help="rosbag2 folders, .mcap or .db3 files")
+    parser.add_argument("bags", nargs="+", type=Path, help="rosbag2 folders, .mcap, .db3 or .bag files")
     parser.add_argument("output", type=Path, help="bag to write: NAME.mcap, or a rosbag2 folder")
     add_topic_options(parser)
     parser.add_argument(
@@ -174,7 +176,7 @@ def _read_depth(reader: BagReader, depth: DepthFrames, topic: str | None, others
     """Have the bag's depth images taken, through their topic in others."""
     chosen = reader.choose_depth_topic(topic)
     log.info("depth: %s%s", chosen, "" if topic else " (--depth-topic to change)")
-    others[chosen] = lambda data: depth.add(to_depth_frame(data))
+    others[chosen] = lambda message: depth.add(to_depth_frame(message))
 
 
 def _read_transforms(reader: BagReader, config: PipelineConfig, others: Others) -> TransformTree | None:
@@ -189,14 +191,14 @@ def _read_transforms(reader: BagReader, config: PipelineConfig, others: Others) 
         )
     tree = TransformTree()
 
-    def take(data: memoryview) -> None:
-        for transform in to_transforms(data):
+    def take(message: Any) -> None:
+        for transform in to_transforms(message):
             tree.set(*transform)
 
     # Before the first image: a recorder gets static transforms at any moment of its start.
-    for _, _, data in reader.messages(static):
+    for topic, _, data in reader.messages(static):
         with suppress(BagError):
-            take(data)
+            take(decode(topic, data))
     # Once more in their turn, where those that cannot be read are counted.
     others.update(dict.fromkeys((*static, *changing), take))
     return tree
@@ -219,7 +221,8 @@ def _write(
             raise KeyboardInterrupt
     if writer.left_out:
         log.warning(
-            "not copied, since the output has topics of these names: %s", ", ".join(sorted(writer.left_out))
+            "not copied, since the output has topics of these names, or ROS 2 no such messages: %s",
+            ", ".join(sorted(writer.left_out)),
         )
     return stopped.is_set()
 

@@ -35,7 +35,7 @@ class VideoWriter:
         self._path = Path(path)
         if not rate_hz > 0:
             raise ImageError(f"video {path}: the rate is {rate_hz} Hz, expected more than 0")
-        self._av = _import_av()
+        self._av = import_av()
         self._rate = Fraction(rate_hz).limit_denominator(1001)
         self._size: Size | None = None
         self._stream: Any = None
@@ -116,7 +116,7 @@ class VideoReader:
         Raises ImageError if it is missing, no video, too large, or PyAV is missing.
         """
         self._path = path
-        self._av = _import_av()
+        self._av = import_av()
         self.losses: list[str] = []
         self._damaged = 0
         self._container = self._open()
@@ -148,7 +148,7 @@ class VideoReader:
         for packet in self._packets():
             for frame in self._frames(packet, count):
                 stamp_s = frame.time if frame.time is not None else count / (self.rate_hz or 30.0)
-                yield float(stamp_s), frame.to_ndarray(format="rgb24")
+                yield float(stamp_s), frame_pixels(frame)
                 count += 1
         if count < self.frame_count:
             self._lose(f"{count} of {self.frame_count} frames could be read")
@@ -198,7 +198,13 @@ class VideoReader:
         logger.warning("video %s: %s", self._path, loss)
 
 
-def _import_av() -> ModuleType:
+def frame_pixels(frame: Any) -> Image:
+    """(H, W, 3) uint8 RGB of PyAV's frame."""
+    return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+
+
+def import_av() -> ModuleType:
+    """PyAV. Raises ImageError that says what to install."""
     try:
         import av
     except (ImportError, OSError) as error:

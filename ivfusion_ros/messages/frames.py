@@ -34,12 +34,12 @@ def to_frame(
     CompressedImage. Raises ImageError.
     """
     pixels = _pixels(message, fallback, max_pixels)
-    return Frame(pixels, _stamp_ns(message), message.header.frame_id, info, received_ns)
+    return Frame(pixels, stamp_ns(message), message.header.frame_id, info, received_ns)
 
 
 def to_depth_frame(message: Any) -> DepthFrame:
     """Decode a depth sensor_msgs/Image; the frame may alias the message's data. Raises ImageError."""
-    return DepthFrame(decode_depth(message.data, **_layout(message)), _stamp_ns(message))
+    return DepthFrame(decode_depth(message.data, **_layout(message)), stamp_ns(message))
 
 
 def encoding_of(message: Any) -> str:
@@ -79,10 +79,11 @@ def _layout(message: Any) -> dict[str, Any]:
     }
 
 
-def _stamp_ns(message: Any) -> int:
+def stamp_ns(message: Any) -> int:
+    """When a message says that it was taken, ns. Raises ImageError."""
     stamp = message.header.stamp
-    stamp_ns = int(stamp.sec) * NS_PER_S + int(stamp.nanosec)
+    taken_ns = int(stamp.sec) * NS_PER_S + int(stamp.nanosec)
     # Nanoseconds above a second may carry the sum beyond what the results' headers can hold.
-    if not -(2**31) <= stamp_ns // NS_PER_S < 2**31:
-        raise ImageError(f"stamp {stamp_ns} ns is outside of what a ROS header holds (32-bit seconds)")
-    return stamp_ns
+    if not -(2**31) <= taken_ns // NS_PER_S < 2**31:
+        raise ImageError(f"stamp {taken_ns} ns is outside of what a ROS header holds (32-bit seconds)")
+    return taken_ns

@@ -10,7 +10,7 @@ import rig_samples
 from bag_samples import IMAGE, START_NS, Message, image, write_rosbag2
 
 from ivfusion_ros.bags import BagReader, BagTopic
-from ivfusion_ros.bags.messages import to_depth_frame, to_frame
+from ivfusion_ros.bags.messages import deserialize, to_frame
 from ivfusion_ros.bags.topics import choose_depth_topic
 from ivfusion_ros.cli import main
 from ivfusion_ros.commands.replay import Outputs, replay_bags
@@ -20,7 +20,7 @@ from ivfusion_ros.config.pipeline import PipelineConfig, RegistrationConfig
 from ivfusion_ros.errors import BagError, ConfigError, ImageError
 from ivfusion_ros.geometry.calibration import Calibration, write_calibration
 from ivfusion_ros.images.encodings import decode_depth
-from ivfusion_ros.messages import to_depth_frame as to_live_depth_frame
+from ivfusion_ros.messages import to_depth_frame
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.pipeline.replay import Replay
 from ivfusion_ros.ros.streams import Job, Streams
@@ -274,14 +274,14 @@ def test_other_encodings_are_no_depth() -> None:
 
 def test_live_and_bag_depth_images_are_equal() -> None:
     data = image(depth_image(2.5), "32FC1", START_NS + 5, "rgb")
-    stored = to_depth_frame(data)
+    stored = to_depth_frame(deserialize(data, IMAGE))
     stamp = SimpleNamespace(sec=START_NS // 10**9, nanosec=START_NS % 10**9 + 5)
     width, height = rig_samples.SIZE
     message = SimpleNamespace(
         header=SimpleNamespace(stamp=stamp), encoding="32FC1", width=width, height=height,
         step=4 * width, is_bigendian=0, data=depth_image(2.5).tobytes(),
     )  # fmt: skip
-    live = to_live_depth_frame(message)
+    live = to_depth_frame(message)
     assert live.stamp_ns == stored.stamp_ns == START_NS + 5
     np.testing.assert_array_equal(live.image, stored.image)
     assert live.image.dtype == np.float32

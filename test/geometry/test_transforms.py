@@ -9,13 +9,14 @@ from bag_samples import IMAGE, START_NS, STORE, Message, cdr, header, image, wri
 from rig_samples import RGB_FRAME, THERMAL_FRAME
 
 from ivfusion_ros.bags import BagReader
-from ivfusion_ros.bags.messages import to_frame, to_transforms
+from ivfusion_ros.bags.messages import deserialize, to_frame, to_transforms
 from ivfusion_ros.commands.replay import Outputs, replay_bags
 from ivfusion_ros.config.parameters import make_config
 from ivfusion_ros.config.pipeline import PipelineConfig, RegistrationConfig
 from ivfusion_ros.errors import BagError, ConfigError
 from ivfusion_ros.geometry.rig import Extrinsics
 from ivfusion_ros.geometry.tf import TransformTree, differ, missing_transform
+from ivfusion_ros.messages import TRANSFORMS
 from ivfusion_ros.pipeline.build import build_pipeline
 
 TF = "tf2_msgs/msg/TFMessage"
@@ -100,10 +101,11 @@ def test_what_is_missing_is_said_with_the_command_that_mends_it() -> None:
 
 
 def test_transforms_of_a_message_and_one_that_is_no_turn() -> None:
-    ((parent, child, pose),) = to_transforms(tf(("rgb", "thermal", 0.25)))
+    ((parent, child, pose),) = to_transforms(deserialize(tf(("rgb", "thermal", 0.25)), TRANSFORMS))
     assert (parent, child, pose.translation_m.tolist()) == ("rgb", "thermal", [0.25, 0.0, 0.0])
+    turned = tf(("rgb", "thermal", 0.25), turn=(0.0, 0.0, 0.0, 0.0))
     with pytest.raises(BagError, match="transform of thermal: quaternion is"):
-        to_transforms(tf(("rgb", "thermal", 0.25), turn=(0.0, 0.0, 0.0, 0.0)))
+        to_transforms(deserialize(turned, TRANSFORMS))
 
 
 # --- bags -----------------------------------------------------------------------------------------

@@ -1,0 +1,429 @@
+"""The same two cameras in every kind of bag: the frames are those of a ROS 2 bag, pixel for pixel."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import sys
+from collections import Counter
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from bag_samples import (
+    IMAGE,
+    INFO,
+    START_NS,
+    STORE,
+    camera_info,
+    image,
+    pixels_of,
+    two_cameras,
+    write_mcap,
+    write_rosbag2,
+)
+from rosbags.rosbag1 import Writer as Writer1
+from rosbags.typesys import Stores, get_typestore
+
+from ivfusion_ros.bags import BagReader, BagWriter
+from ivfusion_ros.bags.messages import to_frame
+from ivfusion_ros.errors import BagError
+from ivfusion_ros.messages.type_names import full_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ivfusion_ros.types import Frame
+
+COUNT = 5
+STORE1 = get_typestore(Stores.ROS1_NOETIC)
+TYPES1 = STORE1.types
+
+
+def header1(stamp_ns: int, frame_id: str) -> Any:
+    time = TYPES1["builtin_interfaces/msg/Time"](stamp_ns // 10**9, stamp_ns % 10**9)
+    return TYPES1["std_msgs/msg/Header"](7, time, frame_id)
+
+
+def ros1(msgtype: str, **fields: Any) -> bytes:
+    return bytes(STORE1.serialize_ros1(TYPES1[msgtype](**fields), msgtype))
+
+
+def image1(pixels: np.ndarray, encoding: str, stamp_ns: int, frame_id: str) -> bytes:
+    return ros1(
+        IMAGE,
+        header=header1(stamp_ns, frame_id),
+        height=pixels.shape[0],
+        width=pixels.shape[1],
+        encoding=encoding,
+        is_bigendian=0,
+        step=pixels.strides[0],
+        data=np.frombuffer(pixels.tobytes(), np.uint8),
+    )
+
+
+def info1(stamp_ns: int) -> bytes:
+    lens = STORE.deserialize_cdr(camera_info(8, 6, 100.0, stamp_ns), INFO)
+    roi = TYPES1["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
+    return ros1(
+        INFO,
+        header=header1(stamp_ns, "camera"),
+        height=6,
+        width=8,
+        distortion_model="plumb_bob",
+        D=lens.d,
+        K=lens.k,
+        R=lens.r,
+        P=lens.p,
+        binning_x=0,
+        binning_y=0,
+        roi=roi,
+    )
+
+
+def two_cameras_1() -> list[tuple[str, str, int, bytes]]:
+    """As bag_samples.two_cameras, in ROS 1's bytes."""
+    messages = []
+    for index in range(COUNT):
+        stamp = START_NS + index * 10_000_000
+        thermal, rgb = pixels_of(index)
+        text = ros1("std_msgs/msg/String", data=f"message {index}")
+        messages += [
+            ("/rgb/camera_info", INFO, stamp, info1(stamp)),
+            ("/thermal/image_raw", IMAGE, stamp + 1, image1(thermal, "mono16", stamp + 1, "thermal")),
+            ("/rgb/image_raw", IMAGE, stamp + 2, image1(rgb, "rgb8", stamp + 2, "rgb")),
+            ("/chatter", "std_msgs/msg/String", stamp + 3, text),
+        ]
+    return messages
+
+
+def write_ros1(path: Path, split: bool = False) -> list[Path]:
+    messages = two_cameras_1()
+    parts = [messages[:8], messages[8:]] if split else [messages]
+    paths = [path.with_name(f"{path.stem}_{number}.bag") for number in range(len(parts))]
+    for part, target in zip(parts, paths, strict=True):
+        writer = Writer1(target)
+        writer.set_compression(Writer1.CompressionFormat.LZ4)
+        with writer:
+            connections = {}
+            for topic, msgtype, log_time_ns, data in part:
+                if topic not in connections:
+                    connections[topic] = writer.add_connection(topic, msgtype, typestore=STORE1)
+                writer.write(connections[topic], log_time_ns, data)
+    return paths
+
+
+def ros1_bag(path: Path) -> list[Path]:
+    return write_ros1(path)
+
+
+def ros1_bags_of_one_run(path: Path) -> list[Path]:
+    return write_ros1(path, split=True)
+
+
+def mcap_of_ros1(path: Path) -> list[Path]:
+    from mcap.writer import Writer
+
+    with path.open("wb") as file:
+        writer = Writer(file)
+        writer.start(profile="ros1")
+        channels = {}
+        for topic, msgtype, log_time_ns, data in two_cameras_1():
+            if topic not in channels:
+                text = STORE1.generate_msgdef(msgtype, ros_version=1)[0].encode()
+                schema = writer.register_schema(msgtype.replace("/msg/", "/"), "ros1msg", text)
+                channels[topic] = writer.register_channel(topic, "ros1", schema)
+            writer.add_message(channels[topic], log_time_ns, data, log_time_ns)
+        writer.finish()
+    return [path]
+
+
+def mcap_of_short_names(path: Path) -> list[Path]:
+    from mcap.writer import Writer
+
+    with path.open("wb") as file:
+        writer = Writer(file)
+        writer.start(profile="ros2")
+        channels = {}
+        for topic, msgtype, log_time_ns, data in two_cameras(COUNT):
+            if topic not in channels:
+                text = STORE.generate_msgdef(msgtype, ros_version=2)[0].encode()
+                schema = writer.register_schema(msgtype.replace("/msg/", "/"), "ros2msg", text)
+                channels[topic] = writer.register_channel(topic, "cdr", schema)
+            writer.add_message(channels[topic], log_time_ns, data, log_time_ns)
+        writer.finish()
+    return [path]
+
+
+TIME_SECONDS = {"json": ("sec", "nsec"), "protobuf": ("seconds", "nanos")}
+
+
+def foxglove_messages(kind: str) -> list[tuple[str, str, int, dict[str, Any]]]:
+    """As two_cameras, by Foxglove's schemas; the RGB images as PNG."""
+    from ivfusion_ros.images.files import encode_compressed
+
+    messages = []
+    for index in range(COUNT):
+        stamp = START_NS + index * 10_000_000
+        thermal, rgb = pixels_of(index)
+        lens = STORE.deserialize_cdr(camera_info(8, 6, 100.0, stamp), INFO)
+        sec, nsec = TIME_SECONDS[kind]
+
+        def base(time_ns, frame_id, sec=sec, nsec=nsec) -> dict[str, Any]:
+            return {
+                "timestamp": {sec: time_ns // 10**9, nsec: time_ns % 10**9},
+                "frame_id": frame_id,
+            }
+
+        calibration = {
+            **base(stamp, "camera"),
+            "width": 8,
+            "height": 6,
+            "distortion_model": "plumb_bob",
+            **{name: getattr(lens, name.lower()).tolist() for name in "DKRP"},
+        }
+        raw = {
+            **base(stamp + 1, "thermal"),
+            "width": 8,
+            "height": 6,
+            "encoding": "mono16",
+            "step": 16,
+            "data": thermal.tobytes(),
+        }
+        packed = {**base(stamp + 2, "rgb"), "data": encode_compressed(rgb, "png"), "format": "png"}
+        messages += [
+            ("/rgb/calibration", "foxglove.CameraCalibration", stamp, calibration),
+            ("/thermal/image", "foxglove.RawImage", stamp + 1, raw),
+            ("/rgb/image", "foxglove.CompressedImage", stamp + 2, packed),
+        ]
+    return messages
+
+
+FIELDS = {
+    "foxglove.CameraCalibration": "timestamp:T frame_id:s width:u height:u distortion_model:s "
+    "D:d K:d R:d P:d",
+    "foxglove.RawImage": "timestamp:T frame_id:s width:u height:u encoding:s step:u data:b",
+    "foxglove.CompressedImage": "timestamp:T frame_id:s data:b format:s",
+}
+
+
+def protobuf_classes() -> dict[str, Any]:
+    """Classes of Foxglove's messages, made of descriptors here: their field names are what counts."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, timestamp_pb2
+
+    file = descriptor_pb2.FileDescriptorProto(
+        name="foxglove.proto",
+        package="foxglove",
+        syntax="proto3",
+        dependency=["google/protobuf/timestamp.proto"],
+    )
+    field = descriptor_pb2.FieldDescriptorProto
+    kinds = {"s": field.TYPE_STRING, "u": field.TYPE_FIXED32, "b": field.TYPE_BYTES, "d": field.TYPE_DOUBLE}
+    for name, fields in FIELDS.items():
+        message = file.message_type.add(name=name.split(".")[1])
+        for number, item in enumerate(fields.split(), start=1):
+            word, kind = item.split(":")
+            added = message.field.add(name=word, number=number)
+            added.label = field.LABEL_REPEATED if kind == "d" else field.LABEL_OPTIONAL
+            added.type = field.TYPE_MESSAGE if kind == "T" else kinds[kind]
+            if kind == "T":
+                added.type_name = ".google.protobuf.Timestamp"
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(timestamp_pb2.DESCRIPTOR.serialized_pb)
+    pool.Add(file)
+    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(name)) for name in FIELDS}
+
+
+def mcap_of_protobuf(path: Path) -> list[Path]:
+    pytest.importorskip("mcap_protobuf")
+    from mcap_protobuf.writer import Writer
+
+    classes = protobuf_classes()
+    with path.open("wb") as file, Writer(file) as writer:
+        for topic, schema, log_time_ns, fields in foxglove_messages("protobuf"):
+            writer.write_message(topic, classes[schema](**fields), log_time_ns, log_time_ns)
+    return [path]
+
+
+def mcap_of_json(path: Path) -> list[Path]:
+    from mcap.writer import Writer
+
+    with path.open("wb") as file:
+        writer = Writer(file)
+        writer.start()
+        channels = {}
+        for topic, name, log_time_ns, fields in foxglove_messages("json"):
+            if topic not in channels:
+                schema = writer.register_schema(name, "jsonschema", b"{}")
+                channels[topic] = writer.register_channel(topic, "json", schema)
+            written = {
+                key: base64.b64encode(value).decode() if isinstance(value, bytes) else value
+                for key, value in fields.items()
+            }
+            writer.add_message(channels[topic], log_time_ns, json.dumps(written).encode(), log_time_ns)
+        writer.finish()
+    return [path]
+
+
+KINDS = {
+    function.__name__: function
+    for function in (
+        ros1_bag,
+        ros1_bags_of_one_run,
+        mcap_of_ros1,
+        mcap_of_short_names,
+        mcap_of_protobuf,
+        mcap_of_json,
+    )
+}
+
+
+def frames_of(paths: list[Path]) -> tuple[list[tuple[str, Frame]], list[str]]:
+    with BagReader(paths) as reader:
+        frames = list(reader.frames(reader.choose_topics()))
+        assert not reader.skipped, reader.skip_reasons
+        return frames, reader.losses
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_frames_are_those_of_a_ros_2_bag(tmp_path: Path, kind: str) -> None:
+    expected, _ = frames_of([write_mcap(tmp_path / "expected.mcap", two_cameras(COUNT))])
+    found, losses = frames_of(KINDS[kind](tmp_path / "bag.mcap"))
+    assert losses == [] and len(found) == len(expected) == 2 * COUNT
+    for (camera, frame), (other, same) in zip(found, expected, strict=True):
+        assert (camera, frame.stamp_ns, frame.frame_id) == (other, same.stamp_ns, same.frame_id)
+        assert frame.received_ns == same.received_ns
+        np.testing.assert_array_equal(frame.image, same.image)
+        assert frame.image.dtype == same.image.dtype
+        assert frame.camera_info == same.camera_info
+    assert expected[1][1].camera_info is not None
+
+
+def test_bags_of_several_kinds_are_one_recording(tmp_path: Path) -> None:
+    (thermal,) = write_ros1(tmp_path / "thermal.bag")
+    rgb = write_rosbag2(tmp_path / "rgb", [m for m in two_cameras(COUNT) if m[0].startswith("/rgb")])
+    with BagReader([thermal, rgb]) as reader:
+        chosen = reader.choose_topics("/thermal/image_raw", "/rgb/image_raw")
+        counts = Counter(camera for camera, _ in reader.frames(chosen))
+    # The RGB topic is in both: the ROS 1 bag has both cameras.
+    assert counts == {"thermal": COUNT, "rgb": 2 * COUNT}
+
+
+@pytest.mark.parametrize("kind", ["ros1_bag", "mcap_of_json"])
+def test_originals_of_other_kinds_are_copied_or_named(tmp_path: Path, kind: str) -> None:
+    paths = KINDS[kind](tmp_path / "bag.mcap")
+    with BagReader(paths) as reader, BagWriter(tmp_path / "out.mcap") as writer:
+        list(reader.frames(reader.choose_topics(), writer.write_raw))
+        left_out = writer.left_out
+    if kind == "mcap_of_json":
+        assert left_out == {"/rgb/calibration", "/thermal/image", "/rgb/image"}
+        return
+    assert left_out == set()
+    with BagReader(tmp_path / "out.mcap") as reader:
+        assert {topic.serialization for topic in reader.topics} == {"cdr"}
+        copied = [(t.name, time, bytes(data)) for t, time, data in reader.messages()]
+    assert copied == [(topic, time, data) for topic, _, time, data in two_cameras(COUNT)]
+    written = next(data for topic, _, data in copied if topic == "/thermal/image_raw")
+    np.testing.assert_array_equal(to_frame(written, IMAGE).image, pixels_of(0)[0])
+
+
+def test_a_damaged_message_of_each_kind_costs_itself(tmp_path: Path) -> None:
+    from mcap.writer import Writer
+
+    for encoding, content in (("json", b"{"), ("json", b'{"timestamp": 3}'), ("ros1", b"\1\2")):
+        with (tmp_path / "bad.mcap").open("wb") as file:
+            writer = Writer(file)
+            writer.start()
+            for topic in ("/thermal/image", "/rgb/image"):
+                schema = writer.register_schema("foxglove.RawImage", "jsonschema", b"")
+                channel = writer.register_channel(topic, encoding, schema)
+                writer.add_message(channel, 1, content, 1)
+            writer.finish()
+        with BagReader(tmp_path / "bad.mcap") as reader:
+            assert list(reader.frames(reader.choose_topics("/thermal/image", "/rgb/image"))) == []
+            assert reader.skipped == {"/thermal/image": 1, "/rgb/image": 1}
+            assert f"RawImage in {encoding}" in reader.skip_reasons["/rgb/image"]
+
+
+def test_a_ros1_bag_that_is_cut_off_says_what_saves_it(tmp_path: Path) -> None:
+    (path,) = write_ros1(tmp_path / "bag.bag")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(BagError, match="rosbag reindex"), BagReader(path):
+        pass
+
+
+def test_protobuf_without_its_library_names_the_extra(tmp_path: Path, monkeypatch) -> None:
+    paths = mcap_of_protobuf(tmp_path / "bag.mcap")
+    monkeypatch.setitem(sys.modules, "mcap_protobuf.decoder", None)
+    from ivfusion_ros.bags import serializations
+
+    serializations._decoder.cache_clear()
+    with BagReader(paths) as reader:
+        assert list(reader.frames(reader.choose_topics())) == []
+        assert r"pip install 'ivfusion_ros[foxglove]'" in reader.skip_reasons["/rgb/image"]
+
+
+def test_names_of_types_as_recorders_write_them() -> None:
+    for written in ("sensor_msgs/Image", "sensor_msgs/msg/Image", "sensor_msgs::msg::dds_::Image_"):
+        assert full_name(written) == IMAGE
+    assert full_name("foxglove.RawImage") == "foxglove_msgs/msg/RawImage"
+    assert full_name("tf/tfMessage") == full_name("tf2_msgs/TFMessage") == "tf2_msgs/msg/TFMessage"
+    assert full_name("") == "" and full_name("odd") == "odd"
+
+
+def video_packets(codec: str, count: int) -> list[bytes]:
+    """Each packet of a stream of grey frames that get brighter."""
+    import av
+
+    context = av.CodecContext.create(codec, "w")
+    context.width, context.height, context.pix_fmt = 64, 48, "yuv420p"
+    context.time_base = Fraction(1, 10)
+    context.options = {"preset": "ultrafast", "tune": "zerolatency", "x265-params": "log-level=none"}
+    packets = []
+    for index in range(count):
+        pixels = np.full((48, 64, 3), 40 + 15 * index, np.uint8)
+        frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
+        frame.pts = index
+        packets += [bytes(packet) for packet in context.encode(frame)]
+    return packets + [bytes(packet) for packet in context.encode(None)]
+
+
+def video_bag(path: Path, codec: str, format_: str, first: int = 0) -> Path:
+    """Thermal images beside CompressedImage messages that are packets of a video."""
+    from bag_samples import COMPRESSED, cdr, header
+
+    messages = []
+    for index, packet in enumerate(video_packets(codec, 8)):
+        stamp = START_NS + index * 100_000_000
+        if index >= first:
+            data = np.frombuffer(packet, np.uint8)
+            content = cdr(COMPRESSED, header=header(stamp, "rgb"), format=format_, data=data)
+            messages.append(("/rgb/image_raw/compressed", COMPRESSED, stamp, content))
+        thermal = image(pixels_of(index)[0], "mono16", stamp, "thermal")
+        messages.append(("/thermal/image_raw", IMAGE, stamp + 1, thermal))
+    return write_mcap(path, messages)
+
+
+@pytest.mark.parametrize(("codec", "format_"), [("libx264", "h264"), ("libx265", "hevc")])
+def test_video_packets_become_frames_with_their_own_stamps(tmp_path: Path, codec, format_) -> None:
+    pytest.importorskip("av")
+    frames, _ = frames_of([video_bag(tmp_path / "bag.mcap", codec, format_)])
+    rgb = [frame for camera, frame in frames if camera == "rgb"]
+    assert [frame.stamp_ns for frame in rgb] == [START_NS + i * 100_000_000 for i in range(8)]
+    assert [round(float(frame.image.mean())) for frame in rgb] == pytest.approx(
+        [40 + 15 * i for i in range(8)], abs=3
+    )
+
+
+def test_video_that_begins_before_its_key_frame_names_topic_and_codec(tmp_path: Path, caplog) -> None:
+    pytest.importorskip("av")
+    with (
+        caplog.at_level(logging.CRITICAL, "libav"),
+        BagReader(video_bag(tmp_path / "bag.mcap", "libx264", "h264", first=2)) as reader,
+    ):
+        frames = list(reader.frames(reader.choose_topics()))
+    assert {camera for camera, _ in frames} == {"thermal"}
+    assert "h264 video cannot be decoded" in reader.skip_reasons["/rgb/image_raw/compressed"]
