@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,9 @@ Window = tuple[int, int, int, int]
 Floats = npt.NDArray[np.float64]
 
 Floats32 = npt.NDArray[np.float32]
+
+Values = TypeVar("Values", Floats, Floats32)
+"""Either, and the same throughout."""
 
 Mask = npt.NDArray[np.bool_]
 
@@ -88,7 +91,8 @@ def _brief(value: object) -> str:
 class CameraInfo:
     """Intrinsics as in sensor_msgs/CameraInfo, in pixels.
 
-    k and r are 3x3, p is 3x4, all row-major; d has as many entries as distortion_model asks for.
+    k and r are 3x3, p is 3x4, all row-major; d has as many entries as distortion_model asks for. All hold
+    for the images as they are sent. changed: what was changed for that on reading, for people.
     """
 
     width: int
@@ -98,6 +102,7 @@ class CameraInfo:
     k: tuple[float, ...] = (0.0,) * 9
     r: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
     p: tuple[float, ...] = (0.0,) * 12
+    changed: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         for name, length in (("k", 9), ("r", 9), ("p", 12)):
@@ -105,12 +110,6 @@ class CameraInfo:
                 raise ImageError(
                     f"camera_info.{name} has {len(getattr(self, name))} entries, expected {length}"
                 )
-
-    @classmethod
-    def from_message(cls, message: Any) -> CameraInfo:
-        """Of a sensor_msgs/CameraInfo, be it rclpy's or that of a bag."""
-        d, k, r, p = (tuple(map(float, values)) for values in (message.d, message.k, message.r, message.p))
-        return cls(int(message.width), int(message.height), str(message.distortion_model), d, k, r, p)
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,11 @@ from ivfusion_ros.bags.files import BagFile, find_files, open_file
 from ivfusion_ros.bags.serializations import decode
 from ivfusion_ros.bags.video_topics import VideoTopics
 from ivfusion_ros.errors import BagError, IvfusionError
-from ivfusion_ros.geometry.camera import newest_info
+from ivfusion_ros.geometry.camera_info import newest_info
 from ivfusion_ros.images.declared import MAX_PIXELS
-from ivfusion_ros.messages.frames import encoding_of, to_frame
+from ivfusion_ros.messages.frames import encoding_of, to_camera_info, to_frame
 from ivfusion_ros.messages.type_names import CAMERA_INFOS, IMAGES, RAW_IMAGES, VIDEOS
 from ivfusion_ros.messages.video import CODECS, video_codec
-from ivfusion_ros.types import CameraInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
     from ivfusion_ros.bags.mcap_file import RawMessage
     from ivfusion_ros.bags.topics import BagTopic, Topics
-    from ivfusion_ros.types import CameraName, Frame
+    from ivfusion_ros.types import CameraInfo, CameraName, Frame
 
 PEEK_IMAGES = 500
 """How many image messages are read to learn the pixel encodings of all image topics."""
@@ -154,8 +153,8 @@ class BagReader:
                         yield cameras[topic.name], frame
                 elif topic.name in image_of and topic.type in CAMERA_INFOS:
                     image = image_of[topic.name]
-                    told = CameraInfo.from_message(decode(topic, data))
-                    infos[image] = newest_info(infos.get(image), told)
+                    told = to_camera_info(decode(topic, data), image)
+                    infos[image] = newest_info(infos.get(image), told, image)
                 elif topic.name in others:
                     others[topic.name](decode(topic, data))
             except IvfusionError as error:

@@ -158,7 +158,8 @@ def _packed(message: Any) -> SimpleNamespace:
 
 
 def _calibration(message: Any) -> SimpleNamespace:
-    return SimpleNamespace(header=_header(message), **_lens(message))
+    whole = SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0, do_rectify=False)
+    return SimpleNamespace(header=_header(message), binning_x=0, binning_y=0, roi=whole, **_lens(message))
 
 
 def _ros1_info(message: Any) -> SimpleNamespace:

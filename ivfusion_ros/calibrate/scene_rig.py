@@ -135,8 +135,8 @@ def _remapped(image: Image, maps: tuple[npt.NDArray[np.int16], npt.NDArray[np.ui
 
 
 def _pinhole_slopes(pixels: Floats, lens: CameraModel) -> Floats:
-    (fx, _, cx), (_, fy, cy), _ = lens.matrix
-    return np.asarray((pixels - (cx, cy)) / (fx, fy), np.float64)
+    inverse = np.linalg.inv(lens.matrix)
+    return np.asarray(pixels @ inverse[:2, :2].T + inverse[:2, 2], np.float64)
 
 
 def _halves(matches: Matches, lenses: Lenses) -> Iterator[Mask]:

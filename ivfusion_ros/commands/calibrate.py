@@ -17,7 +17,7 @@ from ivfusion_ros.commands.options import add_topic_options
 from ivfusion_ros.config.parameters import load_config
 from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import ConfigError, DataError
-from ivfusion_ros.geometry.camera import DISTORTION_LENGTHS
+from ivfusion_ros.geometry.distortion import DISTORTION_LENGTHS
 from ivfusion_ros.geometry.rig import DEFAULT_PLANE_DISTANCE_M
 from ivfusion_ros.types import CAMERAS
 

@@ -1,7 +1,9 @@
 """Cameras, rigs and warps: where a pixel of one camera lies in the other; no image content is looked at."""
 
 from ivfusion_ros.geometry.calibration import Calibration, Remap, read_calibration, write_calibration
-from ivfusion_ros.geometry.camera import DISTORTION_LENGTHS, CameraModel, newest_info
+from ivfusion_ros.geometry.camera import CameraModel
+from ivfusion_ros.geometry.camera_info import newest_info
+from ivfusion_ros.geometry.distortion import DISTORTION_LENGTHS
 from ivfusion_ros.geometry.learned import write_learned
 from ivfusion_ros.geometry.maps import displacements_at, fixed_point, pinhole_map, pixel_grid, plane_map
 from ivfusion_ros.geometry.rig import DEFAULT_PLANE_DISTANCE_M, Extrinsics, Rig, RigParts

@@ -10,18 +10,11 @@ import cv2
 import numpy as np
 
 from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.geometry.distortion import DISTORTION_LENGTHS, standard_lens, tilt
 from ivfusion_ros.types import Floats, Size
 
 if TYPE_CHECKING:
-    from ivfusion_ros.types import CameraInfo
-
-
-DISTORTION_LENGTHS = {
-    "plumb_bob": (0, 4, 5),
-    "rational_polynomial": (8,),
-    "equidistant": (4,),
-}
-"""Distortion models of sensor_msgs/CameraInfo, and how many coefficients each has."""
+    from ivfusion_ros.types import CameraInfo, Values
 
 FOCAL_LENGTHS = (0.02, 2000.0)
 """Least and largest focal length in longer sides: from a fisheye to a field of 0.03 degrees."""
@@ -52,7 +45,7 @@ def scaling(camera: str, calibrated: Size, actual: Size) -> Floats:
 class CameraModel:
     """Intrinsics of one camera, for its raw (unrectified) image. Raises ConfigError.
 
-    size: (width, height). matrix: 3x3 float64 K, without skew. distortion: float64 coefficients of
+    size: (width, height). matrix: 3x3 float64 K, its skew included. distortion: float64 coefficients of
     distortion_model in the order of sensor_msgs/CameraInfo; plumb_bob may have none.
     """
 
@@ -87,10 +80,8 @@ class CameraModel:
                 "the camera_info has no calibration (K is zero): calibrate the camera, or give its matrix "
                 "and distortion in the calibration file"
             )
-        distortion = np.array(info.d, np.float64)
-        # Simulated and rectifying drivers leave the model's name empty.
-        model = info.distortion_model if distortion.any() or info.distortion_model else "plumb_bob"
-        return cls((int(info.width), int(info.height)), matrix, model, distortion)
+        lens = standard_lens(info.distortion_model, np.array(info.d, np.float64))
+        return cls((int(info.width), int(info.height)), matrix, *lens)
 
     def scaled(self, camera: str, size: Size) -> CameraModel:
         """The camera when its image is scaled to a size. Raises ConfigError for another aspect ratio."""
@@ -133,37 +124,60 @@ class CameraModel:
             square = angle**2
             polynomial = 1 + square * (k1 + square * (k2 + square * (k3 + square * k4)))
             return np.asarray(angle * polynomial / radius, np.float64)
-        k1, k2, _, _, k3, k4, k5, k6 = np.pad(self.distortion, (0, 8 - len(self.distortion)))
+        k1, k2, _, _, k3, k4, k5, k6 = self._polynomial[:8]
         above = 1 + squares * (k1 + squares * (k2 + squares * k3))
         below = 1 + squares * (k4 + squares * (k5 + squares * k6))
         # A pole of the rational model is the end of the field of view as well.
         return np.asarray(np.where(below > 0, above / np.where(below > 0, below, 1.0), 0.0), np.float64)
 
     @property
-    def tangential(self) -> tuple[float, float]:
-        """p1 and p2 of the distortion."""
-        if self._is_fisheye or not len(self.distortion):
-            return 0.0, 0.0
-        return float(self.distortion[2]), float(self.distortion[3])
+    def has_shifts(self) -> bool:
+        """Whether distortion does more than change the radius, on the plane of the lens."""
+        return bool(self._polynomial[[2, 3, 8, 9, 10, 11]].any())
+
+    def shifts(self, x: Values, y: Values, squares: Values) -> tuple[Values, Values]:
+        """What tangential and thin-prism distortion add to slopes; squares: of their radius."""
+        _, _, p1, p2, _, _, _, _, s1, s2, s3, s4, _, _ = self._polynomial.tolist()
+        twice = 2 * x * y
+        across = p1 * twice + p2 * (squares + 2 * x * x)
+        down = p2 * twice + p1 * (squares + 2 * y * y)
+        if s1 or s2 or s3 or s4:
+            across += squares * (s1 + squares * s2)
+            down += squares * (s3 + squares * s4)
+        return across, down
+
+    @cached_property
+    def pixels_from_distorted(self) -> Floats:
+        """3x3 from distorted slopes (x, y, 1) to pixels: K, after the tilt of the sensor if it has one."""
+        tilts = self._polynomial[12:].tolist()
+        return np.asarray(self.matrix @ tilt(*tilts), np.float64) if any(tilts) else self.matrix
+
+    @cached_property
+    def _polynomial(self) -> Floats:
+        """(14,) coefficients of OpenCV's polynomial, all 0 for a fisheye."""
+        known = np.zeros(0) if self._is_fisheye else self.distortion
+        return np.pad(known, (0, 14 - len(known)))
 
     def _distort(self, slopes: Floats) -> Floats:
         # cv2.projectPoints takes ten times as long, as it differentiates.
         x, y = slopes.T
         square = x**2 + y**2
         factor = self.radial_factor(square)
-        p1, p2 = self.tangential
-        distorted_x = x * factor + 2 * p1 * x * y + p2 * (square + 2 * x**2)
-        distorted_y = y * factor + 2 * p2 * x * y + p1 * (square + 2 * y**2)
-        (fx, _, cx), (_, fy, cy), _ = self.matrix
-        return np.stack([fx * distorted_x + cx, fy * distorted_y + cy], axis=1)
+        across, down = self.shifts(x, y, square)
+        rows = self.pixels_from_distorted[:, :2] @ [x * factor + across, y * factor + down]
+        rows += self.pixels_from_distorted[:, 2:]
+        return np.asarray((rows[:2] / rows[2]).T, np.float64)
 
     def _undistort(self, pixels: Floats) -> Floats:
+        # OpenCV knows of no skew: it gets what is on the plane z = 1 already.
+        ahead = np.linalg.inv(self.matrix)
+        points, plain = pixels @ ahead[:2, :2].T + ahead[:2, 2], np.eye(3)
         if self._is_fisheye:
-            found = cv2.fisheye.undistortPoints(pixels, self.matrix, self.distortion, criteria=_STOP)
+            found = cv2.fisheye.undistortPoints(points, plain, self.distortion, criteria=_STOP)
         elif hasattr(cv2, "undistortPointsIter"):  # OpenCV 4, whose undistortPoints stops after 5 steps
-            found = cv2.undistortPointsIter(pixels, self.matrix, self.distortion, None, None, _STOP)
+            found = cv2.undistortPointsIter(points, plain, self.distortion, None, None, _STOP)
         else:
-            found = cv2.undistortPoints(pixels, self.matrix, self.distortion, criteria=_STOP)
+            found = cv2.undistortPoints(points, plain, self.distortion, criteria=_STOP)
         return np.array(found, np.float64).reshape(-1, 2)
 
     @property
@@ -178,10 +192,11 @@ def _check_size(size: Size) -> None:
 
 def _check_matrix(matrix: Floats) -> None:
     good = matrix.shape == (3, 3) and np.isfinite(matrix).all()
-    good = good and matrix[0, 0] > 0 and matrix[1, 1] > 0 and matrix[0, 1] == 0
+    good = good and matrix[0, 0] > 0 and matrix[1, 1] > 0 and abs(matrix[0, 1]) < matrix[0, 0]
     if not good or matrix[1, 0] != 0 or matrix[2].tolist() != [0, 0, 1]:
         raise ConfigError(
-            f"camera matrix is {matrix.tolist()}, expected [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] in pixels"
+            f"camera matrix is {matrix.tolist()}, expected [[fx, skew, cx], [0, fy, cy], "
+            "[0, 0, 1]] in pixels"
         )
 
 
@@ -205,27 +220,3 @@ def _check_plausible(size: Size, matrix: Floats, distortion: Floats) -> None:
             f"distortion is {distortion.tolist()}, expected numbers up to {MAX_DISTORTION:g}: "
             "calibrate the camera again"
         )
-
-
-def newest_info(known: CameraInfo | None, new: CameraInfo) -> CameraInfo:
-    """The camera_info that counts from now on; the known object itself where nothing changed.
-
-    One without calibration counts while there is none better. Raises ConfigError for a damaged one, and
-    for one that cannot be used after one that could: then the known one still counts.
-    """
-    if new == known:
-        return known
-    try:
-        CameraModel.from_camera_info(new)
-    except ConfigError as error:
-        if not np.isfinite((*new.k, *new.d)).all() or (known is not None and _is_usable(known)):
-            raise ConfigError(f"camera_info cannot be used, the one before counts on: {error}") from error
-    return new
-
-
-def _is_usable(info: CameraInfo) -> bool:
-    try:
-        CameraModel.from_camera_info(info)
-    except ConfigError:
-        return False
-    return True

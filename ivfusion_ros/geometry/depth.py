@@ -79,40 +79,36 @@ class _Lens:
         factors[-1] = _FAR_ASIDE
         self._table = factors.astype(np.float32)
         self._per_square = np.float32((_TABLE_LENGTH - 1) / limit**2)
-        matrix = camera.matrix.astype(np.float32)
-        self._focal, self._centre = (matrix[0, 0], matrix[1, 1]), (matrix[0, 2], matrix[1, 2])
-        self._tangential = np.array(camera.tangential, np.float32) if any(camera.tangential) else None
+        self._matrix = camera.pixels_from_distorted.astype(np.float32)
+        self._shifts = camera.shifts if camera.has_shifts else None
 
     def project(self, x: Floats32, y: Floats32, free: Floats32, remap: Remap) -> None:
         """Slopes x, y (overwritten, as is free) -> pixels in remap."""
         np.multiply(x, x, out=free)
         np.multiply(y, y, out=remap.map_y)
         free += remap.map_y
-        if self._tangential is not None:
-            shift_x, shift_y = _tangential(x, y, free, *self._tangential)
+        if self._shifts is not None:
+            shifts: tuple[Floats32, Floats32] = self._shifts(x, y, free)
         free *= self._per_square
         np.minimum(free, np.float32(_TABLE_LENGTH - 1), out=free)
         factor = np.take(self._table, free.astype(np.intp), out=free, mode="clip")
         x *= factor
         y *= factor
-        if self._tangential is not None:
-            x += shift_x
-            y += shift_y
-        (fx, fy), (cx, cy) = self._focal, self._centre
+        if self._shifts is not None:
+            x += shifts[0]
+            y += shifts[1]
+        (fx, skew, cx), (bend, fy, cy), below = self._matrix
         np.multiply(x, fx, out=remap.map_x)
         np.multiply(y, fy, out=remap.map_y)
         np.add(remap.map_x, cx, out=remap.map_x)
         np.add(remap.map_y, cy, out=remap.map_y)
-
-
-def _tangential(
-    x: Floats32, y: Floats32, square: Floats32, p1: np.float32, p2: np.float32
-) -> tuple[Floats32, Floats32]:
-    twice = 2 * x * y
-    return (
-        np.asarray(p1 * twice + p2 * (square + 2 * x * x), np.float32),
-        np.asarray(p2 * twice + p1 * (square + 2 * y * y), np.float32),
-    )
+        if skew or bend:
+            remap.map_x[...] += skew * y
+            remap.map_y[...] += bend * x
+        if below[0] or below[1]:
+            scale = below[0] * x + below[1] * y + below[2]
+            remap.map_x[...] /= scale
+            remap.map_y[...] /= scale
 
 
 def _image_limit(camera: CameraModel) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.geometry.camera import CameraModel
+from ivfusion_ros.geometry.distortion import standard_lens
 from ivfusion_ros.geometry.rig import DEFAULT_PLANE_DISTANCE_M, Extrinsics, RigParts
 
 if TYPE_CHECKING:
@@ -61,9 +62,10 @@ def _camera(value: Any, name: str, size: Size) -> CameraModel:
     if "matrix" not in content:
         raise ConfigError(f"{name} has no matrix; leave out {name} to take it from camera_info")
     distortion = np.atleast_1d(_numbers(content.get("distortion", []), f"{name}.distortion", None))
-    model = content.get("distortion_model", "plumb_bob")
+    model = str(content.get("distortion_model", "plumb_bob"))
     try:
-        return CameraModel(size, as_matrix(content["matrix"], f"{name}.matrix", (3, 3)), model, distortion)
+        matrix = as_matrix(content["matrix"], f"{name}.matrix", (3, 3))
+        return CameraModel(size, matrix, *standard_lens(model, distortion))
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from error
 

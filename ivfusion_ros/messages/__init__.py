@@ -1,7 +1,13 @@
 """Values <-> ROS messages, rclpy's and those of bags alike: frames in, results out, and their topics."""
 
 from ivfusion_ros.messages.detections import make_label_info
-from ivfusion_ros.messages.frames import encoding_of, to_depth_frame, to_extrinsics, to_frame
+from ivfusion_ros.messages.frames import (
+    encoding_of,
+    to_camera_info,
+    to_depth_frame,
+    to_extrinsics,
+    to_frame,
+)
 from ivfusion_ros.messages.images import make_camera_info, make_compressed_image, make_image
 from ivfusion_ros.messages.make import NS_PER_S, Make
 from ivfusion_ros.messages.outputs import LABELS_TOPIC, OUTPUTS, Output
@@ -23,6 +29,7 @@ __all__ = [
     "make_compressed_image",
     "make_image",
     "make_label_info",
+    "to_camera_info",
     "to_depth_frame",
     "to_extrinsics",
     "to_frame",

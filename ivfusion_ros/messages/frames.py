@@ -5,9 +5,11 @@ Duck-typed: rclpy's messages and those of a bag's library will do, as will any o
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.errors import ImageError
+from ivfusion_ros.geometry.camera_info import read_out, rectified
 from ivfusion_ros.geometry.rig import Extrinsics
 from ivfusion_ros.images.declared import MAX_PIXELS
 from ivfusion_ros.images.encodings import ENCODINGS, decode_depth, decode_image
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ivfusion_ros.types import AnyImage
+
+
+RECTIFIED_NAMES = re.compile(r"(?<![a-z])rect(?![a-z])|rectified|undistorted")
+"""Of image topics, their last part."""
 
 
 def to_frame(
@@ -40,6 +46,21 @@ def to_frame(
 def to_depth_frame(message: Any) -> DepthFrame:
     """Decode a depth sensor_msgs/Image; the frame may alias the message's data. Raises ImageError."""
     return DepthFrame(decode_depth(message.data, **_layout(message)), stamp_ns(message))
+
+
+def to_camera_info(message: Any, image_topic: str) -> CameraInfo:
+    """Of a sensor_msgs/CameraInfo: what holds for the images of a topic, as they are sent.
+
+    Its region of interest and binning are folded into K and P. Images of a topic named image_rect,
+    image_rect_color or the like were rectified by it. Raises ImageError.
+    """
+    d, k, r, p = (tuple(map(float, values)) for values in (message.d, message.k, message.r, message.p))
+    info = CameraInfo(int(message.width), int(message.height), str(message.distortion_model), d, k, r, p)
+    roi = message.roi
+    region = (int(roi.x_offset), int(roi.y_offset), int(roi.width), int(roi.height))
+    info = read_out(info, region, (int(message.binning_x), int(message.binning_y)))
+    name = image_topic.removesuffix("/compressed").rsplit("/", 1)[-1]
+    return rectified(info) if RECTIFIED_NAMES.search(name.lower()) else info
 
 
 def encoding_of(message: Any) -> str:

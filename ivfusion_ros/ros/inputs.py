@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 from sensor_msgs import msg as sensor_msgs
 
 from ivfusion_ros.errors import ConfigError, IvfusionError
-from ivfusion_ros.geometry.camera import newest_info
-from ivfusion_ros.messages import to_depth_frame, to_frame
+from ivfusion_ros.geometry.camera_info import newest_info
+from ivfusion_ros.messages import to_camera_info, to_depth_frame, to_frame
 from ivfusion_ros.ros import qos
 from ivfusion_ros.ros.messages import decode_by_cv_bridge
 from ivfusion_ros.ros.throttled_log import ThrottledLog
-from ivfusion_ros.types import CameraInfo, CameraName, DepthFrame, Frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rclpy.node import Node
+
+    from ivfusion_ros.types import CameraInfo, CameraName, DepthFrame, Frame
 
 
 class ImageInput:
@@ -121,7 +122,7 @@ class CameraInput(ImageInput):
         self._on_frame(self._camera, frame)
 
     def _take_info(self, message: Any) -> None:
-        self._info = newest_info(self._info, CameraInfo.from_message(message))
+        self._info = newest_info(self._info, to_camera_info(message, self.topic), self.topic)
 
 
 def depth_input(node: Node, on_frame: Callable[[DepthFrame], None]) -> ImageInput:

@@ -17,12 +17,15 @@ MATRIX = np.array([[520.0, 0, 322.5], [0, 515.0, 243.0], [0, 0, 1]])
 LENSES = {
     "plumb_bob": [-0.24, 0.07, 1.5e-3, -8e-4, -0.006],
     "rational_polynomial": [0.41, -0.12, 6e-4, 1.1e-3, 0.013, 0.67, -0.04, 0.02],
+    "thin prism": [0.41, -0.12, 6e-4, 1.1e-3, 0.013, 0.67, -0.04, 0.02, 3e-3, -2e-3, -4e-3, 1e-3],
+    "tilted": [-0.24, 0.07, 1.5e-3, -8e-4, 0, 0, 0, 0, 3e-3, -2e-3, -4e-3, 1e-3, 0.02, -0.03],
     "equidistant": [-0.021, 0.013, -0.009, 0.002],
 }
+CAMERA_INFO_NAMES = {"thin prism": "rational_polynomial", "tilted": "rational_polynomial"}
 
 
 def camera(model="plumb_bob", size=(640, 480)):
-    return CameraModel(size, MATRIX, model, np.array(LENSES[model]))
+    return CameraModel(size, MATRIX, CAMERA_INFO_NAMES.get(model, model), np.array(LENSES[model]))
 
 
 def by_opencv(points, model):
@@ -97,22 +100,67 @@ def test_camera_info_without_a_model_or_calibration():
         CameraModel.from_camera_info(CameraInfo(640, 480))
     with pytest.raises(ConfigError, match=r"'thin_prism', expected one of plumb_bob"):
         CameraModel.from_camera_info(CameraInfo(640, 480, "thin_prism", (0.1,), k))
-    with pytest.raises(ConfigError, match="expected 8 numbers for rational_polynomial"):
-        CameraModel.from_camera_info(CameraInfo(640, 480, "rational_polynomial", (0.1,) * 5, k))
+    with pytest.raises(ConfigError, match="expected 8 or 12 or 14 numbers for rational_polynomial"):
+        CameraModel.from_camera_info(CameraInfo(640, 480, "rational_polynomial", (0.1,) * 6, k))
+    with pytest.raises(ConfigError, match=r"'none', but the distortion is \[0\.1"):
+        CameraModel.from_camera_info(CameraInfo(640, 480, "none", (0.1,) * 5, k))
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "model", "count"),
+    [
+        ("radtan", 4, "plumb_bob", 4),
+        ("Brown Conrady", 5, "plumb_bob", 5),
+        ("rational_polynomial", 5, "plumb_bob", 5),
+        ("plumb_bob", 8, "rational_polynomial", 8),
+        ("plumb_bob", 12, "rational_polynomial", 12),
+        ("rational_polynomial", 14, "rational_polynomial", 14),
+        ("fisheye", 4, "equidistant", 4),
+        ("Kannala-Brandt4", 4, "equidistant", 4),
+    ],
+)
+def test_names_and_lengths_that_drivers_send(name, given, model, count):
+    numbers = tuple(np.linspace(0.01, 0.02, given))
+    found = CameraModel.from_camera_info(CameraInfo(640, 480, name, numbers, tuple(MATRIX.ravel())))
+    assert (found.distortion_model, found.distortion.tolist()) == (model, list(numbers[:count]))
+
+
+@pytest.mark.parametrize(
+    ("name", "zeros", "model"),
+    [("none", 0, "plumb_bob"), ("none", 5, "plumb_bob"), ("fisheye", 0, "equidistant"),
+     ("equidistant", 8, "equidistant"), ("plumb_bob", 10, "rational_polynomial")],
+)  # fmt: skip
+def test_zeros_say_no_distortion_in_any_number(name, zeros, model):
+    info = CameraInfo(640, 480, name, (0.0,) * zeros, tuple(MATRIX.ravel()))
+    found = CameraModel.from_camera_info(info)
+    assert found.distortion_model == model and not found.distortion.any()
+
+
+def test_skew_moves_rows_along():
+    skewed = MATRIX.copy()
+    skewed[0, 1] = 40.0
+    points = points_in_view()
+    for model in LENSES:
+        lens = CameraModel((640, 480), skewed, CAMERA_INFO_NAMES.get(model, model), np.array(LENSES[model]))
+        straight = by_opencv(points, model)
+        expected = straight + np.outer((straight[:, 1] - 243.0) / 515.0, [40.0, 0.0])
+        np.testing.assert_allclose(lens.project(points), expected, atol=1e-6)
+        np.testing.assert_allclose(lens.slopes(expected), points[:, :2] / points[:, 2:], atol=2e-6)
 
 
 @pytest.mark.parametrize(
     "matrix",
     [
         [[0, 0, 1], [0, 500, 1], [0, 0, 1]],
-        [[500, 2, 1], [0, 500, 1], [0, 0, 1]],
+        [[500, 600, 1], [0, 500, 1], [0, 0, 1]],
+        [[500, 0, 1], [2, 500, 1], [0, 0, 1]],
         [[500, 0, 1], [0, float("nan"), 1], [0, 0, 1]],
         [[500, 0, 1], [0, 500, 1], [0, 0, 2]],
         [[500, 0], [0, 500]],
     ],
 )
 def test_what_is_no_camera_matrix(matrix):
-    with pytest.raises(ConfigError, match=r"expected \[\[fx, 0, cx\]"):
+    with pytest.raises(ConfigError, match=r"expected \[\[fx, skew, cx\]"):
         CameraModel((640, 480), np.array(matrix, float), "plumb_bob", np.zeros(5))
 
 

@@ -6,6 +6,10 @@ from calibration_samples import TILTED, rig_parts, texture
 
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.geometry.calibration import Calibration
+from ivfusion_ros.geometry.camera import CameraModel
+from ivfusion_ros.geometry.depth import DepthMapper
+from ivfusion_ros.geometry.maps import plane_map
+from ivfusion_ros.geometry.rig import Extrinsics, Rig
 from ivfusion_ros.geometry.warp import Warp
 
 
@@ -32,3 +36,21 @@ def test_depth_and_distances_need_a_rig():
             Warp(calibration)(texture((80, 64)), (96, 72), np.ones((72, 96), np.float32))
         with pytest.raises(ConfigError, match="only a calibration with a rig has"):
             Warp(calibration, plane_distance_m=3.0)
+
+
+def test_lenses_of_all_kinds_are_followed():
+    matrix = np.array([[90.0, 5.0, 40.0], [0, 92.0, 31.0], [0, 0, 1]])
+    lens = np.array([-0.2, 0.05, 1e-3, -8e-4, 0, 0, 0, 0, 3e-3, -2e-3, -4e-3, 1e-3, 0.02, -0.03])
+    odd = CameraModel((80, 64), matrix, "rational_polynomial", lens)
+    plain = CameraModel(
+        (60, 48), np.array([[80.0, 0, 30], [0, 80, 24], [0, 0, 1]]), "plumb_bob", np.zeros(0)
+    )
+    rig = Rig(odd, plain, Extrinsics(np.eye(3), np.array([0.05, 0.0, 0.0])))
+    exact, found = (
+        plane_map(rig, 2.5, "rgb"),
+        DepthMapper(rig, "rgb")(np.full((48, 60), 2.5, np.float32), 9.0),
+    )
+    inside = exact.map_x > 0
+    assert inside.mean() > 0.9
+    np.testing.assert_allclose(found.map_x[inside], exact.map_x[inside], atol=0.01)
+    np.testing.assert_allclose(found.map_y[inside], exact.map_y[inside], atol=0.01)

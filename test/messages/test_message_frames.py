@@ -13,7 +13,7 @@ from message_samples import image_like
 from ivfusion_ros.bags import messages
 from ivfusion_ros.errors import ConfigError, ImageError
 from ivfusion_ros.images.encodings import encode_image
-from ivfusion_ros.messages import encoding_of, to_depth_frame, to_extrinsics, to_frame
+from ivfusion_ros.messages import encoding_of, to_camera_info, to_depth_frame, to_extrinsics, to_frame
 from ivfusion_ros.messages.type_names import IMAGE
 from ivfusion_ros.types import CameraInfo
 
@@ -108,3 +108,31 @@ def test_live_and_bag_frames_are_equal(encoding: str) -> None:
     live = to_frame(live_message)
     assert np.array_equal(live.image, stored.image) and live.image.dtype == stored.image.dtype
     assert (live.stamp_ns, live.frame_id) == (stored.stamp_ns, stored.frame_id) == (7, live.frame_id)
+
+
+def info_like(**fields: Any) -> Any:
+    values = {
+        "width": 400, "height": 300, "distortion_model": "plumb_bob", "d": [0.1] * 5,
+        "r": np.eye(3).ravel(),
+        "k": [320, 0, 199.5, 0, 320, 149.5, 0, 0, 1], "p": [300, 0, 200, 0, 0, 300, 150, 0, 0, 0, 1, 0],
+        "binning_x": 2, "binning_y": 2,
+        "roi": SimpleNamespace(x_offset=40, y_offset=30, width=320, height=240, do_rectify=False),
+    }  # fmt: skip
+    return SimpleNamespace(**{**values, **fields})
+
+
+def test_camera_info_is_that_of_the_images_as_sent() -> None:
+    info = to_camera_info(info_like(), "/camera/image_raw")
+    assert (info.width, info.height, info.d) == (160, 120, (0.1,) * 5)
+    assert info.k == (160.0, 0.0, 79.75, 0.0, 160.0, 59.75, 0.0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("name", ["image_rect", "image_rect_color/compressed", "image_rectified"])
+def test_rectified_images_are_known_by_their_topic(name: str) -> None:
+    info = to_camera_info(info_like(), f"/camera/{name}")
+    assert info.k == (150.0, 0.0, 80.0, 0.0, 150.0, 60.0, 0.0, 0.0, 1.0) and not any(info.d)
+
+
+def test_other_topics_are_not_rectified() -> None:
+    for topic in ("/image_rect/image_raw", "/camera/image_direct", "/camera/rectangle"):
+        assert any(to_camera_info(info_like(), topic).d)
