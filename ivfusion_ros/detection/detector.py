@@ -13,7 +13,7 @@ from ivfusion_ros.detection.class_names import class_mask, names_from_metadata, 
 from ivfusion_ros.detection.nms import suppress
 from ivfusion_ros.errors import ConfigError, ImageError, ModelError
 from ivfusion_ros.graphs.letterbox import GREY, Letterbox, network_size, stride_of
-from ivfusion_ros.graphs.yolo import Head, decode, identify_head
+from ivfusion_ros.graphs.yolo import Head, decode, detection_output, identify_head
 from ivfusion_ros.types import Detections, Floats32, Image, Size
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _SQUARE = (640, 640)
 
 
 class Detector:
-    """A YOLOv5 model in a backend. One object serves one thread at a time."""
+    """A YOLO model in a backend. One object serves one thread at a time."""
 
     class_names: tuple[str, ...]
 
@@ -35,9 +35,15 @@ class Detector:
         self._stride = stride_of(backend.metadata)
         self._on_device = backend if isinstance(backend, DeviceBackend) else None
         self._input, self._dtype, self._fixed_size = _input_of(backend)
+        self._output = detection_output({name: info.shape for name, info in backend.outputs.items()})
         names = names_from_yaml(config.class_names) if config.class_names else None
         self.class_names = names or names_from_metadata(backend.metadata) or ()
         head = self._probe()
+        if not head.class_count:
+            raise ModelError(
+                "the detector's output does not tell how many classes there are, and its metadata does not "
+                "name them: give detection.class_names"
+            )
         if not self.class_names:
             self.class_names = tuple(f"class_{index}" for index in range(head.class_count))
         if head.class_count != len(self.class_names):
@@ -67,10 +73,17 @@ class Detector:
         letterbox = Letterbox.fit(size, self._fixed_size or network_size(size, self._stride))
         output, head = self._run(image, letterbox, resident)
         found = decode(output, head, config.confidence)
+        if found.class_ids.max(initial=0) >= len(self.class_names):
+            raise ModelError(
+                f"the detector found class {found.class_ids.max()}, but only {len(self.class_names)} "
+                "classes are named: give all names with detection.class_names"
+            )
         found = found.select(self._reported[found.class_ids])
         # Before boxes are cut at the image's border: cut, two objects that leave it would overlap more.
+        # Of a head that chose by itself, overlapping boxes are different objects.
+        iou = 1.0 if head.layout == "end2end" else config.iou
         found = found.select(
-            suppress(found.boxes_xyxy, found.scores, found.class_ids, config.iou, config.max_detections)
+            suppress(found.boxes_xyxy, found.scores, found.class_ids, iou, config.max_detections)
         )
         boxes = letterbox.to_image(found.boxes_xyxy)
         # What lies in the padding, and what was empty, has no area left.
@@ -89,7 +102,7 @@ class Detector:
 
     def _probe(self) -> Head:
         size = self._fixed_size or _SQUARE
-        shape = next(iter(self.backend.outputs.values())).shape or (None,)
+        shape = self.backend.outputs[self._output].shape or (None,)
         if self._on_device is not None and None not in shape:
             # A run would have an engine built for an image size that no camera has.
             return identify_head(tuple(side or 0 for side in shape), size, len(self.class_names) or None)
@@ -101,7 +114,7 @@ class Detector:
             outputs = self._on_device.run_image(image[None], resident)
         else:
             outputs = self.backend.run({self._input: self._tensor(letterbox.apply(image))})
-        output = next(iter(outputs.values()))
+        output = outputs[self._output]
         size = (letterbox.out_width, letterbox.out_height)
         return output, identify_head(output.shape, size, len(self.class_names) or None)
 
@@ -118,10 +131,10 @@ def _input_of(backend: Backend) -> tuple[str, np.dtype[np.generic], Size | None]
     task = backend.metadata.get("task", "detect")
     if task != "detect":
         raise ModelError(f"the model is for {task}, expected a detection model (task detect)")
-    if len(backend.inputs) != 1 or len(backend.outputs) != 1:
+    if len(backend.inputs) != 1:
         raise ModelError(
-            f"the detector has the inputs {', '.join(backend.inputs)} and the outputs "
-            f"{', '.join(backend.outputs)}, expected one each: export a YOLOv5 detection model without NMS"
+            f"the detector has the inputs {', '.join(backend.inputs)}, expected one: export a YOLO "
+            "detection model"
         )
     name, info = next(iter(backend.inputs.items()))
     if isinstance(backend, DeviceBackend):
@@ -129,8 +142,20 @@ def _input_of(backend: Backend) -> tuple[str, np.dtype[np.generic], Size | None]
     shape = info.shape or ()
     fits = len(shape) == 4 and shape[0] in (1, None) and shape[1] in (3, None)
     if not fits or info.dtype not in (np.float32, np.float16):
-        raise ModelError(f"the detector's input {name} is {info}, expected float32 or float16 (1, 3, H, W)")
+        raise ModelError(
+            f"the detector's input {name} is {info}, expected float32 or float16 (1, 3, H, W): "
+            f"{_remedy(shape)}"
+        )
     height, width = shape[2:]
     if height is None or width is None:
         return name, info.dtype, None
     return name, info.dtype, (width, height)
+
+
+def _remedy(shape: tuple[int | None, ...]) -> str:
+    """What to do about an input of another shape or type."""
+    if len(shape) == 4 and shape[3] == 3:
+        return "its channels come last, as in TensorFlow; export it to ONNX from PyTorch instead"
+    if len(shape) == 4 and shape[0] not in (1, None):
+        return f"it is for batches of {shape[0]}; export it with batch=1"
+    return "export a detection model for RGB images in floating point"

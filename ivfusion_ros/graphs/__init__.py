@@ -10,7 +10,7 @@ __getattr__, __all__ = later(
         "letterbox": ("GREY", "Letterbox", "network_size", "stride_of"),
         "onnx_file": ("PRECISION_KEY", "read_metadata", "read_model"),
         "operations": ("count_operations",),
-        "task": ("Task", "fixed_network_size", "network_input_size", "task_of"),
-        "yolo": ("Candidates", "Head", "box_iou", "decode", "identify_head"),
+        "task": ("Task", "fixed_network_size", "keep_detections", "network_input_size", "task_of"),
+        "yolo": ("Candidates", "Head", "box_iou", "decode", "detection_output", "identify_head"),
     },
 )

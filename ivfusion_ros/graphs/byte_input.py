@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.graphs.letterbox import GREY, Letterbox
-from ivfusion_ros.graphs.task import _inputs, network_input_size, task_of
+from ivfusion_ros.graphs.task import _inputs, keep_detections, network_input_size, task_of
 
 if TYPE_CHECKING:
     from ivfusion_ros.types import Size
@@ -32,6 +32,7 @@ def engine_graph(model: onnx.ModelProto, size: Size) -> onnx.ModelProto:
     width, height = size
     if task_of(model) == "detection":
         _read_image(result, size)
+        keep_detections(result)
     else:
         for value in _inputs(result):
             _fix(value, (1, height, width) if value.name == "thermal" else (1, height, width, 3))

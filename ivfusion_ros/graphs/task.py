@@ -9,6 +9,7 @@ from onnx import TensorProto
 
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.graphs.letterbox import network_size, stride_of
+from ivfusion_ros.graphs.yolo import detection_output
 
 if TYPE_CHECKING:
     from ivfusion_ros.types import Size
@@ -44,6 +45,18 @@ def network_input_size(model: onnx.ModelProto, size: Size) -> Size:
         return size
     metadata = {item.key: item.value for item in model.metadata_props}
     return fixed_network_size(model) or network_size(size, stride_of(metadata))
+
+
+def keep_detections(model: onnx.ModelProto) -> None:
+    """Remove a detector's outputs beside its detections. Raises ModelError."""
+    outputs = {
+        value.name: tuple(side.dim_value for side in value.type.tensor_type.shape.dim)
+        for value in model.graph.output
+    }
+    kept = detection_output(outputs)
+    for value in list(model.graph.output):
+        if value.name != kept:
+            model.graph.output.remove(value)
 
 
 def _sides(value: onnx.ValueInfoProto) -> list[int]:

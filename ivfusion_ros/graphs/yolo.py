@@ -1,14 +1,16 @@
-"""The two output layouts of YOLOv5: telling them apart and decoding them.
+"""The output layouts of YOLO detectors: telling them apart and decoding them.
 
 classic: (1, anchors, 5 + classes), rows of cx, cy, w, h, objectness, class scores; three anchors per
 grid cell. u (ultralytics' anchor-free `yolov5*u`): (1, 4 + classes, anchors), one anchor per cell and
-no objectness. Boxes are in network pixels, scores in [0, 1] (sigmoid is in the graph).
+no objectness. end2end, with NMS or a choice of its own inside (`nms=True`, YOLOv10, YOLO26): (1, N, 6),
+rows of x1, y1, x2, y2, score, class. Boxes are in network pixels, scores in [0, 1] (sigmoid is in the
+graph).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +18,20 @@ import numpy.typing as npt
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.types import Boxes, Floats32, Size
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_RAW_MAP_SIDES = 5
+"""(1, 3, rows, columns, 5 + classes): what export.py of YOLOv5 5.0 to 6.1 wrote beside the output."""
+
 _STRIDES = ((8, 16, 32), (8, 16, 32, 64))
 """Of the usual and of the P6 models."""
 
 
 class Head(NamedTuple):
-    """How to read an output."""
+    """How to read an output. class_count: 0 for one that does not tell, and nobody else does."""
 
-    layout: Literal["classic", "u"]
+    layout: Literal["classic", "u", "end2end"]
     class_count: int
 
 
@@ -40,6 +48,24 @@ class Candidates:
         return Candidates(self.boxes_xyxy[which], self.scores[which], self.class_ids[which])
 
 
+def detection_output(shapes: Mapping[str, tuple[int | None, ...] | None]) -> str:
+    """Name of the output with the detections, by the outputs' shapes; raw maps beside it do not count.
+
+    Raises ModelError for other models.
+    """
+    ranks = {name: None if shape is None else len(shape) for name, shape in shapes.items()}
+    named = [name for name, rank in ranks.items() if rank != _RAW_MAP_SIDES]
+    if len(named) == 1:
+        return named[0]
+    found = f"the detector has the outputs {', '.join(shapes)}"
+    if named:
+        raise ModelError(
+            f"{found}, expected one with detections (raw maps beside it are left out): export a detection "
+            "model, not one for segmentation, and with one output for boxes, scores and classes"
+        )
+    raise ModelError(f"{found}, all raw maps without boxes: export it again without --train")
+
+
 def identify_head(shape: tuple[int, ...], size: Size, class_count: int | None = None) -> Head:
     """The head that gives this output shape for an input of size (width, height).
 
@@ -53,12 +79,14 @@ def identify_head(shape: tuple[int, ...], size: Size, class_count: int | None = 
             heads.append(Head("classic", columns - 5))
         if columns in cells and rows > 4:
             heads.append(Head("u", rows - 4))
+        if columns == 6 and not heads:
+            heads.append(Head("end2end", class_count or 0))
     if not heads:
         count = min(cells)
         raise ModelError(
-            f"output {shape} is not a YOLOv5 detection head; expected (1, {3 * count}, 5 + classes) or "
-            f"(1, 4 + classes, {count}) for an input of {size[0]}x{size[1]}: export a YOLOv5 detection "
-            "model to ONNX without NMS, e.g. `yolo export model=yolov5nu.pt format=onnx nms=False`"
+            f"output {shape} is not a YOLO detection head; expected (1, {3 * count}, 5 + classes) or "
+            f"(1, 4 + classes, {count}) for an input of {size[0]}x{size[1]}, or (1, N, 6) with NMS inside: "
+            "export a detection model for a batch of 1, e.g. `yolo export model=yolov5nu.pt format=onnx`"
         )
     return next((head for head in heads if head.class_count == class_count), heads[0])
 
@@ -69,6 +97,8 @@ def decode(output: npt.NDArray[Any], head: Head, confidence: float) -> Candidate
     What is not finite is dropped; boxes may be empty or lie outside the network's input.
     """
     raw = output[0].astype(np.float32, copy=False)
+    if head.layout == "end2end":
+        return _end2end(raw, confidence)
     # A broken network may give inf or nan: they end in nan scores, which no threshold lets through.
     with np.errstate(invalid="ignore", over="ignore"):
         rows, class_scores = (_classic if head.layout == "classic" else _u)(raw, confidence)
@@ -78,6 +108,13 @@ def decode(output: npt.NDArray[Any], head: Head, confidence: float) -> Candidate
         centre, half = rows[keep, :2], rows[keep, 2:] / 2
         boxes = np.concatenate([centre - half, centre + half], axis=1)
     return Candidates(boxes, np.minimum(scores[keep], 1), class_ids[keep].astype(np.int64))
+
+
+def _end2end(raw: Floats32, confidence: float) -> Candidates:
+    keep = (raw[:, 4] >= confidence) & np.isfinite(raw).all(axis=1) & (raw[:, 5] >= 0)
+    # Rows without an object are zeros.
+    rows = raw[keep & (raw[:, :4] != 0).any(axis=1)]
+    return Candidates(rows[:, :4], np.minimum(rows[:, 4], 1), rows[:, 5].astype(np.int64))
 
 
 def _classic(raw: Floats32, confidence: float) -> tuple[Floats32, Floats32]:

@@ -264,3 +264,16 @@ def test_sample_images_are_streets() -> None:
     for thermal, rgb in scenes:
         assert thermal.shape == (64, 80) and rgb.shape == (64, 80, 3)
         assert thermal.dtype == rgb.dtype == np.uint8 and thermal.std() > 10
+
+
+def test_boxes_of_an_end_to_end_head_may_come_in_another_order() -> None:
+    rows = np.zeros((1, 300, 6), np.float32)
+    rows[0, :3] = [[10, 10, 50, 40, 0.9, 2], [60, 10, 90, 40, 0.9, 2], [60, 10, 90, 40, 0.8, 1]]
+    swapped, moved = rows[:, [2, 1, 0, *range(3, 300)]], rows.copy()
+    moved[0, 0, 0] = 40
+
+    def outcome(other: np.ndarray):
+        return compare("detection", SIZE, lambda _: {"o": rows}, lambda _: {"o": other}, [{}])
+
+    assert outcome(swapped).passed and outcome(swapped).text.startswith("mean error 0.000 px")
+    assert not outcome(moved).passed
