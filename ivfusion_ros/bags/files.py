@@ -72,6 +72,13 @@ def open_file(path: Path, scratch: Path) -> BagFile:
     return file
 
 
+def is_bag(path: Path) -> bool:
+    """Whether a path is, or by its name is meant to be, a bag or a folder of one."""
+    if not path.is_dir():
+        return _is_storage(path)
+    return (path / "metadata.yaml").exists() or any(_is_storage(item) for item in path.iterdir())
+
+
 def _is_storage(path: Path) -> bool:
     suffixes = path.suffixes[-2:]
     return bool(suffixes) and (suffixes[-1] in STORAGES or suffixes in ([s, PACKED] for s in STORAGES))

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ivfusion_ros.bags import BagWriter
 from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config, write_json
-from ivfusion_ros.commands.replay import Outputs, end_if_interrupted, replay_bags
+from ivfusion_ros.commands.replay import Outputs, end_if_interrupted, replay_source
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.geometry.calibration import Calibration, Remap, write_calibration
 from ivfusion_ros.models import resolve_model
@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> None:
         sheet=folder / "contact_sheet.png",
     )
     log.info("the replay that follows, as a command: %s", _replay_command(bag, outputs.bag, options))
-    figures = replay_bags([bag], outputs, config)
+    figures = replay_source([bag], outputs, config)
     write_json(
         folder / "summary.json",
         {"machine": platform.platform(), "simulation_seconds": round(seconds, 2), **figures},

@@ -15,6 +15,7 @@ from ivfusion_ros.config.parameters import assignments, load_config
 from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.files import write_whole
+from ivfusion_ros.sources.source import OnSkip, SourceOptions
 from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
@@ -126,6 +127,47 @@ def add_topic_options(parser: argparse.ArgumentParser) -> None:
             metavar="TOPIC",
             help=f"{camera} image topic (default: guessed by name and encoding)",
         )
+
+
+def add_source_options(parser: argparse.ArgumentParser, *, topics: bool = True) -> None:
+    """What a user says about a source; topics: bags are among them."""
+    if topics:
+        add_topic_options(parser)
+    parser.add_argument(
+        "--rate",
+        type=float,
+        metavar="HZ",
+        help="frame rate of films and folders whose images have no stamps (default: a film's own)",
+    )
+    parser.add_argument(
+        "--stamps",
+        default="auto",
+        metavar="HOW",
+        help="of images in a folder. auto: a text file beside them, or names that are times; names or "
+        "names:UNIT (ns, us, ms, s): their names, whatever they look like; rate: --rate (default: "
+        "%(default)s)",
+    )
+    for camera in CAMERAS:
+        parser.add_argument(
+            f"--{camera}-stamps",
+            type=Path,
+            metavar="FILE",
+            help=f"text file with the {camera} images' stamps: lines of a stamp and a name, or of a stamp",
+        )
+
+
+def source_options(options: argparse.Namespace, on_skip: OnSkip, max_pixels: int) -> SourceOptions:
+    """What add_source_options took."""
+    return SourceOptions(
+        thermal_topic=getattr(options, "thermal_topic", None),
+        rgb_topic=getattr(options, "rgb_topic", None),
+        rate_hz=options.rate,
+        stamps=options.stamps,
+        thermal_stamps=options.thermal_stamps,
+        rgb_stamps=options.rgb_stamps,
+        max_pixels=max_pixels,
+        on_skip=on_skip,
+    )
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:

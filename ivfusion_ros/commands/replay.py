@@ -1,58 +1,53 @@
-"""`ivfusion replay`: bag in, fused bag out."""
+"""`ivfusion replay`: a source in, fused bag out."""
 
 from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from ivfusion_ros.bags import BagReader, BagWriter, Topics
-from ivfusion_ros.bags.messages import to_transforms
-from ivfusion_ros.bags.serializations import decode
-from ivfusion_ros.bags.topics import transform_topics
+from ivfusion_ros.bags import BagWriter
+from ivfusion_ros.commands.bag_topics import copy_originals, other_topics, read_other_topics
 from ivfusion_ros.commands.interruption import held_back
 from ivfusion_ros.commands.options import (
     add_json_option,
     add_pipeline_options,
-    add_topic_options,
+    add_source_options,
     output_file,
     pipeline_config,
     refuse_input,
+    source_options,
     write_json,
 )
 from ivfusion_ros.errors import BagError, IvfusionError
-from ivfusion_ros.geometry.tf import TransformTree
 from ivfusion_ros.images.files import SUFFIXES
 from ivfusion_ros.images.film import Pictures
-from ivfusion_ros.messages.frames import to_depth_frame
 from ivfusion_ros.pipeline.build import build_pipeline, detection_model_name
 from ivfusion_ros.pipeline.replay import Replay
 from ivfusion_ros.pipeline.skips import reason_of
+from ivfusion_ros.sources import EXPECTED, SourceOptions, open_source
 from ivfusion_ros.sync.clocks import ClockCheck
 from ivfusion_ros.sync.pairing import READ_AHEAD
 from ivfusion_ros.sync.synchronizer import Synchronizer
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable, Iterable, Sequence
 
     from ivfusion_ros.config.pipeline import PipelineConfig
     from ivfusion_ros.pipeline.pipeline import Pipeline
-    from ivfusion_ros.sync.depth import DepthFrames
+    from ivfusion_ros.sources import Source
     from ivfusion_ros.types import CameraName, Frame
 
 log = logging.getLogger(__name__)
 
-Others = dict[str, Callable[[Any], object]]
-"""What takes the messages of topics that are no camera's."""
-
 USUAL_RATE_HZ = 30.0
-"""Of the film, where a bag does not say."""
+"""Of the film, where a source does not say."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +64,9 @@ class Outputs:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("bags", nargs="+", type=Path, help="rosbag2 folders, .mcap, .db3 or .bag files")
+    parser.add_argument("source", nargs="+", type=Path, help=EXPECTED)
     parser.add_argument("output", type=Path, help="bag to write: NAME.mcap, or a rosbag2 folder")
-    add_topic_options(parser)
+    add_source_options(parser)
     parser.add_argument(
         "--depth-topic",
         metavar="TOPIC",
@@ -104,63 +99,64 @@ def run(options: argparse.Namespace) -> None:
     config = pipeline_config(options)
     if options.depth_topic is not None:
         config = replace(config, registration=replace(config.registration, depth=True))
-    topics = (options.thermal_topic, options.rgb_topic)
-    figures = replay_bags(options.bags, outputs, config, topics, options.depth_topic)
+    chosen = source_options(options, _tell_of_skipped, config.images.max_pixels)
+    figures = replay_source(options.source, outputs, config, chosen, options.depth_topic)
     write_json(options.json, figures)
     end_if_interrupted(figures)
 
 
-def replay_bags(
-    bags: list[Path],
+def replay_source(
+    paths: Sequence[Path],
     outputs: Outputs,
     config: PipelineConfig,
-    topics: tuple[str | None, str | None] = (None, None),
+    options: SourceOptions | None = None,
     depth_topic: str | None = None,
 ) -> dict[str, Any]:
-    """Fuse bags into one; topics are (thermal, RGB), None to guess. Prints and returns the figures.
+    """Fuse a source into a bag. Prints and returns the figures.
 
     depth_topic: where registration.depth is true, None to guess.
 
     SIGINT and SIGTERM end it after the pairs in progress; the outputs are complete up to there.
 
     Raises BagError for unreadable bags, missing topics and when there is no pair at all, DataError where
-    the output is an input, ConfigError, ModelError and BackendError as build_pipeline does.
+    the output is an input, or for what no source is, ConfigError, ModelError and BackendError as
+    build_pipeline does.
     """
+    options = replace(options or SourceOptions(), max_pixels=config.images.max_pixels)
     with ExitStack() as stack:
-        reader = stack.enter_context(BagReader(bags, config.images.max_pixels))
-        refuse_input(outputs.bag, *reader.files, *(file.resolve().parent for file in reader.files))
-        chosen = reader.choose_topics(*topics)
-        log.info("%s", chosen.note or f"thermal: {chosen.thermal}, RGB: {chosen.rgb}")
-        others: Others = {}
+        source = stack.enter_context(closing(open_source(paths, options)))
+        refuse_input(outputs.bag, *source.paths)
+        log.info("%s", source.note or " and ".join(source.names.values()))
         synchronizer = Synchronizer(config, READ_AHEAD)
         clocks = ClockCheck(_offset_taker(synchronizer, config))
-        if synchronizer.depth is not None:
-            _read_depth(reader, synchronizer.depth, depth_topic, others)
-        transforms = _read_transforms(reader, config, others)
-        expected = _expected_pairs(reader, chosen)
+        transforms = read_other_topics(source, config, synchronizer.depth, depth_topic)
         # The outputs before the networks, which take seconds to load. The bag is complete before the sheet,
         # so a sheet that fails does not lose it.
-        pictures = stack.enter_context(Pictures(outputs.video, outputs.sheet, _rate_hz(reader, expected)))
+        rate_hz = source.rate_hz or USUAL_RATE_HZ
+        pictures = stack.enter_context(Pictures(outputs.video, outputs.sheet, rate_hz))
         writer = stack.enter_context(
             BagWriter(outputs.bag, compressed=outputs.compressed, overwrite=outputs.overwrite)
         )
+        if outputs.originals:
+            copy_originals(source, writer)
         pipeline = stack.enter_context(build_pipeline(config))
         replay = Replay(synchronizer, pipeline, transforms)
-        frames = reader.frames(chosen, writer.write_raw if outputs.originals else None, others)
-        interrupted = _write(replay, clocks.frames(frames), expected, writer, pictures)
+        frames = clocks.frames(source.frames())
+        interrupted = _write(replay, frames, source.expected, writer, pictures)
         report = replay.report()
-        _warn_of_skipped(reader)
+        _warn_of_skipped(source)
         if not report["pairs"]:
-            raise _no_pairs(replay, chosen, reader, clocks.advice())
+            raise _no_pairs(replay, source, clocks.advice())
+        topics: dict[str, Any] = dict(source.names.items()) | {"others": other_topics(source)}
         figures = {
-            "input": [str(bag) for bag in bags],
+            "input": list(map(str, paths)),
             "output": str(outputs.bag),
-            "topics": {"thermal": chosen.thermal, "rgb": chosen.rgb, "others": list(others)},
+            "topics": topics,
             "models": _models(config, pipeline),
             "interrupted": interrupted,
             **report,
-            "skipped_messages": dict(reader.skipped),
-            "losses": reader.losses,
+            "skipped_messages": dict(source.skipped),
+            "losses": source.losses,
         }
     _print(figures, outputs)
     return figures
@@ -170,38 +166,6 @@ def end_if_interrupted(figures: dict[str, Any]) -> None:
     """What is left to do when the figures are written. Raises KeyboardInterrupt."""
     if figures["interrupted"]:
         raise KeyboardInterrupt(f"{figures['output']} has the {figures['pairs']} pairs up to then")
-
-
-def _read_depth(reader: BagReader, depth: DepthFrames, topic: str | None, others: Others) -> None:
-    """Have the bag's depth images taken, through their topic in others."""
-    chosen = reader.choose_depth_topic(topic)
-    log.info("depth: %s%s", chosen, "" if topic else " (--depth-topic to change)")
-    others[chosen] = lambda message: depth.add(to_depth_frame(message))
-
-
-def _read_transforms(reader: BagReader, config: PipelineConfig, others: Others) -> TransformTree | None:
-    """The bag's static transforms where they are asked for, and the topics of others that change."""
-    if config.registration.extrinsics != "tf":
-        return None
-    static, changing = (transform_topics(reader.topics, static=static) for static in (True, False))
-    if not static and not changing:
-        raise BagError(
-            "registration.extrinsics is tf, but the bag has no /tf_static and no /tf: record them too, or "
-            "set registration.extrinsics to calibration"
-        )
-    tree = TransformTree()
-
-    def take(message: Any) -> None:
-        for transform in to_transforms(message):
-            tree.set(*transform)
-
-    # Before the first image: a recorder gets static transforms at any moment of its start.
-    for topic, _, data in reader.messages(static):
-        with suppress(BagError):
-            take(decode(topic, data))
-    # Once more in their turn, where those that cannot be read are counted.
-    others.update(dict.fromkeys((*static, *changing), take))
-    return tree
 
 
 def _write(
@@ -227,17 +191,6 @@ def _write(
     return stopped.is_set()
 
 
-def _expected_pairs(reader: BagReader, chosen: Topics) -> int | None:
-    counts = reader.message_counts
-    return min(counts[chosen.thermal], counts[chosen.rgb]) if counts else None
-
-
-def _rate_hz(reader: BagReader, pairs: int | None) -> float:
-    if not pairs or reader.start_ns is None or reader.end_ns is None or reader.end_ns <= reader.start_ns:
-        return USUAL_RATE_HZ
-    return min(120.0, max(1.0, pairs / ((reader.end_ns - reader.start_ns) / 1e9)))
-
-
 def _models(config: PipelineConfig, pipeline: Pipeline) -> dict[str, str]:
     models = {"fusion": f"{pipeline.fusion_model} by {pipeline.fuser.backend.description}"}
     if pipeline.detector is not None:
@@ -246,9 +199,14 @@ def _models(config: PipelineConfig, pipeline: Pipeline) -> dict[str, str]:
     return models
 
 
-def _warn_of_skipped(reader: BagReader) -> None:
-    for topic, count in reader.skipped.items():
-        log.warning("skipped %d messages of %s: %s", count, topic, reader.skip_reasons[topic])
+def _tell_of_skipped(name: str, error: Exception) -> None:
+    """Of a file that is no message."""
+    log.warning("skipped %s: %s", name, reason_of(error))
+
+
+def _warn_of_skipped(source: Source) -> None:
+    for name, count in source.skipped.items():
+        log.warning("skipped %d messages of %s: %s", count, name, source.skip_reasons[name])
 
 
 def _offset_taker(synchronizer: Synchronizer, config: PipelineConfig) -> Callable[[int], None] | None:
@@ -263,7 +221,7 @@ def _offset_taker(synchronizer: Synchronizer, config: PipelineConfig) -> Callabl
     return take
 
 
-def _no_pairs(replay: Replay, chosen: Topics, reader: BagReader, clocks: str) -> IvfusionError:
+def _no_pairs(replay: Replay, source: Source, clocks: str) -> IvfusionError:
     """What to tell, and of which kind, where there is no pair: the reason that comes first on the way."""
     report, first = replay.report(), replay.skips.first
     if first is not None:
@@ -271,16 +229,16 @@ def _no_pairs(replay: Replay, chosen: Topics, reader: BagReader, clocks: str) ->
         count = sum(replay.skips.counts.values())
         return kind(f"none of the {count} pairs could be fused; the first: {reason_of(first)}")
     frames = report["frames"]
-    for topic, camera in ((chosen.thermal, "thermal"), (chosen.rgb, "rgb")):
-        if not frames.get(camera) and (count := reader.skipped[topic]):
+    for camera, name in source.names.items():
+        if not frames.get(camera) and (count := source.skipped[name]):
             return BagError(
-                f"none of the {count} messages of {topic} could be read; the first: "
-                f"{reader.skip_reasons[topic]}"
+                f"none of the {count} messages of {name} could be read; the first: "
+                f"{source.skip_reasons[name]}"
             )
-    lost = "".join(f"; {loss}" for loss in reader.losses)
-    for topic, camera in ((chosen.thermal, "thermal"), (chosen.rgb, "rgb")):
+    lost = "".join(f"; {loss}" for loss in source.losses)
+    for camera, name in source.names.items():
         if not frames.get(camera):
-            return BagError(f"{topic} has no {camera} image that could be read{lost}")
+            return BagError(f"{name} has no {camera} image that could be read{lost}")
     return BagError(
         f"no thermal frame was paired with an RGB frame: {frames['thermal']} thermal and "
         f"{frames['rgb']} RGB frames, dropped {report['drops']}; raise pairing.max_skew_ms, or, if the "

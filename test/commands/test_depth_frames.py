@@ -13,7 +13,7 @@ from ivfusion_ros.bags import BagReader, BagTopic
 from ivfusion_ros.bags.messages import deserialize, to_frame
 from ivfusion_ros.bags.topics import choose_depth_topic
 from ivfusion_ros.cli import main
-from ivfusion_ros.commands.replay import Outputs, replay_bags
+from ivfusion_ros.commands.replay import Outputs, replay_source
 from ivfusion_ros.config.node import FusionNodeConfig
 from ivfusion_ros.config.parameters import make_config
 from ivfusion_ros.config.pipeline import PipelineConfig, RegistrationConfig
@@ -185,7 +185,7 @@ def bag_messages() -> list[Message]:
 @pytest.mark.parametrize("name", [None, "/camera/aligned_depth_to_color/image_raw"])
 def test_a_bag_with_depth_images_is_replayed_by_them(config, tmp_path, name) -> None:
     bag = write_rosbag2(tmp_path / "bag", bag_messages())
-    figures = replay_bags([bag], Outputs(tmp_path / "fused.mcap"), config, depth_topic=name)
+    figures = replay_source([bag], Outputs(tmp_path / "fused.mcap"), config, depth_topic=name)
     assert figures["topics"]["others"] == ["/camera/aligned_depth_to_color/image_raw"]
     assert (figures["pairs"], figures["pairs_without_depth"]) == (10, 3)
     expected, _ = replayed(config)
@@ -213,7 +213,7 @@ def test_a_bag_without_depth_images_is_refused(config, small_bag, tmp_path) -> N
     with pytest.raises(
         BagError, match=r"no topic looks like the depth image.*/rgb/image_raw.*--depth-topic"
     ):
-        replay_bags([small_bag], Outputs(tmp_path / "fused.mcap"), config)
+        replay_source([small_bag], Outputs(tmp_path / "fused.mcap"), config)
 
 
 def test_unreadable_depth_images_are_counted(config, tmp_path) -> None:
@@ -221,7 +221,7 @@ def test_unreadable_depth_images_are_counted(config, tmp_path) -> None:
     messages = [*bag_messages(), ("/camera/aligned_depth_to_color/image_raw", IMAGE, START_NS, wrong)]
     bag = write_rosbag2(tmp_path / "bag", sorted(messages, key=lambda item: item[2]))
     topic = "/camera/aligned_depth_to_color/image_raw"
-    figures = replay_bags([bag], Outputs(tmp_path / "fused.mcap"), config, depth_topic=topic)
+    figures = replay_source([bag], Outputs(tmp_path / "fused.mcap"), config, depth_topic=topic)
     assert figures["skipped_messages"] == {topic: 1} and figures["pairs_without_depth"] == 3
 
 

@@ -59,7 +59,7 @@ def test_bad_outputs_are_refused_before_the_work(small_bag, tmp_path, monkeypatc
     for path in ("precious.mcap", "file"):
         Path(path).write_bytes(b"precious")
     before = contents(tmp_path)
-    monkeypatch.setattr("ivfusion_ros.commands.replay.replay_bags", lambda *_: pytest.fail("too late"))
+    monkeypatch.setattr("ivfusion_ros.commands.replay.replay_source", lambda *_: pytest.fail("too late"))
     with pytest.raises(SystemExit) as stop:
         main(["replay", str(small_bag), "out.mcap", *option.split()])
     assert stop.value.code == 2

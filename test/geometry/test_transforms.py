@@ -10,7 +10,7 @@ from rig_samples import RGB_FRAME, THERMAL_FRAME
 
 from ivfusion_ros.bags import BagReader
 from ivfusion_ros.bags.messages import deserialize, to_frame, to_transforms
-from ivfusion_ros.commands.replay import Outputs, replay_bags
+from ivfusion_ros.commands.replay import Outputs, replay_source
 from ivfusion_ros.config.parameters import make_config
 from ivfusion_ros.config.pipeline import PipelineConfig, RegistrationConfig
 from ivfusion_ros.errors import BagError, ConfigError
@@ -161,7 +161,7 @@ def test_a_bag_with_tf_static_just_works(config, tmp_path) -> None:
     # As a recorder has it: some time after the first images, and over the base.
     links = tf(("base", RGB_FRAME, -0.25), ("base", THERMAL_FRAME, 0.25))
     bag = record(tmp_path / "bag", [("/tf_static", 450, links)])
-    figures = replay_bags([bag], Outputs(tmp_path / "fused.mcap"), config(None))
+    figures = replay_source([bag], Outputs(tmp_path / "fused.mcap"), config(None))
     assert figures["pairs_without_transform"] == 0 and figures["topics"]["others"] == ["/tf_static"]
     assert baselines(tmp_path / "fused.mcap") == [0.5] * 10
 
@@ -172,7 +172,7 @@ def test_transforms_that_change_count_from_their_time_on(config, tmp_path, caplo
         ("/tf", 650, tf((RGB_FRAME, THERMAL_FRAME, 1))),
     ]
     bag = record(tmp_path / "bag", moves)
-    figures = replay_bags([bag], Outputs(tmp_path / "fused.mcap"), config(None))
+    figures = replay_source([bag], Outputs(tmp_path / "fused.mcap"), config(None))
     # Until then both cameras are taken to stand in one place.
     assert baselines(tmp_path / "fused.mcap") == [0.0] * 3 + [0.5] * 4 + [1.0] * 3
     assert figures["pairs_without_transform"] == 3
@@ -182,14 +182,14 @@ def test_transforms_that_change_count_from_their_time_on(config, tmp_path, caplo
 
 def test_until_there_is_a_transform_the_files_extrinsics_count(config, tmp_path) -> None:
     bag = record(tmp_path / "bag", [("/tf", 450, tf((RGB_FRAME, THERMAL_FRAME, 1.0)))])
-    replay_bags([bag], Outputs(tmp_path / "fused.mcap"), config(rig_samples.side_by_side(0.5)))
+    replay_source([bag], Outputs(tmp_path / "fused.mcap"), config(rig_samples.side_by_side(0.5)))
     assert baselines(tmp_path / "fused.mcap") == [0.5] * 5 + [1.0] * 5
 
 
 def test_a_transform_that_cannot_be_read_is_counted(config, tmp_path) -> None:
     good, bad = tf((RGB_FRAME, THERMAL_FRAME, 0.5)), tf(("a", "b", 1.0), turn=(0.0, 0.0, 0.0, 0.0))
     bag = record(tmp_path / "bag", [("/tf_static", 10, bad), ("/tf_static", 20, good)])
-    figures = replay_bags([bag], Outputs(tmp_path / "fused.mcap"), config(None))
+    figures = replay_source([bag], Outputs(tmp_path / "fused.mcap"), config(None))
     assert figures["skipped_messages"] == {"/tf_static": 1}
     assert baselines(tmp_path / "fused.mcap") == [0.5] * 10
 
@@ -197,12 +197,12 @@ def test_a_transform_that_cannot_be_read_is_counted(config, tmp_path) -> None:
 def test_a_bag_without_transforms_is_refused(config, tmp_path) -> None:
     bag = record(tmp_path / "bag", [])
     with pytest.raises(BagError, match=r"no /tf_static and no /tf: record them too, or set registration"):
-        replay_bags([bag], Outputs(tmp_path / "fused.mcap"), config(None))
+        replay_source([bag], Outputs(tmp_path / "fused.mcap"), config(None))
 
 
 def test_cameras_of_one_frame_are_named(config, tmp_path, caplog) -> None:
     bag = record(tmp_path / "bag", [("/tf_static", 0, tf(("base", "camera", 0.5)))], ("camera", "camera"))
-    figures = replay_bags([bag], Outputs(tmp_path / "fused.mcap"), config(None))
+    figures = replay_source([bag], Outputs(tmp_path / "fused.mcap"), config(None))
     assert "both cameras' images have the frame_id camera" in caplog.text
     assert figures["pairs_without_transform"] == 10
 

@@ -18,7 +18,7 @@ import yaml
 
 from ivfusion_ros.bags import BagReader, BagWriter
 from ivfusion_ros.bags.messages import deserialize
-from ivfusion_ros.commands.replay import Outputs, replay_bags
+from ivfusion_ros.commands.replay import Outputs, replay_source
 from ivfusion_ros.config.parameters import make_config
 from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.types import CameraInfo, Frame
@@ -173,7 +173,7 @@ def test_replay_launch_gives_what_ivfusion_replay_gives(
         "fusion": {"model": str(blend_model), "backend": "onnxruntime"},
         "detection": {"model": str(box_model), "backend": "onnxruntime"},
     }
-    replay_bags([bag], Outputs(tmp_path / "desk"), make_config(PipelineConfig, parameters))
+    replay_source([bag], Outputs(tmp_path / "desk"), make_config(PipelineConfig, parameters))
     desk = outputs(tmp_path / "desk")
     assert len(desk["/fused/image_raw"]) == 40
     for rate in RATES:

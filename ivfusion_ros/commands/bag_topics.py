@@ -1,0 +1,85 @@
+"""What a replay takes of a bag beside its cameras: depth images, transforms, all topics as they are."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ivfusion_ros.bags.messages import to_transforms
+from ivfusion_ros.bags.serializations import decode
+from ivfusion_ros.bags.topics import transform_topics
+from ivfusion_ros.errors import BagError, ConfigError
+from ivfusion_ros.geometry.tf import TransformTree
+from ivfusion_ros.messages.frames import to_depth_frame
+from ivfusion_ros.sources.bag import BagSource
+
+if TYPE_CHECKING:
+    from ivfusion_ros.bags import BagWriter
+    from ivfusion_ros.config.pipeline import PipelineConfig
+    from ivfusion_ros.sources import Source
+    from ivfusion_ros.sync.depth import DepthFrames
+
+log = logging.getLogger(__name__)
+
+
+def read_other_topics(
+    source: Source, config: PipelineConfig, depth: DepthFrames | None, depth_topic: str | None
+) -> TransformTree | None:
+    """Have depth images and transforms taken where they are asked for; the transforms.
+
+    depth_topic: None to guess. Raises BagError, and ConfigError where the source is no bag.
+    """
+    by_tf = config.registration.extrinsics == "tf"
+    if depth is not None:
+        _read_depth(_bag(source, "registration.depth"), depth, depth_topic)
+    return _read_transforms(_bag(source, "registration.extrinsics: tf")) if by_tf else None
+
+
+def copy_originals(source: Source, writer: BagWriter) -> None:
+    """Have all messages copied. Raises ConfigError where the source is no bag."""
+    _bag(source, "--originals").each_message = writer.write_raw
+
+
+def other_topics(source: Source) -> list[str]:
+    """Those that are taken beside the cameras'."""
+    return list(source.others) if isinstance(source, BagSource) else []
+
+
+def _bag(source: Source, what: str) -> BagSource:
+    if not isinstance(source, BagSource):
+        raise ConfigError(
+            f"{what} needs topics of a bag, but {' and '.join(source.names.values())} is none"
+        )
+    return source
+
+
+def _read_depth(source: BagSource, depth: DepthFrames, topic: str | None) -> None:
+    """Have the bag's depth images taken, through their topic in others."""
+    chosen = source.reader.choose_depth_topic(topic)
+    log.info("depth: %s%s", chosen, "" if topic else " (--depth-topic to change)")
+    source.others[chosen] = lambda message: depth.add(to_depth_frame(message))
+
+
+def _read_transforms(source: BagSource) -> TransformTree:
+    """The bag's static transforms, and the topics of others that change."""
+    reader = source.reader
+    static, changing = (transform_topics(reader.topics, static=static) for static in (True, False))
+    if not static and not changing:
+        raise BagError(
+            "registration.extrinsics is tf, but the bag has no /tf_static and no /tf: record them too, or "
+            "set registration.extrinsics to calibration"
+        )
+    tree = TransformTree()
+
+    def take(message: Any) -> None:
+        for transform in to_transforms(message):
+            tree.set(*transform)
+
+    # Before the first image: a recorder gets static transforms at any moment of its start.
+    for topic, _, data in reader.messages(static):
+        with suppress(BagError):
+            take(decode(topic, data))
+    # Once more in their turn, where those that cannot be read are counted.
+    source.others.update(dict.fromkeys((*static, *changing), take))
+    return tree

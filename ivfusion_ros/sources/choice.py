@@ -1,0 +1,51 @@
+"""Which kind of source a user's paths are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ivfusion_ros.bags.files import is_bag
+from ivfusion_ros.errors import DataError
+from ivfusion_ros.sources.bag import BagSource
+from ivfusion_ros.sources.data_set import DataSet
+from ivfusion_ros.sources.source import Source, SourceOptions
+from ivfusion_ros.sources.two_cameras import TwoCameras
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+EXPECTED = (
+    "bags (rosbag2 folders, .mcap, .db3 or .bag files), a film or folder of thermal images and one of RGB "
+    "images, or the folder of a data set"
+)
+
+
+def _are_bags(paths: Sequence[Path]) -> bool:
+    return all(map(is_bag, paths))
+
+
+def _are_two_cameras(paths: Sequence[Path]) -> bool:
+    return len(paths) == 2 and not any(map(is_bag, paths))
+
+
+def _is_data_set(paths: Sequence[Path]) -> bool:
+    return len(paths) == 1 and not is_bag(paths[0]) and not paths[0].is_file()
+
+
+KINDS: dict[
+    str, tuple[Callable[[Sequence[Path]], bool], Callable[[Sequence[Path], SourceOptions], Source]]
+] = {
+    "bags": (_are_bags, BagSource),
+    "two cameras": (_are_two_cameras, TwoCameras),
+    "data set": (_is_data_set, DataSet),
+}
+"""By kind: whether paths are of it, and what opens them; the first that fits is taken."""
+
+
+def open_source(paths: Sequence[Path], options: SourceOptions | None = None) -> Source:
+    """The source that the paths are. Raises IvfusionError."""
+    for fits, make in KINDS.values():
+        if fits(paths):
+            return make(paths, options or SourceOptions())
+    raise DataError(f"{', '.join(map(str, paths)) or 'nothing'} was given, expected {EXPECTED}")

@@ -1,0 +1,107 @@
+"""Two films or folders, one of each camera, as a source."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections import Counter
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from ivfusion_ros.errors import IvfusionError
+from ivfusion_ros.sources.film import FilmStream
+from ivfusion_ros.sources.folder import FolderStream
+from ivfusion_ros.sources.stream import camera_frame
+from ivfusion_ros.types import CAMERAS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from ivfusion_ros.sources.source import SourceOptions
+    from ivfusion_ros.sources.stream import CameraStream
+    from ivfusion_ros.types import CameraName, Frame
+
+log = logging.getLogger(__name__)
+
+STREAMS: dict[str, Callable[[Path, SourceOptions, Path | None], CameraStream]] = {
+    "folder": FolderStream,
+    "film": FilmStream,
+}
+
+
+def open_stream(path: Path, options: SourceOptions, stamps: Path | None = None) -> CameraStream:
+    """One camera's folder or film. Raises IvfusionError."""
+    return STREAMS["folder" if path.is_dir() else "film"](path, options, stamps)
+
+
+class TwoCameras:
+    """See Source. Thermal images are grey, RGB images have colour."""
+
+    note = ""
+
+    def __init__(self, paths: Sequence[Path], options: SourceOptions) -> None:
+        """paths: of the thermal and of the RGB camera. Raises IvfusionError."""
+        self._options = options
+        self.paths = tuple(paths)
+        self.names: dict[CameraName, str] = dict(zip(CAMERAS, map(str, paths), strict=True))
+        self.losses: list[str] = []
+        self.skipped: Counter[str] = Counter()
+        self.skip_reasons: dict[str, str] = {}
+        self._stack = ExitStack()
+        self._streams: dict[CameraName, CameraStream] = {}
+        files = (options.thermal_stamps, options.rgb_stamps)
+        try:
+            for camera, path, file in zip(CAMERAS, paths, files, strict=True):
+                self._streams[camera] = open_stream(path, options, file)
+                self._stack.callback(self._streams[camera].close)
+        except BaseException:
+            self.close()
+            raise
+        self._shifts_ns = self._find_shifts()
+
+    @property
+    def expected(self) -> int | None:
+        """See Source."""
+        counts = [stream.count for stream in self._streams.values()]
+        return None if None in counts else min(count for count in counts if count is not None)
+
+    @property
+    def rate_hz(self) -> float | None:
+        """See Source."""
+        return min((stream.rate_hz for stream in self._streams.values() if stream.rate_hz), default=None)
+
+    def frames(self) -> Iterator[tuple[CameraName, Frame]]:
+        """See Source: by stamp, as nobody knows when they arrived."""
+        streams = [self._stamped(camera) for camera in CAMERAS]
+        for _, camera, frame in heapq.merge(*streams, key=lambda item: item[0]):
+            yield camera, frame
+
+    def close(self) -> None:
+        """See Source."""
+        self._stack.close()
+
+    def _stamped(self, camera: CameraName) -> Iterator[tuple[int, CameraName, Frame]]:
+        for stamp_ns, image in self._streams[camera].images():
+            try:
+                frame = camera_frame(camera, stamp_ns + self._shifts_ns[camera], image)
+            except IvfusionError as error:
+                self.skipped[self.names[camera]] += 1
+                self.skip_reasons.setdefault(self.names[camera], str(error))
+                self._options.on_skip(f"{camera} frame at {stamp_ns / 1e9:.3f} s", error)
+                continue
+            yield frame.stamp_ns, camera, frame
+
+    def _find_shifts(self) -> dict[CameraName, int]:
+        """What to add to the stamps of the camera whose time counts from nowhere, if only one's does."""
+        shifts: dict[CameraName, int] = dict.fromkeys(CAMERAS, 0)
+        without = [camera for camera in CAMERAS if not self._streams[camera].has_clock]
+        if len(without) == 1:
+            (camera,) = without
+            (other,) = set(CAMERAS) - {camera}
+            shifts[camera] = self._streams[other].first_ns - self._streams[camera].first_ns
+            log.warning(
+                "%s has no stamps and %s has: taken to begin at one moment; give --%s-stamps FILE",
+                self.names[camera], self.names[other], camera,
+            )  # fmt: skip
+        return shifts
