@@ -1,4 +1,7 @@
-"""`ivfusion calibrate`: a bag or two folders in, a calibration file and a picture of how good it is out."""
+"""`ivfusion calibrate`: a bag or two folders in, a calibration file and a picture of how good it is out.
+
+Or, with --import, calibrations of other tools in.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from ivfusion_ros.calibrate.outcome import Outcome, calibrate_by_board, calibrat
 from ivfusion_ros.calibrate.output import write_outputs
 from ivfusion_ros.calibrate.pairs import PairSource, open_source
 from ivfusion_ros.calibrate.targetless import SceneModel
+from ivfusion_ros.commands.calibrate_import import add_import_options, run_import
 from ivfusion_ros.commands.options import add_topic_options
 from ivfusion_ros.config.parameters import load_config
 from ivfusion_ros.config.pipeline import PipelineConfig
@@ -37,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
         "input",
-        nargs="+",
+        nargs="*",
         type=Path,
         help="bags (rosbag2 folders, .mcap or .db3 files), or a folder of thermal and one of RGB images "
         "with the same names",
@@ -59,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML; its pairing parameters are used")
     _add_board_options(parser.add_argument_group("by a board"))
     _add_scene_options(parser.add_argument_group("by ordinary scenes, without --board"))
+    add_import_options(parser.add_argument_group("from another tool's calibration"))
 
 
 def _add_board_options(group: argparse._ArgumentGroup) -> None:
@@ -103,6 +108,9 @@ def _add_scene_options(group: argparse._ArgumentGroup) -> None:
 def run(options: argparse.Namespace) -> None:
     """Calibrate; nothing is written where that fails. Raises IvfusionError."""
     _check(options)
+    if options.imported:
+        run_import(options)
+        return
     board = None if options.board is None else parse_board(options.board)
     pairing = load_config(PipelineConfig, options.config).pairing
     source = open_source(options.input, (options.thermal_topic, options.rgb_topic), pairing)
@@ -130,7 +138,11 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError(f"--baseline is {options.baseline}, expected metres above 0")
     if options.baseline is not None and (options.board is not None or options.model not in (None, "rig")):
         raise ConfigError("--baseline is for the rig that is found without --board; give only one of them")
-    if options.board is None and options.plane_distance is not None:
+    if bool(options.input) == bool(options.imported):
+        raise ConfigError(
+            "give either images (a bag, or a folder of thermal and one of RGB images) or --import FILE"
+        )
+    if options.board is None and options.plane_distance is not None and not options.imported:
         raise ConfigError(
             "--plane-distance needs --board: without one, the calibration holds for the distances of the "
             "scenes"

@@ -13,6 +13,7 @@ import yaml
 
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.files import read_yaml, whole_files
+from ivfusion_ros.geometry.other_tools import refuse_other_tools
 from ivfusion_ros.geometry.rig import RigParts
 from ivfusion_ros.geometry.rig_yaml import as_matrix, rig_from_yaml, rig_to_yaml
 from ivfusion_ros.types import Floats, Floats32, Size
@@ -92,8 +93,12 @@ def _check_homography(homography: Floats) -> None:
 
 
 def read_calibration(path: str | Path) -> Calibration:
-    """Read a calibration YAML and the map file that it names. Raises ConfigError."""
+    """Read a calibration YAML and the map file that it names.
+
+    Raises ConfigError, which says how to import it for a file of another tool.
+    """
     path = Path(path)
+    refuse_other_tools(path)
     content = {key: value for key, value in read_yaml(path).items() if value is not None}
     unknown = sorted(str(key) for key in content if key not in _KEYS)
     if unknown:
