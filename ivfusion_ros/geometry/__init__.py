@@ -2,10 +2,11 @@
 
 from ivfusion_ros.geometry.calibration import Calibration, Remap, read_calibration, write_calibration
 from ivfusion_ros.geometry.camera import CameraModel
-from ivfusion_ros.geometry.camera_info import newest_info
-from ivfusion_ros.geometry.distortion import DISTORTION_LENGTHS
+from ivfusion_ros.geometry.camera_info import newest_info, read_out, rectified
+from ivfusion_ros.geometry.distortion import DISTORTION_LENGTHS, standard_lens
 from ivfusion_ros.geometry.learned import write_learned
 from ivfusion_ros.geometry.maps import displacements_at, fixed_point, pinhole_map, pixel_grid, plane_map
+from ivfusion_ros.geometry.other_tools import TOOLS, Tool, tool_of
 from ivfusion_ros.geometry.rig import DEFAULT_PLANE_DISTANCE_M, Extrinsics, Rig, RigParts
 from ivfusion_ros.geometry.tf import TransformTree, bare, differ, frames_problem, missing_transform
 from ivfusion_ros.geometry.warp import PointMap, Warp
@@ -13,6 +14,7 @@ from ivfusion_ros.geometry.warp import PointMap, Warp
 __all__ = [
     "DEFAULT_PLANE_DISTANCE_M",
     "DISTORTION_LENGTHS",
+    "TOOLS",
     "Calibration",
     "CameraModel",
     "Extrinsics",
@@ -20,6 +22,7 @@ __all__ = [
     "Remap",
     "Rig",
     "RigParts",
+    "Tool",
     "TransformTree",
     "Warp",
     "bare",
@@ -33,6 +36,10 @@ __all__ = [
     "pixel_grid",
     "plane_map",
     "read_calibration",
+    "read_out",
+    "rectified",
+    "standard_lens",
+    "tool_of",
     "write_calibration",
     "write_learned",
 ]
