@@ -235,7 +235,7 @@ def test_doctor_names_what_runs(run, capsys, tmp_path) -> None:
         (["replay", "{bag}", "out.mcap", "--thermal-topic", "/ir"], 4, "/thermal/image_raw"),
         (["replay", "{bag}", "{bag}/out.mcap"], 4, "cannot write"),
         (["fuse", "absent.png", "absent.png", "out.png"], 3, "cannot read absent.png"),
-        (["fuse", "{bag}", "{bag}", "out.png"], 3, "cannot be decoded"),
+        (["fuse", "{model}", "{model}", "out.png"], 3, "cannot read video"),
         (["record", "{model}", "{model}", "out.mcap"], 3, "cannot read video"),
         (["bench", "--size", "640"], 2, "expected WIDTHxHEIGHT"),
         (["export", "absent.pt", "out.onnx"], 5, "absent.pt"),

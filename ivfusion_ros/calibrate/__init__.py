@@ -8,7 +8,7 @@ __getattr__, __all__ = later(
         "boards": ("KINDS", "SPECIFICATION", "parse_board"),
         "outcome": ("Outcome", "calibrate_by_board", "calibrate_by_scenes"),
         "output": ("write_outputs",),
-        "pairs": ("PairSource", "open_source"),
+        "pairs": ("PairSource", "open_pairs"),
         "targetless": ("SceneModel",),
     },
 )

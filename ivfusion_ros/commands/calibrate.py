@@ -14,15 +14,18 @@ from tqdm import tqdm
 from ivfusion_ros.calibrate.boards import KINDS, SPECIFICATION, parse_board
 from ivfusion_ros.calibrate.outcome import Outcome, calibrate_by_board, calibrate_by_scenes
 from ivfusion_ros.calibrate.output import write_outputs
-from ivfusion_ros.calibrate.pairs import PairSource, open_source
+from ivfusion_ros.calibrate.pairs import PairSource, open_pairs
 from ivfusion_ros.calibrate.targetless import SceneModel
 from ivfusion_ros.commands.calibrate_import import add_import_options, run_import
-from ivfusion_ros.commands.options import add_topic_options
+from ivfusion_ros.commands.options import add_source_options, source_options
+from ivfusion_ros.commands.skipped import log_skipped
 from ivfusion_ros.config.parameters import load_config
 from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.geometry.distortion import DISTORTION_LENGTHS
 from ivfusion_ros.geometry.rig import DEFAULT_PLANE_DISTANCE_M
+from ivfusion_ros.images.declared import MAX_PIXELS
+from ivfusion_ros.sources import EXPECTED
 from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
@@ -43,8 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "input",
         nargs="*",
         type=Path,
-        help="bags (rosbag2 folders, .mcap or .db3 files), or a folder of thermal and one of RGB images "
-        "with the same names",
+        help=f"{EXPECTED}; images of the same name in two folders are a pair",
     )
     parser.add_argument(
         "--out",
@@ -59,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="first estimate the offset between the clocks from motion",
     )
-    add_topic_options(parser)
+    add_source_options(parser)
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML; its pairing parameters are used")
     _add_board_options(parser.add_argument_group("by a board"))
     _add_scene_options(parser.add_argument_group("by ordinary scenes, without --board"))
@@ -113,7 +115,7 @@ def run(options: argparse.Namespace) -> None:
         return
     board = None if options.board is None else parse_board(options.board)
     pairing = load_config(PipelineConfig, options.config).pairing
-    source = open_source(options.input, (options.thermal_topic, options.rgb_topic), pairing)
+    source = open_pairs(options.input, pairing, source_options(options, log_skipped, MAX_PIXELS))
     offset = _time_offset(source) if options.time_offset else {}
     if board is not None:
         pairs = tqdm(source.pairs(BOARD_PAIRS), unit="pair", desc="looking for the board")

@@ -1,16 +1,18 @@
-"""`ivfusion detect`: objects in image files, as pictures and as JSON."""
+"""`ivfusion detect`: objects in image files or a film, as pictures and as JSON."""
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
 
-from ivfusion_ros.commands.fuse import images_in
 from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config, refuse_input
 from ivfusion_ros.commands.skipped import Skipped, refuse_existing
 from ivfusion_ros.errors import DataError, ModelError
@@ -20,13 +22,21 @@ from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import SUFFIXES, read_image, write_image
 from ivfusion_ros.images.thermal import ThermalScaler
 from ivfusion_ros.pipeline.build import build_detector
+from ivfusion_ros.sources import SourceOptions, open_stream
+from ivfusion_ros.sources.pairs import images_in
+from ivfusion_ros.types import AnyImage
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable, Iterator
 
+    from ivfusion_ros.sources import CameraStream
     from ivfusion_ros.types import Detections, Image
 
 log = logging.getLogger(__name__)
+
+Job = tuple[str, Path, Callable[[], AnyImage]]
+"""The name of an image, the picture to write of it, and what reads it."""
 
 SECTIONS = ("images", "thermal", "detection")
 """Of the configuration; thermal is for images of 16 bits."""
@@ -34,7 +44,7 @@ SECTIONS = ("images", "thermal", "detection")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("images", type=Path, help="image, or folder of images; fused, RGB or thermal")
+    parser.add_argument("images", type=Path, help="image, folder of images, or film; fused, RGB or thermal")
     parser.add_argument("output", type=Path, help="folder for pictures with boxes and detections.json")
     parser.add_argument("--force", action="store_true", help="replace existing outputs")
     add_pipeline_options(parser, SECTIONS)
@@ -43,24 +53,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Detect in each image; one that cannot be read is skipped. Raises IvfusionError, also then."""
     config = pipeline_config(options)
-    jobs, rows_file = _jobs(options.images, options.output), options.output / "detections.json"
-    refuse_existing([rows_file, *(picture for _, picture in jobs)], options.force)
+    rows_file = options.output / "detections.json"
+    skipped = Skipped("images")
+    jobs, count = _jobs(options, config.images.max_pixels, skipped)
     detector = build_detector(config.detection)
     if detector is None:
         raise ModelError("no detector was given; name one with --detector FILE.onnx")
     scaler = ThermalScaler(config.thermal)
     found: dict[str, list[dict[str, Any]]] = {}
-    skipped = Skipped("images")
-    for path, picture in tqdm(jobs, unit="image", disable=len(jobs) == 1):
+    for name, picture, read in tqdm(jobs, total=count, unit="image", disable=count == 1):
         annotated = None
-        with skipped.costs_one(path.name):
-            image = _read(path, scaler, config.images.max_pixels)
+        with skipped.costs_one(name):
+            image = _scaled(read(), scaler)
             detections = detector(image)
             annotated = annotate(image, detections)
         if annotated is not None:
             options.output.mkdir(parents=True, exist_ok=True)
             write_image(picture, annotated)
-            found[path.name] = as_rows(detections)
+            found[name] = as_rows(detections)
     detector.close()
     if found:
         write_whole(rows_file, json.dumps(found, indent=1) + "\n")
@@ -68,21 +78,37 @@ def run(options: argparse.Namespace) -> None:
     skipped.end()
 
 
-def _jobs(images: Path, output: Path) -> list[tuple[Path, Path]]:
-    """Images to read, and the pictures to write of them."""
+def _jobs(
+    options: argparse.Namespace, max_pixels: int, skipped: Skipped
+) -> tuple[Iterable[Job], int | None]:
+    """What to read and the picture to write of it, and how many, as far as that is known."""
+    images, output = options.images, options.output
     if not output.is_dir() and (output.exists() or output.suffix.lower() in SUFFIXES):
         raise DataError(f"the output is {output}, expected a folder for pictures and detections.json")
-    paths = list(images_in(images).values()) if images.is_dir() else [images]
-    jobs = [(path, output / f"{path.stem}.png") for path in paths]
     refuse_input(output, images)
-    for path, picture in jobs:
+    rows_file = output / "detections.json"
+    if images.is_file() and images.suffix.lower() not in SUFFIXES:
+        refuse_existing([rows_file], options.force)
+        stream = open_stream(images, SourceOptions(max_pixels=max_pixels, on_skip=skipped.add))
+        return _of_film(stream, images.stem, output), stream.count
+    paths = list(images_in(images).values()) if images.is_dir() else [images]
+    pictures = [output / f"{path.stem}.png" for path in paths]
+    for path, picture in zip(paths, pictures, strict=True):
         refuse_input(picture, path)
-    return jobs
+    refuse_existing([rows_file, *pictures], options.force)
+    reads = (partial(read_image, path, max_pixels) for path in paths)
+    return list(zip((path.name for path in paths), pictures, reads, strict=True)), len(paths)
 
 
-def _read(path: Path, scaler: ThermalScaler, max_pixels: int) -> Image:
+def _of_film(stream: CameraStream, stem: str, output: Path) -> Iterator[Job]:
+    with closing(stream):
+        for index, (_, image) in enumerate(stream.images()):
+            name = f"{stem}_{index:06d}.png"
+            yield name, output / name, partial(np.asarray, image)
+
+
+def _scaled(image: AnyImage, scaler: ThermalScaler) -> Image:
     """(H, W, 3) RGB; counts of 16 bits are stretched, each image on its own."""
-    image = read_image(path, max_pixels)
     if image.dtype == np.uint16:
         scaler.reset()
         image = scaler(image, 0)

@@ -1,46 +1,69 @@
-"""`ivfusion fuse`: image files or folders in, fused images out."""
+"""`ivfusion fuse`: image files, folders or any source in, fused images out."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config, refuse_input
+from ivfusion_ros.bags.files import is_bag
+from ivfusion_ros.commands.options import (
+    add_pipeline_options,
+    add_source_options,
+    pipeline_config,
+    refuse_input,
+    source_options,
+)
 from ivfusion_ros.commands.skipped import Skipped, refuse_existing
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.images.files import SUFFIXES, read_image, write_image
-from ivfusion_ros.images.pairs import images_by_stem
+from ivfusion_ros.images.pairs import PairPaths
 from ivfusion_ros.pipeline.build import build_pipeline
+from ivfusion_ros.sources import EXPECTED, find_pairs, open_source
+from ivfusion_ros.sources.pairs import pairs_in_time, pairs_of_equal_names
 from ivfusion_ros.types import Frame, FramePair
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from ivfusion_ros.config.pipeline import PipelineConfig
+    from ivfusion_ros.sources import Source
 
 log = logging.getLogger(__name__)
 
-SECTIONS = ("images", "thermal", "registration", "faults", "fusion")
+SECTIONS = ("images", "pairing", "thermal", "registration", "faults", "fusion")
 """Of the configuration: each pair is fused on its own, and nothing is detected."""
 
-_NAMED = 5
-"""Most images without a partner that a message names."""
+
+@dataclass(frozen=True)
+class Job:
+    """A pair to fuse: its name to people, where its fused image goes, and what reads it."""
+
+    name: str
+    output: Path
+    read: Callable[[], FramePair]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "thermal", type=Path, help="image without colour (thermal, MRI, ...), or folder of images"
-    )
-    parser.add_argument(
-        "rgb",
+        "source",
+        nargs="+",
         type=Path,
-        help="image that gives the result its size and colour (RGB, PET, ...; grey ones such as CT too), "
-        "or folder of images with the same names",
+        help="an image without colour (thermal, MRI, ...) and one that gives the result size and colour "
+        "(RGB, PET, ...; grey ones such as CT too); or two folders of images of the same names; or "
+        f"{EXPECTED}, whose fused images are named by stamps",
     )
     parser.add_argument("output", type=Path, help="image to write, or folder for PNG images")
+    add_source_options(parser)
     parser.add_argument("--force", action="store_true", help="replace existing outputs")
     add_pipeline_options(parser, SECTIONS)
 
@@ -49,50 +72,78 @@ def run(options: argparse.Namespace) -> None:
     """Fuse each pair on its own; one that cannot be fused is skipped. Raises IvfusionError, also then."""
     config = pipeline_config(options)
     config = dataclasses.replace(config, detection=dataclasses.replace(config.detection, model=""))
-    jobs = _jobs(options.thermal, options.rgb, options.output)
-    refuse_existing([output for _, _, output in jobs], options.force)
     skipped = Skipped("pairs")
-    with build_pipeline(config) as pipeline:
-        for thermal, rgb, output in tqdm(jobs, unit="pair", disable=len(jobs) == 1):
+    with ExitStack() as stack:
+        jobs, count = _jobs(options, config, skipped, stack)
+        pipeline = stack.enter_context(build_pipeline(config))
+        for job in tqdm(jobs, total=count, unit="pair", disable=count == 1):
             fused = None
-            with skipped.costs_one(thermal.stem):
+            with skipped.costs_one(job.name):
                 pipeline.reset()
-                frames = [Frame(read_image(path, config.images.max_pixels), 0) for path in (thermal, rgb)]
-                fused = pipeline.process(FramePair(frames[0], frames[1])).fused
+                fused = pipeline.process(job.read()).fused
             if fused is not None:
-                output.parent.mkdir(parents=True, exist_ok=True)
-                write_image(output, fused)
-    log.info("pairs fused: %d, in %s", len(jobs) - skipped.skipped, options.output)
+                job.output.parent.mkdir(parents=True, exist_ok=True)
+                write_image(job.output, fused)
+    log.info("pairs fused: %d, in %s", skipped.tried - skipped.skipped, options.output)
     skipped.end()
+    if not skipped.tried:
+        raise DataError(f"{' and '.join(map(str, options.source))} gave no pair")
 
 
-def images_in(folder: Path) -> dict[str, Path]:
-    """Image files of a folder by stem, sorted. Raises DataError when there are none."""
-    found = images_by_stem(folder)
-    if not found:
-        raise DataError(f"{folder} holds no images ({', '.join(SUFFIXES)})")
-    return found
+def _jobs(
+    options: argparse.Namespace, config: PipelineConfig, skipped: Skipped, stack: ExitStack
+) -> tuple[Iterable[Job], int | None]:
+    """Pairs, and how many there are, as far as that is known. Raises IvfusionError."""
+    paths, output = options.source, options.output
+    found = _pairs_on_disk(paths)
+    if found is None:
+        chosen = source_options(options, skipped.add, config.images.max_pixels)
+        source = stack.enter_context(closing(open_source(paths, chosen)))
+        refuse_input(output, *source.paths)
+        return _in_time(source, config, output, options.force), source.expected
+    refuse_input(output, *paths)
+    if len(found) == 1 and not paths[0].is_dir() and not output.is_dir():
+        pictures = [output]
+    else:
+        pictures = [output / f"{pair.stem}.png" for pair in found]
+    for pair, picture in zip(found, pictures, strict=True):
+        refuse_input(picture, pair.thermal, pair.rgb)
+    refuse_existing(pictures, options.force)
+    most = config.images.max_pixels
+    jobs = [
+        Job(pair.stem, picture, partial(_read, pair, most))
+        for pair, picture in zip(found, pictures, strict=True)
+    ]
+    return jobs, len(jobs)
 
 
-def _jobs(thermal: Path, rgb: Path, output: Path) -> list[tuple[Path, Path, Path]]:
+def _read(pair: PairPaths, max_pixels: int) -> FramePair:
+    thermal, rgb = (Frame(read_image(path, max_pixels), 0) for path in (pair.thermal, pair.rgb))
+    return FramePair(thermal, rgb)
+
+
+def _in_time(source: Source, config: PipelineConfig, output: Path, force: bool) -> Iterator[Job]:
+    for pair in pairs_in_time(source, config.pairing):
+        name = str(pair.rgb.stamp_ns)
+        picture = output / f"{name}.png"
+        refuse_existing([picture], force)
+        yield Job(name, picture, lambda pair=pair: pair)  # type: ignore[misc]
+
+
+def _pairs_on_disk(paths: Sequence[Path]) -> list[PairPaths] | None:
+    """Of two images, two folders or a data set; None for what has frames in time."""
+    if len(paths) == 1 and paths[0].is_dir() and not is_bag(paths[0]):
+        return find_pairs(paths[0])
+    if len(paths) != 2 or any(map(is_bag, paths)):
+        return None
+    thermal, rgb = paths
+    if thermal.is_dir() and rgb.is_dir():
+        return pairs_of_equal_names(thermal, rgb)
     if thermal.is_dir() != rgb.is_dir():
         for path in (thermal, rgb):
             if not path.exists():
                 raise DataError(f"there is no file or folder {path}")
         raise DataError(f"{thermal} and {rgb} must be two files or two folders")
-    if not thermal.is_dir():
-        picture = output / f"{thermal.stem}.png" if output.is_dir() else output
-        refuse_input(picture, thermal, rgb)
-        return [(thermal, rgb, picture)]
-    refuse_input(output, thermal, rgb)
-    thermal_images, rgb_images = images_in(thermal), images_in(rgb)
-    stems = sorted(thermal_images.keys() & rgb_images.keys())
-    if not stems:
-        raise DataError(
-            f"no image in {thermal} has the name of one in {rgb}; expected equal names for a pair"
-        )
-    alone = sorted(thermal_images.keys() ^ rgb_images.keys())
-    if alone:
-        names = ", ".join(alone[:_NAMED]) + (", ..." if len(alone) > _NAMED else "")
-        log.warning("left out, without a partner of the same name: %d (%s)", len(alone), names)
-    return [(thermal_images[stem], rgb_images[stem], output / f"{stem}.png") for stem in stems]
+    if {path.suffix.lower() for path in paths} <= set(SUFFIXES):
+        return [PairPaths(thermal, rgb, None)]
+    return None

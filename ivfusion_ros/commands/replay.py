@@ -24,6 +24,7 @@ from ivfusion_ros.commands.options import (
     source_options,
     write_json,
 )
+from ivfusion_ros.commands.skipped import log_skipped
 from ivfusion_ros.errors import BagError, IvfusionError
 from ivfusion_ros.images.files import SUFFIXES
 from ivfusion_ros.images.film import Pictures
@@ -99,7 +100,7 @@ def run(options: argparse.Namespace) -> None:
     config = pipeline_config(options)
     if options.depth_topic is not None:
         config = replace(config, registration=replace(config.registration, depth=True))
-    chosen = source_options(options, _tell_of_skipped, config.images.max_pixels)
+    chosen = source_options(options, log_skipped, config.images.max_pixels)
     figures = replay_source(options.source, outputs, config, chosen, options.depth_topic)
     write_json(options.json, figures)
     end_if_interrupted(figures)
@@ -197,11 +198,6 @@ def _models(config: PipelineConfig, pipeline: Pipeline) -> dict[str, str]:
         name = detection_model_name(config.detection)
         models["detection"] = f"{name} by {pipeline.detector.backend.description}"
     return models
-
-
-def _tell_of_skipped(name: str, error: Exception) -> None:
-    """Of a file that is no message."""
-    log.warning("skipped %s: %s", name, reason_of(error))
 
 
 def _warn_of_skipped(source: Source) -> None:

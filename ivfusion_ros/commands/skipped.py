@@ -46,7 +46,7 @@ class Skipped:
     def _skip(self, name: object, error: Exception) -> None:
         self._first = self._first or (str(name), error)
         self.skipped += 1
-        log.warning("skipped %s: %s%s", name, reason_of(error), trace_of(error))
+        log_skipped(name, error)
 
     def end(self) -> None:
         """Raise what happened, of the first one's kind, if anything was skipped."""
@@ -59,6 +59,11 @@ class Skipped:
             counts = f"{self.skipped} of {self.tried} {self._what}"
             reason = f"{counts} were skipped; the first, {name}: {reason}"
         raise kind(reason) from error
+
+
+def log_skipped(name: object, error: Exception) -> None:
+    """Where one more or less does not decide the exit status."""
+    log.warning("skipped %s: %s%s", name, reason_of(error), trace_of(error))
 
 
 def refuse_existing(outputs: Sequence[Path], force: bool) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from ivfusion_ros.errors import DataError, ImageError
 from ivfusion_ros.files import natural_order
-from ivfusion_ros.images.files import SUFFIXES, read_image
-from ivfusion_ros.images.pairs import images_by_stem
+from ivfusion_ros.images.files import read_image
+from ivfusion_ros.sources.pairs import images_in
 from ivfusion_ros.sources.stamps import stamps_of
 from ivfusion_ros.sources.stream import START_NS, check_rate
 
@@ -29,9 +29,7 @@ class FolderStream:
         """stamps: text file with the images' stamps. Raises DataError and ConfigError."""
         check_rate(options.rate_hz)
         self._options = options
-        images = images_by_stem(folder)
-        if not images:
-            raise DataError(f"{folder} holds no images ({', '.join(SUFFIXES)})")
+        images = images_in(folder)
         found = stamps_of(images, folder, options.stamps, stamps)
         self.has_clock = found is not None and (options.rate_hz is None or stamps is not None)
         if found is not None and not self.has_clock:

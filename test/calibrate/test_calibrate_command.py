@@ -11,7 +11,7 @@ from board_images import Painter, as_rgb, as_thermal, make_painters, make_poses,
 from ivfusion_ros import cli
 from ivfusion_ros.bags import BagWriter
 from ivfusion_ros.calibrate.boards import parse_board
-from ivfusion_ros.calibrate.pairs import BagSource, FolderSource, open_source
+from ivfusion_ros.calibrate.pairs import PairsInTime, PairsOnDisk, open_pairs
 from ivfusion_ros.calibrate.scene_rig import SceneRig
 from ivfusion_ros.calibrate.targetless import fit_scenes
 from ivfusion_ros.commands import calibrate
@@ -213,13 +213,13 @@ def test_an_unknown_time_offset_fails_plainly(images, tmp_path, capsys):
 
 def test_pairs_are_taken_evenly(images, folders, tmp_path):
     bag = write_bag(tmp_path / "all.mcap", images)
-    source = open_source([bag], (None, None), PairingConfig())
-    assert isinstance(source, BagSource)
+    source = open_pairs([bag], PairingConfig())
+    assert isinstance(source, PairsInTime)
     assert [name for name, _ in source.pairs(100)] == [f"{index / 2:.2f} s" for index in range(14)]
     few = [float(name.split()[0]) for name, _ in source.pairs(4)]
     assert len(few) == 4 and few[0] == 0.0 and np.diff(few).min() >= 1.5
-    files = open_source(folders, (None, None), PairingConfig())
-    assert isinstance(files, FolderSource)
+    files = open_pairs(folders, PairingConfig())
+    assert isinstance(files, PairsOnDisk)
     assert [name for name, _ in files.pairs(4)] == ["000", "003", "007", "010"]
     assert len(list(files.pairs(100))) == 14
 
@@ -272,7 +272,7 @@ def street_bag(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def street_rig(street_bag) -> SceneRig:
     """What is found in the bag, once for all tests: it takes seconds."""
-    pairs = open_source([street_bag], (None, None), PairingConfig()).pairs(3)
+    pairs = open_pairs([street_bag], PairingConfig()).pairs(3)
     fit = fit_scenes(pairs)
     assert fit.model == "rig" and fit.doubt is None
     return fit.rig

@@ -1,5 +1,6 @@
 """Films, folders, data sets and bags: the same frames whichever way they come."""
 
+import json
 import logging
 from contextlib import closing
 from pathlib import Path
@@ -146,6 +147,28 @@ def test_replay_of_folders_is_replay_of_their_recording(tmp_path: Path, blend_mo
     for extra in (["--originals"], ["--set", "registration.extrinsics=tf"], ["--depth-topic", "/depth"]):
         assert main(["replay", *folders, str(tmp_path / "c.mcap"), *words, *extra]) == 2
     assert not (tmp_path / "c.mcap").exists()
+
+
+def test_fuse_and_detect_take_what_comes_in_time(tmp_path: Path, blend_model, box_model, capsys) -> None:
+    films = [str(write_film(tmp_path / f"{name}.mkv", [10, 20, 30])) for name in ("t", "r")]
+    words = ["--model", str(blend_model), "--backend", "onnxruntime"]
+    assert main(["fuse", *films, str(tmp_path / "fused"), *words]) == 0
+    names = [f"{S + index * S // 10}.png" for index in range(3)]
+    assert sorted(path.name for path in (tmp_path / "fused").iterdir()) == names
+    assert main(["fuse", *films, str(tmp_path / "fused"), *words]) == 7
+    words = ["--detector", str(box_model), "--backend", "onnxruntime"]
+    assert main(["detect", films[1], str(tmp_path / "found"), *words]) == 0
+    rows = json.loads((tmp_path / "found" / "detections.json").read_text())
+    assert list(rows) == [f"r_{index:06d}.png" for index in range(3)]
+    assert (tmp_path / "found" / "r_000002.png").is_file()
+
+
+def test_fuse_takes_a_data_set(tmp_path: Path, blend_model) -> None:
+    for folder in ("Ir", "Vis"):
+        write_images(tmp_path / folder, ["00001", "00002"])
+    words = ["--model", str(blend_model), "--backend", "onnxruntime"]
+    assert main(["fuse", str(tmp_path), str(tmp_path / "out"), *words]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["00001.png", "00002.png"]
 
 
 def test_what_is_no_source_says_what_is(tmp_path: Path) -> None:
