@@ -36,6 +36,7 @@ def test_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
         "CHANGELOG.md",
         "docs/jetson.md",
         "docs/papers.md",
+        "docs/sources.md",
         "docs/training.md",
     ],
 )
