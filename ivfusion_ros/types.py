@@ -213,6 +213,7 @@ class Detections:
     None where the thermal camera tells no temperatures.
     track_ids: (N,) int64, the same for the same object over time, UNTRACKED for one too unsure to be
     followed; None where objects are not tracked.
+    threshold: lowest score that is reported.
     age_ns: how long before this image they were found, nanoseconds: 0 in it, more while the detector rests
     to meet a deadline.
     """
@@ -226,6 +227,7 @@ class Detections:
     max_kelvin: Floats32 | None = None
     mean_kelvin: Floats32 | None = None
     track_ids: npt.NDArray[np.int64] | None = None
+    threshold: float = 0.0
     age_ns: int = 0
 
     def __post_init__(self) -> None:
@@ -267,8 +269,8 @@ class Detections:
         return f"Detections({', '.join(parts)})"
 
     def id_of(self, index: int) -> str:
-        """An object's id in messages: of its track, empty for none; its place where nothing is tracked."""
-        number = index if self.track_ids is None else int(self.track_ids[index])
+        """An object's id in messages: the number of its track, empty for none."""
+        number = UNTRACKED if self.track_ids is None else int(self.track_ids[index])
         return "" if number == UNTRACKED else str(number)
 
     @classmethod

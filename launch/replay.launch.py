@@ -24,7 +24,13 @@ from launch_ros.event_handlers import OnStateTransition
 
 from launch import LaunchDescription
 
-RECORDED = ("fused/image_raw", "fused/camera_info", "detections", "detections/label_info")
+RECORDED = (
+    "fused/image_raw",
+    "fused/camera_info",
+    "detections",
+    "detections/label_info",
+    "detections/temperatures",
+)
 ARGUMENTS = {
     "output": ("", "bag folder to record the results in; empty: none"),
     "loop": ("false", "play the bag in a loop"),

@@ -21,7 +21,7 @@ from ivfusion_ros.bags.serializations import to_cdr
 from ivfusion_ros.errors import BagError
 from ivfusion_ros.files import whole_files
 from ivfusion_ros.images.files import SUFFIXES as IMAGE_SUFFIXES
-from ivfusion_ros.messages import LABELS_TOPIC, OUTPUTS
+from ivfusion_ros.messages import LABELS_TOPIC, OUTPUTS, outputs_of
 from ivfusion_ros.messages.detections import make_label_info
 from ivfusion_ros.messages.images import make_camera_info, make_compressed_image, make_image
 
@@ -85,18 +85,26 @@ class BagWriter:
 
     path: a name in .mcap gives that one file; any other name a rosbag2 folder with metadata.yaml.
     compressed: images as CompressedImage, colour in JPEG and grey in PNG. overwrite: replace an
-    existing bag, once the new one is complete. left_out: topics that write_raw did not copy because
-    this writer owns their names, or rosbag2 has no such messages. Everything raises BagError, also
-    for a full disk.
+    existing bag, once the new one is complete. layout: detection.message_layout. left_out: topics
+    that write_raw did not copy because this writer owns their names, or rosbag2 has no such messages.
+    Everything raises BagError, also for a full disk.
 
     Log times are received_ns of what is written, or else the stamps.
     """
 
-    def __init__(self, path: str | Path, *, compressed: bool = False, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        compressed: bool = False,
+        overwrite: bool = False,
+        layout: str = "vision_msgs",
+    ) -> None:
         self.path = Path(path)
         self.compressed = compressed
         self.overwrite = overwrite
         self.left_out: set[str] = set()
+        self._outputs = outputs_of(layout)
         self._single = self.path.suffix == ".mcap"
         self._connections: dict[tuple[str, str], Any] = {}
         self._has_labels = False
@@ -128,10 +136,10 @@ class BagWriter:
     def write_result(self, result: FusionResult) -> None:
         """What the topics of messages/outputs.py have of it and, once, /detections/label_info.
 
-        The `class_id` of a detection is the class name; label_info has the names by index.
+        The `class_id` of a detection is its class's number in label_info, which has the names.
         """
         log_time_ns = result.stamp_ns if result.received_ns is None else result.received_ns
-        for output in OUTPUTS:
+        for output in self._outputs:
             wanted = output.replay in ("always", "compressed" if self.compressed else "raw")
             message = output.message(make, result) if wanted else None
             if message is None:
@@ -167,7 +175,8 @@ class BagWriter:
     def _write_labels(self, result: FusionResult, log_time_ns: int) -> None:
         if not self._has_labels and result.detections is not None and result.detections.class_names:
             header = result.header
-            labels = make_label_info(make, header, result.detections.class_names)
+            found = result.detections
+            labels = make_label_info(make, header, found.class_names, found.threshold)
             self._write(LABEL_INFO, labels, log_time_ns, LATCHED)
             self._has_labels = True
 

@@ -136,7 +136,12 @@ def replay_source(
         rate_hz = source.rate_hz or USUAL_RATE_HZ
         pictures = stack.enter_context(Pictures(outputs.video, outputs.sheet, rate_hz))
         writer = stack.enter_context(
-            BagWriter(outputs.bag, compressed=outputs.compressed, overwrite=outputs.overwrite)
+            BagWriter(
+                outputs.bag,
+                compressed=outputs.compressed,
+                overwrite=outputs.overwrite,
+                layout=config.detection.message_layout,
+            )
         )
         if outputs.originals:
             copy_originals(source, writer)

@@ -312,6 +312,13 @@ class DetectionConfig:
     class_names: str = parameter(
         "", "YAML with `names:` for a model whose metadata has none (list or id: name)"
     )
+    message_layout: str = parameter(
+        "vision_msgs",
+        "of the detections' messages; vision_msgs: class_id is label_info's key, id that of a track, and "
+        "temperatures have a topic of their own; names: as up to 0.1, class names as class_id, the place "
+        "in the list as id, kelvin as scores; the next release drops it",
+        choices=("vision_msgs", "names"),
+    )
 
 
 @dataclass(frozen=True)
@@ -321,7 +328,7 @@ class TrackingConfig:
     tracker: str = parameter(
         "off",
         "bytetrack: objects keep their id from frame to frame (needs pip install edgefirst-tracker); off: "
-        "ids count the objects of each frame",
+        "they have none",
         choices=("off", "bytetrack"),
     )
     start_confidence: float = parameter(

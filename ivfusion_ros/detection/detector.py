@@ -89,7 +89,13 @@ class Detector:
         # What lies in the padding, and what was empty, has no area left.
         inside = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
         found = found.select(inside)
-        return Detections(boxes[inside], found.scores, found.class_ids, self.class_names)
+        return Detections(
+            boxes[inside],
+            found.scores,
+            found.class_ids,
+            self.class_names,
+            threshold=config.confidence,
+        )
 
     def follow(self, fusion: Backend) -> None:
         """Start on another backend's images before they are asked for, where both are on a GPU."""

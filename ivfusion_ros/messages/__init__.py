@@ -10,7 +10,7 @@ from ivfusion_ros.messages.frames import (
 )
 from ivfusion_ros.messages.images import make_camera_info, make_compressed_image, make_image
 from ivfusion_ros.messages.make import NS_PER_S, Make
-from ivfusion_ros.messages.outputs import LABELS_TOPIC, OUTPUTS, Output
+from ivfusion_ros.messages.outputs import LABELS_TOPIC, OUTPUTS, Output, outputs_of
 from ivfusion_ros.messages.type_names import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, LABEL_INFO, TRANSFORMS
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "make_compressed_image",
     "make_image",
     "make_label_info",
+    "outputs_of",
     "to_camera_info",
     "to_depth_frame",
     "to_extrinsics",

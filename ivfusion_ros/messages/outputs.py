@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ivfusion_ros.images.draw import annotate
-from ivfusion_ros.messages.detections import make_detections, make_native_detections
+from ivfusion_ros.messages.detections import make_detections, make_native_detections, make_temperatures
 from ivfusion_ros.messages.images import make_camera_info, make_compressed_image, make_image
 from ivfusion_ros.messages.make import Make
-from ivfusion_ros.messages.type_names import CAMERA_INFO, COMPRESSED_IMAGE, DETECTIONS, IMAGE
+from ivfusion_ros.messages.old_detections import make_old_detections
+from ivfusion_ros.messages.type_names import CAMERA_INFO, COMPRESSED_IMAGE, DETECTIONS, IMAGE, POINTS
 from ivfusion_ros.types import FusionResult
 
 if TYPE_CHECKING:
@@ -61,6 +62,13 @@ def _detections(make: Make, result: FusionResult) -> Any:
     return None if found is None else make_detections(make, result.header, found)
 
 
+def _temperatures(make: Make, result: FusionResult) -> Any:
+    found = _new_detections(result)
+    if found is None or found.max_kelvin is None or found.mean_kelvin is None:
+        return None
+    return make_temperatures(make, result.header, found)
+
+
 def _thermal_detections(make: Make, result: FusionResult) -> Any:
     return _native_detections(make, result, "thermal")
 
@@ -88,7 +96,27 @@ OUTPUTS = (
     Output("fused/image_raw", IMAGE, _fused, replay="raw"),
     Output("fused/image_raw/compressed", COMPRESSED_IMAGE, _compressed, replay="compressed", costly=True),
     Output("detections", DETECTIONS, _detections, by_detector=True),
+    Output("detections/temperatures", POINTS, _temperatures, by_detector=True),
     Output("thermal/detections", DETECTIONS, _thermal_detections, replay="never", by_detector=True),
     Output("rgb/detections", DETECTIONS, _rgb_detections, replay="never", by_detector=True),
     Output("fused/image_annotated", IMAGE, _annotated, replay="never", costly=True),
 )
+
+
+def _old(camera: CameraName | None) -> Callable[[Make, FusionResult], Any]:
+    def message(make: Make, result: FusionResult) -> Any:
+        found = _new_detections(result)
+        header = result.header if camera is None else result.headers.get(camera)
+        return None if found is None or header is None else make_old_detections(make, header, found, camera)
+
+    return message
+
+
+_OLD = {"detections": _old(None), "thermal/detections": _old("thermal"), "rgb/detections": _old("rgb")}
+
+
+def outputs_of(layout: str) -> tuple[Output, ...]:
+    """OUTPUTS for a detection.message_layout."""
+    if layout == "vision_msgs":
+        return OUTPUTS
+    return tuple(replace(output, message=_OLD.get(output.topic, output.message)) for output in OUTPUTS)

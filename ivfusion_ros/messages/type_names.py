@@ -4,6 +4,7 @@ IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 DETECTIONS = "vision_msgs/msg/Detection2DArray"
+POINTS = "sensor_msgs/msg/PointCloud2"
 LABEL_INFO = "vision_msgs/msg/LabelInfo"
 TRANSFORMS = "tf2_msgs/msg/TFMessage"
 

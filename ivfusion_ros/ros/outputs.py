@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.messages import LABELS_TOPIC, OUTPUTS
+from ivfusion_ros.messages import LABELS_TOPIC, outputs_of
 from ivfusion_ros.messages.detections import make_label_info
 from ivfusion_ros.messages.type_names import LABEL_INFO
 from ivfusion_ros.ros import qos
 from ivfusion_ros.ros.messages import make, message_class
+from ivfusion_ros.ros.topic_names import remapped_with_parent
 from ivfusion_ros.types import FusionResult, Header
 
 if TYPE_CHECKING:
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
 class Outputs:
     """All outputs of a node; they are silent while it is not active.
 
-    class_names: of the detector; None where there is none, and then there are no detection topics.
-    Raises ConfigError for QoS overrides that cannot be.
+    class_names: of the detector; None where there is none, and then there are no detection topics. layout:
+    detection.message_layout. Raises ConfigError for QoS overrides that cannot be.
     """
 
-    def __init__(self, node: LifecycleNode, class_names: tuple[str, ...] | None) -> None:
+    def __init__(self, node: LifecycleNode, class_names: tuple[str, ...] | None, layout: str) -> None:
         self._node = node
         self._class_names = class_names
+        self._outputs = outputs_of(layout)
         self._publishers: list[Any] = []
         try:
             self._advertise_all()
@@ -37,10 +39,10 @@ class Outputs:
             self.close()
             raise
 
-    def announce(self, stamp_ns: int) -> None:
-        """Publish the names of the classes, for present and later subscribers."""
+    def announce(self, stamp_ns: int, threshold: float) -> None:
+        """Publish names and threshold of the classes, for present and later subscribers."""
         if self._class_names is not None:
-            self._labels.publish(make_label_info(make, Header(stamp_ns), self._class_names))
+            self._labels.publish(make_label_info(make, Header(stamp_ns), self._class_names, threshold))
 
     def publish(self, result: FusionResult) -> None:
         """Publish everything that comes of one result; safe in any thread."""
@@ -64,7 +66,7 @@ class Outputs:
         # Costly ones last, so that the others do not wait for them.
         self._of_results = [
             (output, self._advertise(message_class(output.type), output.topic))
-            for output in sorted(OUTPUTS, key=lambda output: output.costly)
+            for output in sorted(self._outputs, key=lambda output: output.costly)
             if detects or not output.by_detector
         ]
         self._status = self._advertise(DiagnosticStatus, "~/status")
@@ -72,6 +74,7 @@ class Outputs:
             self._labels = self._advertise(message_class(LABEL_INFO), LABELS_TOPIC, qos.latched)
 
     def _advertise(self, kind: Any, topic: str, profile: Callable[[], Any] = qos.output) -> Any:
+        topic = remapped_with_parent(self._node, topic)
         with qos.as_config_error(self._node.resolve_topic_name(topic)):
             publisher = self._node.create_lifecycle_publisher(
                 kind,

@@ -55,7 +55,8 @@ class FusionSession:
         if detector is not None:
             self.backends["detection"] = detector.backend.description
         try:
-            self._outputs = Outputs(node, None if detector is None else detector.class_names)
+            names = None if detector is None else detector.class_names
+            self._outputs = Outputs(node, names, config.detection.message_layout)
         except ConfigError:
             self.worker.stop(PATIENCE_S)
             raise
@@ -65,7 +66,7 @@ class FusionSession:
         """Open the subscriptions."""
         self.worker.mailbox.restart()
         self.streams.restart()
-        self._outputs.announce(self._node.get_clock().now().nanoseconds)
+        self._announce()
         node = self.config.node
         for camera, transport in zip(CAMERAS, (node.thermal_transport, node.rgb_transport), strict=True):
             self.inputs[camera] = CameraInput(
@@ -99,7 +100,9 @@ class FusionSession:
         """Take over live parameters. Raises ConfigError, changing nothing."""
         self.worker.set_config(config)
         self.streams.set_config(config)
-        self.config = config
+        known, self.config = self.config, config
+        if config.detection.confidence != known.detection.confidence:
+            self._announce()
 
     def close(self, patience_s: float = PATIENCE_S) -> bool:
         """Remove all topics and release the models; False if an image takes too long."""
@@ -113,6 +116,10 @@ class FusionSession:
         self.streams.add(camera, frame)
         if self.time_offset is not None:
             self.time_offset.add(camera, frame)
+
+    def _announce(self) -> None:
+        now_ns = self._node.get_clock().now().nanoseconds
+        self._outputs.announce(now_ns, self.config.detection.confidence)
 
     def _frame_ids(self) -> tuple[str, str] | None:
         """Of the (RGB, thermal) images, None until there was one of each."""

@@ -108,8 +108,8 @@ def test_results_as_other_libraries_read_them(tmp_path: Path) -> None:
         )
         for d in found.detections
     ] == [
-        ("car", 0.75, 6.0, 12.0, 10.0, 20.0, "rgb_optical_frame"),
-        ("person", 0.5, 32.0, 24.0, 63.0, 48.0, "rgb_optical_frame"),
+        ("2", 0.75, 6.0, 12.0, 10.0, 20.0, "rgb_optical_frame"),
+        ("0", 0.5, 32.0, 24.0, 63.0, 48.0, "rgb_optical_frame"),
     ]
     _, labels = by_topic["/detections/label_info"][0]
     assert [(c.class_id, c.class_name) for c in labels.class_map] == [
@@ -145,11 +145,11 @@ def test_vision_msgs_layout_byte_by_byte() -> None:
     expected += struct.pack("<I", 1)  # one detection
     expected += struct.pack("<iI I2s 2x", 7, 9, 2, b"f\0")
     expected += struct.pack("<I", 1)  # one result
-    expected += struct.pack("<I4s", 4, b"car\0")
+    expected += struct.pack("<I2s", 2, b"2\0")
     expected += bytes(-len(expected) % 8) + struct.pack("<d", 0.75)
     expected += struct.pack("<7d", 0, 0, 0, 0, 0, 0, 1) + bytes(36 * 8)
     expected += struct.pack("<5d", 6, 12, 0, 10, 20)
-    expected += struct.pack("<I2s", 2, b"0\0")
+    expected += struct.pack("<I1s", 1, b"\0")
     assert bytes(data) == b"\0\1\0\0" + expected
 
 

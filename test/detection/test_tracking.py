@@ -109,7 +109,7 @@ def test_stamps_of_two_clocks_and_jumps_back(start_ns: int) -> None:
 
 def test_ids_in_messages() -> None:
     detections = seen((10, 10), (200, 10), (400, 10))
-    assert [detections.id_of(index) for index in range(3)] == ["0", "1", "2"]
+    assert [detections.id_of(index) for index in range(3)] == ["", "", ""]
     tracked = replace(detections, track_ids=np.array([7, UNTRACKED, 12]))
     message = make_detections(make, Header(0, "rgb"), tracked)
     assert [item.id for item in message.detections] == ["7", "", "12"]

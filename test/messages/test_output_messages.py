@@ -11,10 +11,16 @@ from hypothesis import strategies as st
 from message_samples import HEADER, INFO, STAMP_NS, detections, make, result
 
 from ivfusion_ros.bags import messages
-from ivfusion_ros.messages import LABELS_TOPIC, OUTPUTS, to_camera_info, to_frame
-from ivfusion_ros.messages.detections import make_detections, make_label_info, make_native_detections
+from ivfusion_ros.messages import LABELS_TOPIC, OUTPUTS, outputs_of, to_camera_info, to_frame
+from ivfusion_ros.messages.detections import (
+    make_detections,
+    make_label_info,
+    make_native_detections,
+    make_temperatures,
+)
 from ivfusion_ros.messages.images import make_camera_info, make_compressed_image, make_image
 from ivfusion_ros.messages.make import make_header
+from ivfusion_ros.messages.old_detections import make_old_detections
 from ivfusion_ros.types import CameraInfo, Detections, Header
 
 STAMPS = st.integers(-(2**31) * 10**9, 2**31 * 10**9 - 1)
@@ -66,26 +72,77 @@ def numbers(detection: Any) -> tuple[Any, ...]:
 def test_detections_in_the_fused_image() -> None:
     message = make_detections(make, HEADER, detections())
     assert [numbers(item) for item in message.detections] == [
-        (1, 500_000_001, 6.375, 16.0, 9.75, 28.0, "car", 0.875, "0"),
-        (1, 500_000_001, 1.5, 2.0, 3.0, 4.0, "person", 0.5, "1"),
+        (1, 500_000_001, 6.375, 16.0, 9.75, 28.0, "1", 0.875, ""),
+        (1, 500_000_001, 1.5, 2.0, 3.0, 4.0, "0", 0.5, ""),
     ]
 
 
 def test_labels_have_every_class() -> None:
-    labels = make_label_info(make, HEADER, ("person", "car"))
+    labels = make_label_info(make, HEADER, ("person", "car"), 0.25)
+    assert labels.threshold == 0.25
     assert [(item.class_id, item.class_name) for item in labels.class_map] == [(0, "person"), (1, "car")]
 
 
-def test_native_detections_are_linked_by_their_number_and_have_temperatures() -> None:
+def sent_by_camera(make_found: Any) -> dict[str, Any]:
+    """The one detection that each camera sees."""
     sent: dict[str, Any] = {}
     for camera in ("thermal", "rgb"):
-        message = make_native_detections(make, Header(7, camera), detections(), camera)
-        (sent[camera],) = message.detections
+        (sent[camera],) = make_found(make, Header(7, camera), detections(), camera).detections
+    return sent
+
+
+def test_native_detections_are_in_the_cameras_pixels() -> None:
+    sent = sent_by_camera(make_native_detections)
+    assert numbers(sent["thermal"]) == (0, 7, 7.0, 9.0, 4.0, 6.0, "0", 0.5, "")
+    assert numbers(sent["rgb"]) == (0, 7, 2.0, 2.0, 2.0, 2.0, "1", 0.875, "")
+    assert len(sent["thermal"].results) == 1 and sent["rgb"].header.frame_id == "rgb"
+
+
+def test_a_track_has_its_number_everywhere() -> None:
+    tracked = replace(detections(), track_ids=np.array([-1, 12]))
+    assert [item.id for item in make_detections(make, HEADER, tracked).detections] == ["", "12"]
+    (thermal,) = make_native_detections(make, HEADER, tracked, "thermal").detections
+    assert thermal.id == "12"
+    assert rows_of(make_temperatures(make, HEADER, tracked)) == [(1, 12, 310.5, 300.25)]
+
+
+def rows_of(message: Any) -> list[tuple[Any, ...]]:
+    """Rows of a PointCloud2 by its own fields."""
+    codes = {5: "<i4", 6: "<u4", 7: "<f4"}
+    layout = np.dtype({
+        "names": [field.name for field in message.fields],
+        "formats": [codes[field.datatype] for field in message.fields],
+        "offsets": [field.offset for field in message.fields],
+        "itemsize": message.point_step,
+    })  # fmt: skip
+    rows = np.frombuffer(bytes(message.data), layout)
+    assert len(rows) == message.width and message.row_step == len(bytes(message.data))
+    return rows[["index", "id", "max_kelvin", "mean_kelvin"]].tolist()
+
+
+def test_temperatures_are_found_by_stamp_and_place() -> None:
+    message = make_temperatures(make, HEADER, detections())
+    # The first is not seen by the thermal camera.
+    assert rows_of(message) == [(1, -1, 310.5, 300.25)]
+    assert message.header.stamp.nanosec == STAMP_NS % 10**9
+    nobody = replace(detections(), max_kelvin=np.full(2, np.nan, np.float32))
+    assert rows_of(make_temperatures(make, HEADER, nobody)) == []
+
+
+def test_the_old_layout_is_as_it_was() -> None:
+    sent = sent_by_camera(make_old_detections)
     assert numbers(sent["thermal"]) == (0, 7, 7.0, 9.0, 4.0, 6.0, "person", 0.5, "1")
     assert numbers(sent["rgb"]) == (0, 7, 2.0, 2.0, 2.0, 2.0, "car", 0.875, "0")
     extras = [(item.hypothesis.class_id, item.hypothesis.score) for item in sent["thermal"].results[1:]]
     assert extras == [("max_kelvin", 310.5), ("mean_kelvin", 300.25)]
-    assert len(sent["rgb"].results) == 1 and sent["rgb"].header.frame_id == "rgb"
+    assert len(sent["rgb"].results) == 1
+    rows = {output.topic: output for output in outputs_of("names")}
+    assert [output.topic for output in OUTPUTS] == list(rows)
+    old = rows["detections"].message(make, result())
+    assert [(item.results[0].hypothesis.class_id, item.id) for item in old.detections] == [
+        ("car", "0"),
+        ("person", "1"),
+    ]
 
 
 def test_no_native_detections_without_boxes_of_the_camera() -> None:
@@ -114,7 +171,7 @@ def topics_of(**fields: Any) -> set[str]:
     return {output.topic for output in OUTPUTS if output.message(make, sample) is not None}
 
 
-NATIVE = {"thermal/detections", "rgb/detections"}
+NATIVE = {"thermal/detections", "rgb/detections", "detections/temperatures"}
 
 
 @pytest.mark.parametrize(
@@ -123,6 +180,7 @@ NATIVE = {"thermal/detections", "rgb/detections"}
         ({"detections": None}, {"detections", *NATIVE}),
         # While the detector rests.
         ({"detections": replace(detections(), age_ns=1)}, {"detections", *NATIVE}),
+        ({"detections": replace(detections(), max_kelvin=None)}, {"detections/temperatures"}),
         ({"camera_info": None}, {"fused/camera_info"}),
         ({"headers": {"rgb": HEADER}}, {"thermal/detections"}),
     ],

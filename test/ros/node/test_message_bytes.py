@@ -24,5 +24,5 @@ def test_outputs(output: Output) -> None:
 
 def test_labels() -> None:
     names = detections().class_names
-    stored = messages.serialize(make_label_info(messages.make, HEADER, names))
-    assert as_sent(make_label_info(live.make, HEADER, names)) == bytes(stored)
+    stored = messages.serialize(make_label_info(messages.make, HEADER, names, 0.25))
+    assert as_sent(make_label_info(live.make, HEADER, names, 0.25)) == bytes(stored)

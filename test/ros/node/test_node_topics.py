@@ -41,13 +41,14 @@ def test_detections_name_the_class_and_labels_are_latched(module_probe: Any, cam
     labels = module_probe.listen(harness.LabelInfo, "/detections/label_info", latched)
     classes = [(item.class_id, item.class_name) for item in labels.wait(1)[0].class_map]
     assert classes == [(0, "person"), (1, "car")]
+    assert labels.messages[0].threshold == pytest.approx(0.25)
     message = send_until(cameras, detections)
     (found,) = message.detections
     assert found.header == message.header and message.header.frame_id == "rgb_optical_frame"
     assert harness.stamp_of(message) == cameras.now_ns
     box = found.bbox
     assert (box.center.position.x, box.center.position.y, box.size_x, box.size_y) == (20, 40, 20, 40)
-    assert found.results[0].hypothesis.class_id == "person"
+    assert (found.results[0].hypothesis.class_id, found.id, len(found.results)) == ("0", "", 1)
     assert found.results[0].hypothesis.score == pytest.approx(0.9)
 
 
@@ -65,8 +66,8 @@ def test_detections_in_the_pixels_of_each_camera(module_probe: Any, cameras: Any
         assert detection.header.frame_id == f"{camera}_optical_frame"
         box = detection.bbox
         assert (box.size_x, box.size_y) == pytest.approx((20 * scale, 40 * scale), abs=1e-3)
-        assert detection.id == "0" and len(detection.results) == 1
-        assert detection.results[0].hypothesis.class_id == "person"
+        assert detection.id == "" and len(detection.results) == 1
+        assert detection.results[0].hypothesis.class_id == "0"
 
 
 def test_status_tells_of_each_pair(module_probe: Any, cameras: Any) -> None:

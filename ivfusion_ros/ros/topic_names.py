@@ -1,0 +1,28 @@
+"""Names of topics that belong to another one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
+
+def remapped_with_parent(node: Node, topic: str) -> str:
+    """The name to use for a topic such as detections/label_info.
+
+    Where detections is remapped to objects and the topic itself is not, that is objects/label_info, as
+    image_transport has it for the topics that it adds.
+    """
+    if topic.startswith("~") or _is_remapped(node, topic):
+        return topic
+    parent = topic.rpartition("/")[0]
+    while parent:
+        if _is_remapped(node, parent):
+            return str(node.resolve_topic_name(parent)) + topic[len(parent) :]
+        parent = parent.rpartition("/")[0]
+    return topic
+
+
+def _is_remapped(node: Node, topic: str) -> bool:
+    return bool(node.resolve_topic_name(topic) != node.resolve_topic_name(topic, only_expand=True))
