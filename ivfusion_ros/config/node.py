@@ -39,6 +39,11 @@ class NodeConfig:
         "estimate the offset between the cameras' clocks for /diagnostics while the rig moves; takes at "
         "most 2 % of a CPU core",
     )
+    lazy: bool = parameter(
+        True,
+        "leave images alone while nobody listens to an output; nor is the clocks' offset estimated then",
+        live=True,
+    )
     autostart: bool = parameter(False, "configure and activate at startup")
 
 

@@ -152,6 +152,8 @@ def _camera_summary(session: FusionSession, rates: dict[str, float]) -> tuple[by
         return DiagnosticStatus.WARN, f"no images on {found}"
     if session.streams.silent:
         return DiagnosticStatus.WARN, f"the {session.streams.silent} camera is silent"
+    if session.rest:
+        return DiagnosticStatus.OK, f"both cameras publish; {session.rest}"
     if not rates["pairs"]:
         return DiagnosticStatus.WARN, (
             "both cameras publish, but no frames pair up: check that their clocks agree, "
@@ -185,6 +187,8 @@ def _fusion_summary(session: FusionSession, rates: dict[str, float], clock: str)
         return DiagnosticStatus.ERROR, f"pairs fail ({rates['failed']:.1f} Hz): see the log"
     if "nothing" in clock:
         return DiagnosticStatus.WARN, f"use_sim_time is set, {clock}"
+    if session.rest:
+        return DiagnosticStatus.OK, session.rest
     if session.last is None or not rates["output"]:
         return DiagnosticStatus.WARN, "no output"
     if session.transforms is not None and session.transforms.missing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from typing import TYPE_CHECKING, Any
 
+from rclpy.serialization import deserialize_message
 from sensor_msgs import msg as sensor_msgs
 
 from ivfusion_ros.errors import ConfigError, IvfusionError
@@ -25,18 +26,23 @@ if TYPE_CHECKING:
 class ImageInput:
     """The subscription of one topic of images; its callback only converts and hands over.
 
-    take: called with each message, raises IvfusionError for one that cannot be used. topic: the resolved
-    name. frames: how many were handed over. Raises ConfigError for QoS overrides that cannot be.
+    take: called with each message, raises IvfusionError for one that cannot be used. awake: asked at each;
+    what it says no to is counted and left as the bytes that it came as. topic: the resolved name. frames:
+    how many came and could be used. Raises ConfigError for QoS overrides that cannot be.
     """
 
-    def __init__(self, node: Node, kind: Any, topic: str, take: Callable[[Any], None]) -> None:
+    def __init__(
+        self, node: Node, kind: Any, topic: str, take: Callable[[Any], None], awake: Callable[[], bool]
+    ) -> None:
         self.frames = 0
+        self._kind = kind
+        self._awake = awake
         self.topic: str = node.resolve_topic_name(topic)
         self._node = node
         self._unreadable = ThrottledLog(node.get_logger().error)
         self._take = take
         self._subscriptions: list[Any] = []
-        self.subscribe(kind, topic, self._take_image)
+        self._subscribe(kind, topic, self._take_image, raw=True)
 
     @property
     def unreadable(self) -> int:
@@ -50,15 +56,21 @@ class ImageInput:
 
     def subscribe(self, kind: Any, topic: str, take: Callable[[Any], None]) -> None:
         """Listen to one more topic until close(). Raises ConfigError, closing all."""
+        self._subscribe(kind, topic, lambda message: self._try(take, message))
+
+    def _subscribe(
+        self, kind: Any, topic: str, callback: Callable[[Any], None], *, raw: bool = False
+    ) -> None:
         try:
             with qos.as_config_error(self._node.resolve_topic_name(topic)):
                 subscription = self._node.create_subscription(
                     kind,
                     topic,
-                    lambda message: self._try(take, message),
+                    callback,
                     qos.sensor_data(),
                     event_callbacks=qos.input_events(self._node, topic),
                     qos_overriding_options=qos.overriding(),
+                    raw=raw,
                 )
         except ConfigError:
             self.close()
@@ -71,7 +83,14 @@ class ImageInput:
             self._node.destroy_subscription(subscription)
         self._subscriptions = []
 
-    def _take_image(self, message: Any) -> None:
+    def _take_image(self, data: bytes) -> None:
+        if self._awake():
+            # As bytes until here: to make a message of them costs more than to receive them.
+            self._try(self._hand_over, deserialize_message(data, self._kind))
+        else:
+            self.frames += 1
+
+    def _hand_over(self, message: Any) -> None:
         self._take(message)
         self.frames += 1
 
@@ -103,6 +122,7 @@ class CameraInput(ImageInput):
         transport: str,
         on_frame: Callable[[CameraName, Frame], None],
         max_pixels: int,
+        awake: Callable[[], bool],
     ) -> None:
         """max_pixels: of a compressed image that is decoded."""
         self.frame_id = ""
@@ -113,7 +133,7 @@ class CameraInput(ImageInput):
         compressed = transport == "compressed"
         kind = sensor_msgs.CompressedImage if compressed else sensor_msgs.Image
         image_topic = f"{camera}/image_raw" + ("/compressed" if compressed else "")
-        super().__init__(node, kind, image_topic, self._take_frame)
+        super().__init__(node, kind, image_topic, self._take_frame, awake)
         self.subscribe(sensor_msgs.CameraInfo, f"{camera}/camera_info", self._take_info)
 
     def _take_frame(self, message: Any) -> None:
@@ -125,8 +145,10 @@ class CameraInput(ImageInput):
         self._info = newest_info(self._info, to_camera_info(message, self.topic), self.topic)
 
 
-def depth_input(node: Node, on_frame: Callable[[DepthFrame], None]) -> ImageInput:
+def depth_input(
+    node: Node, on_frame: Callable[[DepthFrame], None], awake: Callable[[], bool]
+) -> ImageInput:
     """The subscription of depth images. Raises ConfigError."""
     return ImageInput(
-        node, sensor_msgs.Image, "depth/image_raw", lambda message: on_frame(to_depth_frame(message))
+        node, sensor_msgs.Image, "depth/image_raw", lambda message: on_frame(to_depth_frame(message)), awake
     )

@@ -17,7 +17,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.utilities import remove_ros_args
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 
 from ivfusion_ros.errors import ConfigError, IvfusionError
 from ivfusion_ros.ros.diagnostics import Diagnostics
@@ -43,9 +43,11 @@ class FusionNode(LifecycleNode):
     def __init__(self, name: str = "fusion_node", **options: Any) -> None:
         super().__init__(name, **options)
         self._session: FusionSession | None = None
+        self._enabled = True
         self._config_parameters = NodeParameters(self)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self.create_service(Trigger, "~/accept_calibration", self._on_accept_calibration)
+        self.create_service(SetBool, "~/enable", self._on_enable)
         self._diagnostics = Diagnostics(self, lambda: self._session)
         if self._config_parameters.config().node.autostart:
             steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -93,6 +95,7 @@ class FusionNode(LifecycleNode):
 
     def _configure(self) -> None:
         self._session = FusionSession(self, self._config_parameters.config())
+        self._session.enabled = self._enabled
 
     def _activate(self) -> None:
         assert self._session is not None
@@ -130,6 +133,14 @@ class FusionNode(LifecycleNode):
         self.destroy_timer(self._autostart_timer)
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
+
+    def _on_enable(self, request: Any, response: Any) -> Any:
+        self._enabled = request.data
+        if self._session is not None:
+            self._session.enabled = self._enabled
+        response.success = True
+        response.message = "enabled" if self._enabled else "disabled: images are left alone"
+        return response
 
     def _on_accept_calibration(self, _request: Any, response: Any) -> Any:
         try:

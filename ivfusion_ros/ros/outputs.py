@@ -56,6 +56,10 @@ class Outputs:
         if _wanted(self._status):
             self._status.publish(make_status())
 
+    def wanted(self) -> bool:
+        """Whether anybody listens to what comes of images."""
+        return any(map(_wanted, (*(publisher for _, publisher in self._of_results), self._status)))
+
     def close(self) -> None:
         """Remove all topics."""
         for publisher in self._publishers:

@@ -32,13 +32,16 @@ PATIENCE_S = 10.0
 class FusionSession:
     """Loads the models on construction; raises what build_pipeline raises, and InterruptedError.
 
-    inputs: empty while the node is not active; so depth_input, transforms and time_offset are None
+    enabled: while it is not, images are counted and left alone, as where nobody listens and node.lazy is
+    set. inputs: empty while the node is not active; so depth_input, transforms and time_offset are None
     then, and where they are not asked for. backends: what runs the networks, for people. last: the newest
     result. faults: outputs with each fault.
     """
 
     def __init__(self, node: LifecycleNode, config: FusionNodeConfig) -> None:
         self.config = config
+        self.enabled = True
+        self._resting = False
         self.inputs: dict[CameraName, CameraInput] = {}
         self.depth_input: ImageInput | None = None
         self.transforms: TransformWatch | None = None
@@ -64,17 +67,16 @@ class FusionSession:
 
     def activate(self) -> None:
         """Open the subscriptions."""
-        self.worker.mailbox.restart()
-        self.streams.restart()
+        self._restart()
         self._announce()
         node = self.config.node
         for camera, transport in zip(CAMERAS, (node.thermal_transport, node.rgb_transport), strict=True):
             self.inputs[camera] = CameraInput(
-                self._node, camera, transport, self._on_frame, self.config.images.max_pixels
+                self._node, camera, transport, self._on_frame, self.config.images.max_pixels, self._awake
             )
         depth = self.streams.synchronizer.depth
         if depth is not None:
-            self.depth_input = depth_input(self._node, depth.add)
+            self.depth_input = depth_input(self._node, depth.add, self._awake)
         if self.config.registration.extrinsics == "tf":
             self.transforms = TransformWatch(
                 self._node,
@@ -111,6 +113,25 @@ class FusionSession:
         ended = self.worker.stop(patience_s)
         self._outputs.close()
         return ended
+
+    @property
+    def rest(self) -> str:
+        """Why images are left alone, for people; empty where they are not."""
+        if not self.enabled:
+            return "disabled by ~/enable"
+        idle = self.config.node.lazy and not self._outputs.wanted()
+        return "idle: nobody listens to an output (node.lazy)" if idle else ""
+
+    def _awake(self) -> bool:
+        """Whether an image is to be worked on; what was smoothed or waits from before a rest is dropped."""
+        rested, self._resting = self._resting, bool(self.rest)
+        if rested and not self._resting:
+            self._restart()
+        return not self._resting
+
+    def _restart(self) -> None:
+        self.worker.mailbox.restart()
+        self.streams.restart()
 
     def _on_frame(self, camera: CameraName, frame: Frame) -> None:
         self.streams.add(camera, frame)

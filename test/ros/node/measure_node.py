@@ -59,20 +59,28 @@ def street() -> Messages:
 class Run:
     """A node, what it is sent, and what came out of it."""
 
-    def __init__(self, probe: harness.Probe, node: harness.FusionProcess, messages: Messages) -> None:
+    def __init__(
+        self,
+        probe: harness.Probe,
+        node: harness.FusionProcess,
+        messages: Messages,
+        *,
+        listens: bool = True,
+    ) -> None:
         self.node = node
         self._messages = messages
         best_effort = harness.profile(5, reliable=False)
         self._rgb = probe.publisher(harness.Image, "/rgb/image_raw", best_effort)
         self._thermal = probe.publisher(harness.Image, "/thermal/image_raw", best_effort)
         self._outputs: dict[int, float] = {}
-        probe.node.create_subscription(
-            harness.Image, "/fused/image_raw", self._on_fused, harness.profile(5)
-        )
         self._statuses: list[Any] = []
-        probe.node.create_subscription(
-            harness.DiagnosticStatus, "/fusion_node/status", self._statuses.append, harness.profile(100)
-        )
+        if listens:
+            probe.node.create_subscription(
+                harness.Image, "/fused/image_raw", self._on_fused, harness.profile(5)
+            )
+            probe.node.create_subscription(
+                harness.DiagnosticStatus, "/fusion_node/status", self._statuses.append, harness.profile(100)
+            )
         self.sent_s: dict[int, float] = {}
 
     def _on_fused(self, message: Any) -> None:
@@ -137,6 +145,15 @@ def overhead(probe: harness.Probe, seconds: float) -> dict[str, Any]:
     return {**counts, "overhead_ms": overhead_ms, "age_ms": age_ms, "cpu_of_one_core": round(cpu, 3)}
 
 
+def idle(probe: harness.Probe, seconds: float) -> dict[str, Any]:
+    """The node's share of one core at 30 Hz while nobody listens to it."""
+    run = Run(probe, sleeping_node(probe), noise(), listens=False)
+    run.play(30, round(30 * SETTLE_S))
+    cpu_s, start_s = run.cpu_s(), time.monotonic()
+    run.play(30, round(30 * seconds))
+    return {"cpu_of_one_core": round((run.cpu_s() - cpu_s) / (time.monotonic() - start_s), 3)}
+
+
 def relay(probe: harness.Probe, seconds: float) -> dict[str, Any]:
     """The same as `overhead` of a node that only passes the RGB image on: the cost of the transport."""
     run = Run(probe, sleeping_node(probe, program="relay_node.py"), noise())
@@ -194,6 +211,7 @@ def sustained(probe: harness.Probe, pairs: float) -> dict[str, Any]:
 MEASUREMENTS = {
     "sustained": (sustained, 2000.0),
     "overhead": (overhead, 60.0),
+    "idle": (idle, 30.0),
     "relay": (relay, 30.0),
     "age": (age, 300.0),
     "memory": (memory, 10000.0),

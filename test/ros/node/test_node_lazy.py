@@ -1,0 +1,86 @@
+"""What nobody listens to is not computed, and ~/enable turns everything off and on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import harness
+import pytest
+from node_images import grey, noise
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STEP_NS = 33 * harness.MS
+
+
+class Sender:
+    """Publishes pairs and listens to nothing."""
+
+    def __init__(self, probe: Any) -> None:
+        self._rgb = probe.publisher(harness.Image, "/rgb/image_raw")
+        self._thermal = probe.publisher(harness.Image, "/thermal/image_raw")
+        self._now_ns = 10**18
+
+    def send(self) -> None:
+        self._now_ns += STEP_NS
+        self._rgb.publish(harness.image(noise(), "rgb8", self._now_ns))
+        self._thermal.publish(harness.image(grey(), "mono8", self._now_ns))
+
+    def send_until(self, condition: Any) -> None:
+        def done() -> Any:
+            self.send()
+            return condition()
+
+        harness.wait_until(done, "what was to come of the pairs")
+
+
+def images_came(diagnostics: Any, sender: Sender, *, text: str, output: bool) -> dict[str, str]:
+    """Send until /diagnostics has images of both cameras and says a text of the fusion; those values."""
+
+    def seen(values: dict[str, str]) -> bool:
+        sender.send()
+        return values["thermal rate"] != "0.0 Hz" != values["rgb rate"]
+
+    diagnostics.wait("cameras", seen)
+
+    def told(values: dict[str, str]) -> bool:
+        sender.send()
+        return text in values["message"] and (values["output rate"] != "0.0 Hz") == output
+
+    return diagnostics.wait("fusion", told)
+
+
+def test_nothing_is_fused_until_somebody_listens(probe: Any, blend_model: Path) -> None:
+    probe.start_active(fusion__model=str(blend_model))
+    sender, diagnostics = Sender(probe), harness.Diagnostics(probe)
+    values = images_came(diagnostics, sender, text="idle: nobody listens", output=False)
+    assert values["level"] == "OK" and values["dropped: superseded"] == "0"
+    fused = probe.listen(harness.Image, "/fused/image_raw")
+    sender.send_until(lambda: fused.messages)
+    images_came(diagnostics, sender, text="fused", output=True)
+
+
+def test_without_lazy_pairs_are_fused_for_nobody(probe: Any, blend_model: Path) -> None:
+    probe.start_active(fusion__model=str(blend_model), node__lazy=False)
+    sender, diagnostics = Sender(probe), harness.Diagnostics(probe)
+    images_came(diagnostics, sender, text="fused", output=True)
+    assert probe.set(node__lazy=True) == ""
+    images_came(diagnostics, sender, text="idle", output=False)
+
+
+def test_enable_stops_and_starts_and_outlives_a_cleanup(probe: Any, blend_model: Path) -> None:
+    set_bool = pytest.importorskip("std_srvs.srv").SetBool
+    probe.start_active(fusion__model=str(blend_model))
+    sender, diagnostics = Sender(probe), harness.Diagnostics(probe)
+    fused = probe.listen(harness.Image, "/fused/image_raw")
+    sender.send_until(lambda: fused.messages)
+    answer = probe.call(set_bool, "/fusion_node/enable", set_bool.Request(data=False))
+    assert answer.success and "disabled" in answer.message
+    images_came(diagnostics, sender, text="disabled by ~/enable", output=False)
+    for step in ("deactivate", "cleanup", "configure", "activate"):
+        assert probe.change_state(step)
+    images_came(diagnostics, sender, text="disabled by ~/enable", output=False)
+    assert probe.call(set_bool, "/fusion_node/enable", set_bool.Request(data=True)).success
+    before = len(fused.messages)
+    sender.send_until(lambda: len(fused.messages) > before)
