@@ -70,10 +70,10 @@ def overlap(a: tuple, b: tuple) -> float:
     return width * height / (areas - width * height)
 
 
-def write_dynamic_detector(path: Path) -> Path:
+def write_dynamic_detector(path: Path, name: str = "") -> Path:
     """A u head of one class on a free input size: a box of 8x8 wherever a cell's mean is bright.
 
-    One stride-8 average map; the cells of strides 16 and 32 follow as zeros.
+    name: of its class. One stride-8 average map; the cells of strides 16 and 32 follow as zeros.
     """
     floats = {"k8": np.full((1, 3, 8, 8), 1 / 192), "zero": 0.0, "eight": 8.0, "four": 4.0}
     constants = {name: np.asarray(value, np.float32) for name, value in floats.items()}
@@ -106,5 +106,8 @@ def write_dynamic_detector(path: Path) -> Path:
         [helper.make_tensor_value_info("output0", TensorProto.FLOAT, ["N", 5, "A"])],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    if name:
+        helper.set_model_props(model, {"names": repr([name])})
+    onnx.save(model, path)
     return path

@@ -6,9 +6,9 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ivfusion_ros.commands.options import add_backend_option
+from ivfusion_ros.commands.options import add_backend_option, add_camera_option
+from ivfusion_ros.detection.classes import read_class_map
 from ivfusion_ros.models import resolve_model
-from ivfusion_ros.training.detector.classes import read_class_map
 from ivfusion_ros.training.detector.dataset import Kind, write_dataset
 from ivfusion_ros.training.detector.teacher import Teacher
 
@@ -27,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="DIR",
         help="folders of registered pairs with thermal/ and rgb/, or of images of one of them; beside them "
-        "labels/ (maps of MSRS's class ids) or boxes/ (YOLO's text files)",
+        "labels/ (maps of MSRS's class ids), boxes/ (YOLO's text files) or a file of COCO's form; or data "
+        "sets as published: M3FD, MSRS, LLVIP, KAIST, FLIR, HIT-UAV, or any of the form of YOLO, VOC or "
+        "COCO",
     )
     parser.add_argument(
         "--out",
@@ -54,8 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--classes",
         type=Path,
         metavar="FILE",
-        help="YAML of `number: name`, the numbers in boxes/ (default: COCO's); others are left out",
+        help="YAML of `number: name` or `name: name`, the classes in box files (default: COCO's numbers, "
+        "usual names); others are left out and counted",
     )
+    add_camera_option(parser)
     add_backend_option(parser, "fusion")
 
 
@@ -64,7 +68,9 @@ def run(options: argparse.Namespace) -> None:
     kinds = [Kind.parse(text) for text in options.images]
     teacher = Teacher(resolve_model(options.teacher), options.backend) if options.teacher else None
     class_map = read_class_map(options.classes)
-    counts = write_dataset(options.data, options.out, kinds, teacher, options.backend, class_map)
+    counts = write_dataset(
+        options.data, options.out, kinds, teacher, options.backend, class_map, camera=options.camera
+    )
     for part, count in counts.items():
         objects = ", ".join(f"{number} {name}" for name, number in count.objects.items())
         log.info("%s: %d scenes, %d images; objects: %s", part, count.pairs, count.images, objects)

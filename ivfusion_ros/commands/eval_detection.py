@@ -6,12 +6,13 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ivfusion_ros.commands.options import add_network_options, check_at_least, write_json
-from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.commands.options import add_camera_option, add_network_options, check_at_least, write_json
+from ivfusion_ros.detection.classes import read_class_map
+from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.evaluation.detection.curves import write_curves
 from ivfusion_ros.evaluation.detection.find import CameraMethod, DetectorUnderTest, find
 from ivfusion_ros.evaluation.detection.results import Entry, complete, figures, judge, page, rows
-from ivfusion_ros.evaluation.detection.scenes import read_scenes
+from ivfusion_ros.evaluation.detection.scenes import Scene, read_scenes
 from ivfusion_ros.evaluation.detection.sheet import write_sheet
 from ivfusion_ros.evaluation.fusion.journal import Journal
 from ivfusion_ros.evaluation.fusion.methods import Method, make_methods
@@ -21,6 +22,7 @@ from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="data set of `ivfusion dataset --images thermal rgb`",
+        help="data set of `ivfusion dataset --images thermal rgb`, of which a part is judged; or a folder "
+        "that `ivfusion dataset` takes, which is judged whole",
     )
     parser.add_argument(
         "--part",
@@ -60,6 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=DIR",
         help="folders of images fused by other programs, named like those of the data set",
     )
+    parser.add_argument(
+        "--classes",
+        type=Path,
+        metavar="FILE",
+        help="class map of a folder that is judged whole, as for `ivfusion dataset`",
+    )
+    add_camera_option(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument(
         "--limit", type=int, metavar="N", help="maximum scenes, evenly spaced (default: all)"
@@ -77,8 +87,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Detect, then write tables and pictures. Raises IvfusionError."""
     check_at_least(options, limit=1, rows=1, threads=0)
-    scenes, class_names = read_scenes(options.data, options.part, options.limit)
-    methods = _methods(options)
+    class_map = read_class_map(options.classes)
+    scenes, class_names = read_scenes(options.data, options.part, options.limit, class_map, options.camera)
+    methods = _methods(options, scenes)
     detector = DetectorUnderTest(
         options.detector,
         class_names,
@@ -101,8 +112,16 @@ def run(options: argparse.Namespace) -> None:
     log.info("evaluated %d scenes, left out %d: %s", len(truths), len(scenes) - len(truths), options.out)
 
 
-def _methods(options: argparse.Namespace) -> list[Method]:
-    cameras: list[Method] = [CameraMethod(camera) for camera in CAMERAS]
+def _methods(options: argparse.Namespace, scenes: Sequence[Scene]) -> list[Method]:
+    shared = [camera for camera in CAMERAS if all(camera in scene.cameras for scene in scenes)]
+    if not shared:
+        raise DataError(
+            f"{options.data} has scenes of the thermal and others of the RGB camera alone; judge each "
+            "camera's folder by itself"
+        )
+    if options.model and len(shared) < len(CAMERAS):
+        raise DataError(f"{options.data} has no pairs to fuse, only {shared[0]} images; leave out --model")
+    cameras: list[Method] = [CameraMethod(camera) for camera in shared]
     others = make_methods(
         options.model,
         options.fused,

@@ -74,6 +74,16 @@ def _add_pipeline_backend_option(group: argparse._ArgumentGroup, tasks: list[Tas
     group.add_argument("--backend", choices=names, help=f"what runs the networks{''.join(alone)}")
 
 
+def add_camera_option(parser: argparse.ArgumentParser) -> None:
+    """--camera, of images whose place does not tell it."""
+    parser.add_argument(
+        "--camera",
+        choices=CAMERAS,
+        help="what took the images of a data set of one camera whose folders do not tell (default: thermal "
+        "where they are grey)",
+    )
+
+
 def add_backend_option(parser: argparse.ArgumentParser, *tasks: Task) -> None:
     """What runs the networks of all these tasks, for commands without a pipeline."""
     parser.add_argument(

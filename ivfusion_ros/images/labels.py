@@ -1,4 +1,7 @@
-"""Boxes of objects on disk, in the form that YOLO trains on."""
+"""Boxes of objects on disk: YOLO's text files, Pascal VOC's XML, KAIST's text files.
+
+COCO's files of many images are in coco_json.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,49 @@ import numpy.typing as npt
 
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.files import read_bytes
+from ivfusion_ros.images.coco_json import read_coco
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from ivfusion_ros.types import Boxes, Size
 
-_SAME = {"people": "person"}
-_MAX_XML_BYTES = 2**24
+Words = list[int | str]
+"""What a file calls the classes of its objects: names where it has them, else numbers."""
+
+_MAX_BYTES = 2**24
+_KAIST = "% bbGt"
+_GROUP = "people"
+"""KAIST's word for a group of people that nobody can tell apart."""
+
+
+def read_objects(
+    path: Path, images: Sequence[Path], size: Size, names: Sequence[str] = ()
+) -> tuple[Boxes, Words]:
+    """(N, 4) boxes in pixels and what their file calls them, of a file in any of the forms.
+
+    images: of the scene, to find it in a file of many. size: (width, height) of the scene. names: what the
+    numbers of YOLO's form mean. A text file that is not there shows nothing, as ultralytics has it.
+    Raises DataError.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".xml":
+        boxes, words = read_voc(path)
+        return boxes, list(words)
+    if suffix == ".json":
+        return read_coco(path).objects(images)
+    if not path.exists():
+        return np.zeros((0, 4), np.float32), []
+    try:
+        if path.read_bytes()[: len(_KAIST)] == _KAIST.encode():
+            return _read_kaist(path)
+        boxes, numbers = read_boxes(path, size)
+    except ValueError as error:
+        raise DataError(
+            f"{path} has no lines of class, centre x, y, width, height ({error}); expected YOLO's form"
+        ) from error
+    return boxes, [_named(number, names) for number in numbers.tolist()]
 
 
 def read_voc(path: Path) -> tuple[Boxes, list[str]]:
@@ -26,7 +64,7 @@ def read_voc(path: Path) -> tuple[Boxes, list[str]]:
     Raises DataError.
     """
     try:
-        objects = ElementTree.fromstring(read_bytes(path, _MAX_XML_BYTES)).findall("object")
+        objects = ElementTree.fromstring(read_bytes(path, _MAX_BYTES)).findall("object")
         words = [item.findtext("name", "").strip().lower() for item in objects]
         sides = ("xmin", "ymin", "xmax", "ymax")
         rows = [[float(item.findtext(f"bndbox/{side}", "")) for side in sides] for item in objects]
@@ -34,7 +72,7 @@ def read_voc(path: Path) -> tuple[Boxes, list[str]]:
         raise DataError(
             f"{path} has no boxes of Pascal VOC's form ({error}); expected <object>s with <bndbox>"
         ) from error
-    return np.array(rows, np.float32).reshape(-1, 4), [_SAME.get(word, word) for word in words]
+    return np.array(rows, np.float32).reshape(-1, 4), words
 
 
 def read_boxes(path: Path, size: Size) -> tuple[Boxes, npt.NDArray[np.int64]]:
@@ -44,3 +82,18 @@ def read_boxes(path: Path, size: Size) -> tuple[Boxes, npt.NDArray[np.int64]]:
     scale = np.array(size, np.float32)
     centres, halves = values[:, 1:3] * scale, values[:, 3:] * scale / 2
     return np.concatenate([centres - halves, centres + halves], axis=1), values[:, 0].astype(np.int64)
+
+
+def _read_kaist(path: Path) -> tuple[Boxes, Words]:
+    """Lines of a name, left, top, width, height and more, after one that begins with `% bbGt`."""
+    rows, words = [], []
+    for line in path.read_text("utf-8").splitlines()[1:]:
+        name, *values = line.split()
+        left, top, width, height = (float(value) for value in values[:4])
+        rows.append([left, top, left + width, top + height])
+        words.append("group of people" if name == _GROUP else name.lower())
+    return np.array(rows, np.float32).reshape(-1, 4), [*words]
+
+
+def _named(number: int, names: Sequence[str]) -> int | str:
+    return names[number].lower() if 0 <= number < len(names) else number

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from ivfusion_ros.config.parameters import make_config
+from ivfusion_ros.detection.classes import M3FD_NAMES
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.evaluation.detection.find import DetectorUnderTest, find
 from ivfusion_ros.evaluation.detection.results import Entry, judge
@@ -28,7 +29,6 @@ from ivfusion_ros.models import resolve_model
 from ivfusion_ros.reproduce.job import Job, Outcome
 from ivfusion_ros.reproduce.quality import check_training
 from ivfusion_ros.reproduce.trained import trained_model
-from ivfusion_ros.training.detector.classes import M3FD_NAMES
 from ivfusion_ros.training.detector.config import DetectorConfig
 from ivfusion_ros.training.detector.dataset import Kind, write_dataset
 from ivfusion_ros.training.detector.state import STATE

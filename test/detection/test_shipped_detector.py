@@ -8,13 +8,13 @@ from places import ROOT
 
 from ivfusion_ros.config.parameters import make_config
 from ivfusion_ros.config.pipeline import DetectionConfig, PipelineConfig
+from ivfusion_ros.detection.classes import CLASS_NAMES
 from ivfusion_ros.graphs.onnx_file import read_metadata
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.images.objects import boxes_of
 from ivfusion_ros.models import read_models
 from ivfusion_ros.pipeline.build import build_detector, build_pipeline
 from ivfusion_ros.sources.layouts import find_pairs
-from ivfusion_ros.training.detector.classes import CLASS_NAMES
 from ivfusion_ros.training.detector.split import hold_out_scenes
 from ivfusion_ros.types import Frame, FramePair
 

@@ -197,3 +197,36 @@ def test_what_is_missing_is_named(
     words[2] = str(tmp_path / "absent")
     assert main(words) == 7 and "make a data set with `ivfusion dataset`" in capsys.readouterr().err
     assert len(read_scenes(dataset, "val", limit=2)[0]) == 2
+
+
+def test_a_folder_of_one_camera_is_judged_as_it_is(
+    dataset: Path, detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """COCO's form, of the thermal images alone; the class map makes lamps of dogs."""
+    folder = tmp_path / "published"
+    (folder / "val").mkdir(parents=True)
+    images, objects = [], []
+    for number, path in enumerate(sorted((dataset / "images" / "val" / "thermal").iterdir())):
+        (folder / "val" / path.name).write_bytes(path.read_bytes())
+        images.append({"id": number, "file_name": path.name})
+        labels = dataset / "labels" / "val" / "thermal" / f"{path.stem}.txt"
+        for line in labels.read_text("utf-8").splitlines():
+            x, y, width, height = (float(word) for word in line.split()[1:])
+            box = [(x - width / 2) * WIDTH, (y - height / 2) * HEIGHT, width * WIDTH, height * HEIGHT]
+            objects.append({"image_id": number, "category_id": 17, "bbox": box})
+    (folder / "annotations").mkdir()
+    content = {"images": images, "annotations": objects, "categories": [{"id": 17, "name": "dog"}]}
+    (folder / "annotations" / "val.json").write_text(json.dumps(content))
+    (tmp_path / "names.yaml").write_text("dog: car\n")
+    named = write_dynamic_detector(tmp_path / "cars.onnx", name="car")
+    words = ["eval-detection", "--data", folder, "--detector", named, "--out", tmp_path / "out",
+             "--backend", "onnxruntime"]  # fmt: skip
+    assert main([*map(str, words), "--classes", str(tmp_path / "names.yaml")]) == 0
+    results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    row = results["results"][0]
+    assert row["images"] == "thermal" and row["classes"]["car"]["objects"] == 8
+    assert row["AP50"] == pytest.approx(88 / 101, abs=1e-5)
+    capsys.readouterr()
+    assert main([*map(str, words)]) == 7 and "give a class map" in capsys.readouterr().err
+    assert main([*map(str, words), "--classes", str(tmp_path / "names.yaml"), "--model", "mst"]) == 7
+    assert "has no pairs to fuse" in capsys.readouterr().err

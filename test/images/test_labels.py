@@ -16,7 +16,7 @@ def test_boxes_and_names(tmp_path) -> None:
     path.write_text(f"<annotation><object><name> People </name>{BOX}</object></annotation>")
     boxes, words = read_voc(path)
     np.testing.assert_array_equal(boxes, np.array([[1, 2.5, 30, 40]], np.float32))
-    assert words == ["person"]
+    assert words == ["people"]
 
 
 def test_an_image_without_objects_has_no_boxes(tmp_path) -> None:

@@ -9,13 +9,13 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("ultralytics")
 
 from ivfusion_ros.backends import load_backend
+from ivfusion_ros.detection.classes import CLASS_NAMES, COCO_IDS
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.export.detector import export_detector
 from ivfusion_ros.networks.yolov5 import ANCHORS, STRIDES, AnchorHead, load_final
 from ivfusion_ros.training.detector.anchor_loss import complete_iou
 from ivfusion_ros.training.detector.anchors import TrainedAnchorModel as AnchorModel
 from ivfusion_ros.training.detector.anchors import load_coco, save_final
-from ivfusion_ros.training.detector.classes import CLASS_NAMES, COCO_IDS
 
 SIZE = (96, 128)
 """Height and width."""

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ivfusion_ros.detection.classes import COCO_IDS
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.files import whole_file
 from ivfusion_ros.networks.yolov5 import BOX_VALUES, STRIDES, AnchorModel
 from ivfusion_ros.training.detector.anchor_loss import AnchorLoss
-from ivfusion_ros.training.detector.classes import COCO_IDS
 from ivfusion_ros.training.detector.config import AnchorLossConfig
 
 if TYPE_CHECKING:

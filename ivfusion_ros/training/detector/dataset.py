@@ -24,6 +24,8 @@ from tqdm import tqdm
 
 from ivfusion_ros.config.parameters import load_config
 from ivfusion_ros.config.pipeline import PipelineConfig
+from ivfusion_ros.detection.classes import CLASS_NAMES, usual_map
+from ivfusion_ros.detection.given import told
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.images.draw import annotate, contact_sheet
@@ -32,11 +34,10 @@ from ivfusion_ros.images.files import read_image, write_image
 from ivfusion_ros.images.labels import read_boxes
 from ivfusion_ros.images.pairs import spread
 from ivfusion_ros.pipeline.build import build_pipeline
-from ivfusion_ros.training.detector.classes import CLASS_NAMES, coco_map
+from ivfusion_ros.sources.scenes import Scene, find_scenes
 from ivfusion_ros.training.detector.labelling import label
-from ivfusion_ros.training.detector.sources import Scene, find_scenes
 from ivfusion_ros.training.detector.split import PARTS, draw_scenes, hold_out_scenes, share_of
-from ivfusion_ros.types import CAMERAS, Boxes, Detections, Frame, FramePair, Image
+from ivfusion_ros.types import CAMERAS, Boxes, CameraName, Detections, Frame, FramePair, Image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -113,40 +114,56 @@ def write_dataset(
     kinds: Sequence[Kind],
     teacher: Teacher | None,
     backend: str = "auto",
-    class_map: Mapping[int, int] | None = None,
+    class_map: Mapping[int | str, int] | None = None,
     *,
     class_names: Sequence[str] = CLASS_NAMES,
     drawn: Sequence[int] = (),
+    camera: CameraName | None = None,
 ) -> dict[Part, Counts]:
     """Write what is not there yet; returns what is there then, by part.
 
     folders: each as find_scenes reads it. A scene without labels and boxes takes what the teacher finds.
-    class_map: ids of class_names by the numbers in files of boxes; COCO's where None. What is left out is
-    logged. drawn: shares of train, val and test, at random; else whole runs of frame numbers are held out
-    as val. Raises DataError, ConfigError, ModelError or BackendError.
+    class_map: ids of class_names by the numbers or names in files of boxes; the usual ones where None. What
+    is left out is logged. drawn: shares of train, val and test, at random; else whole runs of frame numbers
+    are held out as val. camera: as find_scenes. Raises DataError, ConfigError, ModelError or BackendError.
     """
     _check(kinds)
-    items = _drawn_items if drawn else _items
-    scenes = [item for folder in folders for item in items(folder, kinds, drawn)]
+    scenes: list[_Item] = []
+    for folder in folders:
+        found = find_scenes(folder, camera)
+        name = _name_of(folder)
+        scenes += _drawn_items(name, found, kinds, drawn) if drawn else _items(name, found, kinds)
     bare = [item.scene.image for item in scenes if item.scene.labels is None and item.scene.boxes is None]
     if teacher is None and bare:
         raise DataError(
-            f"no image in labels/ and no folder boxes/: {len(bare)} scenes, the first is {bare[0]}; give a "
+            f"no image in labels/ and no file of boxes: {len(bare)} scenes, the first is {bare[0]}; give a "
             "detector as --teacher to label them"
         )
-    class_map = coco_map(class_names) if class_map is None else class_map
-    left_out = 0
+    class_map = usual_map(class_names) if class_map is None else class_map
+    left_out: Counter[str] = Counter()
     with ExitStack() as stack:
         pipelines = {
             name: stack.enter_context(_pipeline(model, backend))
             for name, model in _networks(kinds, teacher).items()
         }
         for item in tqdm(scenes, unit="scene"):
-            left_out += _write_scene(item, output, pipelines, teacher, class_map, class_names)
+            left_out += _write_scene(item, output, pipelines, teacher, class_map)
     if left_out:
-        log.info("%d boxes are left out: the class map does not have their classes", left_out)
+        log.info("%s; a class map says what they are", told(left_out))
     _preview(scenes, output, class_names)
     return _finish(scenes, output, class_names)
+
+
+def written_data(folder: Path, output: Path) -> Path:
+    """What ultralytics trains on as it is, with a data.yaml; else a data set of its images in output.
+
+    Raises DataError.
+    """
+    if not folder.is_dir() or (folder / "data.yaml").is_file():
+        return folder
+    log.info("%s has no data.yaml; a data set of its images as they are: %s", folder, output)
+    write_dataset([folder], output, [Kind(camera) for camera in CAMERAS], None)
+    return output
 
 
 def _check(kinds: Sequence[Kind]) -> None:
@@ -160,17 +177,17 @@ def _name_of(folder: Path) -> str:
     return "_".join(parts[-2:]) if folder.name in PARTS else parts[-1]
 
 
-def _drawn_items(folder: Path, kinds: Sequence[Kind], drawn: Sequence[int]) -> Iterator[_Item]:
-    name, parts = _name_of(folder), draw_scenes(find_scenes(folder), drawn)
+def _drawn_items(
+    name: str, found: Sequence[Scene], kinds: Sequence[Kind], drawn: Sequence[int]
+) -> Iterator[_Item]:
+    parts = draw_scenes(found, drawn)
     log.info("%s: drawn at random, %s", name, ", ".join(f"{len(x)} {part}" for part, x in parts.items()))
     for part, scenes in parts.items():
         for scene in scenes:
             yield _Item(scene, name, cast("Part", part), tuple(kind for kind in kinds if _has(scene, kind)))
 
 
-def _items(folder: Path, kinds: Sequence[Kind], _: Sequence[int]) -> Iterator[_Item]:
-    name = _name_of(folder)
-    scenes = find_scenes(folder)
+def _items(name: str, scenes: Sequence[Scene], kinds: Sequence[Kind]) -> Iterator[_Item]:
     training, held = hold_out_scenes(scenes)
     log.info(
         "%s: %d scenes, %d to train on, %d held out, %d left out since they are close to a held-out one",
@@ -216,24 +233,23 @@ def _write_scene(
     output: Path,
     pipelines: dict[str, Pipeline],
     teacher: Teacher | None,
-    class_map: Mapping[int, int],
-    class_names: Sequence[str],
-) -> int:
-    """Write what is missing of a scene; the number of its boxes that the class map leaves out."""
+    class_map: Mapping[int | str, int],
+) -> Counter[str]:
+    """Write what is missing of a scene; how many of its boxes are left out, by the reason."""
     files = {kind.name: _files(output, item, kind) for kind in item.kinds}
     missing = {name for name, (image, _) in files.items() if not image.exists()}
     unlabelled = any(not labels.exists() for _, labels in files.values())
     if not missing and not unlabelled:
-        return 0
+        return Counter()
     taught = unlabelled and teacher is not None
     images = _views(item.scene, missing | ({_WITHOUT_WEIGHTS} if taught else set()), pipelines)
     for name in missing:
         files[name][0].parent.mkdir(parents=True, exist_ok=True)
         write_image(files[name][0], images[name])
     if not unlabelled:
-        return 0
+        return Counter()
     seen = [images[name] for name in (*CAMERAS, _WITHOUT_WEIGHTS) if name in images]
-    objects = label(item.scene, seen, teacher, class_map, class_names)
+    objects = label(item.scene, seen, teacher, class_map)
     text = _as_text(objects.boxes, objects.class_ids, seen[0].shape[:2])
     for _, path in files.values():
         path.parent.mkdir(parents=True, exist_ok=True)

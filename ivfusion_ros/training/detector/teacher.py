@@ -10,11 +10,11 @@ import numpy.typing as npt
 from ivfusion_ros.backends import load_backend
 from ivfusion_ros.config.pipeline import DetectionConfig
 from ivfusion_ros.detection import Detector
+from ivfusion_ros.detection.classes import CLASS_NAMES
 from ivfusion_ros.detection.nms import suppress
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.graphs.yolo import box_iou
 from ivfusion_ros.images.objects import RULES, Hints
-from ivfusion_ros.training.detector.classes import CLASS_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivfusion_ros.detection.classes import read_class_map
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.evaluation.detection.find import CameraMethod, DetectorUnderTest, find
 from ivfusion_ros.evaluation.detection.results import ALL, Entry, complete, judge, page
@@ -15,7 +16,6 @@ from ivfusion_ros.evaluation.detection.sheet import write_sheet
 from ivfusion_ros.evaluation.fusion.journal import Journal
 from ivfusion_ros.evaluation.fusion.methods import Method, make_methods
 from ivfusion_ros.files import write_whole
-from ivfusion_ros.training.detector.classes import read_class_map
 from ivfusion_ros.training.detector.dataset import Kind, write_dataset
 from ivfusion_ros.training.detector.teacher import Teacher
 from ivfusion_ros.types import CAMERAS

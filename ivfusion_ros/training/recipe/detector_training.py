@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.training.detector.dataset import written_data
 from ivfusion_ros.training.detector.state import STATE
 from ivfusion_ros.training.detector.trainer import DetectorTrainer
 
@@ -41,4 +42,4 @@ def _data(context: Context) -> Path:
         raise ConfigError(
             f"--data has {len(context.inputs.data)} folders, expected one of `ivfusion dataset`"
         )
-    return context.inputs.data[0]
+    return written_data(context.inputs.data[0], context.folder / "dataset")

@@ -38,7 +38,9 @@ class DatasetStage:
         ("rgb", "thermal"), "KIND or KIND:SHARE: thermal, rgb, fusion models by name, file or stage"
     )
     teacher: str = parameter("", "ONNX detector of COCO's classes that tells touching objects apart")
-    class_map: str = parameter("", "YAML of `number: name` for box files of other numbers than COCO's")
+    class_map: str = parameter(
+        "", "YAML of `number: name` or `name: name`: what classes in box files are that COCO does not have"
+    )
     backend: str = parameter("auto", "what runs the networks")
 
 
