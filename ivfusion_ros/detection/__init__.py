@@ -1,6 +1,13 @@
 """YOLOv5 on the fused image: letterbox, network, decode, NMS."""
 
 from ivfusion_ros.detection.class_names import names_from_yaml
+from ivfusion_ros.detection.classes import (
+    CLASS_NAMES,
+    COCO_IDS,
+    M3FD_NAMES,
+    read_class_map,
+    usual_map,
+)
 from ivfusion_ros.detection.detector import Detector
 from ivfusion_ros.detection.nms import suppress
 from ivfusion_ros.faces import later
@@ -8,9 +15,20 @@ from ivfusion_ros.faces import later
 __getattr__, _later = later(
     __name__,
     {
+        "given": ("Objects", "given_objects", "told"),
         "native": ("PointMap", "Views", "with_native_boxes", "with_temperatures"),
         "tracking": ("ByteTracker",),
     },
 )
 
-__all__ = ["Detector", "names_from_yaml", "suppress", *_later]
+__all__ = [
+    "CLASS_NAMES",
+    "COCO_IDS",
+    "M3FD_NAMES",
+    "Detector",
+    "names_from_yaml",
+    "read_class_map",
+    "suppress",
+    "usual_map",
+    *_later,
+]

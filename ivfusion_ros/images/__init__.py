@@ -2,6 +2,7 @@
 
 from ivfusion_ros.faces import later
 from ivfusion_ros.images.bars import Bars
+from ivfusion_ros.images.coco_json import read_coco
 from ivfusion_ros.images.declared import MAX_PIXELS
 from ivfusion_ros.images.draw import PALETTE, annotate, contact_sheet, outline
 from ivfusion_ros.images.encodings import (
@@ -20,7 +21,7 @@ from ivfusion_ros.images.files import (
     read_image,
     write_image,
 )
-from ivfusion_ros.images.labels import read_boxes, read_voc
+from ivfusion_ros.images.labels import read_boxes, read_objects, read_voc
 from ivfusion_ros.images.objects import RULES, Hints, boxes_of
 from ivfusion_ros.images.pairs import (
     RUN_GAP,
@@ -69,7 +70,9 @@ __all__ = [
     "images_by_stem",
     "outline",
     "read_boxes",
+    "read_coco",
     "read_image",
+    "read_objects",
     "read_voc",
     "spread",
     "to_grey",

@@ -6,7 +6,7 @@ __getattr__, __all__ = later(
     __name__,
     {
         "config": ("CameraConfig", "DetectorConfig"),
-        "dataset": ("Kind", "write_dataset"),
+        "dataset": ("Kind", "write_dataset", "written_data"),
         "state": ("STATE",),
         "teacher": ("Teacher",),
         "trainer": ("DetectorTrainer",),
