@@ -13,6 +13,7 @@ from rclpy.clock_type import ClockType
 
 from ivfusion_ros.pipeline.faults import LABELS
 from ivfusion_ros.ros.status import how_often, level_and_message
+from ivfusion_ros.ros.troubles import camera_troubles
 from ivfusion_ros.sync.time_offset import time_offset_advice
 from ivfusion_ros.types import CAMERAS
 
@@ -53,6 +54,8 @@ class Diagnostics:
         self._get_session = get_session
         self._camera_rates, self._fusion_rates = Rates(), Rates()
         self._updater = Updater(node)
+        # In the root namespace it begins with two slashes.
+        self._updater.node_name = self._updater.node_name.replace("//", "/")
         self._updater.setHardwareID(node.get_fully_qualified_name())
         self._updater.add("cameras", self._cameras)
         self._updater.add("fusion", self._fusion)
@@ -146,19 +149,13 @@ class Diagnostics:
 
 
 def _camera_summary(session: FusionSession, rates: dict[str, float]) -> tuple[bytes, str]:
-    quiet = [session.inputs[camera] for camera in CAMERAS if not rates[camera]]
-    if quiet:
-        found = " and ".join(f"{item.topic} ({item.publishers} publishers)" for item in quiet)
-        return DiagnosticStatus.WARN, f"no images on {found}"
-    if session.streams.silent:
+    if session.streams.silent and all(rates[camera] for camera in CAMERAS):
         return DiagnosticStatus.WARN, f"the {session.streams.silent} camera is silent"
+    troubles = camera_troubles(session, {camera: rates[camera] for camera in CAMERAS}, rates["pairs"])
+    if troubles:
+        return DiagnosticStatus.WARN, "; ".join(troubles)
     if session.rest:
         return DiagnosticStatus.OK, f"both cameras publish; {session.rest}"
-    if not rates["pairs"]:
-        return DiagnosticStatus.WARN, (
-            "both cameras publish, but no frames pair up: check that their clocks agree, "
-            "pairing.max_skew_ms and pairing.thermal_time_offset_ms"
-        )
     return _depth_summary(session, rates) or (DiagnosticStatus.OK, "both cameras publish")
 
 

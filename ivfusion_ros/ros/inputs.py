@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import traceback
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from rclpy.serialization import deserialize_message
@@ -14,6 +16,7 @@ from ivfusion_ros.messages import to_camera_info, to_depth_frame, to_frame
 from ivfusion_ros.ros import qos
 from ivfusion_ros.ros.messages import decode_by_cv_bridge
 from ivfusion_ros.ros.throttled_log import ThrottledLog
+from ivfusion_ros.sync.clocks import MIN_FRAMES, Sighting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,12 +26,16 @@ if TYPE_CHECKING:
     from ivfusion_ros.types import CameraInfo, CameraName, DepthFrame, Frame
 
 
+_SIGHTINGS = 9
+
+
 class ImageInput:
     """The subscription of one topic of images; its callback only converts and hands over.
 
     take: called with each message, raises IvfusionError for one that cannot be used. awake: asked at each;
-    what it says no to is counted and left as the bytes that it came as. topic: the resolved name. frames:
-    how many came and could be used. Raises ConfigError for QoS overrides that cannot be.
+    what it says no to is counted and left as the bytes that it came as. topic: the resolved name. type:
+    full name of its messages. frames: how many came and could be used. Raises ConfigError for QoS overrides
+    that cannot be.
     """
 
     def __init__(
@@ -38,6 +45,7 @@ class ImageInput:
         self._kind = kind
         self._awake = awake
         self.topic: str = node.resolve_topic_name(topic)
+        self.type = f"sensor_msgs/msg/{kind.__name__}"
         self._node = node
         self._unreadable = ThrottledLog(node.get_logger().error)
         self._take = take
@@ -52,7 +60,25 @@ class ImageInput:
     @property
     def publishers(self) -> int:
         """How many send on the image topic."""
-        return int(self._node.count_publishers(self.topic))
+        return self.count_publishers(self.topic)
+
+    @property
+    def published_types(self) -> list[str]:
+        """Full names of the types that publishers of the image topic have."""
+        return [str(info.topic_type) for info in self._node.get_publishers_info_by_topic(self.topic)]
+
+    def count_publishers(self, topic: str) -> int:
+        """How many send on any topic."""
+        return int(self._node.count_publishers(topic))
+
+    def image_topics(self) -> list[str]:
+        """Names of the topics of images that somebody publishes."""
+        kinds = {"sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"}
+        names = (name for name, types in self._node.get_topic_names_and_types() if kinds & set(types))
+        own = self._node.get_publisher_names_and_types_by_node(
+            self._node.get_name(), self._node.get_namespace()
+        )
+        return sorted(set(filter(self.count_publishers, names)) - {name for name, _ in own})
 
     def subscribe(self, kind: Any, topic: str, take: Callable[[Any], None]) -> None:
         """Listen to one more topic until close(). Raises ConfigError, closing all."""
@@ -112,7 +138,8 @@ class ImageInput:
 class CameraInput(ImageInput):
     """One camera's subscriptions, image and camera_info.
 
-    frame_id: of the newest image, empty before the first. Raises ConfigError as ImageInput does.
+    frame_id: of the newest image, empty before the first. sightings: when the newest images were taken, by
+    their stamps, and when they arrived, by a steady clock. Raises ConfigError as ImageInput does.
     """
 
     def __init__(
@@ -130,15 +157,23 @@ class CameraInput(ImageInput):
         self._on_frame = on_frame
         self._max_pixels = max_pixels
         self._info: CameraInfo | None = None
+        self.sightings: deque[Sighting] = deque(maxlen=_SIGHTINGS)
         compressed = transport == "compressed"
         kind = sensor_msgs.CompressedImage if compressed else sensor_msgs.Image
         image_topic = f"{camera}/image_raw" + ("/compressed" if compressed else "")
         super().__init__(node, kind, image_topic, self._take_frame, awake)
         self.subscribe(sensor_msgs.CameraInfo, f"{camera}/camera_info", self._take_info)
 
+    @property
+    def stamps_stand_still(self) -> bool:
+        """Whether several images in a row have one stamp."""
+        stamps = {seen.stamp_ns for seen in self.sightings}
+        return len(self.sightings) >= MIN_FRAMES and len(stamps) == 1
+
     def _take_frame(self, message: Any) -> None:
         frame = to_frame(message, self._info, fallback=decode_by_cv_bridge, max_pixels=self._max_pixels)
         self.frame_id = frame.frame_id
+        self.sightings.append(Sighting(frame.stamp_ns, time.monotonic_ns()))
         self._on_frame(self._camera, frame)
 
     def _take_info(self, message: Any) -> None:

@@ -24,6 +24,7 @@ from ivfusion_ros.ros.diagnostics import Diagnostics
 from ivfusion_ros.ros.logs import forward_logs
 from ivfusion_ros.ros.node_parameters import NodeParameters
 from ivfusion_ros.ros.session import FusionSession
+from ivfusion_ros.ros.troubles import TroubleLog
 from ivfusion_ros.ros.worker import any_at_work
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class FusionNode(LifecycleNode):
         self.create_service(Trigger, "~/accept_calibration", self._on_accept_calibration)
         self.create_service(SetBool, "~/enable", self._on_enable)
         self._diagnostics = Diagnostics(self, lambda: self._session)
+        self._troubles = TroubleLog(self, lambda: self._session)
         if self._config_parameters.config().node.autostart:
             steady = Clock(clock_type=ClockType.STEADY_TIME)
             self._autostart_timer = self.create_timer(0.0, self._autostart, clock=steady)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from difflib import get_close_matches
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 
 from ivfusion_ros.config.node import FusionNodeConfig
 from ivfusion_ros.config.parameters import Parameter, iter_parameters, make_config
+from ivfusion_ros.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from rclpy.parameter import Parameter as RosParameter
 
 SOURCE = "ROS parameters"
+_SIMILAR = 0.85
+"""Of names that are meant to be the same, as difflib measures it."""
 READ_ONLY = ("node.autostart",)
 
 
@@ -72,7 +76,20 @@ def _overrides(node: Node) -> dict[str, Any]:
     sections = tuple(f"{item.name}." for item in fields(FusionNodeConfig))
     # ROS drops unknown names and logs nothing, so it has no public way to read them.
     overrides: Mapping[str, RosParameter] = node._parameter_overrides
-    return {name: value.value for name, value in overrides.items() if name.startswith(sections)}
+    given = {name: value.value for name, value in overrides.items() if name.startswith(sections)}
+    _refuse_without_section([name for name in overrides if name not in given])
+    return given
+
+
+def _refuse_without_section(names: list[str]) -> None:
+    """ROS drops `confidence`, which is not declared, without a word; so is `detecton.confidence`."""
+    known = [item.name for item in iter_parameters(FusionNodeConfig)]
+    for name in names:
+        meant = [item for item in known if item.rpartition(".")[2] == name]
+        if not meant and "." in name:
+            meant = get_close_matches(name, known, n=1, cutoff=_SIMILAR)
+        if meant:
+            raise ConfigError(f"{SOURCE}: there is no {name}; did you mean {' or '.join(meant)}?")
 
 
 def _to_ros(value: Any) -> Any:

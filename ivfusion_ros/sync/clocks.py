@@ -116,14 +116,17 @@ class ClockCheck:
 
     def advice(self, chosen_ns: int | None = None) -> str:
         """How far the clocks are apart, and the parameter that makes up for it; '' where not known."""
-        if self.measured_ns is None:
-            return ""
-        chosen_ns = usual(self.measured_ns) if chosen_ns is None else chosen_ns
-        side = "behind" if self.measured_ns > 0 else "ahead of"
-        return (
-            f"the thermal camera's clock is {said(abs(self.measured_ns))} {side} the RGB camera's, by the "
-            f"times of arrival: set pairing.thermal_time_offset_ms to {chosen_ns / 1e6:.1f}"
-        )
+        return "" if self.measured_ns is None else advice(self.measured_ns, chosen_ns)
+
+
+def advice(measured_ns: int, chosen_ns: int | None = None) -> str:
+    """How far the clocks are apart, and the parameter that makes up for it: the chosen one or usual()."""
+    chosen_ns = usual(measured_ns) if chosen_ns is None else chosen_ns
+    side = "behind" if measured_ns > 0 else "ahead of"
+    return (
+        f"the thermal camera's clock is {said(abs(measured_ns))} {side} the RGB camera's, by the times of "
+        f"arrival: set pairing.thermal_time_offset_ms to {chosen_ns / 1e6:.1f}"
+    )
 
 
 def offset_ns(thermal: Iterable[Sighting], rgb: Iterable[Sighting]) -> int:

@@ -1,0 +1,96 @@
+"""What the console says where no pairs come, with its cause and its cure."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import harness
+import pytest
+from node_images import grey, noise
+
+
+def start(probe: Any, blend_model: Any, *remaps: str, **parameters: Any) -> Any:
+    words = ["--ros-args", *(word for remap in remaps for word in ("-r", remap)), "--"] if remaps else []
+    return probe.start_active(*words, fusion__model=str(blend_model), **parameters)
+
+
+def publish(probe: Any, topic: str, make_message: Any) -> None:
+    """Send on a topic at 20 Hz until the test ends."""
+    publisher = probe.node.create_publisher(type(make_message(0)), topic, harness.profile())
+    probe.node.create_timer(0.05, lambda: publisher.publish(make_message(time.time_ns())))
+
+
+def thermal(stamp_ns: int) -> Any:
+    return harness.image(grey(), "mono8", stamp_ns)
+
+
+def rgb(stamp_ns: int) -> Any:
+    return harness.image(noise(), "rgb8", stamp_ns)
+
+
+def test_a_topic_without_publishers_names_those_that_are_there(probe: Any, blend_model: Any) -> None:
+    node = start(probe, blend_model)
+    publish(probe, "/boson/image", thermal)
+    publish(probe, "/rgb/image_raw/compressed", lambda now: harness.compressed(b"", "jpeg", now))
+    node.wait_for_log(
+        "no images on /thermal/image_raw (0 publishers): image topics here are /boson/image, "
+        "/rgb/image_raw/compressed; start the camera, or remap thermal/image_raw to its topic"
+    )
+    node.wait_for_log("/rgb/image_raw/compressed is there: set node.rgb_transport to compressed")
+    # Again while it lasts, every 5 s.
+    harness.wait_until(lambda: node.log().count("no images on /thermal/image_raw") >= 2, "once more", 15)
+
+
+def test_compressed_twice_and_a_wrong_type(probe: Any, blend_model: Any) -> None:
+    remap = "rgb/image_raw/compressed:=/cam/compressed/compressed"
+    node = start(probe, blend_model, remap, node__rgb_transport="compressed")
+    publish(probe, "/thermal/image_raw", lambda now: harness.compressed(b"", "png", now))
+    node.wait_for_log("node.rgb_transport compressed adds /compressed to the name by itself: give /cam")
+    node.wait_for_log(
+        "no images on /thermal/image_raw (1 publishers): it has sensor_msgs/msg/CompressedImage, expected "
+        "sensor_msgs/msg/Image; set node.thermal_transport to compressed and remap "
+        "thermal/image_raw/compressed to it"
+    )
+
+
+def test_stamps_of_no_clock(probe: Any, blend_model: Any) -> None:
+    node = start(probe, blend_model)
+    probe.listen(harness.Image, "/fused/image_raw")
+    publish(probe, "/thermal/image_raw", lambda _: thermal(0))
+    publish(probe, "/rgb/image_raw", rgb)
+    node.wait_for_log("all stamps on /thermal/image_raw are 0 ns, so no clock sets them")
+    assert "all stamps on /rgb" not in node.log()
+
+
+def test_clocks_apart_have_the_parameter_that_mends_it(probe: Any, blend_model: Any) -> None:
+    node = start(probe, blend_model, node__when_silent="silence")
+    fused = probe.listen(harness.Image, "/fused/image_raw")
+    publish(probe, "/thermal/image_raw", lambda now: thermal(now - 37 * 10**9))
+    publish(probe, "/rgb/image_raw", rgb)
+    node.wait_for_log("the thermal camera's clock is 37.0 s behind the RGB camera's")
+    node.wait_for_log("set pairing.thermal_time_offset_ms to 37000.0")
+    assert probe.set(pairing__thermal_time_offset_ms=37000.0) == ""
+    fused.wait(len(fused.messages) + 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("confidence", "detection.confidence"),
+        ("detecton.confidence", "detection.confidence"),
+        ("thermal_transport", "node.thermal_transport"),
+    ],
+)
+def test_parameters_without_a_section_are_refused(probe: Any, name: str, meant: str) -> None:
+    node = probe.start(**{name: 0.5})
+    status = node.process.wait(harness.PATIENCE_S)
+    assert status not in (0, None)
+    assert f"there is no {name}; did you mean {meant}" in node.log()
+
+
+def test_diagnostics_have_the_nodes_name(probe: Any) -> None:
+    probe.start(**{"diagnostic_updater.use_fqn": True})
+    listener = probe.listen(harness.DiagnosticArray, "/diagnostics")
+    message = listener.wait(1)[0]
+    assert {status.name.partition(":")[0] for status in message.status} == {"/fusion_node"}
