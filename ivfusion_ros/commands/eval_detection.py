@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 from ivfusion_ros.commands.options import add_camera_option, add_network_options, check_at_least, write_json
 from ivfusion_ros.detection.classes import read_class_map
+from ivfusion_ros.detection.detector import THRESHOLD_KEY
 from ivfusion_ros.errors import ConfigError, DataError
+from ivfusion_ros.evaluation.detection.calibration import (
+    FALSE_ALARMS,
+    Calibration,
+    calibration,
+    pooled,
+    write_calibration,
+)
 from ivfusion_ros.evaluation.detection.curves import write_curves
 from ivfusion_ros.evaluation.detection.find import CameraMethod, DetectorUnderTest, find
 from ivfusion_ros.evaluation.detection.results import Entry, complete, figures, judge, page, rows
@@ -18,6 +26,7 @@ from ivfusion_ros.evaluation.fusion.journal import Journal
 from ivfusion_ros.evaluation.fusion.methods import Method, make_methods
 from ivfusion_ros.evaluation.fusion.tables import finite, to_csv
 from ivfusion_ros.files import write_whole
+from ivfusion_ros.graphs.onnx_file import set_metadata
 from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
@@ -76,6 +85,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_network_options(parser, "fusion", "detection")
     parser.add_argument(
+        "--tiles",
+        type=int,
+        choices=range(1, 9),
+        default=1,
+        metavar="N",
+        help="as detection.tiles: look at the image in N tiles along its longer side too (default: "
+        "%(default)s)",
+    )
+    parser.add_argument(
+        "--set-threshold",
+        action="store_true",
+        help=f"write into the detector's file the threshold at which these images have {FALSE_ALARMS:g} "
+        "false alarms each, all kinds together: its own detection.confidence from then on",
+    )
+    parser.add_argument(
         "--rows",
         type=int,
         default=8,
@@ -96,6 +120,7 @@ def run(options: argparse.Namespace) -> None:
         backend=options.backend,
         precision=options.precision,
         threads=options.threads,
+        tiles=options.tiles,
     )
     options.out.mkdir(parents=True, exist_ok=True)
     with Journal(options.out / "detections.jsonl", "detections") as journal:
@@ -103,13 +128,20 @@ def run(options: argparse.Namespace) -> None:
     detector.close()
     truths, found, skipped = complete(results, class_names)
     entries = judge(truths, found, class_names)
-    write_sheet(options.out / "misses.png", truths, found, methods, class_names, options.rows)
-    pictures = [*_plot(options.out, entries), "misses.png"]
+    write_sheet(
+        options.out / "misses.png", truths, found, methods, class_names, options.rows, detector.threshold
+    )
+    scored = {name: calibration(truths, items) for name, items in found.items()}
+    pictures = [*_plot(options.out, entries, scored), "misses.png"]
     write_whole(options.out / "results.csv", to_csv(rows(entries)))
-    write_whole(options.out / "results.md", page(entries, detector, skipped, pictures))
-    write_json(options.out / "results.json", finite(figures(entries, methods, detector, skipped)))
-    print(page(entries, detector, skipped, ()))
+    write_whole(options.out / "results.md", page(entries, detector, skipped, pictures, scored))
+    write_json(options.out / "results.json", finite(figures(entries, methods, detector, skipped, scored)))
+    print(page(entries, detector, skipped, (), scored))
     log.info("evaluated %d scenes, left out %d: %s", len(truths), len(scenes) - len(truths), options.out)
+    if options.set_threshold:
+        threshold = pooled(list(scored.values())).threshold()
+        set_metadata(detector.path, THRESHOLD_KEY, f"{threshold:g}")
+        log.info("%s recommends a threshold of %g now", detector.path, threshold)
 
 
 def _methods(options: argparse.Namespace, scenes: Sequence[Scene]) -> list[Method]:
@@ -135,10 +167,11 @@ def _methods(options: argparse.Namespace, scenes: Sequence[Scene]) -> list[Metho
     return [*cameras, *others]
 
 
-def _plot(folder: Path, entries: list[Entry]) -> list[str]:
+def _plot(folder: Path, entries: list[Entry], scored: dict[str, Calibration]) -> list[str]:
     try:
         write_curves(folder / "curves.png", entries)
+        write_calibration(folder / "calibration.png", scored)
     except ImportError as error:
         log.warning("no curves, they need matplotlib (%s); run: pip install matplotlib", error)
         return []
-    return ["curves.png"]
+    return ["curves.png", "calibration.png"]

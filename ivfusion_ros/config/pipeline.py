@@ -289,7 +289,12 @@ class DetectionConfig:
     precision: str = parameter("auto", "as fusion.precision", choices=("auto", "f32"))
     threads: int = parameter(0, "CPU threads of the backend; 0: all cores", minimum=0, maximum=256)
     confidence: float = parameter(
-        0.25, "lowest score that is reported", minimum=0.0, maximum=1.0, live=True
+        -1.0,
+        "lowest score that is reported; below 0: what the model recommends, measured at 0.1 false alarms "
+        "per image, or 0.25 where it does not say",
+        minimum=-1.0,
+        maximum=1.0,
+        live=True,
     )
     # On every tenth scene of MSRS the shipped detector finds 202 of 410 objects, none twice. With 0.7 it
     # finds 210 and 23 of them twice, which a tracker takes for two; no scene shows more than 13 objects.
@@ -309,6 +314,14 @@ class DetectionConfig:
         live=True,
     )
     classes: tuple[str, ...] = parameter((), "class names to report; empty: all", live=True)
+    tiles: int = parameter(
+        1,
+        "for objects too small for the network's input: the image is looked at whole and in so many "
+        "overlapping tiles along its longer side, each of which takes the time of one; 1: off",
+        minimum=1,
+        maximum=8,
+        live=True,
+    )
     class_names: str = parameter(
         "", "YAML with `names:` for a model whose metadata has none (list or id: name)"
     )

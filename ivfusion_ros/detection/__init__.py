@@ -8,7 +8,7 @@ from ivfusion_ros.detection.classes import (
     read_class_map,
     usual_map,
 )
-from ivfusion_ros.detection.detector import Detector
+from ivfusion_ros.detection.detector import THRESHOLD_KEY, Detector, own_threshold
 from ivfusion_ros.detection.nms import suppress
 from ivfusion_ros.faces import later
 
@@ -25,8 +25,10 @@ __all__ = [
     "CLASS_NAMES",
     "COCO_IDS",
     "M3FD_NAMES",
+    "THRESHOLD_KEY",
     "Detector",
     "names_from_yaml",
+    "own_threshold",
     "read_class_map",
     "suppress",
     "usual_map",

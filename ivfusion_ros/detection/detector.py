@@ -11,17 +11,26 @@ import numpy.typing as npt
 from ivfusion_ros.backends.device import DeviceBackend
 from ivfusion_ros.detection.class_names import class_mask, names_from_metadata, names_from_yaml
 from ivfusion_ros.detection.nms import suppress
+from ivfusion_ros.detection.tiles import tile_windows, whole_in
 from ivfusion_ros.errors import ConfigError, ImageError, ModelError
 from ivfusion_ros.graphs.letterbox import GREY, Letterbox, network_size, stride_of
-from ivfusion_ros.graphs.yolo import Head, decode, detection_output, identify_head
+from ivfusion_ros.graphs.yolo import Candidates, Head, decode, detection_output, identify_head
 from ivfusion_ros.types import Detections, Floats32, Image, Size
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ivfusion_ros.backends import Backend
     from ivfusion_ros.config.pipeline import DetectionConfig
 
 _SQUARE = (640, 640)
 """Image (width, height) on which a model of free input size is tried."""
+
+
+THRESHOLD_KEY = "ivfusion.threshold"
+"""Metadata key: lowest score to report, measured at 0.1 false alarms per image."""
+DEFAULT_THRESHOLD = 0.25
+"""Of models that do not say."""
 
 
 class Detector:
@@ -33,6 +42,7 @@ class Detector:
         """Check the model by running it once on grey. Raises ModelError, ConfigError."""
         self.backend = backend
         self._stride = stride_of(backend.metadata)
+        self._own_threshold = own_threshold(backend.metadata)
         self._on_device = backend if isinstance(backend, DeviceBackend) else None
         self._input, self._dtype, self._fixed_size = _input_of(backend)
         self._output = detection_output({name: info.shape for name, info in backend.outputs.items()})
@@ -68,11 +78,54 @@ class Detector:
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
             raise ImageError(f"detector was given {image.dtype} {image.shape}, expected uint8 (H, W, 3)")
+        found = self._find(image, resident)
+        if self._config.tiles > 1:
+            found = self._with_tiles(found, image)
+        return Detections(
+            found.boxes_xyxy,
+            found.scores,
+            found.class_ids,
+            self.class_names,
+            threshold=self.threshold,
+        )
+
+    @property
+    def threshold(self) -> float:
+        """Lowest score that is reported: the configuration's, else the model's own."""
+        return self._own_threshold if self._config.confidence < 0 else self._config.confidence
+
+    def _with_tiles(self, found: Candidates, image: Image) -> Candidates:
+        """Add what tiles of the image show, each object once."""
+        size = (image.shape[1], image.shape[0])
+        parts = [found]
+        for window in tile_windows(size, self._config.tiles):
+            left, top, right, bottom = window
+            part = self._find(np.ascontiguousarray(image[top:bottom, left:right]))
+            part = part.select(whole_in(window, part.boxes_xyxy, size))
+            offset = np.array([left, top, left, top], np.float32)
+            parts.append(Candidates(part.boxes_xyxy + offset, part.scores, part.class_ids))
+        every = Candidates(
+            np.concatenate([part.boxes_xyxy for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.class_ids for part in parts]),
+        )
+        return every.select(
+            suppress(
+                every.boxes_xyxy,
+                every.scores,
+                every.class_ids,
+                self._config.iou,
+                self._config.max_detections,
+            )
+        )
+
+    def _find(self, image: Image, resident: Any = None) -> Candidates:
+        """Objects in one look at an image, in its pixels and cut at its border."""
         config = self._config
         size = (image.shape[1], image.shape[0])
         letterbox = Letterbox.fit(size, self._fixed_size or network_size(size, self._stride))
         output, head = self._run(image, letterbox, resident)
-        found = decode(output, head, config.confidence)
+        found = decode(output, head, self.threshold)
         if found.class_ids.max(initial=0) >= len(self.class_names):
             raise ModelError(
                 f"the detector found class {found.class_ids.max()}, but only {len(self.class_names)} "
@@ -88,14 +141,7 @@ class Detector:
         boxes = letterbox.to_image(found.boxes_xyxy)
         # What lies in the padding, and what was empty, has no area left.
         inside = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
-        found = found.select(inside)
-        return Detections(
-            boxes[inside],
-            found.scores,
-            found.class_ids,
-            self.class_names,
-            threshold=config.confidence,
-        )
+        return Candidates(boxes[inside], found.scores[inside], found.class_ids[inside])
 
     def follow(self, fusion: Backend) -> None:
         """Start on another backend's images before they are asked for, where both are on a GPU."""
@@ -130,6 +176,23 @@ class Detector:
         for channel, plane in enumerate(cv2.split(canvas)):
             np.multiply(plane, np.float32(1 / 255), out=tensor[0, channel])
         return tensor if self._dtype == np.float32 else tensor.astype(np.float16)
+
+
+def own_threshold(metadata: Mapping[str, str]) -> float:
+    """The threshold that a model's metadata recommend, DEFAULT_THRESHOLD without one. Raises ModelError."""
+    text = metadata.get(THRESHOLD_KEY)
+    if text is None:
+        return DEFAULT_THRESHOLD
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise ModelError(
+            f"the model's metadata `{THRESHOLD_KEY}` is {text[:80]!r}, expected a score from 0 to 1; write "
+            "it again with `ivfusion eval-detection --set-threshold`"
+        )
+    return value
 
 
 def _input_of(backend: Backend) -> tuple[str, np.dtype[np.generic], Size | None]:

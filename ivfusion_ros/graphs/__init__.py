@@ -8,7 +8,7 @@ __getattr__, __all__ = later(
         "byte_input": ("engine_graph",),
         "half": ("to_half",),
         "letterbox": ("GREY", "Letterbox", "network_size", "stride_of"),
-        "onnx_file": ("PRECISION_KEY", "read_metadata", "read_model"),
+        "onnx_file": ("PRECISION_KEY", "read_metadata", "read_model", "set_metadata"),
         "operations": ("count_operations",),
         "task": ("Task", "fixed_network_size", "keep_detections", "network_input_size", "task_of"),
         "yolo": ("Candidates", "Head", "box_iou", "decode", "detection_output", "identify_head"),

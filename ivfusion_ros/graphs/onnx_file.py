@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.errors import ModelError
+from ivfusion_ros.files import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +46,18 @@ def read_model(path: Path) -> onnx.ModelProto:
     # A damaged file raises an error of protobuf, which shares no base class but Exception.
     except Exception as error:
         raise ModelError(f"{path} cannot be read as ONNX ({error}); export it again") from error
+
+
+def set_metadata(path: Path, key: str, value: str) -> None:
+    """Write one entry of a model's metadata. Raises ModelError; ImportError where onnx is missing."""
+    import onnx
+
+    model = read_model(path)
+    for entry in [item for item in model.metadata_props if item.key == key]:
+        model.metadata_props.remove(entry)
+    model.metadata_props.add(key=key, value=value)
+    with whole_file(path) as staged:
+        onnx.save(model, staged)
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:

@@ -52,7 +52,7 @@ class FusionSession:
         self._node = node
         self.worker = Worker(config, self._on_result, node.get_logger())
         pipeline = self.worker.load(node.context.ok)
-        detector = pipeline.detector
+        self._detector = detector = pipeline.detector
         self.fusion_model = pipeline.fusion_model
         self.backends = {"fusion": pipeline.fuser.backend.description}
         if detector is not None:
@@ -140,7 +140,7 @@ class FusionSession:
 
     def _announce(self) -> None:
         now_ns = self._node.get_clock().now().nanoseconds
-        self._outputs.announce(now_ns, self.config.detection.confidence)
+        self._outputs.announce(now_ns, 0.0 if self._detector is None else self._detector.threshold)
 
     def _frame_ids(self) -> tuple[str, str] | None:
         """Of the (RGB, thermal) images, None until there was one of each."""

@@ -22,6 +22,7 @@ from ivfusion_ros.evaluation.detection.precision import missed, precisions
 from ivfusion_ros.evaluation.detection.scenes import Scene, Truth, is_night, read_scenes
 from ivfusion_ros.evaluation.detection.sheet import worst
 from ivfusion_ros.evaluation.fusion.pairs import Pair
+from ivfusion_ros.graphs.onnx_file import read_metadata
 from ivfusion_ros.types import Detections
 
 NAMES = ("person", "car")
@@ -93,8 +94,10 @@ def test_fused_images_show_what_either_camera_sees(
     assert everything["scenes"] == 4 and everything["classes"]["class_0"]["objects"] == 8
     page = (out / "results.md").read_text(encoding="utf-8")
     assert "## night: 2 scenes; 4 class_0" in page and "| blend | **1.0000** |" in page
-    for name in ("curves.png", "misses.png"):
+    for name in ("curves.png", "calibration.png", "misses.png"):
         assert f"({name})" in page and cv2.imread(str(out / name)) is not None
+
+    assert "## Thresholds" in page and results["thresholds"]["blend"]["found"] == 1
 
     # Again, now from the journal alone.
     monkeypatch.setattr(find.DetectorUnderTest, "__call__", lambda *_: pytest.fail("detected again"))
@@ -156,7 +159,7 @@ def test_precisions_by_class_and_overlap() -> None:
 def test_misses_are_what_is_not_reported() -> None:
     truths = [truth([BOX, FAR], [0, 0]), truth([BOX, FAR], [1, 0])]
     items = [found([BOX, FAR], [0.9, 0.2], [0, 0]), found([BOX, FAR], [0.9, 0.9], [0, 0])]
-    assert missed(truths, items, NAMES) == [[1], [0]]
+    assert missed(truths, items, NAMES, 0.25) == [[1], [0]]
     small = truth([[0, 0, 10, 10]] * 3, [0] * 3)
     assert worst([small, *truths], [[[0, 1, 2], [], [0]]]) == [2, 0, 1]
 
@@ -230,3 +233,9 @@ def test_a_folder_of_one_camera_is_judged_as_it_is(
     assert main([*map(str, words)]) == 7 and "give a class map" in capsys.readouterr().err
     assert main([*map(str, words), "--classes", str(tmp_path / "names.yaml"), "--model", "mst"]) == 7
     assert "has no pairs to fuse" in capsys.readouterr().err
+
+
+def test_a_threshold_is_written_into_the_model(dataset: Path, detector: Path, blend_model: Path) -> None:
+    run(dataset, detector, blend_model, "--set-threshold")
+    # Nothing that it finds is wrong.
+    assert read_metadata(detector)["ivfusion.threshold"] == "0.001"

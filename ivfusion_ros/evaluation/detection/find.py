@@ -14,6 +14,7 @@ from ivfusion_ros import __version__
 from ivfusion_ros.backends import load_backend
 from ivfusion_ros.config.pipeline import DetectionConfig
 from ivfusion_ros.detection import Detector
+from ivfusion_ros.detection.detector import own_threshold
 from ivfusion_ros.errors import ConfigError, IvfusionError
 from ivfusion_ros.evaluation.detection.scenes import Scene
 from ivfusion_ros.evaluation.fusion.journal import Journal, Subject
@@ -60,12 +61,23 @@ class DetectorUnderTest:
     """The detector under test, reporting the classes of the data set in their order."""
 
     def __init__(
-        self, model: str, class_names: Sequence[str], *, backend: str, precision: str, threads: int
+        self,
+        model: str,
+        class_names: Sequence[str],
+        *,
+        backend: str,
+        precision: str,
+        threads: int,
+        tiles: int = 1,
     ) -> None:
-        """Raises ConfigError for a detector that lacks a class, ModelError or BackendError."""
+        """tiles: as detection.tiles. Raises ConfigError for a class it lacks, ModelError, BackendError."""
         self.path = resolve_model(model)
         config = DetectionConfig(
-            confidence=CONFIDENCE, iou=OVERLAP, max_detections=MAX_DETECTIONS, classes=tuple(class_names)
+            confidence=CONFIDENCE,
+            iou=OVERLAP,
+            max_detections=MAX_DETECTIONS,
+            classes=tuple(class_names),
+            tiles=tiles,
         )
         loaded = load_backend(self.path, backend, precision=precision, threads=threads)
         try:
@@ -76,6 +88,8 @@ class DetectorUnderTest:
                 f"{error}"
             ) from error
         self.class_names = tuple(class_names)
+        self.tiles = tiles
+        self.threshold = own_threshold(loaded.metadata)
         self.identity = f"{file_sha256(self.path)} {loaded.description}"
         known = self._detector.class_names
         self._own_ids = np.array([class_names.index(name) if name in class_names else -1 for name in known])
@@ -98,6 +112,8 @@ class DetectorUnderTest:
             "confidence": CONFIDENCE,
             "iou": OVERLAP,
             "max_detections": MAX_DETECTIONS,
+            "tiles": self.tiles,
+            "threshold": self.threshold,
         }
 
 
@@ -141,6 +157,7 @@ def _find(scene: Scene, method: Method, detector: DetectorUnderTest, journal: Jo
         sources = f"{file_identity(pair.thermal)}; {file_identity(pair.rgb)}"
         identity = f"{__version__}; {sources}; {method.identity(pair)}; {detector.identity}"
         protocol = f"{CONFIDENCE} {OVERLAP} {MAX_DETECTIONS} {' '.join(detector.class_names)}"
+        protocol += f" {detector.tiles} tiles" if detector.tiles > 1 else ""
         subject = Subject(pair.data, pair.stem, method.label, f"{identity}; {protocol}")
         known = journal.find(subject, _VALUES)
         if known is None:

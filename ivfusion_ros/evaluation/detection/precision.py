@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 RECALLS: Floats = np.linspace(0, 1, 101)
 """Where COCO samples a precision-recall curve."""
 
-REPORTED = 0.25
-"""Score from which the robot reports an object (the default of detection.confidence)."""
-
 
 @dataclass(frozen=True, eq=False)
 class Precision:
@@ -61,13 +58,15 @@ def precisions(
     return results
 
 
-def missed(truths: Sequence[Truth], found: Sequence[Found], class_names: Sequence[str]) -> list[list[int]]:
+def missed(
+    truths: Sequence[Truth], found: Sequence[Found], class_names: Sequence[str], threshold: float
+) -> list[list[int]]:
     """Of each image, the objects (places in its Truth) without a reported box of their class on them.
 
-    Reported are scores from REPORTED on; a box is on an object by an overlap of 0.5.
+    Reported are scores from the threshold on; a box is on an object by an overlap of 0.5.
     Raises BackendError where pycocotools is missing.
     """
-    evaluation = _evaluated(truths, found, class_names, REPORTED)
+    evaluation = _evaluated(truths, found, class_names, threshold)
     places = [(image, place) for image, truth in enumerate(truths) for place in range(len(truth.class_ids))]
     results: list[list[int]] = [[] for _ in truths]
     for entry in evaluation.evalImgs:

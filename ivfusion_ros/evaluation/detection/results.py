@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros import __version__
 from ivfusion_ros.errors import DataError
+from ivfusion_ros.evaluation.detection.calibration import FALSE_ALARMS
 from ivfusion_ros.evaluation.detection.find import (
     CONFIDENCE,
     MAX_DETECTIONS,
@@ -19,8 +20,9 @@ from ivfusion_ros.evaluation.detection.scenes import read_truth
 from ivfusion_ros.evaluation.fusion.tables import Row, to_markdown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from ivfusion_ros.evaluation.detection.calibration import Calibration
     from ivfusion_ros.evaluation.detection.scenes import Truth
     from ivfusion_ros.evaluation.fusion.methods import Method
 
@@ -100,7 +102,11 @@ def rows(entries: Sequence[Entry]) -> list[Row]:
 
 
 def page(
-    entries: Sequence[Entry], detector: DetectorUnderTest, skipped: Sequence[Found], pictures: Sequence[str]
+    entries: Sequence[Entry],
+    detector: DetectorUnderTest,
+    skipped: Sequence[Found],
+    pictures: Sequence[str],
+    scored: Mapping[str, Calibration] | None = None,
 ) -> str:
     """Markdown: a table per subset (as Table 4 of RefineFuse's paper), pictures, what was skipped."""
     parts = [
@@ -118,10 +124,29 @@ def page(
         ]
         best = [name for name in own[0] if name != "images" and own[0][name] is not None]
         parts.append(f"## {subset}: {first.images} scenes; {objects}\n\n{to_markdown(own, best)}")
+    if scored:
+        parts.append(_thresholds(scored, detector.threshold))
     parts += [f"![{name}]({name})\n" for name in pictures]
     if skipped:
         parts.append(f"## Left out\n\n{to_markdown(skipped_rows(skipped))}")
     return "\n".join(parts)
+
+
+def _thresholds(scored: Mapping[str, Calibration], threshold: float) -> str:
+    """The table of thresholds at equal false alarms, beside what the model's own gives."""
+    table: list[Row] = []
+    for name, own in scored.items():
+        at = own.threshold()
+        row: Row = {
+            "images": name,
+            f"threshold at {FALSE_ALARMS:g} false alarms": at,
+            "found": own.found(at),
+        }
+        row |= {f"found at {threshold:g}": own.found(threshold)}
+        row |= {f"false alarms at {threshold:g}": own.false_alarms(threshold)}
+        table.append({**row, "calibration error": own.error()})
+    text = "False alarms are wrong boxes per image; found is the share of all objects."
+    return f"## Thresholds\n\n{text}\n\n{to_markdown(table)}"
 
 
 def figures(
@@ -129,6 +154,7 @@ def figures(
     methods: Sequence[Method],
     detector: DetectorUnderTest,
     skipped: Sequence[Found],
+    scored: Mapping[str, Calibration],
 ) -> dict[str, Any]:
     """Everything, for JSON; the curves are precision at recalls of 0, 0.01 to 1."""
     return {
@@ -154,6 +180,14 @@ def figures(
             }
             for entry in entries
         ],
+        "thresholds": {
+            name: {
+                "threshold": own.threshold(),
+                "found": own.found(own.threshold()),
+                "calibration_error": own.error(),
+            }
+            for name, own in scored.items()
+        },
         "skipped": skipped_rows(skipped),
     }
 

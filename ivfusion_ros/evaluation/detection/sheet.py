@@ -8,7 +8,7 @@ import numpy as np
 
 from ivfusion_ros.errors import IvfusionError
 from ivfusion_ros.evaluation.detection.find import Found, picture
-from ivfusion_ros.evaluation.detection.precision import REPORTED, missed
+from ivfusion_ros.evaluation.detection.precision import missed
 from ivfusion_ros.images.draw import annotate, contact_sheet, outline
 from ivfusion_ros.images.files import write_image
 from ivfusion_ros.types import Detections, Image
@@ -33,18 +33,19 @@ def write_sheet(
     methods: Sequence[Method],
     class_names: Sequence[str],
     count: int,
+    threshold: float,
 ) -> None:
     """Write the scenes with the worst misses: what is reported in colour, missed objects outlined in white.
 
-    truths[i] belongs to found[method][i].
+    truths[i] belongs to found[method][i]. threshold: score from which an object is reported.
     """
-    misses = {method: missed(truths, items, class_names) for method, items in found.items()}
+    misses = {method: missed(truths, items, class_names, threshold) for method, items in found.items()}
     strips = []
     for index in worst(truths, list(misses.values()))[:count]:
         images, titles = [], []
         for method, items in found.items():
             item, objects = items[index], misses[method][index]
-            images.append(_shown(item, truths[index], objects, methods))
+            images.append(_shown(item, truths[index], objects, methods, threshold))
             total = len(truths[index].class_ids)
             titles.append(f"{item.scene.pair.stem} {method}: {len(objects)} of {total} missed")
         # A sheet of its own for each scene, since all cells of a sheet have one shape.
@@ -64,14 +65,16 @@ def worst(truths: Sequence[Truth], misses: Sequence[Sequence[Sequence[int]]]) ->
     return [int(index) for index in np.argsort(-weights, kind="stable")]
 
 
-def _shown(item: Found, truth: Truth, places: Sequence[int], methods: Sequence[Method]) -> Image:
+def _shown(
+    item: Found, truth: Truth, places: Sequence[int], methods: Sequence[Method], threshold: float
+) -> Image:
     try:
         image = picture(item, methods)
     except IvfusionError:
         # It was read a moment ago; a file that has gone since is no reason to lose the sheet.
         return _NOTHING
     every = item.detections
-    sure = every.scores >= REPORTED
+    sure = every.scores >= threshold
     reported = Detections(
         every.boxes_xyxy[sure], every.scores[sure], every.class_ids[sure], every.class_names
     )
