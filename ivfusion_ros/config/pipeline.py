@@ -172,6 +172,14 @@ class RegistrationConfig:
         "30 ms",
         choices=("off", "dense"),
     )
+    upsampling: str = parameter(
+        "smooth",
+        "what a thermal image whose pixels are more than 2.5 times as large as those of the RGB reference "
+        "goes through; smooth: bicubic such that the mean over each thermal pixel is what was measured; "
+        "off: bilinear",
+        choices=("smooth", "off"),
+        live=True,
+    )
     extrinsics: str = parameter(
         "calibration",
         "pose of the thermal camera relative to the RGB camera, for a calibration with a rig; "

@@ -4,6 +4,7 @@ from ivfusion_ros.geometry.calibration import Calibration, Remap, read_calibrati
 from ivfusion_ros.geometry.camera import CameraModel
 from ivfusion_ros.geometry.camera_info import newest_info, read_out, rectified
 from ivfusion_ros.geometry.distortion import DISTORTION_LENGTHS, standard_lens
+from ivfusion_ros.geometry.enlarge import enlarged
 from ivfusion_ros.geometry.learned import write_learned
 from ivfusion_ros.geometry.maps import displacements_at, fixed_point, pinhole_map, pixel_grid, plane_map
 from ivfusion_ros.geometry.other_tools import TOOLS, Tool, tool_of
@@ -28,6 +29,7 @@ __all__ = [
     "bare",
     "differ",
     "displacements_at",
+    "enlarged",
     "fixed_point",
     "frames_problem",
     "missing_transform",

@@ -26,6 +26,7 @@ _OUTSIDE = -2.0
 _INVERSION_STEPS = 15
 _INVERTED_PX = 0.25
 _FIT_SAMPLES = 10_000
+_SAMPLED_PX = 4
 
 
 def pixel_grid(size: Size) -> Floats:
@@ -59,6 +60,16 @@ def transform(homography: Floats, points: Floats, visible: tuple[float, float]) 
     depth = rows[2] * (homography[2] @ [*visible, 1.0])
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.where(depth > 0, rows[:2] / rows[2], np.nan).T, np.float64)
+
+
+def magnification(remap: Remap) -> float:
+    """Pixels of the reference image along one of the other camera's, in the median; 1 for an empty map."""
+    x, y = (values[::_SAMPLED_PX, ::_SAMPLED_PX] for values in (remap.map_x, remap.map_y))
+    (x_down, x_right), (y_down, y_right) = (np.gradient(values, _SAMPLED_PX) for values in (x, y))
+    areas = np.abs(x_right * y_down - x_down * y_right)
+    areas = areas[np.isfinite(areas)]
+    side = float(np.sqrt(np.median(areas))) if areas.size else 0.0
+    return 1.0 / side if side > 0 else 1.0
 
 
 def scaled_map(remap: Remap, other_size: Size, other_from_calibrated: Floats, size: Size) -> Remap:

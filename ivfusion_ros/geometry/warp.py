@@ -13,7 +13,7 @@ from ivfusion_ros.geometry.base_map import calibrated_map, uncalibrated_map
 from ivfusion_ros.geometry.calibration import Calibration, Remap
 from ivfusion_ros.geometry.correction import Corrector
 from ivfusion_ros.geometry.depth import DepthMapper
-from ivfusion_ros.geometry.maps import FixedMaps, fixed_point, look_up, plane_map
+from ivfusion_ros.geometry.maps import FixedMaps, fixed_point, look_up, magnification, plane_map
 from ivfusion_ros.geometry.rig import Extrinsics, Rig
 from ivfusion_ros.types import CameraInfo, CameraName, DepthImage, Floats, Image, Size, Window
 
@@ -28,6 +28,7 @@ class _View:
     rig: Rig | None
     remap: Remap
     """without correction"""
+    magnification: float
     fixed: FixedMaps
     """with correction"""
     shown: tuple[Window | None, Image] | None = None
@@ -209,6 +210,10 @@ class Warp:
         view = self._view(other_size, reference_size)
         return PointMap(view.remap, self._correction, view.rig, self.reference, self._plane_distance_m)
 
+    def magnification(self, other_size: Size, reference_size: Size) -> float:
+        """Pixels of the reference image along one of the other camera's. Raises ConfigError."""
+        return self._view(other_size, reference_size).magnification
+
     def _view(self, other_size: Size, reference_size: Size) -> _View:
         key = (other_size, reference_size)
         if key in self._views:
@@ -217,7 +222,7 @@ class Warp:
         else:
             rig = self._scaled_rig(*key)
             remap = self._plain_map(rig, *key)
-            view = _View(rig, remap, fixed_point(remap))
+            view = _View(rig, remap, magnification(remap), fixed_point(remap))
             self._correct(view)
             while len(self._views) >= _MAX_VIEWS:
                 del self._views[next(iter(self._views))]

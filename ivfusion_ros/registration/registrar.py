@@ -10,6 +10,7 @@ import numpy as np
 
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.geometry.calibration import read_calibration
+from ivfusion_ros.geometry.enlarge import enlarged
 from ivfusion_ros.geometry.rig import Extrinsics
 from ivfusion_ros.geometry.warp import PointMap, Warp
 from ivfusion_ros.registration.coverage import Coverage, coverage_of
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from ivfusion_ros.config.pipeline import RegistrationConfig
     from ivfusion_ros.geometry.calibration import Calibration
     from ivfusion_ros.types import Floats, Frame, FramePair, Size, Window
+
+_ENLARGED_FROM, _MAX_FACTOR = 2.5, 16
+"""Pixels of the reference along a thermal one: bilinear interpolation does for fewer, none has more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +77,19 @@ class Registrar:
     """
 
     def __init__(
-        self, warp: Warp, refinement: OnlineRefinement | None = None, *, dense_residual: bool = False
+        self,
+        warp: Warp,
+        refinement: OnlineRefinement | None = None,
+        *,
+        dense_residual: bool = False,
+        upsampling: str,
     ) -> None:
-        """refinement: None learns no correction. dense_residual: whether each pair is displaced."""
+        """refinement: None learns no correction. dense_residual: whether each pair is displaced.
+
+        upsampling: as in RegistrationConfig.
+        """
         self.warp = warp
+        self._upsampling = upsampling
         self._refinement = refinement
         self._dense_residual = dense_residual
         self._reference_size: Size = (0, 0)
@@ -114,9 +127,11 @@ class Registrar:
         self.warp.set_camera_infos(pair.thermal.camera_info, pair.rgb.camera_info)
         images: dict[CameraName, Image] = {"thermal": thermal, "rgb": rgb}
         camera, own = OTHER_CAMERA[self.reference], pair.frames[self.reference]
-        warped, reference = self.warp(images[camera], own.size, pair.depth), images[self.reference]
-        counts = window if camera == "thermal" else None
-        shown = self.warp.shown(pair.frames[camera].size, own.size, pair.depth, counts)
+        native, reference = pair.frames[camera].size, images[self.reference]
+        factor = self._factor(native, own.size)
+        warped = self.warp(_enlarged(images[camera], factor), own.size, pair.depth)
+        counts = _times(window, factor) if window and camera == "thermal" else None
+        shown = self.warp.shown((native[0] * factor, native[1] * factor), own.size, pair.depth, counts)
         coverage = self._coverage(shown)
         stage("register")
         report = self._refine(warped, reference, shown, own, sound, stage)
@@ -127,7 +142,7 @@ class Registrar:
             report = replace(report, seen_share=coverage.share)
         if self._dense_residual:
             report = replace(report, residual_share=0.0 if residual is None else residual.kept)
-        native_points = NativePoints(self.warp.point_map(pair.frames[camera].size, own.size), residual)
+        native_points = NativePoints(self.warp.point_map(native, own.size), residual)
         return Registered(images["thermal"], images["rgb"], {camera: native_points}, report, coverage)
 
     def alone(
@@ -142,7 +157,7 @@ class Registrar:
             return image, {}
         size = (image.shape[1], image.shape[0])
         reference_size = reference_size or self.warp.usual_size(size)
-        warped = self.warp(image, reference_size)
+        warped = self.warp(_enlarged(image, self._factor(size, reference_size)), reference_size)
         return warped, {camera: NativePoints(self.warp.point_map(size, reference_size))}
 
     def set_extrinsics(self, rgb_from_thermal: Extrinsics) -> None:
@@ -156,6 +171,7 @@ class Registrar:
     def set_config(self, config: RegistrationConfig) -> None:
         """Take over live parameters. Raises ConfigError, changing nothing."""
         self.warp.set_plane_distance(config.plane_distance_m)
+        self._upsampling = config.upsampling
 
     def accepted_calibration(self) -> Calibration:
         """The calibration with what the refinement has learned so far. Raises ConfigError."""
@@ -171,6 +187,13 @@ class Registrar:
         if self._refinement is not None:
             self._refinement.reset()
             self.warp.set_correction(None)
+
+    def _factor(self, native: Size, size: Size) -> int:
+        """How many times a warped thermal image of a size is enlarged before. Raises ConfigError."""
+        if self._upsampling == "off" or self.reference != "rgb":
+            return 1
+        magnification = self.warp.magnification(native, size)
+        return 1 if magnification < _ENLARGED_FROM else min(round(magnification), _MAX_FACTOR)
 
     def _coverage(self, shown: Image) -> Coverage | None:
         if self._coverage_of[0] is not shown:
@@ -215,7 +238,21 @@ class Registrar:
 def build_registrar(config: RegistrationConfig) -> Registrar:
     """The configured registration. Raises ConfigError."""
     refinement = None if config.refine.model == "off" else OnlineRefinement(config.refine)
-    return Registrar(_configured_warp(config), refinement, dense_residual=config.residual == "dense")
+    return Registrar(
+        _configured_warp(config),
+        refinement,
+        dense_residual=config.residual == "dense",
+        upsampling=config.upsampling,
+    )
+
+
+def _enlarged(image: Image, factor: int) -> Image:
+    return image if factor == 1 else enlarged(image, factor)
+
+
+def _times(window: Window, factor: int) -> Window:
+    left, top, right, bottom = window
+    return left * factor, top * factor, right * factor, bottom * factor
 
 
 def _configured_warp(config: RegistrationConfig) -> Warp:

@@ -13,6 +13,7 @@ from ivfusion_ros.geometry.maps import (
     homography_map,
     inverted_map,
     look_up,
+    magnification,
     pinhole_map,
     pixel_grid,
     plane_map,
@@ -236,3 +237,18 @@ def test_a_correction_moves_the_warped_image(correction):
     error = np.abs(found - expected)[10:-10, 10:-10]
     assert np.isfinite(error).mean() > 0.9
     assert np.nanmax(error) < 0.1
+
+
+@pytest.mark.parametrize(("scale", "angle"), [(1.0, 0.0), (4.0, 0.3), (7.5, -1.2), (0.5, 0.1)])
+def test_magnification_is_that_of_the_homography(scale: float, angle: float) -> None:
+    """Rotation does not change it, nor where the other camera sees nothing."""
+    cosine, sine = np.cos(angle) / scale, np.sin(angle) / scale
+    homography = np.array([[cosine, -sine, 30.0], [sine, cosine, 20.0], [0, 0, 1]])
+    remap = homography_map(homography, (96, 64))
+    remap.map_x[:20] = np.nan
+    assert magnification(remap) == pytest.approx(scale, rel=1e-3)
+
+
+def test_a_map_of_nothing_magnifies_by_one() -> None:
+    nothing = np.full((64, 96), np.nan, np.float32)
+    assert magnification(Remap(nothing, nothing.copy())) == 1.0

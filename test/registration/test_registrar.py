@@ -76,3 +76,34 @@ def test_live_parameters_are_refused_before_anything_changes() -> None:
     for take in (registrar.check_config, registrar.set_config):
         with pytest.raises(ConfigError, match="only a calibration with a rig"):
             take(RegistrationConfig(plane_distance_m=3.0))
+
+
+def register_small(factor: int, upsampling: str, reference: str = "rgb") -> Registered:
+    """A vertical edge in a thermal image of 96 / factor pixels."""
+    thermal = np.full((64 // factor, 96 // factor), 50, np.uint8)
+    thermal[:, 48 // factor :] = 200
+    pair = FramePair(Frame(thermal, 0), Frame(np.zeros((64, 96, 3), np.uint8), 0))
+    config = RegistrationConfig(reference=reference, upsampling=upsampling)
+    return register(build_registrar(config), pair, [])
+
+
+@pytest.mark.parametrize(("factor", "steeper"), [(2, False), (4, True), (8, True)])
+def test_large_thermal_pixels_are_enlarged_such_that_their_means_stay(factor: int, steeper: bool) -> None:
+    smooth, bilinear = (register_small(factor, how).thermal for how in ("smooth", "off"))
+    slopes = [int(np.abs(np.diff(image[32].astype(int))).max()) for image in (smooth, bilinear)]
+    assert (slopes[0] > 1.3 * slopes[1]) == steeper
+    assert np.array_equal(smooth, bilinear) == (not steeper)
+    if steeper:
+        means = smooth.reshape(64 // factor, factor, 96 // factor, factor).mean((1, 3))
+        np.testing.assert_allclose(means[:, : 48 // factor], 50, atol=1.0)
+        np.testing.assert_allclose(means[:, 48 // factor :], 200, atol=1.0)
+
+
+def test_points_of_an_enlarged_image_lead_to_its_own_pixels() -> None:
+    points = register_small(4, "smooth").native_points["thermal"](np.array([[1.5, 5.5]]))
+    np.testing.assert_allclose(points, [[0.0, 1.0]], atol=1e-6)
+
+
+def test_a_thermal_reference_is_as_it_is() -> None:
+    small = register_small(4, "smooth", reference="thermal")
+    assert small.thermal.shape == (16, 24) and set(np.unique(small.thermal)) == {50, 200}
