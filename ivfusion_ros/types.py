@@ -46,8 +46,8 @@ Boxes = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
 """uint8 image, (H, W) grey or (H, W, 3) in RGB order."""
 
-AnyImage = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
-"""(H, W) uint8 or uint16, or (H, W, 3) uint8 in RGB order."""
+AnyImage = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.int16] | npt.NDArray[np.float32]
+"""(H, W) uint8, uint16, int16 or float32, or (H, W, 3) uint8 or uint16 in RGB order."""
 
 DepthImage = npt.NDArray[np.float32] | npt.NDArray[np.uint16]
 """(H, W) float32 metres or uint16 millimetres along the optical axis; 0, NaN and below: not known."""
@@ -124,7 +124,8 @@ class Header:
 class Frame:
     """One decoded camera image.
 
-    image: (H, W) uint8 or uint16 (grey, thermal counts), or (H, W, 3) uint8 in RGB order.
+    image: (H, W) uint8, uint16 or int16 (grey, thermal counts) or float32 (counts or temperatures), or
+    (H, W, 3) uint8 or uint16 in RGB order.
     stamp_ns: acquisition time on the camera's own clock, nanoseconds.
     frame_id: optical frame of the camera (REP-103), may be empty.
     received_ns: when a recorder received it, nanoseconds on its clock; None where that is not known.
@@ -140,11 +141,11 @@ class Frame:
         image = self.image
         grey = isinstance(image, np.ndarray) and image.ndim == 2
         colour = isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3
-        good_dtype = grey and image.dtype in (np.uint8, np.uint16)
-        if not (good_dtype or (colour and image.dtype == np.uint8)) or image.size == 0:
+        good_dtype = grey and image.dtype in (np.uint8, np.uint16, np.int16, np.float32)
+        if not (good_dtype or (colour and image.dtype in (np.uint8, np.uint16))) or image.size == 0:
             raise ImageError(
-                f"frame image is {_describe(image)}, expected a non-empty (H, W) uint8 or uint16 "
-                "or (H, W, 3) uint8 array"
+                f"frame image is {_describe(image)}, expected a non-empty (H, W) uint8, uint16, int16 or "
+                "float32, or (H, W, 3) uint8 or uint16 array"
             )
 
     @property

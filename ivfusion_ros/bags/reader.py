@@ -129,12 +129,14 @@ class BagReader:
         chosen: Topics,
         each_message: Callable[[BagTopic, int, memoryview], None] | None = None,
         others: Mapping[str, Callable[[Any], object]] | None = None,
+        thermal_encoding: str = "",
     ) -> Iterator[tuple[CameraName, Frame]]:
         """Frames of both cameras by log time, each with its camera's newest CameraInfo that can be used.
 
         each_message: called with every message of every topic, before the frame that it becomes;
         for example BagWriter.write_raw, to keep the original topics. others: by topic name, what takes
-        the messages of further topics, before the frames that follow them. Unreadable messages are skipped.
+        the messages of further topics, before the frames that follow them. thermal_encoding: what raw
+        thermal images really are, '' for what they say. Unreadable messages are skipped.
         """
         others = others or {}
         cameras: dict[str, CameraName] = {chosen.thermal: "thermal", chosen.rgb: "rgb"}
@@ -148,8 +150,9 @@ class BagReader:
                 each_message(topic, log_time_ns, data)
             try:
                 if topic.name in cameras and topic.type in IMAGES:
-                    info = infos.get(topic.name)
-                    for frame in self._frames(videos, topic, decode(topic, data), info, log_time_ns):
+                    message, info = decode(topic, data), infos.get(topic.name)
+                    encoding = thermal_encoding if topic.name == chosen.thermal else ""
+                    for frame in self._frames(videos, topic, message, info, log_time_ns, encoding):
                         yield cameras[topic.name], frame
                 elif topic.name in image_of and topic.type in CAMERA_INFOS:
                     image = image_of[topic.name]
@@ -166,7 +169,13 @@ class BagReader:
             self._skip(chosen.rgb, error)
 
     def _frames(
-        self, videos: VideoTopics, topic: BagTopic, message: Any, info: CameraInfo | None, log_time_ns: int
+        self,
+        videos: VideoTopics,
+        topic: BagTopic,
+        message: Any,
+        info: CameraInfo | None,
+        log_time_ns: int,
+        encoding: str,
     ) -> list[Frame]:
         """The frames that a message of an image topic completes."""
         codec = None if topic.type in RAW_IMAGES else video_codec(message)
@@ -174,7 +183,7 @@ class BagReader:
             return videos.add(topic.name, codec, message, info, log_time_ns)
         if topic.type in VIDEOS:
             raise BagError(f"{topic.name} is video of no known codec, expected {', '.join(CODECS)}")
-        return [to_frame(message, info, log_time_ns, max_pixels=self._max_pixels)]
+        return [to_frame(message, info, log_time_ns, self._max_pixels, encoding)]
 
     def _skip(self, name: str, error: IvfusionError) -> None:
         self.skipped[name] += 1

@@ -28,15 +28,16 @@ WEAK_THERMAL_NAMES = re.compile(r"infra|flir|(?<![a-z])ir(?![a-z])")
 WEAK_RGB_NAMES = re.compile(r"camera|(?<![a-z])left(?![a-z])")
 NO_CAMERA_NAMES = re.compile(r"depth|disparity|(?<![a-z])fused(?![a-z])")
 
-THERMAL_ENCODINGS = re.compile(r"mono16|16uc1")
+THERMAL_ENCODINGS = re.compile(r"mono1\d|16[us]c1|y16")
+FLOAT_ENCODINGS = ("32fc1", "64fc1")
 DEPTH_NAMES = re.compile(r"depth")
 DEPTH_ENCODINGS = re.compile(r"32fc1|16uc1")
 ALIGNED_DEPTH_NAMES = re.compile(r"aligned|registered")
 
-TRANSPORTS = re.compile(r"/(compressed|foxglove|ffmpeg|h26[45]|video)$")
+TRANSPORTS = re.compile(r"/(compressed|compressedDepth|foxglove|ffmpeg|h26[45]|video)$")
 """Last words of the topics that image_transport and its like put beside an image topic."""
 
-OTHER_RGB_ENCODINGS = re.compile(r"rgb|bgr|bayer|yuv|uyvy|yuyv|nv12|nv21")
+OTHER_RGB_ENCODINGS = re.compile(r"rgb|bgr|bayer|yuv|uyvy|yuyv|nv\d\d")
 """Of those that this package cannot decode, too."""
 
 
@@ -180,12 +181,21 @@ def _cameras(images: Sequence[BagTopic]) -> list[BagTopic]:
     """One topic per camera, raw before compressed, without depth and this package's own output."""
     best: dict[str, BagTopic] = {}
     for topic in images:
-        if NO_CAMERA_NAMES.search(topic.name.lower()) or topic.encoding.lower() == "32fc1":
+        if _is_depth(topic):
             continue
         known = best.get(topic.camera)
         if known is None or IMAGES.index(topic.type) < IMAGES.index(known.type):
             best[topic.camera] = topic
     return [best[camera] for camera in sorted(best)]
+
+
+def _is_depth(topic: BagTopic) -> bool:
+    """Whether it is no camera by its name, or by its floats where the name says nothing else."""
+    name = topic.camera.lower()
+    if NO_CAMERA_NAMES.search(name):
+        return True
+    floats = topic.encoding.lower() in FLOAT_ENCODINGS
+    return floats and not (THERMAL_NAMES.search(name) or WEAK_THERMAL_NAMES.search(name))
 
 
 def _is_colour(topic: BagTopic) -> bool:

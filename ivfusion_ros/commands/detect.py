@@ -21,6 +21,7 @@ from ivfusion_ros.images.draw import annotate
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import SUFFIXES, read_image, write_image
 from ivfusion_ros.images.thermal import ThermalScaler
+from ivfusion_ros.images.thermal_input import ThermalInput
 from ivfusion_ros.pipeline.build import build_detector
 from ivfusion_ros.sources import SourceOptions, open_stream
 from ivfusion_ros.sources.pairs import images_in
@@ -59,12 +60,12 @@ def run(options: argparse.Namespace) -> None:
     detector = build_detector(config.detection)
     if detector is None:
         raise ModelError("no detector was given; name one with --detector FILE.onnx")
-    scaler = ThermalScaler(config.thermal)
+    scaler, thermal_input = ThermalScaler(config.thermal), ThermalInput(config.thermal)
     found: dict[str, list[dict[str, Any]]] = {}
     for name, picture, read in tqdm(jobs, total=count, unit="image", disable=count == 1):
         annotated = None
         with skipped.costs_one(name):
-            image = _scaled(read(), scaler)
+            image = _scaled(read(), thermal_input, scaler)
             detections = detector(image)
             annotated = annotate(image, detections)
         if annotated is not None:
@@ -107,11 +108,12 @@ def _of_film(stream: CameraStream, stem: str, output: Path) -> Iterator[Job]:
             yield name, output / name, partial(np.asarray, image)
 
 
-def _scaled(image: AnyImage, scaler: ThermalScaler) -> Image:
-    """(H, W, 3) RGB; counts of 16 bits are stretched, each image on its own."""
-    if image.dtype == np.uint16:
+def _scaled(image: AnyImage, thermal_input: ThermalInput, scaler: ThermalScaler) -> Image:
+    """(H, W, 3) RGB; counts of more than 8 bits are stretched, each image on its own."""
+    if image.ndim == 2 and image.dtype != np.uint8:
+        thermal_input.reset()
         scaler.reset()
-        image = scaler(image, 0)
+        image = scaler(thermal_input.counts(image), 0)
     return to_rgb(image)
 
 

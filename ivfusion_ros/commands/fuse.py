@@ -97,7 +97,7 @@ def _jobs(
     paths, output = options.source, options.output
     found = _pairs_on_disk(paths)
     if found is None:
-        chosen = source_options(options, skipped.add, config.images.max_pixels)
+        chosen = source_options(options, skipped.add, config.images.max_pixels, config.thermal.encoding)
         source = stack.enter_context(closing(open_source(paths, chosen)))
         refuse_input(output, *source.paths)
         return _in_time(source, config, output, options.force), source.expected

@@ -166,8 +166,10 @@ def add_source_options(parser: argparse.ArgumentParser, *, topics: bool = True) 
         )
 
 
-def source_options(options: argparse.Namespace, on_skip: OnSkip, max_pixels: int) -> SourceOptions:
-    """What add_source_options took."""
+def source_options(
+    options: argparse.Namespace, on_skip: OnSkip, max_pixels: int, thermal_encoding: str = ""
+) -> SourceOptions:
+    """What add_source_options took, and what the configuration says."""
     return SourceOptions(
         thermal_topic=getattr(options, "thermal_topic", None),
         rgb_topic=getattr(options, "rgb_topic", None),
@@ -176,6 +178,7 @@ def source_options(options: argparse.Namespace, on_skip: OnSkip, max_pixels: int
         thermal_stamps=options.thermal_stamps,
         rgb_stamps=options.rgb_stamps,
         max_pixels=max_pixels,
+        thermal_encoding=thermal_encoding,
         on_skip=on_skip,
     )
 

@@ -123,7 +123,11 @@ def replay_source(
     the output is an input, or for what no source is, ConfigError, ModelError and BackendError as
     build_pipeline does.
     """
-    options = replace(options or SourceOptions(), max_pixels=config.images.max_pixels)
+    options = replace(
+        options or SourceOptions(),
+        max_pixels=config.images.max_pixels,
+        thermal_encoding=config.thermal.encoding,
+    )
     with ExitStack() as stack:
         source = stack.enter_context(closing(open_source(paths, options)))
         refuse_input(outputs.bag, *source.paths)

@@ -14,8 +14,9 @@ class NodeConfig:
 
     thermal_transport: str = parameter(
         "raw",
-        "raw: thermal/image_raw; compressed: thermal/image_raw/compressed",
-        choices=("raw", "compressed"),
+        "raw: thermal/image_raw; compressed: thermal/image_raw/compressed; compressedDepth: "
+        "thermal/image_raw/compressedDepth, as PNG",
+        choices=("raw", "compressed", "compressedDepth"),
     )
     rgb_transport: str = parameter(
         "raw", "raw: rgb/image_raw; compressed: rgb/image_raw/compressed", choices=("raw", "compressed")

@@ -60,8 +60,33 @@ class PairingConfig:
 
 @dataclass(frozen=True)
 class ThermalConfig:
-    """How thermal counts become 8 bit grey."""
+    """What of the thermal images is a scene, what its counts mean, and how they become 8 bit grey."""
 
+    crop: tuple[int, ...] = parameter(
+        (),
+        "the part of the images that shows the scene: x, y, width and height, pixels; leaves out rows of "
+        "telemetry, borders, and one half of a double frame; a calibration is of this part; empty: all",
+        minimum=0,
+        maximum=65535,
+    )
+    encoding: str = parameter(
+        "",
+        "what the pixels of raw images really are, where the driver names another encoding of as many "
+        "bytes: mono16 for YUYV that holds counts; empty: as the driver says",
+    )
+    byte_order: str = parameter(
+        "as_sent",
+        "of the two bytes of a count; swapped: the other way round than the driver says",
+        choices=("as_sent", "swapped"),
+        live=True,
+    )
+    float_unit: str = parameter(
+        "auto",
+        "of floats (32FC1, 64FC1, TIFF); kelvin and celsius become counts of kelvin_per_count and "
+        "kelvin_offset, normalised is 0 to 1 for the full range; auto: guessed at the first image, said",
+        choices=("auto", "counts", "kelvin", "celsius", "normalised"),
+        live=True,
+    )
     scaling: str = parameter(
         "percentile",
         "percentile: stretch between smoothed percentiles; fixed: between range_min and range_max in "
@@ -98,10 +123,18 @@ class ThermalConfig:
         live=True,
     )
     range_min: float = parameter(
-        0.0, "black, in counts (fixed) or kelvin (radiometric)", minimum=0.0, maximum=65535.0, live=True
+        0.0,
+        "black, in counts (fixed) or kelvin (radiometric)",
+        minimum=-32768.0,
+        maximum=65535.0,
+        live=True,
     )
     range_max: float = parameter(
-        65535.0, "white, in counts (fixed) or kelvin (radiometric)", minimum=0.0, maximum=65535.0, live=True
+        65535.0,
+        "white, in counts (fixed) or kelvin (radiometric)",
+        minimum=-32768.0,
+        maximum=65535.0,
+        live=True,
     )
     kelvin_per_count: float = parameter(
         0.01, "radiometric scale, K per count", minimum=1e-6, maximum=100.0, live=True
@@ -117,6 +150,10 @@ class ThermalConfig:
     )
 
     def __post_init__(self) -> None:
+        if self.crop and (len(self.crop) != 4 or 0 in self.crop[2:]):
+            raise ConfigError(
+                f"thermal.crop is {list(self.crop)}, expected [x, y, width, height], pixels, or [] for all"
+            )
         if self.range_max <= self.range_min:
             raise ConfigError(
                 f"thermal.range_max is {self.range_max}, must be above thermal.range_min, {self.range_min}"

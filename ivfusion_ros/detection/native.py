@@ -13,7 +13,7 @@ from ivfusion_ros.detection.temperature import box_temperatures
 from ivfusion_ros.types import Boxes, CameraName, DepthImage, Detections, Floats, Frames, Size
 
 if TYPE_CHECKING:
-    from ivfusion_ros.images.thermal import ThermalScaler
+    from ivfusion_ros.types import AnyImage, Floats32
 
 PointMap = Callable[[Floats, Floats | None], Floats]
 """Pixels (N, 2) of the fused image and their distances (N,) in metres, NaN or None where not known, to
@@ -43,12 +43,17 @@ def with_native_boxes(detections: Detections, views: Views) -> Detections:
     return replace(detections, thermal_boxes_xyxy=native.get("thermal"), rgb_boxes_xyxy=native.get("rgb"))
 
 
-def with_temperatures(detections: Detections, frames: Frames, scaler: ThermalScaler) -> Detections:
-    """Add temperatures where the thermal frame is radiometric and the boxes in it are known."""
+def with_temperatures(
+    detections: Detections, frames: Frames, kelvin: Callable[[AnyImage], Floats32] | None
+) -> Detections:
+    """Add temperatures where the thermal frame is radiometric and the boxes in it are known.
+
+    kelvin: of its counts; None where they are no temperatures.
+    """
     thermal, boxes = frames.get("thermal"), detections.thermal_boxes_xyxy
-    if thermal is None or boxes is None or not scaler.is_radiometric or thermal.image.ndim != 2:
+    if thermal is None or boxes is None or kelvin is None or thermal.image.ndim != 2:
         return detections
-    hottest, mean = box_temperatures(thermal.image, boxes, scaler.kelvin)
+    hottest, mean = box_temperatures(thermal.image, boxes, kelvin)
     return replace(detections, max_kelvin=hottest, mean_kelvin=mean)
 
 

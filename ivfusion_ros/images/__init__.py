@@ -34,6 +34,7 @@ from ivfusion_ros.images.pairs import (
     spread,
 )
 from ivfusion_ros.images.thermal import ThermalScaler
+from ivfusion_ros.images.thermal_input import ThermalInput
 
 __getattr__, _later = later(
     __name__,
@@ -55,6 +56,7 @@ __all__ = [
     "RULES",
     "RUN_GAP",
     "SUFFIXES",
+    "ThermalInput",
     "ThermalScaler",
     "annotate",
     "boxes_of",

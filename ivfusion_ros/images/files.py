@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from ivfusion_ros.errors import ImageError
 from ivfusion_ros.files import read_bytes, write_whole
+from ivfusion_ros.images.compressed_depth import is_compressed_depth, restore, split_compressed_depth
 from ivfusion_ros.images.declared import MAX_PIXELS, check_declared_size
-from ivfusion_ros.images.encodings import demosaic, encode_image
+from ivfusion_ros.images.encodings import demosaic, natural_encoding
+from ivfusion_ros.images.orientation import exif_orientation, upright
 
 if TYPE_CHECKING:
     from ivfusion_ros.types import AnyImage
@@ -22,49 +24,55 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 
 MAX_FILE_BYTES = 2**30
 
-_SUFFIXES_16_BIT = (".png", ".tif", ".tiff")
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_DEPTH_HEADER_BYTES = 12
+_SUFFIXES_OF = {
+    "mono16": (".png", ".tif", ".tiff"),
+    "rgb16": (".png", ".tif", ".tiff"),
+    "16SC1": (".tif", ".tiff"),
+    "32FC1": (".tif", ".tiff"),
+}
+"""Of files that hold an encoding of more than 8 bits."""
 
 
 def decode_compressed(data: Any, format: str = "", max_pixels: int = MAX_PIXELS) -> AnyImage:  # noqa: A002
-    """Pixels of a sensor_msgs/CompressedImage: (H, W) uint8 or uint16, or (H, W, 3) uint8 RGB.
+    """Pixels of a sensor_msgs/CompressedImage, as a Frame holds them.
 
-    The content decides, whatever `format` says; that only tells a Bayer mosaic, which is demosaiced.
-    Alpha is dropped, 16-bit colour becomes 8 bits. max_pixels: what it may declare before it is decoded.
-    Raises ImageError.
+    The content decides, whatever `format` says; that only tells a Bayer mosaic, which is demosaiced, and
+    what the compressedDepth transport made of floats. max_pixels: what it may declare before it is decoded.
+    Otherwise as read_image. Raises ImageError.
     """
     content = _content(data)
-    inner = content[_DEPTH_HEADER_BYTES : _DEPTH_HEADER_BYTES + len(_PNG_SIGNATURE)]
-    if "compressedDepth" in format or inner == _PNG_SIGNATURE:
-        raise ImageError(
-            f"compressed image (format {format!r}) is of the compressedDepth transport, expected jpeg or "
-            "png: take the /compressed topic"
-        )
-    image = _decode(content, f"compressed image (format {format!r})", max_pixels)
+    source = f"compressed image (format {format!r})"
     encoding = format.split(";")[0].strip()
+    if is_compressed_depth(content, format):
+        header, content = split_compressed_depth(content, source, format)
+        return restore(decode_file(content, source, max_pixels), header, encoding)
+    image = decode_file(content, source, max_pixels)
     if encoding.startswith("bayer_") and image.ndim == 2:
         return demosaic(image, encoding)
     return image
 
 
 def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> AnyImage:
-    """Read a PNG, JPEG, WebP, TIFF or BMP file as (H, W) uint8 or uint16, or (H, W, 3) uint8 RGB.
+    """Read a PNG, JPEG, WebP, TIFF or BMP file, as a Frame holds images.
 
-    Alpha is dropped, 16-bit colour becomes 8 bits, EXIF rotation is not applied. max_pixels: what it may
-    declare before it is decoded. Raises ImageError.
+    All bits stay; alpha is dropped, the EXIF orientation obeyed. max_pixels: what it may declare before it
+    is decoded. Raises ImageError.
     """
+    return decode_file(read_content(path), str(path), max_pixels)
+
+
+def read_content(path: str | Path) -> bytes:
+    """An image file's bytes. Raises ImageError."""
     try:
-        content = read_bytes(path, MAX_FILE_BYTES)
+        return read_bytes(path, MAX_FILE_BYTES)
     except OSError as error:
         raise ImageError(f"cannot read {path}: {error.strerror}") from error
-    return _decode(content, str(path), max_pixels)
 
 
 def encode_compressed(image: AnyImage, format: str = "jpeg", quality: int = 90) -> bytes:  # noqa: A002
-    """Image -> content of a JPEG (8 bits; quality 1 to 100) or PNG (8 or 16 bits). Raises ImageError."""
-    if format not in ("jpeg", "png"):
-        raise ImageError(f"compression format is {format!r}, expected jpeg or png")
+    """Image -> content of a JPEG (8 bits; quality 1 to 100), PNG (8, 16) or TIFF. Raises ImageError."""
+    if format not in ("jpeg", "png", "tiff"):
+        raise ImageError(f"compression format is {format!r}, expected jpeg, png or tiff")
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if format == "jpeg" else []
     return _encode(image, f".{format}", options)
 
@@ -89,7 +97,8 @@ def _content(data: Any) -> bytes:
         raise ImageError(f"compressed image is {type(data).__name__}, expected a byte buffer") from error
 
 
-def _decode(content: bytes, source: str, max_pixels: int) -> AnyImage:
+def decode_file(content: bytes, source: str, max_pixels: int) -> AnyImage:
+    """Pixels of an image file's bytes, see read_image. source: for errors. Raises ImageError."""
     check_declared_size(content, source, max_pixels)
     # Some OpenCV versions fill the missing rest of a JPEG with grey and say nothing.
     if content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
@@ -103,30 +112,53 @@ def _decode(content: bytes, source: str, max_pixels: int) -> AnyImage:
             f"{source} cannot be decoded: {len(content)} bytes starting with {content[:8]!r}; "
             "it is damaged, truncated, or not a PNG, JPEG, WebP, TIFF or BMP"
         )
-    return _to_frame_image(np.asarray(image), source)
+    return upright(_to_frame_image(np.asarray(image), source), exif_orientation(content))
+
+
+_EXACT_IN_FLOAT = 2**24
+"""Whole numbers up to it are exact in float32."""
 
 
 def _to_frame_image(image: npt.NDArray[Any], source: str) -> AnyImage:
     """OpenCV's grey, BGR or BGRA -> what a Frame holds."""
-    if image.dtype not in (np.uint8, np.uint16):
-        raise ImageError(f"{source} has {image.dtype} pixels, expected 8 or 16 bit unsigned integers")
+    if image.ndim == 3 and image.shape[2] in (1, 2):
+        # Grey, and grey with alpha.
+        image = np.ascontiguousarray(image[..., 0])
     if image.ndim == 2:
-        return image
-    if image.shape[2] not in (3, 4):
-        raise ImageError(f"{source} has {image.shape[2]} channels, expected 1, 3 or 4")
-    if image.dtype == np.uint16:
-        image = np.asarray(cv2.convertScaleAbs(image, alpha=255 / 65535))
+        return _to_grey_of_frame(image, source)
+    if image.shape[2] not in (3, 4) or image.dtype not in (np.uint8, np.uint16):
+        raise ImageError(
+            f"{source} has {image.shape[2]} channels of {image.dtype}, expected one, or colour of 8 or "
+            "16 bit unsigned integers"
+        )
     code = cv2.COLOR_BGR2RGB if image.shape[2] == 3 else cv2.COLOR_BGRA2RGB
-    return np.asarray(cv2.cvtColor(image, code), np.uint8)
+    converted: npt.NDArray[Any] = np.asarray(cv2.cvtColor(image, code))
+    return converted
+
+
+def _to_grey_of_frame(image: npt.NDArray[Any], source: str) -> AnyImage:
+    if image.dtype in (np.uint8, np.uint16, np.int16, np.float32):
+        return image
+    if image.dtype == np.int8:
+        return image.astype(np.int16)
+    whole = image.dtype.kind in "iu"
+    if image.dtype != np.float64 and not whole:
+        raise ImageError(
+            f"{source} has {image.dtype} pixels, expected integers, or floats of 32 or 64 bits"
+        )
+    if whole and np.abs(image.astype(np.float64)).max() > _EXACT_IN_FLOAT:
+        raise ImageError(f"{source} has {image.dtype} pixels above {_EXACT_IN_FLOAT}; store floats instead")
+    return np.asarray(image, np.float32)
 
 
 def _encode(image: AnyImage, suffix: str, options: list[int]) -> bytes:
     if suffix not in SUFFIXES:
         raise ImageError(f"image file suffix is {suffix!r}, expected one of {', '.join(SUFFIXES)}")
-    encoding = encode_image(image).encoding
-    if encoding == "mono16" and suffix not in _SUFFIXES_16_BIT:
-        raise ImageError(f"{suffix} holds 8 bits, the image has 16: use {' or '.join(_SUFFIXES_16_BIT)}")
-    pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if encoding == "rgb8" else image
+    encoding = natural_encoding(image)
+    holding = _SUFFIXES_OF.get(encoding, SUFFIXES)
+    if suffix not in holding:
+        raise ImageError(f"{suffix} cannot hold {encoding} images: use {' or '.join(holding)}")
+    pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
     done, content = cv2.imencode(suffix, pixels, options)
     if not done:
         raise ImageError(f"OpenCV cannot write {suffix} images on this machine")

@@ -22,6 +22,7 @@ _PERCENTILE_SAMPLES = 20_000
 _NEW_SCENE_OVERLAP = 0.25
 
 _WHOLE_RANGE = 0.0, 255.0
+_TOP = 65535
 _ODD_SHARE = 2e-5
 """Of the pixels, at either end: too few for a distant object, but as many as a sensor has dead ones."""
 _MIN_LEVELS = 8
@@ -63,7 +64,7 @@ class ThermalScaler:
         self._stamp_ns = 0
 
     def __call__(self, image: AnyImage, stamp_ns: int, window: Window | None = None) -> Image:
-        """(H, W) uint8 or uint16 counts, or (H, W, 3) uint8 false colour -> (H, W) uint8, hot is bright.
+        """(H, W) counts, or (H, W, 3) false colour -> (H, W) uint8, hot is bright.
 
         8-bit input that is not flat passes a percentile stretch as it is (and is then not copied). window:
         the part that decides on a percentile stretch, None for all. Raises ImageError.
@@ -78,7 +79,7 @@ class ThermalScaler:
         return np.asarray(cv2.bitwise_not(scaled)) if self._config.polarity == "black_hot" else scaled
 
     def kelvin(self, image: AnyImage) -> Floats32:
-        """(H, W) counts -> (H, W) float32 temperature in kelvin by the radiometric parameters.
+        """(H, W) counts of any dtype -> (H, W) float32 kelvin by the radiometric parameters.
 
         Raises ImageError for false colour, which carries no temperature.
         """
@@ -122,7 +123,7 @@ class ThermalScaler:
     def _percentiles(self, grey: AnyImage) -> tuple[float, float]:
         stride = max(1, math.isqrt(grey.size // _PERCENTILE_SAMPLES))
         shares = (self._config.percentile_low, self._config.percentile_high)
-        low, high = np.percentile(grey[::stride, ::stride], shares)
+        low, high = np.percentile(_without_dead(grey[::stride, ::stride]), shares)
         missing = max(0.0, self._config.min_span - float(high - low))
         return float(low) - missing / 2, float(high) + missing / 2
 
@@ -147,6 +148,18 @@ def _levels(grey: Image) -> int:
     below, odd = np.cumsum(counts), _ODD_SHARE * rows.size
     low, high = np.searchsorted(below, (odd, rows.size - odd), side="right")
     return int(high - low) + 1
+
+
+def _without_dead(counts: AnyImage) -> AnyImage:
+    """Of 16 bits, the pixels with neither the lowest nor the highest count there is; all if none is left.
+
+    Those are dead, or a border, and would take the stretch for themselves.
+    """
+    if counts.dtype != np.uint16:
+        return counts
+    # One comparison for both ends: 0 minus 1 is 65535.
+    alive = counts - np.uint16(1) < np.uint16(_TOP - 1)
+    return counts if alive.all() else counts[alive] if alive.any() else counts
 
 
 def _overlap(a: tuple[float, float], b: tuple[float, float]) -> float:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType, TracebackType
 
-    from ivfusion_ros.types import Image, Size
+    from ivfusion_ros.types import AnyImage, Image, Size
 
 logger = logging.getLogger(__name__)
 
@@ -104,10 +104,11 @@ class VideoWriter:
 
 
 class VideoReader:
-    """Reads a video file: iterate over (stamp in seconds from the start, (H, W, 3) uint8 RGB image).
+    """Reads a video file: iterate over (stamp in seconds from the start, image as of frame_pixels).
 
     rate_hz: average frame rate. frame_count: as the file declares it, 0 if it does not.
-    size: (width, height) in pixels. losses: what could not be read, complete after reading.
+    size: (width, height) in pixels as stored, before it is turned. losses: what could not be read, complete
+    after reading.
     """
 
     def __init__(self, path: str | Path, max_pixels: int = MAX_PIXELS) -> None:
@@ -146,7 +147,7 @@ class VideoReader:
         """Close the file."""
         self._container.close()
 
-    def __iter__(self) -> Iterator[tuple[float, Image]]:
+    def __iter__(self) -> Iterator[tuple[float, AnyImage]]:
         """Every readable frame, once, in display order; losses has what is damaged."""
         count = self._damaged = 0
         for packet in self._packets():
@@ -202,9 +203,29 @@ class VideoReader:
         logger.warning("video %s: %s", self._path, loss)
 
 
-def frame_pixels(frame: Any) -> Image:
-    """(H, W, 3) uint8 RGB of PyAV's frame."""
-    return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+_LOSSLESS = {
+    **{
+        f"gray{bits}{order}": f"gray{bits}{order}" for bits in (9, 10, 12, 14, 16) for order in ("le", "be")
+    },
+    **{f"grayf32{order}": f"grayf32{order}" for order in ("le", "be")},
+    **{f"rgb48{order}": "rgb48le" for order in ("le", "be")},
+    **{f"bgr48{order}": "rgb48le" for order in ("le", "be")},
+    **{f"gbrp{bits}{order}": "rgb48le" for bits in (9, 10, 12, 14, 16) for order in ("le", "be")},
+}
+"""Pixel formats of more than 8 bits, and what they are read as: grey as it is, colour at 16 bits."""
+
+
+def frame_pixels(frame: Any) -> AnyImage:
+    """Of PyAV's frame, turned as the film says: (H, W, 3) RGB, uint8 or uint16, or (H, W) counts.
+
+    Only formats of more than 8 bits that keep all of them are more than uint8 RGB: grey, and RGB.
+    """
+    kind = _LOSSLESS.get(frame.format.name, "rgb24")
+    pixels = frame.to_ndarray(format=kind)
+    if not pixels.dtype.isnative:
+        pixels = pixels.astype(pixels.dtype.newbyteorder("="))
+    quarters = round(getattr(frame, "rotation", 0) / 90) % 4
+    return np.ascontiguousarray(np.rot90(pixels, quarters)) if quarters else pixels
 
 
 def import_av() -> ModuleType:

@@ -12,14 +12,12 @@ from ivfusion_ros.errors import ImageError
 from ivfusion_ros.geometry.camera_info import read_out, rectified
 from ivfusion_ros.geometry.rig import Extrinsics
 from ivfusion_ros.images.declared import MAX_PIXELS
-from ivfusion_ros.images.encodings import ENCODINGS, decode_depth, decode_image
+from ivfusion_ros.images.encodings import decode_depth, decode_image, same_size_encoding
 from ivfusion_ros.images.files import decode_compressed
 from ivfusion_ros.messages.make import NS_PER_S
 from ivfusion_ros.types import CameraInfo, DepthFrame, Frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ivfusion_ros.types import AnyImage
 
 
@@ -31,15 +29,15 @@ def to_frame(
     message: Any,
     info: CameraInfo | None = None,
     received_ns: int | None = None,
-    fallback: Callable[[Any], AnyImage] | None = None,
     max_pixels: int = MAX_PIXELS,
+    encoding: str = "",
 ) -> Frame:
     """Decode a sensor_msgs/Image or CompressedImage; the frame may alias the message's data.
 
-    fallback: decodes an Image in an encoding that images/encodings does not have. max_pixels: of a
-    CompressedImage. Raises ImageError.
+    max_pixels: of a CompressedImage. encoding: what an Image really is, '' for what it says. Raises
+    ImageError.
     """
-    pixels = _pixels(message, fallback, max_pixels)
+    pixels = _pixels(message, max_pixels, encoding)
     return Frame(pixels, stamp_ns(message), message.header.frame_id, info, received_ns)
 
 
@@ -59,7 +57,7 @@ def to_camera_info(message: Any, image_topic: str) -> CameraInfo:
     roi = message.roi
     region = (int(roi.x_offset), int(roi.y_offset), int(roi.width), int(roi.height))
     info = read_out(info, region, (int(message.binning_x), int(message.binning_y)))
-    name = image_topic.removesuffix("/compressed").rsplit("/", 1)[-1]
+    name = image_topic.removesuffix("Depth").removesuffix("/compressed").rsplit("/", 1)[-1]
     return rectified(info) if RECTIFIED_NAMES.search(name.lower()) else info
 
 
@@ -78,12 +76,13 @@ def to_extrinsics(transform: Any) -> Extrinsics:
     return Extrinsics.from_quaternion((turn.x, turn.y, turn.z, turn.w), (shift.x, shift.y, shift.z))
 
 
-def _pixels(message: Any, fallback: Callable[[Any], AnyImage] | None, max_pixels: int) -> AnyImage:
+def _pixels(message: Any, max_pixels: int, encoding: str) -> AnyImage:
     if not _is_raw(message):
         return decode_compressed(message.data, message.format, max_pixels)
-    if fallback is not None and message.encoding not in ENCODINGS:
-        return fallback(message)
-    return decode_image(message.data, **_layout(message))
+    layout = _layout(message)
+    if encoding:
+        layout["encoding"] = same_size_encoding(encoding, message.encoding)
+    return decode_image(message.data, **layout)
 
 
 def _is_raw(message: Any) -> bool:

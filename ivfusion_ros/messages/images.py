@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivfusion_ros.images.encodings import encode_image
+from ivfusion_ros.images.encodings import encode_image, natural_encoding
 from ivfusion_ros.images.files import encode_compressed
 from ivfusion_ros.messages.make import make_header
 from ivfusion_ros.messages.type_names import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE
@@ -15,9 +15,19 @@ if TYPE_CHECKING:
     from ivfusion_ros.messages.make import Make
     from ivfusion_ros.types import AnyImage, CameraInfo, Header
 
+_CODECS = {
+    "rgb8": ("jpeg", "bgr8"),
+    "rgb16": ("png", "bgr16"),
+    "mono8": ("png", ""),
+    "mono16": ("png", ""),
+    "16SC1": ("tiff", ""),
+    "32FC1": ("tiff", ""),
+}
+"""By encoding: the codec, and what image_transport says of the pixels in it."""
+
 
 def make_image(make: Make, header: Header, image: AnyImage) -> Any:
-    """sensor_msgs/Image of an (H, W) uint8 or uint16, or (H, W, 3) uint8 RGB image. Raises ImageError."""
+    """sensor_msgs/Image of an image as a Frame holds it. Raises ImageError."""
     raw = encode_image(image)
     return make(
         IMAGE,
@@ -32,14 +42,13 @@ def make_image(make: Make, header: Header, image: AnyImage) -> Any:
 
 
 def make_compressed_image(make: Make, header: Header, image: AnyImage) -> Any:
-    """sensor_msgs/CompressedImage: colour as JPEG, grey of either depth as lossless PNG. Raises ImageError.
+    """sensor_msgs/CompressedImage: colour of 8 bits as JPEG, all else without loss. Raises ImageError.
 
-    image: as for make_image.
+    image: as for make_image. Without loss is PNG, or TIFF for what PNG cannot hold.
     """
-    if image.ndim == 3:
-        codec, format_ = "jpeg", "rgb8; jpeg compressed bgr8"
-    else:
-        codec, format_ = "png", f"mono{8 * image.itemsize}; png compressed "
+    encoding = natural_encoding(image)
+    codec, note = _CODECS[encoding]
+    format_ = f"{encoding}; {codec} compressed {note}"
     data = np.frombuffer(encode_compressed(image, codec), np.uint8)
     return make(COMPRESSED_IMAGE, header=make_header(make, header), format=format_, data=data)
 

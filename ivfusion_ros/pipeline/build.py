@@ -11,6 +11,7 @@ from ivfusion_ros.detection import Detector
 from ivfusion_ros.detection.tracking import ByteTracker
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.images.thermal import ThermalScaler
+from ivfusion_ros.images.thermal_input import ThermalInput
 from ivfusion_ros.models import read_models, resolve_model
 from ivfusion_ros.pipeline.deadline import Deadline
 from ivfusion_ros.pipeline.faults import FaultMonitor
@@ -38,6 +39,7 @@ def build_pipeline(config: PipelineConfig) -> Pipeline:
     if detector is not None:
         detector.follow(fusion)
     return Pipeline(
+        ThermalInput(config.thermal),
         FaultMonitor(config.faults),
         ThermalScaler(config.thermal),
         registrar,

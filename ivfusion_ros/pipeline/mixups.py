@@ -69,5 +69,5 @@ def _swapped(thermal: AnyImage, rgb: AnyImage) -> str:
 def _has_colour(image: AnyImage) -> bool:
     if image.ndim != 3:
         return False
-    few = image[::_STRIDE, ::_STRIDE].astype(np.int16)
+    few = image[::_STRIDE, ::_STRIDE].astype(np.int32)
     return bool(np.mean(np.ptp(few, axis=2) > _JPEG_COLOUR) > _MIN_COLOURED)

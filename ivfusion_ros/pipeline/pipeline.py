@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ivfusion_ros.detection import Detector
     from ivfusion_ros.detection.tracking import ByteTracker
     from ivfusion_ros.images.thermal import ThermalScaler
+    from ivfusion_ros.images.thermal_input import ThermalInput
     from ivfusion_ros.pipeline.faults import FaultMonitor
     from ivfusion_ros.pipeline.fuser import Fuser
     from ivfusion_ros.registration.registrar import Registrar
@@ -73,6 +74,7 @@ class Pipeline:
 
     def __init__(
         self,
+        thermal_input: ThermalInput,
         faults: FaultMonitor,
         scaler: ThermalScaler,
         registrar: Registrar,
@@ -85,6 +87,7 @@ class Pipeline:
         fusion_model: str = "",
     ) -> None:
         """strength: as in blend. fusion_model: its name, for people."""
+        self.thermal_input = thermal_input
         self.faults = faults
         self.bars = Bars()
         self.scaler = scaler
@@ -118,6 +121,7 @@ class Pipeline:
         usable.
         """
         clock = StageClock()
+        pair = self._as_used(pair)
         self.mixups(pair)
         faults = self.faults.update(pair.thermal, pair.rgb)
         clock.stage("faults")
@@ -144,7 +148,7 @@ class Pipeline:
         clock = StageClock()
         rgb = to_rgb(frame.image)
         clock.stage("scale")
-        rgb, native_points = self.registrar.alone("rgb", rgb, thermal_size)
+        rgb, native_points = self.registrar.alone("rgb", rgb, self.thermal_input.size(thermal_size))
         if native_points:
             clock.stage("register")
         frames: Frames = {"rgb": frame}
@@ -159,6 +163,7 @@ class Pipeline:
         is the reference. Raises ImageError, ModelError or ConfigError.
         """
         clock = StageClock()
+        frame = self.thermal_input(frame)
         thermal = self.scaler(frame.image, frame.stamp_ns, self.bars(frame.image))
         clock.stage("scale")
         thermal, native_points = self.registrar.alone("thermal", thermal, rgb_size)
@@ -201,7 +206,17 @@ class Pipeline:
         """Objects in the fused image, with their boxes in the images of the cameras that sent one."""
         image = fused.result.fused
         detections = with_native_boxes(detector(image, self.fuser.resident(image)), fused.views)
-        return with_temperatures(detections, fused.views.frames, self.scaler)
+        radiometric = self.scaler.is_radiometric or self.thermal_input.tells_kelvin
+        kelvin = self.scaler.kelvin if radiometric else None
+        return with_temperatures(detections, fused.views.frames, kelvin)
+
+    def _as_used(self, pair: FramePair) -> FramePair:
+        """The scene of the thermal frame, and RGB of 8 bits; the pair itself where it is that."""
+        thermal, rgb = self.thermal_input(pair.thermal), pair.rgb
+        if rgb.image.dtype != np.uint8:
+            rgb = replace(rgb, image=to_rgb(rgb.image))
+        same = thermal is pair.thermal and rgb is pair.rgb
+        return pair if same else replace(pair, thermal=thermal, rgb=rgb)
 
     def set_config(self, config: PipelineConfig) -> None:
         """Take over the live parameters of a new configuration. Raises ConfigError, changing nothing."""
@@ -209,6 +224,7 @@ class Pipeline:
         if self.detector is not None:
             self.detector.set_config(config.detection)
         self.registrar.set_config(config.registration)
+        self.thermal_input.set_config(config.thermal)
         self.scaler.set_config(config.thermal)
         self.faults.set_config(config.faults)
         self.strength = config.fusion.strength
@@ -222,6 +238,7 @@ class Pipeline:
             self.tracker.reset()
         self.deadline.reset()
         self.bars.reset()
+        self.thermal_input.reset()
         self.scaler.reset()
 
     def close(self) -> None:

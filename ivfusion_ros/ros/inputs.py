@@ -14,7 +14,6 @@ from ivfusion_ros.errors import ConfigError, IvfusionError
 from ivfusion_ros.geometry.camera_info import newest_info
 from ivfusion_ros.messages import to_camera_info, to_depth_frame, to_frame
 from ivfusion_ros.ros import qos
-from ivfusion_ros.ros.messages import decode_by_cv_bridge
 from ivfusion_ros.ros.throttled_log import ThrottledLog
 from ivfusion_ros.sync.clocks import MIN_FRAMES, Sighting
 
@@ -150,17 +149,19 @@ class CameraInput(ImageInput):
         on_frame: Callable[[CameraName, Frame], None],
         max_pixels: int,
         awake: Callable[[], bool],
+        encoding: str = "",
     ) -> None:
-        """max_pixels: of a compressed image that is decoded."""
+        """max_pixels: of a compressed image that is decoded. encoding: of raw images, as in to_frame."""
         self.frame_id = ""
         self._camera = camera
         self._on_frame = on_frame
         self._max_pixels = max_pixels
+        self._encoding = encoding
         self._info: CameraInfo | None = None
         self.sightings: deque[Sighting] = deque(maxlen=_SIGHTINGS)
-        compressed = transport == "compressed"
-        kind = sensor_msgs.CompressedImage if compressed else sensor_msgs.Image
-        image_topic = f"{camera}/image_raw" + ("/compressed" if compressed else "")
+        raw = transport == "raw"
+        kind = sensor_msgs.Image if raw else sensor_msgs.CompressedImage
+        image_topic = f"{camera}/image_raw" + ("" if raw else f"/{transport}")
         super().__init__(node, kind, image_topic, self._take_frame, awake)
         self.subscribe(sensor_msgs.CameraInfo, f"{camera}/camera_info", self._take_info)
 
@@ -171,7 +172,7 @@ class CameraInput(ImageInput):
         return len(self.sightings) >= MIN_FRAMES and len(stamps) == 1
 
     def _take_frame(self, message: Any) -> None:
-        frame = to_frame(message, self._info, fallback=decode_by_cv_bridge, max_pixels=self._max_pixels)
+        frame = to_frame(message, self._info, max_pixels=self._max_pixels, encoding=self._encoding)
         self.frame_id = frame.frame_id
         self.sightings.append(Sighting(frame.stamp_ns, time.monotonic_ns()))
         self._on_frame(self._camera, frame)

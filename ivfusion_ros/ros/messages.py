@@ -1,4 +1,4 @@
-"""rclpy's message objects, and what only a sourced ROS can decode."""
+"""rclpy's message objects."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ import importlib
 from typing import Any
 
 import numpy as np
-
-from ivfusion_ros.errors import ImageError
-from ivfusion_ros.images.encodings import ENCODINGS
 
 
 def message_class(type_name: str) -> Any:
@@ -26,22 +23,6 @@ def make(type_name: str, /, **fields: Any) -> Any:
     for name, value in fields.items():
         setattr(message, name, _to_array(value, typecodes[name]) if name in typecodes else value)
     return message
-
-
-def decode_by_cv_bridge(message: Any) -> Any:
-    """(H, W, 3) uint8 RGB of an Image in a rare encoding, such as rgb16, where cv_bridge is installed.
-
-    Raises ImageError.
-    """
-    known = f"image encoding is {message.encoding!r}, supported are {', '.join(ENCODINGS)}"
-    try:
-        from cv_bridge import CvBridge, CvBridgeError
-    except ImportError as error:
-        raise ImageError(f"{known}, and more where cv_bridge is installed") from error
-    try:
-        return CvBridge().imgmsg_to_cv2(message, "rgb8")
-    except CvBridgeError as error:
-        raise ImageError(f"{known}; cv_bridge says: {error}") from error
 
 
 @functools.cache

@@ -72,7 +72,13 @@ class FusionSession:
         node = self.config.node
         for camera, transport in zip(CAMERAS, (node.thermal_transport, node.rgb_transport), strict=True):
             self.inputs[camera] = CameraInput(
-                self._node, camera, transport, self._on_frame, self.config.images.max_pixels, self._awake
+                self._node,
+                camera,
+                transport,
+                self._on_frame,
+                self.config.images.max_pixels,
+                self._awake,
+                self.config.thermal.encoding if camera == "thermal" else "",
             )
         depth = self.streams.synchronizer.depth
         if depth is not None:

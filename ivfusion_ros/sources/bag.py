@@ -23,6 +23,7 @@ class BagSource:
 
     def __init__(self, paths: Sequence[Path], options: SourceOptions) -> None:
         """Open the bags and choose the cameras. Raises BagError."""
+        self._thermal_encoding = options.thermal_encoding
         self.reader = BagReader(paths, options.max_pixels)
         self.reader.__enter__()
         try:
@@ -63,7 +64,7 @@ class BagSource:
 
     def frames(self) -> Iterator[tuple[CameraName, Frame]]:
         """See Source."""
-        return self.reader.frames(self.topics, self.each_message, self.others)
+        return self.reader.frames(self.topics, self.each_message, self.others, self._thermal_encoding)
 
     def close(self) -> None:
         """See Source."""

@@ -149,7 +149,7 @@ def test_people_at_night_are_warmer_than_the_street(street):
     found = detections([item.box_xyxy for item in people])
     scaler = ThermalScaler(ThermalConfig(scaling="radiometric", range_min=260, range_max=320))
     found = with_native_boxes(found, Views({"thermal": frame}, frame.size))
-    found = with_temperatures(found, {"thermal": frame}, scaler)
+    found = with_temperatures(found, {"thermal": frame}, scaler.kelvin)
     assert found.rgb_boxes_xyxy is None
     near = next(index for index, item in enumerate(people) if item.visible_fraction > 0.9)
     assert 300 < found.max_kelvin[near] < 312
@@ -159,13 +159,13 @@ def test_people_at_night_are_warmer_than_the_street(street):
 def test_no_temperatures_without_radiometric_counts():
     plain = detections([[1, 1, 5, 5]])
     grey, colour = Frame(np.zeros((8, 8), np.uint16), 0), Frame(np.zeros((8, 8, 3), np.uint8), 0)
-    radiometric = ThermalScaler(ThermalConfig(scaling="radiometric"))
-    for frame, scaler in ((grey, ThermalScaler(ThermalConfig())), (colour, radiometric)):
+    kelvin = ThermalScaler(ThermalConfig(scaling="radiometric")).kelvin
+    for frame, told in ((grey, None), (colour, kelvin)):
         found = with_native_boxes(plain, Views({"thermal": frame}, (8, 8)))
-        assert with_temperatures(found, {"thermal": frame}, scaler).max_kelvin is None
+        assert with_temperatures(found, {"thermal": frame}, told).max_kelvin is None
     rgb_only = with_native_boxes(plain, Views({"rgb": colour}, (8, 8)))
     assert rgb_only.thermal_boxes_xyxy is None
-    assert with_temperatures(rgb_only, {"rgb": colour}, radiometric).max_kelvin is None
+    assert with_temperatures(rgb_only, {"rgb": colour}, kelvin).max_kelvin is None
 
 
 def test_json_rows_have_what_is_known():

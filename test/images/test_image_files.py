@@ -2,6 +2,8 @@
 
 import array
 import io
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from image_samples import bayer_mosaic, smooth_rgb
 
 from ivfusion_ros.errors import ImageError
+from ivfusion_ros.images.encodings import to_grey, to_rgb
 from ivfusion_ros.images.files import decode_compressed, encode_compressed, read_image, write_image
 
 
@@ -56,11 +59,74 @@ def test_compressed_input_may_be_any_buffer():
         decode_compressed([1, 2, 3])
 
 
-def test_alpha_is_dropped_and_16_bit_colour_reduced():
+def test_alpha_is_dropped():
     bgra = np.dstack([smooth_rgb()[:, :, ::-1], np.full((48, 64), 77, np.uint8)])
     np.testing.assert_array_equal(decode_compressed(cv2.imencode(".png", bgra)[1]), smooth_rgb())
-    deep = smooth_rgb()[:, :, ::-1].astype(np.uint16) * 257
-    np.testing.assert_array_equal(decode_compressed(cv2.imencode(".png", deep)[1]), smooth_rgb())
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_png_of_16_bit_colour_keeps_its_levels(alpha):
+    rgb = np.random.default_rng(4).integers(0, 65536, (48, 64, 3)).astype(np.uint16)
+    stored = np.dstack([rgb[..., ::-1], np.full((48, 64), 7, np.uint16)]) if alpha else rgb[..., ::-1]
+    image = decode_compressed(cv2.imencode(".png", np.ascontiguousarray(stored))[1])
+    np.testing.assert_array_equal(image, rgb)
+    # As a camera's image it has eight bits, rounded; grey in three channels keeps all 16.
+    assert np.abs(to_rgb(image) - rgb / 257).max() <= 0.5
+    counts = np.repeat(rgb[..., :1], 3, axis=2)
+    np.testing.assert_array_equal(to_grey(counts), counts[..., 0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16, np.int32])
+def test_tiff_of_floats_and_signed_numbers(tmp_path, dtype):
+    values = (np.random.default_rng(5).normal(size=(12, 16)) * 500).astype(dtype)
+    cv2.imwrite(str(tmp_path / "a.tiff"), values)
+    image = read_image(tmp_path / "a.tiff")
+    assert image.dtype == (np.int16 if dtype is np.int16 else np.float32)
+    np.testing.assert_array_equal(image, values.astype(image.dtype))
+
+
+def exif(orientation, order=">"):
+    """An EXIF block with nothing but the orientation."""
+    head = {"<": b"II", ">": b"MM"}[order]
+    return head + struct.pack(order + "HIHHHIHHI", 42, 8, 1, 274, 3, 1, orientation, 0, 0)
+
+
+def with_exif(content, block):
+    """The file with the block where its kind has it."""
+    if content.startswith(b"\xff\xd8"):
+        body = b"Exif\0\0" + block
+        return content[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + content[2:]
+    chunk = b"eXIf" + block
+    return (
+        content[:33]
+        + struct.pack(">I", len(block))
+        + chunk
+        + struct.pack(">I", zlib.crc32(chunk))
+        + content[33:]
+    )
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_obeyed(suffix, orientation, order):
+    seen = np.zeros((32, 48, 3), np.uint8)
+    seen[:16, :24], seen[:16, 24:], seen[16:, :24] = (220, 30, 30), (30, 220, 30), (30, 30, 220)
+    # The definitions: where row 0 and column 0 of what is stored are in what is seen.
+    stored = {
+        1: seen,
+        2: seen[:, ::-1],
+        3: seen[::-1, ::-1],
+        4: seen[::-1],
+        5: seen.transpose(1, 0, 2),
+        6: seen.transpose(1, 0, 2)[::-1],
+        7: seen.transpose(1, 0, 2)[::-1, ::-1],
+        8: seen.transpose(1, 0, 2)[:, ::-1],
+    }[orientation]
+    content = cv2.imencode(suffix, np.ascontiguousarray(stored[..., ::-1]))[1].tobytes()
+    image = decode_compressed(with_exif(content, exif(orientation, order)))
+    assert image.shape == seen.shape
+    assert np.abs(image[4::8, 4::8].astype(int) - seen[4::8, 4::8]).max() <= 12
 
 
 @pytest.mark.parametrize("format", ["jpeg", "png"])
@@ -79,11 +145,35 @@ def test_truncated_jpeg_is_found_without_the_decoder(monkeypatch):
     assert decode_compressed(data + b"\0" * 64).shape == (48, 64, 3)
 
 
-def test_compressed_depth_is_named():
-    png = encode_compressed(np.zeros((8, 8), np.uint16), "png")
-    for data, format in ((png, "16UC1; compressedDepth png"), (bytes(12) + png, "")):
-        with pytest.raises(ImageError, match=r"compressedDepth.*/compressed"):
-            decode_compressed(data, format)
+def test_compressed_depth_gives_its_counts():
+    counts = np.random.default_rng(6).integers(0, 65536, (8, 10)).astype(np.uint16)
+    png = encode_compressed(counts, "png")
+    for data, format in (
+        (bytes(12) + png, "16UC1; compressedDepth png"),
+        (bytes(12) + png, ""),
+        (png, "16UC1; compressedDepth"),
+    ):
+        np.testing.assert_array_equal(decode_compressed(data, format), counts)
+
+
+def test_compressed_depth_of_floats():
+    metres = np.random.default_rng(7).uniform(0.5, 10, (8, 10))
+    # As compressed_depth_image_transport quantises: the inverse, finest near the camera.
+    scale, shift = 100.0 * (100.0 + 1), 1.0 - 100.0 * (100.0 + 1) / 10.0
+    counts = np.round(scale / metres + shift).astype(np.uint16)
+    counts[0, 0] = 0
+    data = struct.pack("<iff", 0, scale, shift) + encode_compressed(counts, "png")
+    image = decode_compressed(data, "32FC1; compressedDepth png")
+    assert image.dtype == np.float32 and np.isnan(image[0, 0])
+    assert np.abs(image.ravel()[1:] / metres.ravel()[1:] - 1).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("format", "message"), [("rvl", "RVL.*set the publisher's format to png"), ("png", "are no PNG")]
+)
+def test_compressed_depth_that_is_not_read_says_why(format, message):
+    with pytest.raises(ImageError, match=message):
+        decode_compressed(bytes(40), f"16UC1; compressedDepth {format}")
 
 
 @settings(max_examples=60, deadline=None)
@@ -96,9 +186,9 @@ def test_random_bytes_are_image_errors(data, start):
 
 
 def test_encode_compressed_refuses_what_does_not_fit():
-    with pytest.raises(ImageError, match=r"has 16: use \.png"):
+    with pytest.raises(ImageError, match=r"\.jpeg cannot hold mono16 images: use \.png"):
         encode_compressed(np.zeros((4, 4), np.uint16), "jpeg")
-    with pytest.raises(ImageError, match="'gif', expected jpeg or png"):
+    with pytest.raises(ImageError, match="'gif', expected jpeg, png or tiff"):
         encode_compressed(np.zeros((4, 4), np.uint8), "gif")
 
 
@@ -132,13 +222,15 @@ def test_files_are_in_rgb_order(tmp_path):
 def test_reading_what_is_no_image(tmp_path):
     (tmp_path / "text.png").write_text("hello")
     (tmp_path / "empty.png").touch()
-    cv2.imwrite(str(tmp_path / "float.tiff"), np.zeros((4, 4), np.float32))
+    cv2.imwrite(str(tmp_path / "three.tiff"), np.zeros((4, 4, 3), np.float32))
+    cv2.imwrite(str(tmp_path / "large.tiff"), np.full((4, 4), 2**24 + 1, np.int32))
     for name, message in (
         ("missing.png", "cannot read.*missing.png.*No such file"),
         (".", "cannot read"),
         ("text.png", "text.png cannot be decoded.*hello"),
         ("empty.png", "empty.png cannot be decoded: 0 bytes"),
-        ("float.tiff", "float32 pixels"),
+        ("three.tiff", "3 channels of float32, expected one"),
+        ("large.tiff", "int32 pixels above 16777216"),
     ):
         with pytest.raises(ImageError, match=message):
             read_image(tmp_path / name)
@@ -166,5 +258,5 @@ def test_writing_where_it_cannot_be(tmp_path):
         write_image(tmp_path / "a.xyz", smooth_rgb())
     with pytest.raises(ImageError, match="cannot write"):
         write_image(tmp_path / "no_folder" / "a.png", smooth_rgb())
-    with pytest.raises(ImageError, match="has 16"):
+    with pytest.raises(ImageError, match="cannot hold mono16"):
         write_image(tmp_path / "a.jpg", np.zeros((4, 4), np.uint16))

@@ -312,3 +312,36 @@ def test_real_images_that_use_their_range(shared):
             if not np.array_equal(ThermalScaler(ThermalConfig())(image, 0), image):
                 flat.append(path.stem)
     assert set(flat) <= {"01240N"}
+
+
+def holes(image, kind):
+    """What sensors and drivers add to a scene."""
+    image = image.copy()
+    if kind == "border of zeros":
+        image[:3], image[-3:], image[:, :4], image[:, -4:] = 0, 0, 0, 0
+    elif kind == "row at the top":
+        image[10] = 65535
+    elif kind == "round window":
+        y, x = np.mgrid[: image.shape[0], : image.shape[1]]
+        image[(y - 32) ** 2 + (x - 40) ** 2 > 30**2] = 0
+    else:
+        image[::7, ::5], image[3::9, 1::6] = 0, 65535
+    return image
+
+
+@pytest.mark.parametrize("kind", ["border of zeros", "row at the top", "round window", "dead pixels"])
+def test_dead_pixels_and_borders_take_no_part_of_the_stretch(kind):
+    image = scene()
+    broken = holes(image, kind)
+    alive = (broken != 0) & (broken != 65535)
+    plain = ThermalScaler(ThermalConfig())(image, 0)
+    out = ThermalScaler(ThermalConfig())(broken, 0)
+    assert len(np.unique(out[alive])) > 200
+    assert np.abs(out[alive].astype(int) - plain[alive]).max() <= 3
+    assert not out[broken == 0].any() and (out[broken == 65535] == 255).all()
+
+
+@pytest.mark.parametrize("value", [0, 65535])
+def test_nothing_but_dead_pixels_is_an_image_all_the_same(value):
+    out = ThermalScaler(ThermalConfig())(np.full((8, 8), value, np.uint16), 0)
+    assert len(np.unique(out)) == 1

@@ -1,6 +1,7 @@
 """MP4 out and in: what is written comes back, and files never appear half done."""
 
 import logging
+import struct
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from places import SHARED
 
 from ivfusion_ros.errors import ImageError
+from ivfusion_ros.images.encodings import to_grey
 from ivfusion_ros.images.video import VideoReader, VideoWriter
 
 av = pytest.importorskip("av", reason="PyAV is not installed")
@@ -182,3 +184,58 @@ def test_without_pyav(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for action in (lambda: VideoWriter(tmp_path / "a.mp4", 25), lambda: VideoReader(tmp_path / "a.mp4")):
         with pytest.raises(ImageError, match="run: pip install av"):
             action()
+
+
+def film(path: Path, codec: str, pixel_format: str, frames: list[np.ndarray], array_format: str) -> None:
+    """A film whose encoder keeps every bit."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = pixel_format
+        for image in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format=array_format)))
+        container.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_films_of_counts_keep_them(tmp_path: Path, bits: int) -> None:
+    counts = np.random.default_rng(bits).integers(0, 2**bits, (3, 32, 40)).astype(np.uint16)
+    film(tmp_path / "a.mkv", "ffv1", f"gray{bits}le", list(counts), f"gray{bits}le")
+    with VideoReader(tmp_path / "a.mkv") as reader:
+        images = [image for _, image in reader]
+    assert images[0].dtype == np.uint16
+    np.testing.assert_array_equal(images, counts)
+
+
+def test_films_of_16_bit_colour_keep_it(tmp_path: Path) -> None:
+    rgb = np.random.default_rng(1).integers(0, 65536, (2, 32, 40, 3)).astype(np.uint16)
+    film(tmp_path / "a.mkv", "ffv1", "gbrp16le", list(rgb), "rgb48le")
+    with VideoReader(tmp_path / "a.mkv") as reader:
+        np.testing.assert_array_equal([image for _, image in reader], rgb)
+
+
+def test_films_of_8_bit_counts_keep_them(tmp_path: Path) -> None:
+    grey = np.random.default_rng(2).integers(0, 256, (2, 32, 40)).astype(np.uint8)
+    film(tmp_path / "a.mkv", "ffv1", "gray", list(grey), "gray")
+    with VideoReader(tmp_path / "a.mkv") as reader:
+        np.testing.assert_array_equal([to_grey(image) for _, image in reader], grey)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "quarters"), [((1, 0, 0, 1), 0), ((0, 1, -1, 0), 1), ((-1, 0, 0, -1), 2), ((0, -1, 1, 0), 3)]
+)
+def test_the_rotation_of_a_film_is_obeyed(tmp_path: Path, matrix: tuple[int, ...], quarters: int) -> None:
+    stored = np.zeros((64, 96, 3), np.uint8)
+    stored[:32, :48], stored[:32, 48:], stored[32:, :48] = (220, 20, 20), (20, 220, 20), (20, 20, 220)
+    content = bytearray(write(tmp_path / "a.mp4", [stored] * 3).read_bytes())
+    # ISO 14496-12: the matrix of a track's header, version 0; phones write it, players turn by it.
+    place = content.index(b"tkhd") + 44
+    a, b, c, d = (value * 65536 for value in matrix)
+    content[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    (tmp_path / "turned.mp4").write_bytes(content)
+    with VideoReader(tmp_path / "turned.mp4") as reader:
+        image = next(iter(reader))[1]
+    # (x, y) is shown at (a x + c y, b x + d y): quarters clockwise.
+    seen = np.rot90(stored, -quarters)
+    assert image.shape == seen.shape
+    assert np.abs(image[12::24, 12::24].astype(int) - seen[12::24, 12::24]).max() < 12

@@ -49,17 +49,17 @@ def test_a_bad_compressed_image_raises_image_error() -> None:
         to_frame(SimpleNamespace(header=header, format="jpeg", data=b"\xff\xd8\xff"))
 
 
-def test_only_unknown_encodings_go_to_the_fallback() -> None:
-    asked: list[str] = []
-
-    def fallback(message: Any) -> Any:
-        asked.append(message.encoding)
-        return np.full((1, 1, 3), 7, np.uint8)
-
-    pixels = np.zeros((2, 3), np.uint8)
-    assert to_frame(image_like(pixels, "mono8"), fallback=fallback).image.shape == (2, 3)
-    assert to_frame(image_like(pixels, "rare8"), fallback=fallback).image[0, 0].tolist() == [7, 7, 7]
-    assert asked == ["rare8"]
+def test_an_encoding_that_the_driver_gets_wrong_can_be_told():
+    counts = np.arange(24, dtype="<u2").reshape(4, 6) + 29000
+    message = image_like(counts.view(np.uint8).reshape(4, 12), "yuv422_yuy2")
+    message.width = 6
+    np.testing.assert_array_equal(to_frame(message, encoding="mono16").image, counts)
+    with pytest.raises(
+        ImageError, match=r"'yuv422_yuy2', of 2 bytes.*as rgb8, of 3; set thermal\.encoding"
+    ):
+        to_frame(message, encoding="rgb8")
+    with pytest.raises(ImageError, match="'xyz', supported are"):
+        to_frame(message, encoding="xyz")
 
 
 @pytest.mark.parametrize(

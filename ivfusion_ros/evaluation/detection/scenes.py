@@ -16,6 +16,7 @@ from ivfusion_ros.detection.classes import CLASS_NAMES, usual_map
 from ivfusion_ros.detection.given import Objects, given_objects, told
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.evaluation.fusion.pairs import Pair, hour, read_pairs
+from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.images.labels import read_boxes
 from ivfusion_ros.images.pairs import spread
@@ -154,8 +155,7 @@ def is_night(pair: Pair) -> bool:
     told = hour(pair.stem)
     if told:
         return told == "night"
-    image = read_image(pair.rgb)
-    return bool(image.mean() < _DARK * np.iinfo(image.dtype).max)
+    return bool(to_rgb(read_image(pair.rgb)).mean() < _DARK * 255)
 
 
 def read_truth(scene: Scene, size: Size, class_count: int) -> Truth:

@@ -20,7 +20,12 @@ _SAMPLES_PER_CELL_AXIS = 4
 _SHADING_CELLS = 5.0
 _SIGMA_OF_MEDIAN = 1.05
 """Standard deviation of normal noise over the median difference of two pixels."""
-_MIN_NOISE = {np.dtype(np.uint8): 0.5, np.dtype(np.uint16): 1.0}
+_MIN_NOISE = {
+    np.dtype(np.uint8): 0.5,
+    np.dtype(np.uint16): 1.0,
+    np.dtype(np.int16): 1.0,
+    np.dtype(np.float32): 1.0,
+}
 """Rounding alone, in counts."""
 _CLIPPED = 250
 

@@ -57,25 +57,6 @@ def test_rgb_encodings(cameras: Any, encoding: str) -> None:
     assert difference[2:-2, 2:-2].max() <= (2 if encoding in YUV else 0)
 
 
-def test_rare_encodings_go_through_cv_bridge() -> None:
-    pytest.importorskip("cv_bridge")
-    from sensor_msgs.msg import Image
-
-    from ivfusion_ros.errors import ImageError
-    from ivfusion_ros.messages import to_frame
-    from ivfusion_ros.ros.messages import decode_by_cv_bridge
-
-    pixels = np.full((4, 6, 3), (65535, 32768, 0), "<u2")
-    message = Image(encoding="rgb16", height=4, width=6, step=36)
-    message.data = pixels.tobytes()
-    frame = to_frame(message, fallback=decode_by_cv_bridge)
-    assert frame.image.shape == (4, 6, 3) and frame.image.dtype == np.uint8
-    assert np.abs(frame.image[0, 0].astype(int) - (255, 128, 0)).max() <= 1
-    message.encoding = "nonsense8"
-    with pytest.raises(ImageError, match=r"'nonsense8', supported are mono8.*cv_bridge says"):
-        to_frame(message, fallback=decode_by_cv_bridge)
-
-
 @pytest.mark.parametrize("encoding", ["mono16", "16UC1"])
 @pytest.mark.parametrize("big_endian", [False, True])
 def test_16_bit_thermal(cameras: Any, encoding: str, big_endian: bool) -> None:
