@@ -312,6 +312,11 @@ class FusionConfig:
         choices=("auto", "f32"),
     )
     threads: int = parameter(0, "CPU threads of the backend; 0: all cores", minimum=0, maximum=256)
+    expected_size: str = parameter(
+        "",
+        "size of the images, WxH of both cameras or as in 640x512,1280x720 of thermal and RGB, for which a "
+        "node makes itself ready at configure; empty: as camera_info says where it is published then",
+    )
     strength: float = parameter(
         1.0,
         "how much of the fusion is shown: 0 is the reference camera's image, 1 the network's",

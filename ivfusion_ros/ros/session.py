@@ -12,6 +12,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.ros.inputs import CameraInput, ImageInput, depth_input
 from ivfusion_ros.ros.outputs import Outputs
+from ivfusion_ros.ros.rehearsal import parse_sizes, rehearsal_pair
 from ivfusion_ros.ros.status import change_status, result_status
 from ivfusion_ros.ros.streams import Job, Streams
 from ivfusion_ros.ros.tf import TransformWatch
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from rclpy.lifecycle import LifecycleNode
 
     from ivfusion_ros.config.node import FusionNodeConfig
-    from ivfusion_ros.types import Frame, FusionResult
+    from ivfusion_ros.types import Frame, FusionResult, Size
 
 PATIENCE_S = 10.0
 """How long a cleanup waits for the image that is being processed."""
@@ -50,8 +51,10 @@ class FusionSession:
         self.faults: Counter[str] = Counter()
         self._closed = False
         self._node = node
+        expected = parse_sizes(config.fusion.expected_size)
         self.worker = Worker(config, self._on_result, node.get_logger())
         pipeline = self.worker.load(node.context.ok)
+        self._rehearse(expected)
         self._detector = detector = pipeline.detector
         self.fusion_model = pipeline.fusion_model
         self.backends = {"fusion": pipeline.fuser.backend.description}
@@ -64,6 +67,18 @@ class FusionSession:
             self.worker.stop(PATIENCE_S)
             raise
         self.streams = Streams(config, self.worker.mailbox.put, self._on_silence)
+
+    def _rehearse(self, expected: dict[CameraName, Size] | None) -> None:
+        begin_s = time.monotonic()
+        pair = rehearsal_pair(self._node, expected, self.config.images.max_pixels)
+        if pair is None:
+            return
+        self.worker.rehearse(pair, self._node.context.ok)
+        (width, height), (rgb_width, rgb_height) = pair.thermal.size, pair.rgb.size
+        self._node.get_logger().info(
+            f"ready for thermal images of {width}x{height} and RGB images of {rgb_width}x{rgb_height} "
+            f"after {time.monotonic() - begin_s:.1f} s"
+        )
 
     def activate(self) -> None:
         """Open the subscriptions."""

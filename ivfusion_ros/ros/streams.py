@@ -28,8 +28,8 @@ class View:
 class Job:
     """The frames of one output; None for a silent camera.
 
-    view: of the reference camera where that one is silent, None if it was never seen. complete_s: when all
-    was there, by time.perf_counter.
+    view: of the reference camera where that one is silent, None if it was never seen. rehearsal: of no
+    camera, and nobody gets what comes of it. complete_s: when all was there, by time.perf_counter.
     """
 
     thermal: Frame | None
@@ -37,6 +37,7 @@ class Job:
     skew_ns: int = 0
     depth: DepthImage | None = None
     view: View | None = None
+    rehearsal: bool = False
     complete_s: float = field(default_factory=time.perf_counter)
 
     def __str__(self) -> str:

@@ -5,6 +5,7 @@ Where the pipeline's second half runs apart, results come out of that one's thre
 
 from __future__ import annotations
 
+import logging
 import threading
 import traceback
 from dataclasses import replace
@@ -17,6 +18,7 @@ from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.pipeline.overlap import THREAD_NAME as DETECTION_THREAD_NAME
 from ivfusion_ros.pipeline.overlap import Overlap
 from ivfusion_ros.ros.mailbox import Mailbox
+from ivfusion_ros.ros.streams import Job
 from ivfusion_ros.ros.throttled_log import ThrottledLog
 from ivfusion_ros.types import FramePair, FusionResult
 
@@ -27,9 +29,12 @@ if TYPE_CHECKING:
 
     from ivfusion_ros.config.pipeline import PipelineConfig
     from ivfusion_ros.pipeline.pipeline import Fused, Pipeline
-    from ivfusion_ros.ros.streams import Job
+
+log = logging.getLogger(__name__)
 
 _POLL_S = 0.1
+_REHEARSALS = 2
+"""The second is as quick as those that follow."""
 _THREAD_NAME = "fusion"
 
 
@@ -65,6 +70,7 @@ class Worker:
         self._overlap: Overlap | None = None
         self._load_error: BaseException | None = None
         self._loaded = threading.Event()
+        self._rehearsed = threading.Event()
         self._last_stamps_ns: tuple[int, int] | None = None
         self._thread = threading.Thread(target=self._run, name=_THREAD_NAME, daemon=True)
 
@@ -86,6 +92,16 @@ class Worker:
             raise self._load_error
         assert self._pipeline is not None
         return self._pipeline
+
+    def rehearse(self, pair: FramePair, keep_waiting: Callable[[], bool]) -> None:
+        """Work on a pair of no camera and forget it, so that the first real one finds all ready.
+
+        keep_waiting: as for load.
+        """
+        self.mailbox.put(Job(pair.thermal, pair.rgb, rehearsal=True))
+        while not self._rehearsed.wait(_POLL_S):
+            if not keep_waiting():
+                raise InterruptedError("interrupted while the models were made ready")
 
     def set_config(self, config: PipelineConfig) -> None:
         """Change live parameters, after those in progress. Raises ConfigError, changing nothing."""
@@ -122,6 +138,9 @@ class Worker:
                 self._do(job, pipeline, self._overlap)
 
     def _do(self, job: Job, pipeline: Pipeline, overlap: Overlap) -> None:
+        if job.rehearsal:
+            self._rehearse(job, pipeline, overlap)
+            return
         try:
             with self._pipeline_lock:
                 coming = overlap.submit(self._fuse(job, pipeline, overlap))
@@ -129,6 +148,18 @@ class Worker:
             self._complain(job, error)
         else:
             coming.add_done_callback(partial(self._finish, job))
+
+    def _rehearse(self, job: Job, pipeline: Pipeline, overlap: Overlap) -> None:
+        assert job.thermal is not None and job.rgb is not None
+        try:
+            for _ in range(_REHEARSALS):
+                overlap.submit(pipeline.fuse(FramePair(job.thermal, job.rgb))).result()
+        except Exception as error:  # noqa: BLE001
+            # What is wrong for good is told with the first image, with its stamp.
+            log.debug("the rehearsal failed: %s", error)
+        finally:
+            pipeline.reset()
+            self._rehearsed.set()
 
     def _finish(self, job: Job, done: Future[FusionResult]) -> None:
         try:
