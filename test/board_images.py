@@ -1,5 +1,6 @@
 """Calibration boards drawn into exact images of known cameras: the oracle of the calibration tests."""
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ TEXELS_PER_M = 2000
 OVERSAMPLING = 3
 
 
+@functools.cache
 def make_texture(board: Board) -> tuple[np.ndarray, np.ndarray]:
     """The printed sheet, float32 with 1 for white, and where the board's origin lies on it, metres.
 
@@ -26,8 +28,8 @@ def make_texture(board: Board) -> tuple[np.ndarray, np.ndarray]:
     origin = margin - points.min(axis=0)
     extent = points.max(axis=0) - points.min(axis=0) + 2 * margin
     columns, rows = (round(float(side) * TEXELS_PER_M) for side in extent)
-    x, y = np.meshgrid((np.arange(columns) + 0.5) / TEXELS_PER_M, (np.arange(rows) + 0.5) / TEXELS_PER_M)
-    x, y = x - origin[0], y - origin[1]
+    x = (np.arange(columns) + 0.5) / TEXELS_PER_M - origin[0]
+    y = ((np.arange(rows) + 0.5) / TEXELS_PER_M - origin[1])[:, None]
     if board.kind == "checkerboard":
         column, row = np.floor(x / size), np.floor(y / size)
         on_board = (column >= -1) & (column < board.columns) & (row >= -1) & (row < board.rows)
@@ -35,7 +37,7 @@ def make_texture(board: Board) -> tuple[np.ndarray, np.ndarray]:
     sheet = np.ones((rows, columns), np.float32)
     radius = size * (0.45 if board.kind == "asymmetric_circles" else 0.3)
     for centre in points:
-        sheet[np.hypot(x - centre[0], y - centre[1]) < radius] = 0.0
+        sheet[(x - centre[0]) ** 2 + (y - centre[1]) ** 2 < radius**2] = 0.0
     return sheet, origin
 
 

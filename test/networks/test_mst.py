@@ -120,6 +120,7 @@ def test_export_by_name_runs_everywhere_and_shows_no_folder_of_this_machine(
         for name in ("torch", "onnxruntime", "openvino")
         if available_backends()[name].usable
     }
+    assert "ivfusion.colour" not in load_backend(path, "onnxruntime").metadata
     assert results["torch"][60, 120].tolist() == pytest.approx([17, 17, 17], abs=12)
     for result in results.values():
         assert np.abs(result - results["torch"]).max() <= 1

@@ -107,7 +107,7 @@ def test_a_driver_that_repeats_images_changes_nothing(recorded):
 
 @pytest.mark.parametrize("traffic", [True, False])
 def test_a_still_rig_is_said_to_be_still(traffic):
-    recording = Recording(clock_ms=30.0, amplitude=0.0, seconds=4.0, still=not traffic)
+    recording = Recording(clock_ms=30.0, amplitude=0.0, seconds=4.0, rgb_hz=15.0, still=not traffic)
     offset = estimate_time_offset(*recording.frames(small_simulator(traffic=traffic)))
     assert offset.offset_ns is None and offset.standard_error_ns is None
     assert "motion" in offset.reason and "turn the rig" in offset.reason
