@@ -14,6 +14,7 @@ CORE_TEST = [
     "mcap>=1.2",
     "mcap-ros2-support>=0.5",
     "mcap-protobuf-support>=0.5",
+    "flyr>=5.1",
 ]
 
 setup(
@@ -60,6 +61,8 @@ setup(
     extras_require={
         # Bags in protobuf, as Foxglove's recorders write them.
         "foxglove": ["mcap-protobuf-support>=0.5"],
+        # The temperatures in FLIR's JPEGs.
+        "radiometric": ["flyr>=5.1"],
         "openvino": ["openvino>=2024.4"],
         "tracking": ["edgefirst-tracker>=0.38"],
         "eval": ["matplotlib>=3.7", "onnx>=1.16", "pycocotools>=2.0.8"],

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 from ivfusion_ros.bags.files import is_bag
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.images.encodings import to_rgb
-from ivfusion_ros.images.files import read_image
 from ivfusion_ros.images.pairs import PairPaths, images_by_stem, spread
+from ivfusion_ros.images.radiometric import read_camera_image
 from ivfusion_ros.sources import SourceOptions, find_pairs, open_source
 from ivfusion_ros.sources.pairs import pairs_in_time, pairs_of_equal_names
 from ivfusion_ros.sync.time_offset import TimeOffset, TimeOffsetMonitor
@@ -56,8 +56,9 @@ class PairsOnDisk:
     def pairs(self, most: int) -> Iterator[NamedPair]:
         """See PairSource. Raises ImageError."""
         for pair in spread(self.found, most):
-            frames = Frame(read_image(pair.thermal), 0), Frame(to_rgb(read_image(pair.rgb)), 0)
-            yield pair.stem, FramePair(*frames)
+            thermal = read_camera_image(pair.thermal, "thermal")
+            rgb = to_rgb(read_camera_image(pair.rgb, "rgb"))
+            yield pair.stem, FramePair(Frame(thermal, 0), Frame(rgb, 0))
 
     def time_offset(self) -> TimeOffset:
         """Folders have no time. Raises ConfigError."""

@@ -19,7 +19,8 @@ from ivfusion_ros.errors import DataError, ModelError
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.images.draw import annotate
 from ivfusion_ros.images.encodings import to_rgb
-from ivfusion_ros.images.files import SUFFIXES, read_image, write_image
+from ivfusion_ros.images.files import SUFFIXES, write_image
+from ivfusion_ros.images.radiometric import read_camera_image
 from ivfusion_ros.images.thermal import ThermalScaler
 from ivfusion_ros.images.thermal_input import ThermalInput
 from ivfusion_ros.pipeline.build import build_detector
@@ -97,7 +98,7 @@ def _jobs(
     for path, picture in zip(paths, pictures, strict=True):
         refuse_input(picture, path)
     refuse_existing([rows_file, *pictures], options.force)
-    reads = (partial(read_image, path, max_pixels) for path in paths)
+    reads = (partial(read_camera_image, path, "thermal", max_pixels) for path in paths)
     return list(zip((path.name for path in paths), pictures, reads, strict=True)), len(paths)
 
 

@@ -23,8 +23,9 @@ from ivfusion_ros.commands.options import (
 )
 from ivfusion_ros.commands.skipped import Skipped, refuse_existing
 from ivfusion_ros.errors import DataError
-from ivfusion_ros.images.files import SUFFIXES, read_image, write_image
+from ivfusion_ros.images.files import SUFFIXES, write_image
 from ivfusion_ros.images.pairs import PairPaths
+from ivfusion_ros.images.radiometric import read_camera_image
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.sources import EXPECTED, find_pairs, open_source
 from ivfusion_ros.sources.pairs import pairs_in_time, pairs_of_equal_names
@@ -118,8 +119,8 @@ def _jobs(
 
 
 def _read(pair: PairPaths, max_pixels: int) -> FramePair:
-    thermal, rgb = (Frame(read_image(path, max_pixels), 0) for path in (pair.thermal, pair.rgb))
-    return FramePair(thermal, rgb)
+    thermal = read_camera_image(pair.thermal, "thermal", max_pixels)
+    return FramePair(Frame(thermal, 0), Frame(read_camera_image(pair.rgb, "rgb", max_pixels), 0))
 
 
 def _in_time(source: Source, config: PipelineConfig, output: Path, force: bool) -> Iterator[Job]:

@@ -13,6 +13,7 @@ import numpy as np
 from ivfusion_ros.errors import ImageError
 from ivfusion_ros.files import whole_file
 from ivfusion_ros.images.declared import MAX_PIXELS
+from ivfusion_ros.images.encodings import decode_image, same_size_encoding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,12 +112,13 @@ class VideoReader:
     after reading.
     """
 
-    def __init__(self, path: str | Path, max_pixels: int = MAX_PIXELS) -> None:
-        """Open the file. max_pixels: of a frame.
+    def __init__(self, path: str | Path, max_pixels: int = MAX_PIXELS, encoding: str = "") -> None:
+        """Open the file. max_pixels: of a frame. encoding: what raw YUYV or UYVY really is, '' for that.
 
         Raises ImageError if it is missing, no video, too large, or PyAV is missing.
         """
         self._path = path
+        self._encoding = encoding
         self._av = import_av()
         self.losses: list[str] = []
         self._damaged = 0
@@ -153,7 +155,7 @@ class VideoReader:
         for packet in self._packets():
             for frame in self._frames(packet, count):
                 stamp_s = frame.time if frame.time is not None else count / (self.rate_hz or 30.0)
-                yield float(stamp_s), frame_pixels(frame)
+                yield float(stamp_s), self._pixels(frame)
                 count += 1
         if count < self.frame_count:
             self._lose(f"{count} of {self.frame_count} frames could be read")
@@ -198,10 +200,26 @@ class VideoReader:
                 self._lose(f"damaged after {count} frames, and maybe further on: {error.strerror}")
             return []
 
+    def _pixels(self, frame: Any) -> AnyImage:
+        if not self._encoding:
+            return frame_pixels(frame)
+        sent = _RAW.get(frame.format.name, frame.format.name)
+        return decode_image(
+            bytes(frame.planes[0]),
+            encoding=same_size_encoding(self._encoding, sent),
+            width=frame.width,
+            height=frame.height,
+            step=frame.planes[0].line_size,
+            is_bigendian=False,
+        )
+
     def _lose(self, loss: str) -> None:
         self.losses.append(loss)
         logger.warning("video %s: %s", self._path, loss)
 
+
+_RAW = {"yuyv422": "yuyv", "uyvy422": "uyvy"}
+"""FFmpeg's names of raw frames that USB cameras put counts into."""
 
 _LOSSLESS = {
     **{

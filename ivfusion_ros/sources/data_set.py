@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.errors import DataError, IvfusionError
-from ivfusion_ros.images.files import read_image
+from ivfusion_ros.images.radiometric import read_camera_image
 from ivfusion_ros.sources.layouts import find_pairs
 from ivfusion_ros.sources.stream import START_NS, camera_frame, check_rate
 from ivfusion_ros.types import CAMERAS
@@ -46,7 +46,8 @@ class DataSet:
             stamp_ns = START_NS + round(index * 1e9 / self.rate_hz)
             for camera, path in zip(CAMERAS, (pair.thermal, pair.rgb), strict=True):
                 try:
-                    frame = camera_frame(camera, stamp_ns, read_image(path, self._options.max_pixels))
+                    image = read_camera_image(path, camera, self._options.max_pixels)
+                    frame = camera_frame(camera, stamp_ns, image)
                 except IvfusionError as error:
                     self.skipped[self.names[camera]] += 1
                     self.skip_reasons.setdefault(self.names[camera], str(error))

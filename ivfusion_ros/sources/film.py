@@ -14,18 +14,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ivfusion_ros.sources.source import SourceOptions
-    from ivfusion_ros.types import AnyImage
+    from ivfusion_ros.types import AnyImage, CameraName
 
 
 class FilmStream:
     """See CameraStream."""
 
-    def __init__(self, path: Path, options: SourceOptions, stamps: Path | None) -> None:
+    def __init__(self, path: Path, options: SourceOptions, stamps: Path | None, camera: CameraName) -> None:
         """stamps: text file with a line for each frame. Raises ImageError, DataError and ConfigError."""
         check_rate(options.rate_hz)
         self._path, self._options = path, options
         self._told_ns = None if stamps is None else read_stamp_list(stamps)
-        self._film = VideoReader(path, options.max_pixels)
+        encoding = options.thermal_encoding if camera == "thermal" else ""
+        self._film = VideoReader(path, options.max_pixels, encoding)
         self.has_clock = self._told_ns is not None
         self.first_ns = START_NS if self._told_ns is None else self._told_ns[0]
         self.count: int | None = self._film.frame_count or None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ivfusion_ros.errors import DataError, ImageError
 from ivfusion_ros.files import natural_order
-from ivfusion_ros.images.files import read_image
+from ivfusion_ros.images.radiometric import read_camera_image
 from ivfusion_ros.sources.pairs import images_in
 from ivfusion_ros.sources.stamps import stamps_of
 from ivfusion_ros.sources.stream import START_NS, check_rate
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ivfusion_ros.sources.source import SourceOptions
-    from ivfusion_ros.types import AnyImage
+    from ivfusion_ros.types import AnyImage, CameraName
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +25,12 @@ log = logging.getLogger(__name__)
 class FolderStream:
     """See CameraStream. Images in natural order of their names, or in that of their stamps."""
 
-    def __init__(self, folder: Path, options: SourceOptions, stamps: Path | None) -> None:
+    def __init__(
+        self, folder: Path, options: SourceOptions, stamps: Path | None, camera: CameraName
+    ) -> None:
         """stamps: text file with the images' stamps. Raises DataError and ConfigError."""
         check_rate(options.rate_hz)
-        self._options = options
+        self._options, self._camera = options, camera
         images = images_in(folder)
         found = stamps_of(images, folder, options.stamps, stamps)
         self.has_clock = found is not None and (options.rate_hz is None or stamps is not None)
@@ -61,7 +63,7 @@ class FolderStream:
         for stem in self._order:
             path = self._images[stem]
             try:
-                image = read_image(path, self._options.max_pixels)
+                image = read_camera_image(path, self._camera, self._options.max_pixels)
             except ImageError as error:
                 self._options.on_skip(str(path), error)
                 continue

@@ -29,7 +29,7 @@ class SourceOptions:
 
     thermal_topic, rgb_topic: of bags. rate_hz: of films and folders. stamps: of folders, see stamps.py.
     thermal_stamps, rgb_stamps: text files with the stamps of a film or folder. max_pixels: of an image.
-    thermal_encoding: what raw thermal images of bags really are, '' for what they say.
+    thermal_encoding: what raw thermal images of bags and films really are, '' for what they say.
     """
 
     thermal_topic: str | None = None

@@ -24,15 +24,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STREAMS: dict[str, Callable[[Path, SourceOptions, Path | None], CameraStream]] = {
+STREAMS: dict[str, Callable[[Path, SourceOptions, Path | None, CameraName], CameraStream]] = {
     "folder": FolderStream,
     "film": FilmStream,
 }
 
 
-def open_stream(path: Path, options: SourceOptions, stamps: Path | None = None) -> CameraStream:
+def open_stream(
+    path: Path, options: SourceOptions, stamps: Path | None = None, camera: CameraName = "thermal"
+) -> CameraStream:
     """One camera's folder or film. Raises IvfusionError."""
-    return STREAMS["folder" if path.is_dir() else "film"](path, options, stamps)
+    return STREAMS["folder" if path.is_dir() else "film"](path, options, stamps, camera)
 
 
 class TwoCameras:
@@ -53,7 +55,7 @@ class TwoCameras:
         files = (options.thermal_stamps, options.rgb_stamps)
         try:
             for camera, path, file in zip(CAMERAS, paths, files, strict=True):
-                self._streams[camera] = open_stream(path, options, file)
+                self._streams[camera] = open_stream(path, options, file, camera)
                 self._stack.callback(self._streams[camera].close)
         except BaseException:
             self.close()

@@ -197,6 +197,19 @@ def film(path: Path, codec: str, pixel_format: str, frames: list[np.ndarray], ar
         container.mux(stream.encode(None))
 
 
+def test_counts_that_a_usb_camera_sends_as_yuyv(tmp_path: Path) -> None:
+    counts = np.random.default_rng(3).integers(0, 65536, (2, 32, 40)).astype("<u2")
+    yuyv = [image.view(np.uint8).reshape(32, 40, 2) for image in counts]
+    film(tmp_path / "a.nut", "rawvideo", "yuyv422", yuyv, "yuyv422")
+    with VideoReader(tmp_path / "a.nut", encoding="mono16") as reader:
+        np.testing.assert_array_equal([image for _, image in reader], counts)
+    with (
+        VideoReader(tmp_path / "a.nut", encoding="rgb8") as reader,
+        pytest.raises(ImageError, match="'yuyv', of 2 bytes"),
+    ):
+        list(reader)
+
+
 @pytest.mark.parametrize("bits", [10, 12, 14, 16])
 def test_films_of_counts_keep_them(tmp_path: Path, bits: int) -> None:
     counts = np.random.default_rng(bits).integers(0, 2**bits, (3, 32, 40)).astype(np.uint16)

@@ -34,11 +34,17 @@ def encoded(encoding: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def yuv(rgb: np.ndarray, encoding: str) -> np.ndarray:
+    """Rows of bytes, (H, W, 2) of 4:2:2 or (lines, W) of planes."""
     # Limited range (BT.601), which is what cameras send and OpenCV's 4:2:2 conversions expect.
     r, g, b = rgb[0, 0].astype(float)
     y = 16 + 0.257 * r + 0.504 * g + 0.098 * b
     u = 128 - 0.148 * r - 0.291 * g + 0.439 * b
     v = 128 + 0.439 * r - 0.368 * g - 0.071 * b
+    if encoding.startswith("nv"):
+        pair = (v, u) if encoding == "nv21" else (u, v)
+        lines = 2 * HEIGHT if encoding == "nv24" else HEIGHT // 2
+        colour = np.tile(np.round(pair).astype(np.uint8), (lines, WIDTH // 2))
+        return np.vstack([np.full((HEIGHT, WIDTH), round(y), np.uint8), colour])
     order = (u, y, v, y) if encoding in ("yuv422", "uyvy") else (y, u, y, v)
     row = np.tile(np.round(order).astype(np.uint8), WIDTH // 2)
     return np.tile(row, (HEIGHT, 1)).reshape(HEIGHT, WIDTH, 2)
@@ -46,15 +52,27 @@ def yuv(rgb: np.ndarray, encoding: str) -> np.ndarray:
 
 COLOUR = ("rgb8", "bgr8", "8UC3", "rgba8", "bgra8", "mono8", "8UC1")
 BAYER = ("bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8")
-YUV = ("yuv422", "uyvy", "yuv422_yuy2", "yuyv")
+YUV = ("yuv422", "uyvy", "yuv422_yuy2", "yuyv", "8UC2", "nv12", "nv21", "nv24")
 
 
 @pytest.mark.parametrize("encoding", [*COLOUR, *BAYER, *YUV])
 def test_rgb_encodings(cameras: Any, encoding: str) -> None:
     raw, rgb = encoded(encoding)
-    fused = cameras.send(harness.image(raw, encoding), harness.image(grey(100), "mono8"))
+    message = harness.image(raw, encoding)
+    message.height = HEIGHT
+    fused = cameras.send(message, harness.image(grey(100), "mono8"))
     difference = np.abs(pixels(fused).astype(int) - blend(rgb, grey(100)))
     assert difference[2:-2, 2:-2].max() <= (2 if encoding in YUV else 0)
+
+
+@pytest.mark.parametrize("encoding", ["rgb16", "bgr16", "bayer_rggb16"])
+def test_rgb_of_16_bits(cameras: Any, encoding: str) -> None:
+    name = encoding.replace("16", "8")
+    raw, rgb = encoded(name)
+    deep = harness.image(raw.astype("<u2") * 257, encoding)
+    fused = cameras.send(deep, harness.image(grey(100), "mono8"))
+    difference = np.abs(pixels(fused).astype(int) - blend(rgb, grey(100)))
+    assert difference[2:-2, 2:-2].max() <= 1
 
 
 @pytest.mark.parametrize("encoding", ["mono16", "16UC1"])
@@ -88,7 +106,8 @@ def test_sizes_may_change_in_mid_stream(cameras: Any) -> None:
 BAD_IMAGES: dict[str, dict[str, Any]] = {
     "no pixels": {"data": b""},
     "truncated": {"data": bytes(WIDTH * HEIGHT)},
-    "unknown encoding": {"encoding": "32FC1"},
+    "unknown encoding": {"encoding": "xyz24"},
+    "floats for rgb": {"encoding": "32FC1", "width": WIDTH // 2, "step": 3 * WIDTH},
     "no encoding": {"encoding": ""},
     "zero size": {"width": 0, "height": 0},
     "short step": {"step": 7},
@@ -146,3 +165,63 @@ def test_compressed_inputs(probe: Any, blend_model: Path) -> None:
     cameras.rgb.publish(harness.compressed(png[:100], rgb, cameras.now_ns + 100 * harness.MS))
     node.wait_for_log("cannot be decoded")
     assert "Traceback" not in node.log()
+
+
+def halves(cold: float, hot: float) -> np.ndarray:
+    """Cold on the left, hot on the right."""
+    values = np.full((HEIGHT, WIDTH), cold)
+    values[:, WIDTH // 2 :] = hot
+    return values
+
+
+BLACK = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+IN_KELVIN = {"thermal__scaling": "fixed", "thermal__range_min": 28000.0, "thermal__range_max": 32000.0}
+
+
+@pytest.mark.parametrize("encoding", ["32FC1", "64FC1"])
+def test_floats_in_kelvin_and_rows_of_telemetry(probe: Any, blend_model: Path, encoding: str) -> None:
+    node = probe.start_active(
+        fusion__model=str(blend_model), thermal__crop=[0, 0, WIDTH, HEIGHT], **IN_KELVIN
+    )
+    cameras = harness.Cameras(probe)
+    dtype = "<f4" if encoding == "32FC1" else "<f8"
+    kelvin = np.vstack([halves(290.0, 310.0), np.full((2, WIDTH), np.nan)]).astype(dtype)
+    fused = pixels(cameras.send(harness.image(BLACK, "rgb8"), harness.image(kelvin, encoding)))
+    # 29000 and 31000 of 28000 to 32000, half of which the blend takes.
+    expected = (round(255 / 4) // 2, round(255 * 3 / 4) // 2)
+    assert (int(fused[0, 0, 0]), int(fused[0, -1, 0])) == expected
+    node.wait_for_log("taken for kelvin")
+    assert "Traceback" not in node.log()
+
+
+def test_compressed_depth_is_a_transport_of_thermal_counts(probe: Any, blend_model: Path) -> None:
+    node = probe.start_active(
+        fusion__model=str(blend_model),
+        node__thermal_transport="compressedDepth",
+        node__rgb_transport="compressed",
+        **IN_KELVIN,
+    )
+    cameras = harness.Cameras(
+        probe,
+        kind=harness.CompressedImage,
+        rgb="rgb/image_raw/compressed",
+        thermal="thermal/image_raw/compressedDepth",
+    )
+    png = cv2.imencode(".png", halves(29000, 31000).astype(np.uint16))[1].tobytes()
+    thermal = harness.compressed(bytes(12) + png, "16UC1; compressedDepth png", 0)
+    rgb = harness.compressed(cv2.imencode(".png", BLACK)[1].tobytes(), "rgb8; png compressed bgr8", 0)
+    fused = pixels(cameras.send(rgb, thermal))
+    assert (int(fused[0, 0, 0]), int(fused[0, -1, 0])) == (round(255 / 4) // 2, round(255 * 3 / 4) // 2)
+    assert "Traceback" not in node.log()
+
+
+def test_counts_below_the_picture_of_a_double_frame(probe: Any, blend_model: Path) -> None:
+    crop = [0, HEIGHT, WIDTH, HEIGHT]
+    probe.start_active(
+        fusion__model=str(blend_model), thermal__crop=crop, thermal__encoding="mono16", **IN_KELVIN
+    )
+    cameras = harness.Cameras(probe)
+    counts = halves(29000, 31000).astype("<u2").view(np.uint8).reshape(HEIGHT, WIDTH, 2)
+    double = np.vstack([np.full_like(counts, 128), counts])
+    fused = pixels(cameras.send(harness.image(BLACK, "rgb8"), harness.image(double, "yuv422_yuy2")))
+    assert (int(fused[0, 0, 0]), int(fused[0, -1, 0])) == (round(255 / 4) // 2, round(255 * 3 / 4) // 2)
