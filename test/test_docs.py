@@ -8,6 +8,7 @@ from places import ROOT
 
 from ivfusion_ros.cli import COMMANDS
 from ivfusion_ros.commands.doctor import PARAMETERS_OF, parameter_table
+from ivfusion_ros.images.encodings import ENCODINGS
 
 
 @pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="docs/ is not beside the tests")
@@ -47,6 +48,15 @@ def test_documents_name_only_commands_and_files_that_exist(name: str) -> None:
     assert set(re.findall(r"ivfusion ([\w-]+)", text)) - {"COMMAND"} <= set(COMMANDS)
     for target in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (document.parent / target).exists(), target
+
+
+def test_the_page_of_what_goes_in_has_every_encoding_and_tests_that_exist() -> None:
+    text = (ROOT / "docs" / "sources.md").read_text(encoding="utf-8")
+    table = text.partition("| encoding of a raw image")[2].partition("\n\n")[0]
+    assert set(ENCODINGS) <= set(re.findall(r"`(\w+)`", table))
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "test").rglob("test_*.py"))
+    for name in re.findall(r"`(test_\w+)`", text):
+        assert f"def {name}(" in tests, name
 
 
 def test_contributing_lists_the_floors_of_the_contract() -> None:

@@ -63,8 +63,13 @@ def transform(homography: Floats, points: Floats, visible: tuple[float, float]) 
 
 
 def magnification(remap: Remap) -> float:
-    """Pixels of the reference image along one of the other camera's, in the median; 1 for an empty map."""
+    """Pixels of the reference image along one of the other camera's, in the median.
+
+    1 for a map that shows nothing, or is too small to tell.
+    """
     x, y = (values[::_SAMPLED_PX, ::_SAMPLED_PX] for values in (remap.map_x, remap.map_y))
+    if min(x.shape) < 2:
+        return 1.0
     (x_down, x_right), (y_down, y_right) = (np.gradient(values, _SAMPLED_PX) for values in (x, y))
     areas = np.abs(x_right * y_down - x_down * y_right)
     areas = areas[np.isfinite(areas)]
