@@ -41,15 +41,24 @@ LAST_IMAGES_S = 2.0
 DISCOVERY_S = 1.0
 
 
-def shutdown(reason):
-    return [LogInfo(msg=reason), EmitEvent(event=Shutdown(reason=reason))]
+def fail(reason):
+    """Shut down with exit status 1, which launch has for exceptions alone."""
+
+    def end(_context):
+        raise RuntimeError(reason)
+
+    return OpaqueFunction(function=end)
 
 
-def finish(_event, context):
+def finish(event, context):
     """When the player is at the end of the bag, or any process has failed."""
     if context.is_shutdown:
         return None
-    return TimerAction(period=LAST_IMAGES_S, actions=shutdown("the replay has ended"))
+    if event.returncode:
+        return fail(f"{event.process_name} ended with exit status {event.returncode}")
+    reason = "the replay has ended"
+    ending = [LogInfo(msg=reason), EmitEvent(event=Shutdown(reason=reason))]
+    return TimerAction(period=LAST_IMAGES_S, actions=ending)
 
 
 def player(given):
@@ -61,13 +70,15 @@ def player(given):
 def recorder(given, namespace):
     prefix = f"/{namespace.strip('/')}/" if namespace.strip("/") else "/"
     command = ["ros2", "bag", "record", "--storage", "mcap", "--output", given["output"]]
+    # On the bag's time, so that what is recorded lies beside the original.
+    command += ["--use-sim-time"] * (given["use_sim_time"].lower() == "true")
     return ExecuteProcess(cmd=[*command, *(prefix + topic for topic in RECORDED)], output="screen")
 
 
 def start(context):
     given = {name: LaunchConfiguration(name).perform(context) for name in ("bag", *ARGUMENTS)}
     play = player(given)
-    failed = shutdown("the node cannot be configured: see its log")
+    failed = [fail("the node cannot be configured: see its log")]
     handlers = [
         OnStateTransition(goal_state="active", entities=[play]),
         OnStateTransition(start_state="configuring", goal_state="unconfigured", entities=failed),

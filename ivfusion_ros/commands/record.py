@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 from collections import Counter
 from contextlib import closing
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +19,15 @@ from ivfusion_ros.commands.options import add_source_options, refuse_input, sour
 from ivfusion_ros.commands.skipped import Skipped
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.images.declared import MAX_PIXELS
+from ivfusion_ros.messages import NS_PER_S
 from ivfusion_ros.sources import EXPECTED, open_source
 from ivfusion_ros.types import CAMERAS, CameraName
 
 if TYPE_CHECKING:
-    import argparse
+    from collections.abc import Iterator
 
     from ivfusion_ros.sources import Source
+    from ivfusion_ros.types import Frame
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", nargs="+", type=Path, help=EXPECTED)
     parser.add_argument("output", type=Path, help="bag to write: NAME.mcap, or a rosbag2 folder")
     add_source_options(parser)
+    parser.add_argument(
+        "--start",
+        type=_time,
+        metavar="TIME",
+        help="when the first frame was taken, in ISO 8601 (UTC where no zone is named) or in seconds since "
+        "1970; all stamps are moved by the same (default: as the source has them; films count from 1 s)",
+    )
     parser.add_argument("--compressed", action="store_true", help="write JPEG for colour, PNG for thermal")
     parser.add_argument("--force", action="store_true", help="replace an existing output")
 
@@ -50,7 +63,7 @@ def run(options: argparse.Namespace) -> None:
         if source.note:
             log.info("%s", source.note)
         with BagWriter(options.output, compressed=options.compressed, overwrite=options.force) as writer:
-            for camera, frame in tqdm(source.frames(), unit="frame"):
+            for camera, frame in tqdm(_moved(source.frames(), options.start), unit="frame"):
                 writer.write_frame(camera, frame)
                 skipped.tried += 1
                 counts[camera] += 1
@@ -64,6 +77,36 @@ def run(options: argparse.Namespace) -> None:
     for loss in (*source.losses, *_reasons(source)):
         log.warning("lost: %s", loss)
     skipped.end()
+
+
+def _time(text: str) -> int:
+    """Nanoseconds since 1970; argparse's type of --start."""
+    try:
+        try:
+            return int(Decimal(text) * NS_PER_S)
+        except ArithmeticError:
+            when = datetime.fromisoformat(text.replace("Z", "+00:00"))
+            when = when if when.tzinfo else when.replace(tzinfo=timezone.utc)
+            apart = when - datetime(1970, 1, 1, tzinfo=timezone.utc)
+            return (apart // timedelta(microseconds=1)) * 1000
+    except (ValueError, OverflowError) as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time, expected such as 2026-11-29T06:00:00Z or 1795932000.5"
+        ) from error
+
+
+def _moved(
+    frames: Iterator[tuple[CameraName, Frame]], start_ns: int | None
+) -> Iterator[tuple[CameraName, Frame]]:
+    """Frames with all times moved such that the first was taken at start_ns."""
+    shift_ns: int | None = None
+    for camera, frame in frames:
+        if start_ns is None:
+            yield camera, frame
+            continue
+        shift_ns = start_ns - frame.stamp_ns if shift_ns is None else shift_ns
+        received_ns = None if frame.received_ns is None else frame.received_ns + shift_ns
+        yield camera, replace(frame, stamp_ns=frame.stamp_ns + shift_ns, received_ns=received_ns)
 
 
 def _nothing(source: Source, counts: Counter[str]) -> DataError:

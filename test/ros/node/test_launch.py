@@ -239,9 +239,20 @@ def test_a_node_that_cannot_be_configured_ends_the_replay(probe: Any, prefix: Pa
         [*REPLAY, f"bag:={tmp_path}", "model:=/none.onnx"],
         AMENT_PREFIX_PATH=ament_path(prefix),
     )
-    launched.process.wait(harness.PATIENCE_S)
+    assert launched.process.wait(harness.PATIENCE_S) == 1
     assert "there is no model file at /none.onnx" in launched.log()
     assert "cannot be configured" in launched.log()
+
+
+def test_a_bag_that_cannot_be_played_fails_the_replay(
+    probe: Any, prefix: Path, blend_model: Path, tmp_path: Path
+) -> None:
+    launched = probe.run(
+        [*REPLAY, f"bag:={tmp_path / 'none'}", f"model:={blend_model}", "backend:=onnxruntime"],
+        AMENT_PREFIX_PATH=ament_path(prefix),
+    )
+    assert launched.process.wait(harness.PATIENCE_S) == 1
+    assert "ended with exit status" in launched.log()
 
 
 def test_colcon_build_gives_a_node_that_runs(probe: Any, tmp_path: Path) -> None:
