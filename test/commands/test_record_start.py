@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,6 +10,9 @@ import pytest
 from ivfusion_ros import cli
 from ivfusion_ros.bags import BagReader
 from ivfusion_ros.images.files import write_image
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WHEN_NS = 1_795_932_000_500_000_000
 
@@ -29,7 +32,13 @@ def pair_folders(tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "text", ["1795932000.5", "2026-11-29T06:00:00.500Z", "2026-11-29T06:00:00.500", "2026-11-29T07:00:00.500+01:00"]
+    "text",
+    [
+        "1795932000.5",
+        "2026-11-29T06:00:00.500Z",
+        "2026-11-29T06:00:00.500",
+        "2026-11-29T07:00:00.500+01:00",
+    ],
 )
 def test_the_first_frame_has_the_time_and_the_rest_keep_their_distance(
     tmp_path: Path, pair_folders: list[str], text: str
@@ -43,7 +52,9 @@ def test_the_first_frame_has_the_time_and_the_rest_keep_their_distance(
     assert {frame.received_ns for _, frame in frames} == set(stamps)
 
 
-def test_what_is_no_time(tmp_path: Path, pair_folders: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_time(
+    tmp_path: Path, pair_folders: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
         cli.main(["record", *pair_folders, str(tmp_path / "out.mcap"), "--start", "noon"])
     assert "'noon' is no time, expected such as 2026-11-29T06:00:00Z" in capsys.readouterr().err
