@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 COMMANDS = {
     "demo": "simulate a bag, replay it, and draw pictures and a film of the result",
     "replay": "fuse a recorded bag into a new bag",
-    "fuse": "fuse image files or folders",
-    "detect": "detect objects in image files or a folder",
-    "record": "make a bag from two folders or two videos",
+    "live": "fuse two cameras as they send, and record",
+    "fuse": "fuse image files, folders or recordings into images",
+    "detect": "detect objects in image files, a folder or a film",
+    "record": "make a bag from films, folders, a data set or bags",
     "calibrate": "align a thermal and an RGB camera, with a board or ordinary scenes",
     "dataset": "write images with boxes, to train and evaluate detectors",
     "train": "train a fusion network on registered pairs, or a detector on a data set",

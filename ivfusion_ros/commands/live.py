@@ -1,0 +1,217 @@
+"""`ivfusion live`: two cameras as they send, fused and recorded, without ROS."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import time
+from collections import deque
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ivfusion_ros.bags import BagWriter
+from ivfusion_ros.commands.interruption import held_back
+from ivfusion_ros.commands.options import (
+    add_json_option,
+    add_pipeline_options,
+    pipeline_config,
+    write_json,
+)
+from ivfusion_ros.errors import ConfigError, DataError
+from ivfusion_ros.pipeline.build import build_pipeline
+from ivfusion_ros.pipeline.replay import summary
+from ivfusion_ros.pipeline.skips import Skips
+from ivfusion_ros.sources.live import LivePairs, parse_options
+from ivfusion_ros.types import CAMERAS, CameraName
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ivfusion_ros.pipeline.pipeline import Pipeline
+    from ivfusion_ros.types import FramePair, FusionResult
+
+log = logging.getLogger(__name__)
+
+STATUS_S = 10.0
+"""Between lines that say how it goes."""
+MAX_AGES = 100_000
+"""Of the last results, of which the figures are made: an hour at 30 Hz."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    for camera in CAMERAS:
+        parser.add_argument(
+            f"--{camera}",
+            required=True,
+            metavar="SRC",
+            help=f"{camera} camera: /dev/video0, an address (rtsp://, http://, tcp://, udp:// ...), or a "
+            "film that stands in for one",
+        )
+        parser.add_argument(
+            f"--{camera}-option",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="FFmpeg's option for it, such as input_format=gray16le (Y16) or video_size=640x512",
+        )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="BAG",
+        help="bag to write: NAME.mcap, or a rosbag2 folder",
+    )
+    parser.add_argument("--originals", action="store_true", help="also write the cameras' images")
+    parser.add_argument("--compressed", action="store_true", help="write images as JPEG, grey as PNG")
+    parser.add_argument("--force", action="store_true", help="replace an existing output")
+    parser.add_argument(
+        "--duration", type=float, metavar="S", help="seconds after the first pair (default: until Ctrl-C)"
+    )
+    parser.add_argument(
+        "--wait",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="seconds in which the first pair must come (default: %(default)s)",
+    )
+    add_json_option(parser)
+    add_pipeline_options(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Fuse the newest pair again and again until Ctrl-C or --duration. Raises IvfusionError."""
+    for name in ("duration", "wait"):
+        value = getattr(options, name)
+        if value is not None and not 0 < value < float("inf"):
+            raise ConfigError(f"--{name} is {value}, expected seconds above 0")
+    config = pipeline_config(options)
+    places: dict[CameraName, str] = {camera: getattr(options, camera) for camera in CAMERAS}
+    given = {
+        camera: parse_options(getattr(options, f"{camera}_option"), f"--{camera}-option")
+        for camera in CAMERAS
+    }
+    with ExitStack() as stack:
+        writer = stack.enter_context(
+            BagWriter(options.out, compressed=options.compressed, overwrite=options.force)
+        )
+        pipeline = stack.enter_context(build_pipeline(config))
+        live = stack.enter_context(LivePairs(config, places, given))
+        session = Session(live, pipeline, writer, originals=options.originals)
+        session.run(options.wait, options.duration)
+        figures = {
+            "output": str(options.out),
+            "thermal": places["thermal"],
+            "rgb": places["rgb"],
+            **session.report(),
+        }
+    log.info("%s", said(figures))
+    log.info("written: %s", options.out)
+    write_json(options.json, figures)
+
+
+class Session:
+    """One run: takes pairs, writes results, counts."""
+
+    def __init__(self, live: LivePairs, pipeline: Pipeline, writer: BagWriter, *, originals: bool) -> None:
+        self._live, self._pipeline, self._writer, self._originals = live, pipeline, writer, originals
+        self._skips = Skips()
+        self._pairs = 0
+        self._ages_ms: deque[float] = deque(maxlen=MAX_AGES)
+        self._stages_ms: dict[str, deque[float]] = {}
+        self._begun_s = time.monotonic()
+        self._memory_mib: list[float] = []
+
+    def run(self, wait_s: float, duration_s: float | None) -> None:
+        """Until a signal or the duration. Raises DataError where no pair comes in time."""
+        opened_s = next_status_s = time.monotonic()
+        with held_back() as stopped:
+            while not stopped.is_set():
+                pair, now_s = self._live.take(0.1), time.monotonic()
+                if pair is not None:
+                    self._begun_s = self._begun_s if self._pairs else now_s
+                    self._fuse(pair)
+                elif not self._pairs and now_s - opened_s > wait_s:
+                    raise self._no_pair(wait_s)
+                if now_s - next_status_s >= STATUS_S:
+                    next_status_s = now_s
+                    self._memory_mib.append(_memory_mib())
+                    log.info("%s", said(self.report()))
+                if duration_s is not None and self._pairs and now_s - self._begun_s >= duration_s:
+                    return
+            if not self._pairs:
+                raise KeyboardInterrupt
+
+    def _fuse(self, pair: FramePair) -> None:
+        self._pairs += 1
+        try:
+            result = self._pipeline.process(pair)
+        except Exception as error:  # noqa: BLE001
+            self._skips.add(error, thermal=pair.thermal.header, rgb=pair.rgb.header)
+            return
+        if self._originals:
+            for camera in CAMERAS:
+                self._writer.write_frame(camera, pair.frames[camera])
+        self._writer.write_result(result)
+        self._count(pair, result)
+
+    def _count(self, pair: FramePair, result: FusionResult) -> None:
+        newest_ns = max(frame.stamp_ns for frame in pair.frames.values())
+        self._ages_ms.append((time.time_ns() - newest_ns) / 1e6)
+        for stage, milliseconds in result.timings_ms.items():
+            self._stages_ms.setdefault(stage, deque(maxlen=MAX_AGES)).append(milliseconds)
+
+    def _no_pair(self, wait_s: float) -> DataError:
+        counts = ", ".join(f"{camera.frames} {name}" for name, camera in self._live.cameras.items())
+        trouble = self._live.trouble()
+        hint = trouble or "both send: raise pairing.max_skew_ms, which is for cameras at low rates"
+        return DataError(f"no pair came in {wait_s:g} s ({counts} frames): {hint}")
+
+    def report(self) -> dict[str, Any]:
+        """Frames, rates, ages of results in ms since the newer frame's arrival, memory; JSON-ready."""
+        seconds = max(1e-3, time.monotonic() - self._begun_s)
+        return {
+            "seconds": round(seconds, 1),
+            "pairs": self._pairs,
+            "pairs_per_second": round(self._pairs / seconds, 2),
+            "superseded": self._live.superseded,
+            "drops": dict(sorted(self._live.synchronizer.pairer.drops.items())),
+            "cameras": {
+                name: {
+                    "frames": camera.frames,
+                    "damaged": camera.damaged,
+                    "reconnects": camera.reconnects,
+                    "trouble": camera.trouble,
+                }
+                for name, camera in self._live.cameras.items()
+            },
+            "age_ms": summary(list(self._ages_ms)),
+            "stages_ms": {name: summary(list(times)) for name, times in self._stages_ms.items()},
+            "memory_mib": [round(value, 1) for value in (*self._memory_mib[:1], _memory_mib())],
+            **self._skips.report(),
+        }
+
+
+def said(figures: dict[str, Any]) -> str:
+    """How it goes, in a line."""
+    cameras = ", ".join(
+        f"{name} {camera['frames']} frames, {camera['reconnects']} reconnects"
+        for name, camera in figures["cameras"].items()
+    )
+    ages = figures["age_ms"]
+    return (
+        f"{figures['pairs']} pairs in {figures['seconds']:.0f} s: {figures['pairs_per_second']:.1f} a "
+        f"second, {figures['superseded']} superseded; age ms: {ages.get('median', 0):.0f}, "
+        f"p95 {ages.get('p95', 0):.0f}; "
+        f"{cameras}; {figures['memory_mib'][-1]:.0f} MiB"
+    )
+
+
+def _memory_mib() -> float:
+    """Of this process now, or at most where the system does not tell that."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+        return pages * resource.getpagesize() / 2**20
+    except (OSError, ValueError, IndexError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

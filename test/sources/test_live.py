@@ -1,0 +1,161 @@
+"""Cameras that send now: over HTTP on loopback, and films that stand in for them."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+av = pytest.importorskip("av")
+
+from ivfusion_ros.bags import BagReader
+from ivfusion_ros.cli import main
+from ivfusion_ros.config.pipeline import PipelineConfig
+from ivfusion_ros.errors import ConfigError, ImageError
+from ivfusion_ros.sources import camera as camera_module
+from ivfusion_ros.sources.camera import LiveCamera, _opening
+from ivfusion_ros.sources.live import LivePairs, parse_options
+from ivfusion_ros.types import Frame
+
+RATE_HZ = 20
+PLACES = {"thermal": "absent thermal", "rgb": "absent rgb"}
+
+
+def send(target, format_: str, frames: int, **options: str) -> None:
+    """Encode frames of H.264 into a file-like object or an address, at RATE_HZ."""
+    with av.open(target, "w", format=format_, options=options) as container:
+        stream = container.add_stream("libx264", rate=RATE_HZ)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.options = {"preset": "ultrafast", "tune": "zerolatency", "g": "4"}
+        for index in range(frames):
+            pixels = np.full((48, 64, 3), 40 + index % 100, np.uint8)
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
+            frame.pts = index
+            container.mux(stream.encode(frame))
+            time.sleep(1 / RATE_HZ)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """/N sends N frames and ends."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        with suppress(OSError):
+            send(self.wfile, "mpegts", int(self.path[1:]))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    httpd.daemon_threads = True
+    threading.Thread(target=httpd.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{httpd.server_address[1]}"
+    httpd.shutdown()
+    httpd.server_close()
+
+
+def until(condition, seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def film(path: Path, frames: int = 6) -> str:
+    with path.open("wb") as file:
+        send(file, "matroska", frames)
+    return str(path)
+
+
+def test_two_streams_are_fused_and_recorded(server: str, tmp_path: Path, blend_model) -> None:
+    bag, figures = tmp_path / "run.mcap", tmp_path / "run.json"
+    words = ["--thermal", f"{server}/100000", "--rgb", f"{server}/100000", "--out", str(bag)]
+    words += ["--model", str(blend_model), "--detector", "", "--backend", "onnxruntime", "--originals"]
+    words += ["--set", "pairing.max_skew_ms=100", "--duration", "1", "--json", str(figures)]
+    before_ns = time.time_ns()
+    assert main(["live", *words]) == 0
+    report = json.loads(figures.read_text())
+    with BagReader(bag) as reader:
+        counts = reader.message_counts
+        frames = list(reader.frames(reader.choose_topics("/thermal/image_raw", "/rgb/image_raw")))
+    assert report["pairs"] == counts["/fused/image_raw"] == counts["/rgb/image_raw"] > 3
+    assert report["failed_pairs"] == {} and report["age_ms"]["median"] > 0
+    assert report["cameras"]["thermal"]["reconnects"] == 0
+    assert all(before_ns < frame.stamp_ns < time.time_ns() for _, frame in frames)
+    assert {camera: frame.image.shape for camera, frame in frames} == {
+        "thermal": (48, 64),
+        "rgb": (48, 64, 3),
+    }
+
+
+def test_a_stream_that_ends_is_opened_again(server: str, monkeypatch) -> None:
+    monkeypatch.setattr(camera_module, "FIRST_WAIT_S", 0.01)
+    taken: list[Frame] = []
+    camera = LiveCamera("rgb", f"{server}/60", lambda _, frame: taken.append(frame))
+    until(lambda: camera.reconnects >= 1 and len(taken) > 60)
+    camera.stop()
+    count = len(taken)
+    stamps = [frame.stamp_ns for frame in taken]
+    assert stamps == sorted(stamps) and camera.frames == count
+    time.sleep(0.2)
+    assert len(taken) == count
+
+
+def test_a_film_stands_in_for_a_camera_and_plays_again(tmp_path: Path) -> None:
+    taken: list[Frame] = []
+    camera = LiveCamera("rgb", film(tmp_path / "film.mkv"), lambda _, frame: taken.append(frame))
+    until(lambda: len(taken) > 12)
+    camera.stop()
+    # It plays at its own pace, and no faster.
+    between_ns = np.diff([frame.stamp_ns for frame in taken[:6]])
+    assert np.median(between_ns) > 0.5e9 / RATE_HZ
+
+
+def test_the_newest_pair_is_taken_first() -> None:
+    pixels = np.zeros((4, 4), np.uint8)
+    live = LivePairs(PipelineConfig(), PLACES, {})
+    for index in range(5):
+        for camera in ("thermal", "rgb"):
+            live._add(camera, Frame(pixels, index * 100_000_000))
+    pair = live.take(0.0)
+    assert pair is not None and pair.rgb.stamp_ns >= 300_000_000
+    assert live.superseded + 1 == live.synchronizer.pairer.pairs >= 4
+    assert live.take(0.0) is None
+
+
+def test_cameras_that_are_not_there_are_named(tmp_path: Path, blend_model, capsys) -> None:
+    words = ["--thermal", "/dev/no_such_video", "--rgb", str(tmp_path / "absent.mkv")]
+    words += ["--out", str(tmp_path / "run.mcap"), "--wait", "0.5"]
+    words += ["--model", str(blend_model), "--detector", "", "--backend", "onnxruntime"]
+    assert main(["live", *words]) == 7
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "thermal camera /dev/no_such_video: there is no such device" in said
+    assert "absent.mkv: there is no such file" in said
+    assert not (tmp_path / "run.mcap").exists()
+
+
+def test_how_places_are_opened(tmp_path: Path) -> None:
+    name, how = _opening("/dev/null", {"input_format": "gray16le"})
+    assert name == "/dev/null" and how == {"format": "v4l2", "options": {"input_format": "gray16le"}}
+    _, how = _opening("rtsp://camera/1", {"rtsp_transport": "udp"})
+    assert how["options"]["rtsp_transport"] == "udp"
+    assert "file" not in how["options"]["protocol_whitelist"]
+    with pytest.raises(ImageError, match="its scheme is gopher"):
+        _opening("gopher://x", {})
+
+
+def test_options_of_ffmpeg() -> None:
+    assert parse_options(["a=b", "c=d=e"], "--rgb-option") == {"a": "b", "c": "d=e"}
+    for text in ("a", "=b"):
+        with pytest.raises(ConfigError, match=r"--rgb-option is .*NAME=VALUE"):
+            parse_options([text], "--rgb-option")
+    assert main(["live", "--thermal", "a", "--rgb", "b", "--out", "c.mcap", "--duration", "-1"]) == 2
