@@ -72,9 +72,13 @@ class LiveCamera:
         self._thread = threading.Thread(target=self._run, name=f"{camera} camera", daemon=True)
         self._thread.start()
 
+    def ask_to_stop(self) -> None:
+        """Have the thread end at its next frame."""
+        self._stopped.set()
+
     def stop(self) -> None:
         """Have the thread end, and wait for that no longer than a camera may be silent."""
-        self._stopped.set()
+        self.ask_to_stop()
         self._thread.join(TIMEOUT_S + 1)
 
     def _run(self) -> None:

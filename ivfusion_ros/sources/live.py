@@ -52,6 +52,9 @@ class LivePairs:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # All are asked before one is waited for.
+        for camera in self.cameras.values():
+            camera.ask_to_stop()
         for camera in self.cameras.values():
             camera.stop()
 

@@ -1,6 +1,8 @@
-"""Cameras that send now: over HTTP on loopback, and films that stand in for them."""
+"""Cameras that send now: over HTTP and RTSP on loopback, and films that stand in for them."""
 
 import json
+import multiprocessing
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -108,6 +110,33 @@ def test_a_stream_that_ends_is_opened_again(server: str, monkeypatch) -> None:
     assert stamps == sorted(stamps) and camera.frames == count
     time.sleep(0.2)
     assert len(taken) == count
+
+
+def push(address: str) -> None:
+    """Send by RTSP as soon as somebody listens."""
+    for _ in range(200):
+        with suppress(OSError):
+            send(address, "rtsp", 100, rtsp_transport="tcp")
+            return
+        time.sleep(0.1)
+
+
+def test_a_pushed_rtsp_stream() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"rtsp://127.0.0.1:{free.getsockname()[1]}/live"
+    taken: list[Frame] = []
+    options = {"rtsp_flags": "listen", "listen_timeout": "20"}
+    camera = LiveCamera("thermal", address, lambda _, frame: taken.append(frame), options)
+    # FFmpeg's RTSP sender keeps Python's lock while it connects, so it is a process of its own.
+    sender = multiprocessing.get_context("spawn").Process(target=push, args=(address,), daemon=True)
+    sender.start()
+    try:
+        until(lambda: len(taken) > 3, 60)
+    finally:
+        sender.kill()
+        camera.stop()
+    assert taken[0].image.shape == (48, 64)
 
 
 def test_a_film_stands_in_for_a_camera_and_plays_again(tmp_path: Path) -> None:
