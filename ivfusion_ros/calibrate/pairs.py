@@ -11,6 +11,7 @@ from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.pairs import PairPaths, images_by_stem, spread
 from ivfusion_ros.images.radiometric import read_camera_image
+from ivfusion_ros.images.thermal_input import ThermalInput
 from ivfusion_ros.sources import SourceOptions, find_pairs, open_source
 from ivfusion_ros.sources.pairs import pairs_in_time, pairs_of_equal_names
 from ivfusion_ros.sync.time_offset import TimeOffset, TimeOffsetMonitor
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from ivfusion_ros.config.pipeline import PairingConfig
+    from ivfusion_ros.config.pipeline import PairingConfig, PipelineConfig
 
 NamedPair = tuple[str, FramePair]
 """A pair, and how to name it to people."""
@@ -37,14 +38,18 @@ class PairSource(Protocol):
 
 
 def open_pairs(
-    paths: Sequence[Path], pairing: PairingConfig, options: SourceOptions | None = None
+    paths: Sequence[Path], config: PipelineConfig, options: SourceOptions | None = None
 ) -> PairSource:
-    """Two folders of images (thermal, RGB) or a data set, or else any source. Raises IvfusionError."""
+    """Two folders of images (thermal, RGB) or a data set, or else any source. Raises IvfusionError.
+
+    config: its pairing counts, and of thermal what the images are.
+    """
+    thermal_input = ThermalInput(config.thermal)
     if len(paths) == 2 and all(map(images_by_stem, paths)):
-        return PairsOnDisk(pairs_of_equal_names(*paths))
+        return PairsOnDisk(pairs_of_equal_names(*paths), thermal_input)
     if len(paths) == 1 and paths[0].is_dir() and not is_bag(paths[0]):
-        return PairsOnDisk(find_pairs(paths[0]))
-    return PairsInTime(paths, pairing, options or SourceOptions())
+        return PairsOnDisk(find_pairs(paths[0]), thermal_input)
+    return PairsInTime(paths, config.pairing, options or SourceOptions(), thermal_input)
 
 
 @dataclass
@@ -52,13 +57,14 @@ class PairsOnDisk:
     """Images that are pairs by their names."""
 
     found: list[PairPaths]
+    thermal_input: ThermalInput
 
     def pairs(self, most: int) -> Iterator[NamedPair]:
         """See PairSource. Raises ImageError."""
         for pair in spread(self.found, most):
-            thermal = read_camera_image(pair.thermal, "thermal")
-            rgb = to_rgb(read_camera_image(pair.rgb, "rgb"))
-            yield pair.stem, FramePair(Frame(thermal, 0), Frame(rgb, 0))
+            thermal = Frame(read_camera_image(pair.thermal, "thermal"), 0)
+            rgb = Frame(read_camera_image(pair.rgb, "rgb"), 0)
+            yield pair.stem, _as_used(FramePair(thermal, rgb), self.thermal_input)
 
     def time_offset(self) -> TimeOffset:
         """Folders have no time. Raises ConfigError."""
@@ -68,8 +74,15 @@ class PairsOnDisk:
 class PairsInTime:
     """Frames of a source, paired by their stamps."""
 
-    def __init__(self, paths: Sequence[Path], pairing: PairingConfig, options: SourceOptions) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        pairing: PairingConfig,
+        options: SourceOptions,
+        thermal_input: ThermalInput,
+    ) -> None:
         self._paths = paths
+        self._thermal_input = thermal_input
         self._pairing = pairing
         self._options = options
 
@@ -78,7 +91,8 @@ class PairsInTime:
         with closing(open_source(self._paths, self._options)) as source:
             length_s = source.expected / source.rate_hz if source.expected and source.rate_hz else 0.0
             next_ns, count, first_ns = None, 0, None
-            for pair in map(_with_colour, pairs_in_time(source, self._pairing)):
+            for sent in pairs_in_time(source, self._pairing):
+                pair = _as_used(sent, self._thermal_input)
                 stamp_ns = pair.rgb.stamp_ns
                 first_ns = stamp_ns if first_ns is None else first_ns
                 if next_ns is not None and stamp_ns < next_ns:
@@ -100,5 +114,7 @@ class PairsInTime:
         return found
 
 
-def _with_colour(pair: FramePair) -> FramePair:
-    return replace(pair, rgb=replace(pair.rgb, image=to_rgb(pair.rgb.image)))
+def _as_used(pair: FramePair, thermal_input: ThermalInput) -> FramePair:
+    """What the pipeline makes of a pair: the scene of the thermal frame, and colour of 8 bits."""
+    rgb = replace(pair.rgb, image=to_rgb(pair.rgb.image))
+    return replace(pair, thermal=thermal_input(pair.thermal), rgb=rgb)

@@ -14,7 +14,6 @@ from ivfusion_ros.errors import DataError
 from ivfusion_ros.geometry.calibration import Calibration
 from ivfusion_ros.images.encodings import to_grey
 from ivfusion_ros.images.thermal import ThermalScaler
-from ivfusion_ros.images.thermal_input import ThermalInput
 from ivfusion_ros.registration.scene.align import Alignment, ImagePair, align_many
 from ivfusion_ros.types import CameraName, FramePair, Image, Size
 
@@ -130,9 +129,7 @@ def _quality(model: SceneModel, alignment: Alignment, split_px: float) -> dict[s
 
 def _thermal_grey(pair: FramePair) -> Image:
     # Each frame on its own: they are far apart in time.
-    config = ThermalConfig()
-    counts = ThermalInput(config).counts(pair.thermal.image)
-    return ThermalScaler(config)(counts, pair.thermal.stamp_ns)
+    return ThermalScaler(ThermalConfig())(pair.thermal.image, pair.thermal.stamp_ns)
 
 
 def _check(alignment: Alignment) -> None:

@@ -62,7 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="first estimate the offset between the clocks from motion",
     )
     add_source_options(parser)
-    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML; its pairing parameters are used")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="YAML; its pairing and thermal parameters are used"
+    )
     _add_board_options(parser.add_argument_group("by a board"))
     _add_scene_options(parser.add_argument_group("by ordinary scenes, without --board"))
     add_import_options(parser.add_argument_group("from another tool's calibration"))
@@ -114,8 +116,9 @@ def run(options: argparse.Namespace) -> None:
         run_import(options)
         return
     board = None if options.board is None else parse_board(options.board)
-    pairing = load_config(PipelineConfig, options.config).pairing
-    source = open_pairs(options.input, pairing, source_options(options, log_skipped, MAX_PIXELS))
+    config = load_config(PipelineConfig, options.config)
+    chosen = source_options(options, log_skipped, MAX_PIXELS, config.thermal.encoding)
+    source = open_pairs(options.input, config, chosen)
     offset = _time_offset(source) if options.time_offset else {}
     if board is not None:
         pairs = tqdm(source.pairs(BOARD_PAIRS), unit="pair", desc="looking for the board")

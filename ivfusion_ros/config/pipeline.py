@@ -23,6 +23,14 @@ class ImagesConfig:
         maximum=10000.0,
     )
 
+    colour_bits: int = parameter(
+        16,
+        "bits that RGB images of 16 use; 12 for a camera that leaves the upper four empty, and looks dark",
+        minimum=8,
+        maximum=16,
+        live=True,
+    )
+
     @property
     def max_pixels(self) -> int:
         """max_megapixels in pixels."""

@@ -316,13 +316,16 @@ def natural_encoding(image: AnyImage) -> str:
     return encoding
 
 
-def to_rgb(image: AnyImage) -> Image:
-    """(H, W) uint8 -> (H, W, 3), all channels equal; colour as it is, 16 bits in 8. Raises ImageError."""
+def to_rgb(image: AnyImage, bits: int = 16) -> Image:
+    """(H, W) uint8 -> (H, W, 3), all channels equal; colour as it is, 16 bits in 8. Raises ImageError.
+
+    bits: that colour of 16 bits uses, the lower ones.
+    """
     encoding = natural_encoding(image)
     if encoding == "rgb8":
         return image.view(np.uint8)
     if encoding == "rgb16":
-        return np.asarray(cv2.convertScaleAbs(image, alpha=255 / 65535), np.uint8)
+        return np.asarray(cv2.convertScaleAbs(image, alpha=255 / (2**bits - 1)), np.uint8)
     if encoding != "mono8":
         raise ImageError(
             f"RGB camera image is {image.dtype} {image.shape}, expected 8 bits: are the thermal and RGB "

@@ -10,6 +10,7 @@ from ivfusion_ros.backends import BACKENDS, load_backend, resolve_backend
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.detection.tracking import ByteTracker
 from ivfusion_ros.errors import ModelError
+from ivfusion_ros.images.rgb_input import RgbInput
 from ivfusion_ros.images.thermal import ThermalScaler
 from ivfusion_ros.images.thermal_input import ThermalInput
 from ivfusion_ros.models import read_models, resolve_model
@@ -40,6 +41,7 @@ def build_pipeline(config: PipelineConfig) -> Pipeline:
         detector.follow(fusion)
     return Pipeline(
         ThermalInput(config.thermal),
+        RgbInput(config.images),
         FaultMonitor(config.faults),
         ThermalScaler(config.thermal),
         registrar,

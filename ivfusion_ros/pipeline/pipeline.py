@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from ivfusion_ros.detection import Detector
     from ivfusion_ros.detection.tracking import ByteTracker
+    from ivfusion_ros.images.rgb_input import RgbInput
     from ivfusion_ros.images.thermal import ThermalScaler
     from ivfusion_ros.images.thermal_input import ThermalInput
     from ivfusion_ros.pipeline.faults import FaultMonitor
@@ -75,6 +76,7 @@ class Pipeline:
     def __init__(
         self,
         thermal_input: ThermalInput,
+        rgb_input: RgbInput,
         faults: FaultMonitor,
         scaler: ThermalScaler,
         registrar: Registrar,
@@ -88,6 +90,7 @@ class Pipeline:
     ) -> None:
         """strength: as in blend. fusion_model: its name, for people."""
         self.thermal_input = thermal_input
+        self.rgb_input = rgb_input
         self.faults = faults
         self.bars = Bars()
         self.scaler = scaler
@@ -146,6 +149,7 @@ class Pipeline:
         where that is the reference. Raises ImageError, ModelError or ConfigError.
         """
         clock = StageClock()
+        frame = self.rgb_input(frame)
         rgb = to_rgb(frame.image)
         clock.stage("scale")
         rgb, native_points = self.registrar.alone("rgb", rgb, self.thermal_input.size(thermal_size))
@@ -212,9 +216,7 @@ class Pipeline:
 
     def _as_used(self, pair: FramePair) -> FramePair:
         """The scene of the thermal frame, and RGB of 8 bits; the pair itself where it is that."""
-        thermal, rgb = self.thermal_input(pair.thermal), pair.rgb
-        if rgb.image.dtype != np.uint8:
-            rgb = replace(rgb, image=to_rgb(rgb.image))
+        thermal, rgb = self.thermal_input(pair.thermal), self.rgb_input(pair.rgb)
         same = thermal is pair.thermal and rgb is pair.rgb
         return pair if same else replace(pair, thermal=thermal, rgb=rgb)
 
@@ -225,6 +227,7 @@ class Pipeline:
             self.detector.set_config(config.detection)
         self.registrar.set_config(config.registration)
         self.thermal_input.set_config(config.thermal)
+        self.rgb_input.set_config(config.images)
         self.scaler.set_config(config.thermal)
         self.faults.set_config(config.faults)
         self.strength = config.fusion.strength

@@ -40,10 +40,11 @@ class CameraStream(Protocol):
 
 
 def camera_frame(camera: CameraName, stamp_ns: int, image: AnyImage) -> Frame:
-    """A frame of a camera that has no topic: grey, or RGB. Raises ImageError."""
+    """A frame of a camera that has no topic: grey, or RGB, of all its bits. Raises ImageError."""
     if not 0 <= stamp_ns < MAX_STAMP_NS:
         raise ImageError(f"its time is {stamp_ns / 1e9} s, expected 0 to {MAX_STAMP_NS // 10**9}")
-    shaped = to_grey(image) if camera == "thermal" else to_rgb(image)
+    # Colour of 16 bits is scaled where it is used.
+    shaped = to_grey(image) if camera == "thermal" else image if image.ndim == 3 else to_rgb(image)
     return Frame(shaped, stamp_ns, f"{camera}_optical_frame")
 
 

@@ -51,6 +51,19 @@ GUESSES = [
     ),
     # image_raw among the images of one driver
     (["/ir/image mono16", "/rgb/image_raw rgb8", "/rgb/image_rect rgb8"], "/ir/image", "/rgb/image_raw"),
+    # a thermal camera in floats or signed numbers, beside depth in floats; colour in planes
+    (
+        ["/thermal/image 32FC1", "/stereo/points 32FC1", "/front/image nv12"],
+        "/thermal/image",
+        "/front/image",
+    ),
+    (["/cam_a/image 16SC1", "/cam_b/image nv21"], "/cam_a/image", "/cam_b/image"),
+    # the compressedDepth transport of a camera that is none of depth
+    (
+        ["/lwir/image_raw/compressedDepth 16UC1", "/rgb/image_raw/compressed rgb8"],
+        "/lwir/image_raw/compressedDepth",
+        "/rgb/image_raw/compressed",
+    ),
     # depth and earlier results are no cameras
     (
         ["/camera/depth/image_raw 16UC1", "/thermal/image_raw mono16", "/camera/color/image_raw rgb8"],

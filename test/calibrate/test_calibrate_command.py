@@ -15,7 +15,7 @@ from ivfusion_ros.calibrate.pairs import PairsInTime, PairsOnDisk, open_pairs
 from ivfusion_ros.calibrate.scene_rig import SceneRig
 from ivfusion_ros.calibrate.targetless import fit_scenes
 from ivfusion_ros.commands import calibrate
-from ivfusion_ros.config.pipeline import PairingConfig
+from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.geometry.calibration import Calibration, read_calibration
 from ivfusion_ros.geometry.warp import Warp
 from ivfusion_ros.images.files import read_image, write_image
@@ -213,12 +213,12 @@ def test_an_unknown_time_offset_fails_plainly(images, tmp_path, capsys):
 
 def test_pairs_are_taken_evenly(images, folders, tmp_path):
     bag = write_bag(tmp_path / "all.mcap", images)
-    source = open_pairs([bag], PairingConfig())
+    source = open_pairs([bag], PipelineConfig())
     assert isinstance(source, PairsInTime)
     assert [name for name, _ in source.pairs(100)] == [f"{index / 2:.2f} s" for index in range(14)]
     few = [float(name.split()[0]) for name, _ in source.pairs(4)]
     assert len(few) == 4 and few[0] == 0.0 and np.diff(few).min() >= 1.5
-    files = open_pairs(folders, PairingConfig())
+    files = open_pairs(folders, PipelineConfig())
     assert isinstance(files, PairsOnDisk)
     assert [name for name, _ in files.pairs(4)] == ["000", "003", "007", "010"]
     assert len(list(files.pairs(100))) == 14
@@ -272,7 +272,7 @@ def street_bag(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def street_rig(street_bag) -> SceneRig:
     """What is found in the bag, once for all tests: it takes seconds."""
-    pairs = open_pairs([street_bag], PairingConfig()).pairs(3)
+    pairs = open_pairs([street_bag], PipelineConfig()).pairs(3)
     fit = fit_scenes(pairs)
     assert fit.model == "rig" and fit.doubt is None
     return fit.rig

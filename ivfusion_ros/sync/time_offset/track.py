@@ -100,5 +100,7 @@ def _thumbnail(image: AnyImage) -> npt.NDArray[np.generic]:
     # Two by two pixels of each block are enough, and reading all of them would take most of the time.
     step = max(1, width // (2 * WIDTH))
     grey = image[::step, ::step] if image.ndim == 2 else image[::step, ::step, 1]
+    if grey.dtype == np.float32:
+        grey = np.nan_to_num(grey, posinf=0.0, neginf=0.0)
     size = (WIDTH, max(_MIN_HEIGHT, round(WIDTH * height / width)))
     return np.asarray(cv2.resize(np.ascontiguousarray(grey), size, interpolation=cv2.INTER_AREA))
