@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -99,7 +99,7 @@ def _thumbnail(image: AnyImage) -> npt.NDArray[np.generic]:
     height, width = image.shape[:2]
     # Two by two pixels of each block are enough, and reading all of them would take most of the time.
     step = max(1, width // (2 * WIDTH))
-    grey = image[::step, ::step] if image.ndim == 2 else image[::step, ::step, 1]
+    grey: npt.NDArray[Any] = image[::step, ::step] if image.ndim == 2 else image[::step, ::step, 1]
     if grey.dtype == np.float32:
         grey = np.nan_to_num(grey, posinf=0.0, neginf=0.0)
     size = (WIDTH, max(_MIN_HEIGHT, round(WIDTH * height / width)))
