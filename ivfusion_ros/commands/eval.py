@@ -44,7 +44,12 @@ log = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "--data", nargs="+", type=Path, required=True, metavar="DIR", help="folders with thermal/ and rgb/"
+        "--data",
+        nargs="+",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folders with thermal/ and rgb/, or data sets as they are published, or a part, LLVIP/test",
     )
     add_folders_option(parser)
     parser.add_argument(

@@ -41,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=[],
         metavar="DIR",
-        help="folders with thermal/, rgb/ and optionally labels/; for a detector: one folder of "
+        help="folders with thermal/, rgb/ and optionally labels/, or data sets as they are published, or a "
+        "part, LLVIP/train; for a detector: one folder of "
         "`ivfusion dataset`",
     )
     parser.add_argument(
