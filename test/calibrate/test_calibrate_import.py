@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from ivfusion_ros import cli
+from ivfusion_ros.calibrate.imported import import_calibration
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.geometry.calibration import read_calibration
 
@@ -212,6 +213,20 @@ def test_other_tools_files_are_named_where_a_calibration_is_expected(tmp_path) -
     for path, name in ((kalibr, "Kalibr"), (opencv, "OpenCV"), (ros, "ROS")):
         with pytest.raises(ConfigError, match=f"{name}.*ivfusion calibrate --import {path.name}"):
             read_calibration(path)
+
+
+def test_a_matrix_that_is_none_is_named(tmp_path) -> None:
+    path = storage(tmp_path / "rig.yaml", camera_matrix=THERMAL_K)
+    path.write_text(path.read_text().replace("rows: 3", "rows: 4"))
+    with pytest.raises(ConfigError, match=r"camera_matrix\.data is .* expected 12 numbers"):
+        import_calibration([path], {}, {})
+
+
+def test_xml_with_entities_is_refused(tmp_path) -> None:
+    path = storage(tmp_path / "rig.xml", camera_matrix=THERMAL_K)
+    path.write_text(path.read_text().replace("<opencv", '<!DOCTYPE a [<!ENTITY b "c">]><opencv', 1))
+    with pytest.raises(ConfigError, match="definitions of its own"):
+        import_calibration([path], {}, {})
 
 
 def test_images_or_a_file_but_not_both(tmp_path, capsys) -> None:

@@ -49,9 +49,13 @@ def _read(path: Path) -> tuple[str, CameraInfo]:
     )
     roi = content.get("roi")
     roi = roi if isinstance(roi, dict) else {}
-    x, y, width, height = (int(roi.get(key, 0)) for key in ("x_offset", "y_offset", "width", "height"))
-    binning = (int(content.get("binning_x", 0)), int(content.get("binning_y", 0)))
+    x, y, width, height = (_whole(roi, key) for key in ("x_offset", "y_offset", "width", "height"))
+    binning = (_whole(content, "binning_x"), _whole(content, "binning_y"))
     return described, read_out(info, (x, y, width, height), binning)
+
+
+def _whole(content: dict[str, Any], name: str) -> int:
+    return int(numbers(content.get(name, 0), name, 1)[0])
 
 
 def _camera(name: str, described: str, info: CameraInfo) -> Camera:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ IMU = "imu"
 def read_camchain(path: Path) -> Parts:
     """A camchain or camchain-imucam. Raises ConfigError."""
     content = {
-        name: value for name, value in read_yaml(path).items() if name[:3] == "cam" and name[3:].isdigit()
+        name: value for name, value in read_yaml(path).items() if re.fullmatch(r"cam\d{1,3}", str(name))
     }
     names = sorted(content, key=lambda name: int(name[3:]))
     moves: list[Move] = []

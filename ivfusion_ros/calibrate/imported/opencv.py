@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
 
 from ivfusion_ros.calibrate.imported.parts import Camera, Move, Parts, numbers, whole_size
 from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.files import MAX_YAML_BYTES, parse_yaml, read_bytes
 from ivfusion_ros.geometry.rig import Extrinsics
 
 if TYPE_CHECKING:
@@ -52,23 +55,55 @@ def read_file_storages(paths: Sequence[Path]) -> Parts:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Numbers, texts, lists and matrices by name."""
+    """Numbers, texts, lists and matrices by name.
+
+    Not by OpenCV itself, which a damaged file makes overwrite memory that is not its own.
+    """
     try:
-        storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_READ)
-    except (cv2.error, SystemError) as error:
-        raise ConfigError(f"{path} cannot be read as an OpenCV FileStorage: {_brief(error)}") from error
-    if not storage.isOpened():
-        raise ConfigError(f"{path} cannot be read as an OpenCV FileStorage")
-    root = storage.root()
-    return {name: _value(root.getNode(name)) for name in root.keys()}  # noqa: SIM118 (no mapping)
+        text = read_bytes(path, MAX_YAML_BYTES).decode()
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} cannot be read as an OpenCV FileStorage: {error}") from error
+    content = _from_xml(text, path) if text.lstrip().startswith("<") else _from_yaml(text, path)
+    return {name: _value(name, value) for name, value in content.items()}
 
 
-def _value(node: Any) -> Any:
-    if node.isSeq():
-        return [_value(node.at(index)) for index in range(node.size())]
-    if node.isInt() or node.isReal():
-        return node.real()
-    return node.string() if node.isString() else node.mat()
+def _from_yaml(text: str, path: Path) -> dict[str, Any]:
+    """JSON as well. The header and the tags are not those of YAML."""
+    plain = re.sub(r"\A\s*%YAML:1\.0|!!opencv-[a-z-]+|!<tag:[^>]*>", "", text)
+    content = parse_yaml(plain, str(path))
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} cannot be read as an OpenCV FileStorage: it has no names")
+    return {str(name): value for name, value in content.items()}
+
+
+def _from_xml(text: str, path: Path) -> dict[str, Any]:
+    if "<!" in text.replace("<!--", ""):
+        raise ConfigError(f"{path} has definitions of its own, which no OpenCV FileStorage has")
+    try:
+        root = ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read as an OpenCV FileStorage: {error}") from error
+    return {item.tag: _node(item) for item in root}
+
+
+def _node(item: ElementTree.Element) -> Any:
+    if item.find("data") is not None:
+        return {part.tag: (part.text or "").split() for part in item}
+    words = (item.text or "").split()
+    return words[0] if len(words) == 1 else words
+
+
+def _value(name: str, value: Any) -> Any:
+    if not isinstance(value, dict) or "data" not in value:
+        return value
+    if "sizes" in value:
+        sides = [int(side) for side in numbers(value["sizes"], f"{name}.sizes")]
+    else:
+        sides = [int(numbers(value.get(side), f"{name}.{side}", 1)[0]) for side in ("rows", "cols")]
+    found = numbers(value["data"], f"{name}.data", math.prod(sides))
+    return found.reshape(sides) if min(sides, default=0) > 0 else found
 
 
 def _lenses(found: dict[str, Any]) -> list[tuple[str, Floats, Floats]]:
@@ -76,7 +111,7 @@ def _lenses(found: dict[str, Any]) -> list[tuple[str, Floats, Floats]]:
     lenses: dict[str, Floats] = {}
     for name, value in found.items():
         which = _which(name, _MATRIX)
-        if which is not None and isinstance(value, np.ndarray) and value.shape == (3, 3):
+        if which is not None and np.shape(value) == (3, 3):
             lenses.setdefault(which, numbers(value, name, 9).reshape(3, 3))
     distortions: dict[str, Floats] = {}
     for name, value in found.items():
@@ -122,7 +157,3 @@ def _moves(found: dict[str, Any], cameras: list[Camera]) -> tuple[Move, ...]:
     )
     first, second = cameras
     return (Move(second.name, first.name, extrinsics, f"{rotation} and {translation}"),)
-
-
-def _brief(error: BaseException) -> str:
-    return str(error.__cause__ or error).strip().splitlines()[-1]
