@@ -15,7 +15,7 @@ from ivfusion_ros.calibrate.pairs import PairsInTime, PairsOnDisk, open_pairs
 from ivfusion_ros.calibrate.scene_rig import SceneRig
 from ivfusion_ros.calibrate.targetless import fit_scenes
 from ivfusion_ros.commands import calibrate
-from ivfusion_ros.config.pipeline import PipelineConfig
+from ivfusion_ros.config.pipeline import PipelineConfig, ThermalConfig
 from ivfusion_ros.geometry.calibration import Calibration, read_calibration
 from ivfusion_ros.geometry.warp import Warp
 from ivfusion_ros.images.files import read_image, write_image
@@ -222,6 +222,19 @@ def test_pairs_are_taken_evenly(images, folders, tmp_path):
     assert isinstance(files, PairsOnDisk)
     assert [name for name, _ in files.pairs(4)] == ["000", "003", "007", "010"]
     assert len(list(files.pairs(100))) == 14
+
+
+def test_pairs_are_the_scene_that_the_configuration_names(tmp_path):
+    folders = tmp_path / "thermal", tmp_path / "rgb"
+    counts = np.random.default_rng(1).integers(29000, 31000, (50, 60)).astype(np.uint16)
+    for folder in folders:
+        folder.mkdir()
+    write_image(folders[0] / "a.tiff", np.pad((counts / 100).astype(np.float32), ((0, 2), (0, 0))))
+    write_image(folders[1] / "a.png", np.full((50, 60, 3), 25700, np.uint16))
+    config = PipelineConfig(thermal=ThermalConfig(crop=(0, 0, 60, 50), float_unit="kelvin"))
+    ((_, pair),) = open_pairs(folders, config).pairs(5)
+    np.testing.assert_allclose(pair.thermal.image, counts, atol=0.01)
+    assert pair.rgb.image.dtype == np.uint8 and (pair.rgb.image == 100).all()
 
 
 def test_images_of_two_sizes_are_refused(folders, tmp_path, capsys):
