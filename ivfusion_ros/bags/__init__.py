@@ -1,7 +1,9 @@
 """Bags in (MCAP, sqlite3, ROS 1) and out (MCAP), without ROS."""
 
+from ivfusion_ros.bags.files import is_bag
 from ivfusion_ros.bags.messages import make, serialize, to_transforms
 from ivfusion_ros.bags.reader import BagReader
+from ivfusion_ros.bags.serializations import decode
 from ivfusion_ros.bags.topics import BagTopic, Topics, choose_topics, transform_topics
 from ivfusion_ros.bags.writer import BagWriter
 
@@ -11,6 +13,8 @@ __all__ = [
     "BagWriter",
     "Topics",
     "choose_topics",
+    "decode",
+    "is_bag",
     "make",
     "serialize",
     "to_transforms",

@@ -11,6 +11,8 @@ from ivfusion_ros.images.encodings import (
     decode_depth,
     decode_image,
     encode_image,
+    natural_encoding,
+    same_size_encoding,
     to_grey,
     to_rgb,
 )
@@ -23,6 +25,7 @@ from ivfusion_ros.images.files import (
 )
 from ivfusion_ros.images.labels import read_boxes, read_objects, read_voc
 from ivfusion_ros.images.objects import RULES, Hints, boxes_of
+from ivfusion_ros.images.packets import PacketDecoder
 from ivfusion_ros.images.pairs import (
     RUN_GAP,
     HasStem,
@@ -33,8 +36,11 @@ from ivfusion_ros.images.pairs import (
     images_by_stem,
     spread,
 )
+from ivfusion_ros.images.radiometric import read_camera_image
+from ivfusion_ros.images.rgb_input import RgbInput
 from ivfusion_ros.images.thermal import ThermalScaler
 from ivfusion_ros.images.thermal_input import ThermalInput
+from ivfusion_ros.images.video import frame_pixels, import_av
 
 __getattr__, _later = later(
     __name__,
@@ -45,6 +51,13 @@ __getattr__, _later = later(
 )
 
 __all__ = [
+    "same_size_encoding",
+    "read_camera_image",
+    "natural_encoding",
+    "import_av",
+    "frame_pixels",
+    "RgbInput",
+    "PacketDecoder",
     "MAX_PIXELS",
     "HasStem",
     "Bars",

@@ -356,6 +356,7 @@ def test_node_parameters_extend_those_of_the_pipeline() -> None:
         "node.silent_after_s",
         "node.when_silent",
         "node.watch_time_offset",
+        "node.lazy",
         "node.autostart",
     ]
 
