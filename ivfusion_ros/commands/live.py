@@ -94,7 +94,12 @@ def run(options: argparse.Namespace) -> None:
     }
     with ExitStack() as stack:
         writer = stack.enter_context(
-            BagWriter(options.out, compressed=options.compressed, overwrite=options.force)
+            BagWriter(
+                options.out,
+                compressed=options.compressed,
+                overwrite=options.force,
+                layout=config.detection.message_layout,
+            )
         )
         pipeline = stack.enter_context(build_pipeline(config))
         live = stack.enter_context(LivePairs(config, places, given))
