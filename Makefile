@@ -1,4 +1,5 @@
 # make demo: install, simulate a bag, fuse it, show the pictures. make test: everything that is tested.
+# make fuzz: damaged inputs of every kind, for four minutes; FUZZ=--seed=7 draws others.
 # make test-core: the same tests without torch, on any Python from 3.10. make test-ros and make test-gpu: what
 # needs a ROS 2 or an NVIDIA GPU.
 PYTHON ?= python3
@@ -19,7 +20,7 @@ PYTEST := $(BIN)/python -m $(TESTS)
 # that coverage.py adds before Python 3.14.
 COVERAGE := $(BIN)/python -W 'ignore:Unable to activate pytest branch' -m slipcover --branch --source ivfusion_ros
 
-.PHONY: demo test test-core test-ros test-gpu lint clean
+.PHONY: demo test test-core test-ros test-gpu fuzz lint clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/ivfusion demo --out demo
@@ -46,6 +47,9 @@ endif
 
 test-gpu: $(VENV)/.test
 	test/gpu.sh
+
+fuzz: $(VENV)/.test
+	OMP_NUM_THREADS=1 $(BIN)/python test/fuzz/fuzz_run.py $(FUZZ)
 
 clean:
 	rm -rf $(VENV) demo gpu_figures build install log

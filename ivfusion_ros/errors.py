@@ -4,6 +4,14 @@ The CLI prints such an error as one paragraph, without a traceback, and exits wi
 the ROS node logs it. Any other exception is a defect of this package.
 """
 
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 class IvfusionError(Exception):
     """Base of all errors caused by input, configuration or environment."""
@@ -45,3 +53,21 @@ class DataError(IvfusionError):
     """A data folder does not hold what training or evaluation needs."""
 
     exit_code = 7
+
+
+@contextmanager
+def refusing(kind: type[IvfusionError], what: str, expected: str) -> Iterator[None]:
+    """Around a parser: whatever it raises becomes a `kind` that names `what` and what was expected.
+
+    Parsers of damaged input raise far more kinds than their pages say. Errors of this package pass.
+    """
+    try:
+        yield
+    except IvfusionError:
+        raise
+    except OSError as error:
+        raise kind(f"cannot read {what}: {error.strerror or error}; expected {expected}") from error
+    except Exception as error:
+        said = " ".join(str(error).split())[:200]
+        reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
+        raise kind(f"{what} cannot be read ({reason}), expected {expected}") from error

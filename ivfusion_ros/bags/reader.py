@@ -162,6 +162,10 @@ class BagReader:
                     others[topic.name](decode(topic, data))
             except IvfusionError as error:
                 self._skip(topic.name, error)
+            except Exception as error:  # noqa: BLE001
+                # Of what no parser foresaw, too: one bad message costs itself, never the recording.
+                reason = f"{type(error).__name__}: {error}"
+                self._skip(topic.name, BagError(f"a {topic.type} message cannot be read ({reason})"))
         try:
             for name, frame in videos.flush():
                 yield cameras[name], frame
@@ -210,6 +214,9 @@ class BagReader:
         unknown = {topic.name for topic in self.topics if topic.type in IMAGES}
         encodings: dict[str, str] = {}
         for topic, _, data in itertools.islice(self.messages(frozenset(unknown)), PEEK_IMAGES):
+            if topic.type not in IMAGES:
+                # A damaged or joined bag may have messages of two types on one topic.
+                continue
             try:
                 encodings.setdefault(topic.name, self._encoding(topic, data))
             except BagError:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import apsw
 
+from ivfusion_ros.bags.compression import MAX_MESSAGE_BYTES
 from ivfusion_ros.bags.mcap_file import RawMessage, read_qos
 from ivfusion_ros.bags.topics import BagTopic
 from ivfusion_ros.errors import BagError
@@ -25,6 +26,9 @@ UNREADABLE = (apsw.Error, UnicodeDecodeError)
 """What apsw raises for damaged tables and for text that is no UTF-8."""
 
 READ_ONLY = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+LEAST_STEPS, STEPS_PER_BYTE = 10_000_000, 50
+"""What SQLite may compute over a file, in its own steps: a row takes some ten, and has more bytes."""
+_STEPS_AT_ONCE = 100_000
 MAX_GAP = 10_000
 """After this many missing rows in a row a damaged file is taken to have no more."""
 
@@ -75,6 +79,7 @@ class SqliteFile:
         self._location, self._vfs = self._locate()
         try:
             with closing(self._connect()) as database:
+                self._refuse_views(database)
                 self._whole, counts = self._survey(database)
                 self._topics = self._read_topics(database, counts)
         except (*UNREADABLE, KeyError) as error:
@@ -133,9 +138,26 @@ class SqliteFile:
 
     def _connect(self) -> apsw.Connection:
         database = apsw.Connection(self._location, READ_ONLY, vfs=self._vfs)
+        # A page that is a child of itself is read for ever, and one row may unpack to a gigabyte.
+        left = (LEAST_STEPS + STEPS_PER_BYTE * self.path.stat().st_size) // _STEPS_AT_ONCE
+        turns = itertools.count()
+        database.set_progress_handler(lambda: next(turns) > left, _STEPS_AT_ONCE)
+        database.limit(apsw.SQLITE_LIMIT_LENGTH, MAX_MESSAGE_BYTES)
         # Without this SQLite refuses a file that is shorter than its header says.
         database.execute("PRAGMA writable_schema=ON")
         return database
+
+    def _refuse_views(self, database: apsw.Connection) -> None:
+        """A view or a virtual table is a program, which may never end. Raises BagError."""
+        names = "'topics', 'messages', 'message_definitions'"
+        found = database.execute(
+            f"SELECT name, sql FROM sqlite_master WHERE name COLLATE NOCASE IN ({names})"
+        )
+        for name, text in found:
+            if not str(text).upper().startswith("CREATE TABLE"):
+                raise BagError(
+                    f"{self.path} is no rosbag2 database: its {name} is no table, but {str(text)[:80]!r}"
+                )
 
     def _survey(self, database: apsw.Connection) -> tuple[bool, dict[int, int] | None]:
         """Whether the tables are whole, and if so the messages by topic id."""

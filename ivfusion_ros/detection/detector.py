@@ -209,7 +209,7 @@ def _input_of(backend: Backend) -> tuple[str, np.dtype[np.generic], Size | None]
     if isinstance(backend, DeviceBackend):
         return name, info.dtype, backend.image_size
     shape = info.shape or ()
-    fits = len(shape) == 4 and shape[0] in (1, None) and shape[1] in (3, None)
+    fits = len(shape) == 4 and shape[0] in (1, None) and shape[1] in (3, None) and 0 not in shape
     if not fits or info.dtype not in (np.float32, np.float16):
         raise ModelError(
             f"the detector's input {name} is {info}, expected float32 or float16 (1, 3, H, W): "

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import zipfile
+import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
 
-from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.files import read_yaml, whole_files
+from ivfusion_ros.errors import ConfigError, refusing
+from ivfusion_ros.files import read_bytes, read_yaml, whole_files
 from ivfusion_ros.geometry.other_tools import refuse_other_tools
 from ivfusion_ros.geometry.rig import RigParts
 from ivfusion_ros.geometry.rig_yaml import as_matrix, rig_from_yaml, rig_to_yaml
 from ivfusion_ros.types import Floats, Floats32, Size
+
+if TYPE_CHECKING:
+    import zipfile
 
 __all__ = ["Calibration", "Floats", "Remap", "read_calibration", "write_calibration"]
 
 _KINDS = ("homography", "affine", "remap", "rig")
 _KEYS = ("thermal_size", "rgb_size", *_KINDS, "quality")
 _MAX_CONDITION = 1e12
+_MAX_MAP_BYTES = 2**30
+"""Of both maps of a 128-megapixel image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,10 +192,16 @@ def _beside(path: Path, name: str) -> Path:
 
 
 def _read_remap(path: Path) -> Remap:
-    try:
-        with np.load(path, allow_pickle=False) as maps:
-            return Remap(maps["map_x"], maps["map_y"])
-    except OSError as error:
-        raise ConfigError(f"cannot read remap file {path}: {error.strerror or error}") from error
-    except (KeyError, ValueError, TypeError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise ConfigError(f"remap file {path} is not an .npz with map_x and map_y: {error}") from error
+    with (
+        refusing(ConfigError, f"remap file {path}", "an .npz with map_x and map_y"),
+        np.load(io.BytesIO(read_bytes(path, _MAX_MAP_BYTES)), allow_pickle=False) as maps,
+    ):
+        _check_unpacked_size(maps.zip.infolist())
+        return Remap(maps["map_x"], maps["map_y"])
+
+
+def _check_unpacked_size(entries: Iterable[zipfile.ZipInfo]) -> None:
+    """Some thousand bytes may unpack to gigabytes."""
+    declared = sum(entry.file_size for entry in entries)
+    if declared > _MAX_MAP_BYTES:
+        raise ValueError(f"it unpacks to {declared} bytes, more than {_MAX_MAP_BYTES}")

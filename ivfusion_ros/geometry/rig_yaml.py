@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.files import brief
 from ivfusion_ros.geometry.camera import CameraModel
 from ivfusion_ros.geometry.distortion import standard_lens
 from ivfusion_ros.geometry.rig import DEFAULT_PLANE_DISTANCE_M, Extrinsics, RigParts
@@ -101,7 +102,7 @@ def _numbers(value: Any, name: str, shape: tuple[int, ...] | None, expected: str
         numbers = np.array(value, dtype=np.float64)
         if shape is None or numbers.shape == shape:
             return numbers
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
     expected = expected or ("a number" if shape == () else f"{shape[0]} numbers" if shape else "numbers")
-    raise ConfigError(f"{name} is {value!r}, expected {expected}")
+    raise ConfigError(f"{name} is {brief(value)}, expected {expected}")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MAX_PIXELS = ImagesConfig().max_pixels
 """Of an image that is decoded, where nobody says otherwise: more than any camera's."""
 
+_PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 """Markers of a JPEG's frame header; the three others are tables."""
 _JPEG_ALONE = {0x01, *range(0xD0, 0xD9)}
@@ -27,7 +28,12 @@ _TIFF_SIZE_TAGS = (256, 257)
 
 
 def check_declared_size(content: bytes, source: str, most: int = MAX_PIXELS) -> None:
-    """Raise ImageError for an image that declares more than `most` pixels; other files pass."""
+    """Raise ImageError for an image that declares too much: more pixels than `most`, or bytes it lacks.
+
+    Other files pass.
+    """
+    if content.startswith(_PNG):
+        _check_png_chunks(content, source)
     size = declared_size(content)
     if size is not None and size[0] * size[1] > most:
         raise ImageError(
@@ -39,7 +45,7 @@ def check_declared_size(content: bytes, source: str, most: int = MAX_PIXELS) -> 
 def declared_size(content: bytes) -> Size | None:
     """(width, height) of a PNG, JPEG, WebP, TIFF or BMP; None where it does not say."""
     for magic, read in (
-        (b"\x89PNG\r\n\x1a\n", _png),
+        (_PNG, _png),
         (b"\xff\xd8", _jpeg),
         (b"RIFF", _webp),
         (b"BM", _bmp),
@@ -54,6 +60,21 @@ def declared_size(content: bytes) -> Size | None:
             except (struct.error, IndexError, OverflowError):
                 return None
     return None
+
+
+def _check_png_chunks(content: bytes, source: str) -> None:
+    """OpenCV takes memory for as many bytes as a chunk declares, up to 4 GiB, before it looks for them."""
+    place = len(_PNG)
+    while place + 8 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, place)
+        place += 12 + length
+        if place > len(content):
+            raise ImageError(
+                f"{source} is a damaged or truncated PNG: {len(content)} bytes, and its chunk {kind!r} "
+                f"declares {length}, which end behind them"
+            )
+        if kind == b"IEND":
+            return
 
 
 def _png(content: bytes) -> Size:

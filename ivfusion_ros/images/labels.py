@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.errors import DataError
+from ivfusion_ros.errors import DataError, refusing
 from ivfusion_ros.files import read_bytes
 from ivfusion_ros.images.coco_json import read_coco
 
@@ -47,14 +47,10 @@ def read_objects(
         return read_coco(path).objects(images)
     if not path.exists():
         return np.zeros((0, 4), np.float32), []
-    try:
-        if path.read_bytes()[: len(_KAIST)] == _KAIST.encode():
+    with refusing(DataError, str(path), "YOLO's or KAIST's lines of objects"):
+        if read_bytes(path, _MAX_BYTES)[: len(_KAIST)] == _KAIST.encode():
             return _read_kaist(path)
-        boxes, numbers = read_boxes(path, size)
-    except ValueError as error:
-        raise DataError(
-            f"{path} has no lines of class, centre x, y, width, height ({error}); expected YOLO's form"
-        ) from error
+    boxes, numbers = read_boxes(path, size)
     return boxes, [_named(number, names) for number in numbers.tolist()]
 
 
@@ -76,9 +72,16 @@ def read_voc(path: Path) -> tuple[Boxes, list[str]]:
 
 
 def read_boxes(path: Path, size: Size) -> tuple[Boxes, npt.NDArray[np.int64]]:
-    """(N, 4) boxes in pixels and (N,) class ids of a label file; size: (width, height) of its image."""
-    rows = [[float(word) for word in line.split()] for line in path.read_text("utf-8").splitlines()]
-    values = np.array(rows, np.float32).reshape(-1, 5)
+    """(N, 4) boxes in pixels and (N,) class ids of a label file; size: (width, height) of its image.
+
+    Raises DataError.
+    """
+    with refusing(DataError, str(path), "YOLO's lines of class, centre x, y, width, height"):
+        lines = read_bytes(path, _MAX_BYTES).decode().splitlines()
+        rows = [[float(word) for word in line.split()] for line in lines if line.strip()]
+        values = np.array(rows, np.float32).reshape(-1, 5)
+        if not np.isfinite(values).all():
+            raise ValueError("a number is not finite")
     scale = np.array(size, np.float32)
     centres, halves = values[:, 1:3] * scale, values[:, 3:] * scale / 2
     return np.concatenate([centres - halves, centres + halves], axis=1), values[:, 0].astype(np.int64)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ivfusion_ros.errors import ModelError
+from ivfusion_ros.errors import ModelError, refusing
 from ivfusion_ros.files import whole_file
 
 if TYPE_CHECKING:
@@ -20,23 +20,24 @@ _CHECKPOINT = "the last.pt of a run of `ivfusion train`"
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint written by save_checkpoint, on the CPU. Raises ModelError."""
-    try:
+    # torch raises many kinds of errors for a damaged file.
+    with refusing(ModelError, f"checkpoint {path}", _CHECKPOINT):
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise ModelError(
-            f"cannot read {path}: {error.strerror or error}; expected {_CHECKPOINT}"
-        ) from error
-    except Exception as error:  # torch raises many kinds, with advice of its own, for a damaged file
-        raise ModelError(f"{path} is not a readable checkpoint; expected {_CHECKPOINT}") from error
-    weights = state.get("ema") or state.get("weights") if isinstance(state, dict) else None
-    if not weights or not _are_weights(weights) or not isinstance(state.get("network"), str):
+    parts = [state.get(name) for name in ("ema", "weights")] if isinstance(state, dict) else []
+    if not any(map(_are_weights, parts)) or not all(part is None or _are_weights(part) for part in parts):
         raise ModelError(f"{path} is not a checkpoint; expected {_CHECKPOINT}")
+    if not isinstance(state.get("network"), str):
+        raise ModelError(f"{path} does not name its network; expected {_CHECKPOINT}")
     return dict(state)
 
 
 def _are_weights(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(name, str) and isinstance(weight, torch.Tensor) for name, weight in value.items()
+    return (
+        isinstance(value, dict)
+        and bool(value)
+        and all(
+            isinstance(name, str) and isinstance(weight, torch.Tensor) for name, weight in value.items()
+        )
     )
 
 
@@ -59,7 +60,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
         weights = state.get("ema") or state["weights"]
     try:
         network.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, AttributeError) as error:
         raise ModelError(f"{path} holds weights of another network: {error}") from error
 
 
