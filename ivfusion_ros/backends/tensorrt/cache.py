@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,6 +102,9 @@ def read_plan(path: Path, key: EngineKey) -> tuple[bytes, EngineRecord] | str:
     misfit = differences(record.key, key)
     if misfit:
         return misfit
+    for place in (path.parent, path):
+        if distrust := _distrust(place):
+            return distrust
     try:
         plan = path.read_bytes()
     except OSError as error:
@@ -108,6 +112,22 @@ def read_plan(path: Path, key: EngineKey) -> tuple[bytes, EngineRecord] | str:
     if hashlib.sha256(plan).hexdigest() != record.plan_sha256:
         return f"{path.name} is damaged (its content is not what was written)"
     return plan, record
+
+
+def _distrust(place: Path) -> str:
+    """Why a plan or its folder may be somebody else's, empty where it is not: a plan is a program."""
+    try:
+        status = place.lstat() if place.suffix == ".engine" else place.stat()
+    except OSError as error:
+        return f"{place.name} cannot be read ({error.strerror})"
+    if stat.S_ISLNK(status.st_mode):
+        return f"{place} is a link, and is not followed"
+    if status.st_uid not in (os.geteuid(), 0):
+        return f"{place} belongs to another user (id {status.st_uid})"
+    by_group = status.st_mode & stat.S_IWGRP and status.st_gid not in (os.getegid(), 0)
+    if by_group or status.st_mode & stat.S_IWOTH:
+        return f"others can write {place}; take that from them (chmod go-w) or set {FOLDER_VARIABLE}"
+    return ""
 
 
 def read_record(path: Path) -> EngineRecord | str:
@@ -171,7 +191,9 @@ def only_builder(path: Path) -> Iterator[None]:
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.with_suffix(".lock").open("w")
+        # A link in its place would have another file emptied.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        file = os.fdopen(os.open(path.with_suffix(".lock"), flags, 0o600), "w")
     except OSError as error:
         log.warning(
             "engines cannot be kept in %s (%s): every start rebuilds them; %s names another folder",
