@@ -1,5 +1,6 @@
 # make demo: install, simulate a bag, fuse it, show the pictures. make test: everything that is tested.
 # make fuzz: damaged inputs of every kind, for four minutes; FUZZ=--seed=7 draws others.
+# make soak: the node under overload for 5 minutes (its age) and over 10,000 pairs (its memory), with a ROS 2.
 # make test-core: the same tests without torch, on any Python from 3.10. make test-ros and make test-gpu: what
 # needs a ROS 2 or an NVIDIA GPU.
 PYTHON ?= python3
@@ -20,7 +21,7 @@ PYTEST := $(BIN)/python -m $(TESTS)
 # that coverage.py adds before Python 3.14.
 COVERAGE := $(BIN)/python -W 'ignore:Unable to activate pytest branch' -m slipcover --branch --source ivfusion_ros
 
-.PHONY: demo test test-core test-ros test-gpu fuzz lint clean
+.PHONY: demo test test-core test-ros test-gpu fuzz soak lint clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/ivfusion demo --out demo
@@ -31,6 +32,13 @@ test: $(VENV)/.test lint
 
 test-core: $(VENV)/.core
 	$(PYTEST)
+
+soak: $(VENV)/.test
+ifeq ($(ROS_SETUP),)
+	@echo "soak: no /opt/ros/*/setup.bash on this machine, the node was not run"
+else
+	bash -c 'source $(ROS_SETUP) && exec $(BIN)/python test/ros/node/measure_node.py age memory'
+endif
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

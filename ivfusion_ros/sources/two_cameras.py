@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MAX_LENGTHS_APART = 0.1
+"""Share of the longer recording; cameras are seldom stopped at the same moment."""
+
 STREAMS: dict[str, Callable[[Path, SourceOptions, Path | None, CameraName], CameraStream]] = {
     "folder": FolderStream,
     "film": FilmStream,
@@ -61,6 +64,7 @@ class TwoCameras:
             self.close()
             raise
         self._shifts_ns = self._find_shifts()
+        self._compare_lengths()
 
     @property
     def expected(self) -> int | None:
@@ -93,6 +97,19 @@ class TwoCameras:
                 self._options.on_skip(f"{camera} frame at {stamp_ns / 1e9:.3f} s", error)
                 continue
             yield frame.stamp_ns, camera, frame
+
+    def _compare_lengths(self) -> None:
+        """Warn of recordings of clearly different length: one of them may be another recording's."""
+        lengths_s = [
+            stream.count / stream.rate_hz if stream.count and stream.rate_hz else 0.0
+            for stream in self._streams.values()
+        ]
+        if min(lengths_s) > 0 and max(lengths_s) - min(lengths_s) > MAX_LENGTHS_APART * max(lengths_s):
+            log.warning(
+                "thermal lasts %.1f s and RGB %.1f s: are they of one recording? What only one has is "
+                "left out; cut the longer one, or give --thermal-stamps and --rgb-stamps",
+                *lengths_s,
+            )
 
     def _find_shifts(self) -> dict[CameraName, int]:
         """What to add to the stamps of the camera whose time counts from nowhere, if only one's does."""

@@ -51,6 +51,13 @@ def write_film(path: Path, levels: list[int], start_s: float = 0.0, rate_hz: int
     return path
 
 
+@pytest.mark.parametrize(("frames", "warned"), [(20, True), (11, False)])
+def test_films_of_different_length_are_told(tmp_path: Path, caplog, frames, warned) -> None:
+    films = write_film(tmp_path / "t.avi", [50] * 10), write_film(tmp_path / "r.avi", [60] * frames)
+    read(*films)
+    assert ("thermal lasts 1.0 s and RGB 2.0 s" in caplog.text) == warned
+
+
 def test_folders_in_natural_order_at_a_constant_rate(tmp_path: Path) -> None:
     stems = [f"frame_{number}" for number in range(12)]
     thermal, rgb = write_images(tmp_path / "t", stems), write_images(tmp_path / "r", stems)
