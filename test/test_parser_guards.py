@@ -10,6 +10,7 @@ import pytest
 from bag_samples import START_NS, camera_info, two_cameras, write_rosbag2
 
 from ivfusion_ros.bags import BagReader
+from ivfusion_ros.bags.mcap_file import read_qos
 from ivfusion_ros.errors import BagError, ConfigError, DataError, ImageError, ModelError, refusing
 from ivfusion_ros.geometry.calibration import read_calibration
 from ivfusion_ros.images.files import decode_compressed
@@ -141,6 +142,13 @@ def test_messages_of_another_type_on_a_cameras_topic_cost_nothing_else(tmp_path)
     with BagReader(path) as reader:
         frames = list(reader.frames(reader.choose_topics()))
     assert len(frames) == 6
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 3000, "- {a: " * 300, "&a [*a]", "- history: 2001-99-99", "\0", "- 1"]
+)
+def test_profiles_that_cannot_be_understood_are_left_out(text) -> None:
+    assert read_qos(text) == ()
 
 
 def test_a_size_of_zero_is_no_detector(tmp_path) -> None:

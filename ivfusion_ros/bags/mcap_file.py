@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, BinaryIO
 
-from rosbags.rosbag2.errors import ReaderError
 from rosbags.rosbag2.metadata import parse_qos
 
 from ivfusion_ros.bags.compression import DamageError
@@ -132,5 +131,6 @@ def read_qos(text: str) -> tuple[object, ...]:
     """Offered QoS profiles from their YAML; none where it cannot be understood."""
     try:
         return tuple(parse_qos(text))
-    except (ReaderError, KeyError, TypeError, AttributeError, ValueError):
+    # A YAML parser raises whatever its input makes Python raise; without a profile a topic is read as well.
+    except Exception:  # noqa: BLE001
         return ()
