@@ -34,6 +34,7 @@ setup(
         (f"{SHARE}/models", [str(path) for path in Path("models").iterdir()]),
         (f"{SHARE}/launch", [str(path) for path in Path("launch").glob("*.launch.py")]),
         (f"{SHARE}/config", [str(path) for path in Path("config").glob("*.*")]),
+        (f"{SHARE}/config/dds", [str(path) for path in Path("config/dds").glob("*.xml")]),
         (f"{SHARE}/config/calibration", [str(path) for path in Path("config/calibration").glob("*.yaml")]),
         (f"{SHARE}/config/reproduce", [str(path) for path in Path("config/reproduce").glob("*.yaml")]),
         (f"{SHARE}/config/train", [str(path) for path in Path("config/train").glob("*.yaml")]),

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 
@@ -15,6 +15,8 @@ PARAMETERS = {
     "backend": ("fusion.backend", "what runs the fusion model: auto, onnxruntime, openvino ..."),
     "detector": ("detection.model", "detection model: a name in models.yaml or an ONNX file"),
     "detector_backend": ("detection.backend", "what runs the detection model"),
+    "threshold": ("detection.confidence", "lowest score that is reported"),
+    "iou": ("detection.iou", "overlap (IoU) from which two boxes of a class are one object"),
     "calibration": ("registration.calibration", "calibration file (YAML)"),
     "extrinsics": (
         "registration.extrinsics",
@@ -25,13 +27,27 @@ PARAMETERS = {
 }
 OTHERS = {
     "namespace": ("", "namespace of the node and of its relative topics"),
+    "node_name": ("fusion_node", "name of the node"),
+    "log_level": ("info", "debug, info, warn or error"),
+    "respawn": ("false", "start the node again when it ends"),
     "rgb_topic": ("rgb/image_raw", "RGB image topic; camera_info is expected beside it"),
     "thermal_topic": ("thermal/image_raw", "thermal image topic; camera_info is expected beside it"),
+    "image_reliability": ("", "reliable or best_effort, of both image subscriptions; empty: best_effort"),
     "depth_topic": ("", "depth image topic in the view of the RGB camera; empty: none, or as config says"),
     "config": ("", "ROS parameter file; empty: the one that is installed with the package"),
     "autostart": ("true", "configure and activate the node at once"),
+    "dds": ("", "profile of config/dds for large images: cyclonedds or fastdds; the cameras need it too"),
     "use_sim_time": ("false", "take the time from /clock"),
 }
+
+
+# Which variable each implementation finds its profile by.
+DDS = {"cyclonedds": ("CYCLONEDDS_URI", "file://{}"), "fastdds": ("FASTRTPS_DEFAULT_PROFILES_FILE", "{}")}
+
+
+def profile(name, share):
+    variable, value = DDS[name]
+    return SetEnvironmentVariable(variable, value.format(share / "config" / "dds" / f"{name}.xml"))
 
 
 def remappings(camera, topic):
@@ -43,21 +59,38 @@ def remappings(camera, topic):
     ]
 
 
+def reliability(given):
+    topics = (
+        given[f"{camera}_topic"] + "/compressed" * (given[f"{camera}_transport"] == "compressed")
+        for camera in ("rgb", "thermal")
+    )
+    names = (topic if topic.startswith("/") else f"/{given['namespace']}/{topic}" for topic in topics)
+    return {
+        f"qos_overrides.{name.replace('//', '/')}.subscription.reliability": given["image_reliability"]
+        for name in names
+    }
+
+
 def start_node(context):
     given = {name: LaunchConfiguration(name).perform(context) for name in (*PARAMETERS, *OTHERS)}
     share = Path(get_package_share_directory("ivfusion_ros"))
     overrides = {PARAMETERS[name][0]: given[name] for name in PARAMETERS if given[name]}
     overrides["node.autostart"] = given["autostart"].lower() == "true"
+    if given["image_reliability"]:
+        overrides |= reliability(given)
     if given["depth_topic"]:
         overrides["registration.depth"] = True
     overrides["use_sim_time"] = given["use_sim_time"].lower() == "true"
     # Nodes of one name in several namespaces would be one in /diagnostics.
     overrides["diagnostic_updater.use_fqn"] = True
+    if given["dds"] and given["dds"] not in DDS:
+        raise ValueError(f"dds:={given['dds']} is no profile of config/dds, expected {' or '.join(DDS)}")
     return [
+        *([profile(given["dds"], share)] if given["dds"] else []),
         LifecycleNode(
             package="ivfusion_ros",
             executable="fusion_node",
-            name="fusion_node",
+            name=given["node_name"],
             namespace=given["namespace"],
             parameters=[given["config"] or str(share / "config" / "fusion.yaml"), overrides],
             remappings=[
@@ -65,8 +98,11 @@ def start_node(context):
                 *remappings("thermal", given["thermal_topic"]),
                 *([("depth/image_raw", given["depth_topic"])] if given["depth_topic"] else []),
             ],
+            ros_arguments=["--log-level", given["log_level"]],
+            respawn=given["respawn"].lower() == "true",
+            respawn_delay=1.0,
             output="screen",
-        )
+        ),
     ]
 
 

@@ -82,6 +82,7 @@ class Diagnostics:
                 stat.add(f"{name} rate", f"{rate:.1f} Hz")
         for camera in CAMERAS:
             stat.add(f"{camera} topic", session.inputs[camera].topic)
+            stat.add(f"missing: {camera}", f"{session.inputs[camera].missing:.0%}")
             stat.add(f"dropped: {camera}_unreadable", str(session.inputs[camera].unreadable))
         if depth is not None and session.depth_input is not None:
             stat.add("depth topic", session.depth_input.topic)

@@ -14,6 +14,7 @@ from ivfusion_ros.errors import ConfigError, IvfusionError
 from ivfusion_ros.geometry.camera_info import newest_info
 from ivfusion_ros.messages import to_camera_info, to_depth_frame, to_frame
 from ivfusion_ros.ros import qos
+from ivfusion_ros.ros.gaps import missing_share
 from ivfusion_ros.ros.throttled_log import ThrottledLog
 from ivfusion_ros.sync.clocks import MIN_FRAMES, Sighting
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from ivfusion_ros.types import CameraInfo, CameraName, DepthFrame, Frame
 
 
-_SIGHTINGS = 9
+_SIGHTINGS = 150
 
 
 class ImageInput:
@@ -170,6 +171,11 @@ class CameraInput(ImageInput):
         """Whether several images in a row have one stamp."""
         stamps = {seen.stamp_ns for seen in self.sightings}
         return len(self.sightings) >= MIN_FRAMES and len(stamps) == 1
+
+    @property
+    def missing(self) -> float:
+        """Share of the newest images that never came, see missing_share."""
+        return missing_share([seen.stamp_ns for seen in self.sightings])
 
     def _take_frame(self, message: Any) -> None:
         frame = to_frame(message, self._info, max_pixels=self._max_pixels, encoding=self._encoding)

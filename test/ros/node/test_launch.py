@@ -85,6 +85,11 @@ def test_live_launch(probe: Any, prefix: Path, blend_model: Path) -> None:
             "thermal_topic:=/boson/image_raw",
             f"model:={blend_model}",
             "backend:=onnxruntime",
+            "node_name:=eyes",
+            "log_level:=debug",
+            "threshold:=0.4",
+            "image_reliability:=reliable",
+            "dds:=cyclonedds",
             f"calibration:={calibration}",
             f"sigterm_timeout:={harness.PATIENCE_S}",
         ],
@@ -100,12 +105,15 @@ def test_live_launch(probe: Any, prefix: Path, blend_model: Path) -> None:
     rgb, thermal = (board[..., None].repeat(3, 2) + 20).astype(np.uint8), (board + 120).astype(np.uint8)
     fused = cameras.send(harness.image(rgb, "rgb8"), harness.image(thermal, "mono8"))
     assert {*fused.data} == {70, 170}
-    node = "/front/fusion_node"
+    node = "/front/eyes"
     assert "active" in ask(probe, prefix, "lifecycle", "get", node)
     described = ask(probe, prefix, "param", "describe", node, "pairing.max_skew_ms")
     assert "Type: double" in described and "Max value: 1000.0" in described
     assert probe.get("fusion.model", node) == str(blend_model)
     assert probe.get("use_sim_time", node) is False
+    assert probe.get("detection.confidence", node) == 0.4
+    for topic in topics.values():
+        assert probe.get(f"qos_overrides.{topic}.subscription.reliability", node) == "reliable"
     status, _ = launched.stop(signal.SIGINT)
     assert status == 0 and "process has finished cleanly" in launched.log(), launched.log()
 
@@ -117,6 +125,13 @@ def test_launch_files_show_their_arguments(probe: Any, prefix: Path) -> None:
     shown = ros2(probe, prefix, "launch", "ivfusion_ros", "replay.launch.py", "--show-args")
     for name in ("bag", "output", "loop", "rate"):
         assert f"'{name}':" in shown
+
+
+def test_an_unknown_profile_of_dds_is_refused(probe: Any, prefix: Path) -> None:
+    command = ["ros2", "launch", "ivfusion_ros", "live.launch.py", "dds:=opendds"]
+    launched = probe.run(command, AMENT_PREFIX_PATH=ament_path(prefix))
+    assert launched.process.wait(harness.PATIENCE_S) != 0
+    assert "dds:=opendds is no profile of config/dds, expected cyclonedds or fastdds" in launched.log()
 
 
 def write_bag(path: Path, count: int = 40) -> None:
