@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 
 _SIGHTINGS = 150
+_NEWEST = 9
+"""Of them, where a clock is judged that may have been set meanwhile."""
 
 
 class ImageInput:
@@ -169,8 +171,12 @@ class CameraInput(ImageInput):
     @property
     def stamps_stand_still(self) -> bool:
         """Whether several images in a row have one stamp."""
-        stamps = {seen.stamp_ns for seen in self.sightings}
-        return len(self.sightings) >= MIN_FRAMES and len(stamps) == 1
+        return len(self.sightings) >= MIN_FRAMES and len({seen.stamp_ns for seen in self.newest}) == 1
+
+    @property
+    def newest(self) -> list[Sighting]:
+        """The last few sightings."""
+        return list(self.sightings)[-_NEWEST:]
 
     @property
     def missing(self) -> float:

@@ -71,8 +71,9 @@ def camera_troubles(
         if received[camera] and item.stamps_stand_still and not session.rest
     ]
     found += [
-        f"{item.missing:.0%} of the images of {item.topic} never came, by the gaps in their stamps: either the "
-        "camera skips them, or DDS loses pieces of large ones; then give both ends a profile of config/dds"
+        f"{item.missing:.0%} of the images of {item.topic} never came, by the gaps in their stamps: "
+        "either the camera skips them, or DDS loses pieces of large ones; then give both ends a profile "
+        "of config/dds"
         for camera, item in session.inputs.items()
         if received[camera] and item.missing > MAX_MISSING and not session.rest
     ]
@@ -119,7 +120,7 @@ def _where_else(item: CameraInput, camera: CameraName) -> str:
 
 
 def _unpaired(session: FusionSession) -> str:
-    seen = {camera: list(session.inputs[camera].sightings) for camera in CAMERAS}
+    seen = {camera: session.inputs[camera].newest for camera in CAMERAS}
     configured_ns = round(session.config.pairing.thermal_time_offset_ms * 1e6)
     if min(map(len, seen.values())) >= MIN_FRAMES:
         measured_ns = offset_ns(seen["thermal"], seen["rgb"])
