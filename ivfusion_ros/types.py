@@ -201,6 +201,22 @@ class FramePair:
 
 
 @dataclass(frozen=True, eq=False)
+class Positions:
+    """Where detected objects are: of each the middle of what the camera sees of it; NaN where not known.
+
+    points_m: (N, 3) float64. sizes_m: (N, 3), width, height and depth along the camera's axes, the last 0
+    where not known. covariances_m2: (N, 3, 3) of the points. frame_id: of points and covariances.
+    rotation: 3x3, the camera's axes in that frame.
+    """
+
+    points_m: Floats
+    sizes_m: Floats
+    covariances_m2: Floats
+    frame_id: str = ""
+    rotation: Floats = field(default_factory=lambda: np.eye(3))
+
+
+@dataclass(frozen=True, eq=False)
 class Detections:
     """Detected objects in the pixels of the fused image.
 
@@ -214,6 +230,7 @@ class Detections:
     None where the thermal camera tells no temperatures.
     track_ids: (N,) int64, the same for the same object over time, UNTRACKED for one too unsure to be
     followed; None where objects are not tracked.
+    positions: where they are in space, None where that is not asked for or not known.
     threshold: lowest score that is reported.
     age_ns: how long before this image they were found, nanoseconds: 0 in it, more while the detector rests
     to meet a deadline.
@@ -230,6 +247,7 @@ class Detections:
     track_ids: npt.NDArray[np.int64] | None = None
     threshold: float = 0.0
     age_ns: int = 0
+    positions: Positions | None = None
 
     def __post_init__(self) -> None:
         count = len(self.scores)

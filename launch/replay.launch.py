@@ -30,6 +30,7 @@ RECORDED = (
     "detections",
     "detections/label_info",
     "detections/temperatures",
+    "detections_3d",
 )
 ARGUMENTS = {
     "output": ("", "bag folder to record the results in; empty: none"),

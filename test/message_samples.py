@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ivfusion_ros.types import CameraInfo, Detections, FusionResult, Header
+from ivfusion_ros.types import CameraInfo, Detections, FusionResult, Header, Positions
 
 STAMP_NS = 1_500_000_001
 HEADER = Header(STAMP_NS, "rgb")
@@ -45,6 +45,7 @@ def detections() -> Detections:
         np.array([[1, 1, 3, 3], nan], np.float32),
         np.array([np.nan, 310.5], np.float32),
         np.array([np.nan, 300.25], np.float32),
+        positions=Positions(np.ones((2, 3)), np.ones((2, 3)), np.ones((2, 3, 3)), "rgb"),
     )
 
 

@@ -30,10 +30,11 @@ def read_other_topics(
 
     depth_topic: None to guess. Raises BagError, and ConfigError where the source is no bag.
     """
-    by_tf = config.registration.extrinsics == "tf"
+    by_tf = "registration.extrinsics: tf" if config.registration.extrinsics == "tf" else ""
+    wanted = by_tf or ("positions by TF" if config.positions.needs_base else "")
     if depth is not None:
         _read_depth(_bag(source, "registration.depth"), depth, depth_topic)
-    return _read_transforms(_bag(source, "registration.extrinsics: tf")) if by_tf else None
+    return _read_transforms(_bag(source, wanted), wanted) if wanted else None
 
 
 def copy_originals(source: Source, writer: BagWriter) -> None:
@@ -61,14 +62,15 @@ def _read_depth(source: BagSource, depth: DepthFrames, topic: str | None) -> Non
     source.others[chosen] = lambda message: depth.add(to_depth_frame(message))
 
 
-def _read_transforms(source: BagSource) -> TransformTree:
-    """The bag's static transforms, and the topics of others that change."""
+def _read_transforms(source: BagSource, wanted: str) -> TransformTree:
+    """The bag's static transforms, and the topics of others that change; wanted: for what, for people."""
     reader = source.reader
     static, changing = (transform_topics(reader.topics, static=static) for static in (True, False))
     if not static and not changing:
         raise BagError(
-            "registration.extrinsics is tf, but the bag has no /tf_static and no /tf: record them too, or "
-            "set registration.extrinsics to calibration"
+            f"{wanted} is asked for, but the bag has no /tf_static and no /tf: record them too, or set "
+            "registration.extrinsics to calibration, positions.frame to camera and "
+            "positions.camera_height_m"
         )
     tree = TransformTree()
 

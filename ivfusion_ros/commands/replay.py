@@ -150,7 +150,13 @@ def replay_source(
         if outputs.originals:
             copy_originals(source, writer)
         pipeline = stack.enter_context(build_pipeline(config))
-        replay = Replay(synchronizer, pipeline, transforms)
+        replay = Replay(
+            synchronizer,
+            pipeline,
+            transforms,
+            follows_cameras=config.registration.extrinsics == "tf",
+            base_frame=config.positions.base_frame if config.positions.needs_base else "",
+        )
         frames = clocks.frames(source.frames())
         interrupted = _write(replay, frames, source.expected, writer, pictures)
         report = replay.report()

@@ -421,6 +421,50 @@ class TrackingConfig:
 
 
 @dataclass(frozen=True)
+class PositionsConfig:
+    """Where detected objects are in space, on detections_3d."""
+
+    method: str = parameter(
+        "off",
+        "depth: by the depth images of registration.depth; ground: by the ground that objects stand on; "
+        "auto: by depth, on the ground where that knows nothing; off: no detections_3d",
+        choices=("off", "depth", "ground", "auto"),
+    )
+    frame: str = parameter(
+        "camera",
+        "of detections_3d; camera: the reference camera's; base: base_frame, by TF",
+        choices=("camera", "base"),
+    )
+    base_frame: str = parameter(
+        "base_link", "frame of the robot, z up; without camera_height_m its z = 0 is the ground"
+    )
+    camera_height_m: float = parameter(
+        0.0,
+        "height of the reference camera above the ground; 0: by TF, with the tilt, m",
+        minimum=0.0,
+        maximum=1000.0,
+    )
+    camera_tilt_deg: float = parameter(
+        0.0, "by which the reference camera looks down, degrees", minimum=-89.0, maximum=90.0
+    )
+    camera_roll_deg: float = parameter(
+        0.0, "by which the reference camera is turned clockwise, degrees", minimum=-180.0, maximum=180.0
+    )
+    tilt_error_deg: float = parameter(
+        0.5,
+        "standard deviation of the tilt: how much the vehicle nods and the road is no plane, degrees",
+        minimum=0.0,
+        maximum=45.0,
+    )
+
+    @property
+    def needs_base(self) -> bool:
+        """Whether the pose of the reference camera in base_frame is asked for."""
+        by_ground = self.method in ("ground", "auto") and not self.camera_height_m
+        return self.method != "off" and (self.frame == "base" or by_ground)
+
+
+@dataclass(frozen=True)
 class DeadlineConfig:
     """What gives way when the machine is too slow."""
 
@@ -452,5 +496,6 @@ class PipelineConfig:
     fusion: FusionConfig = field(default_factory=FusionConfig)
     detection: DetectionConfig = field(default_factory=DetectionConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    positions: PositionsConfig = field(default_factory=PositionsConfig)
     deadline: DeadlineConfig = field(default_factory=DeadlineConfig)
     images: ImagesConfig = field(default_factory=ImagesConfig)

@@ -5,11 +5,19 @@ from ivfusion_ros.geometry.camera import CameraModel
 from ivfusion_ros.geometry.camera_info import newest_info, read_out, rectified
 from ivfusion_ros.geometry.distortion import DISTORTION_LENGTHS, standard_lens
 from ivfusion_ros.geometry.enlarge import enlarged
+from ivfusion_ros.geometry.ground import GroundPlane
 from ivfusion_ros.geometry.learned import write_learned
 from ivfusion_ros.geometry.maps import displacements_at, fixed_point, pinhole_map, pixel_grid, plane_map
 from ivfusion_ros.geometry.other_tools import TOOLS, Tool, tool_of
 from ivfusion_ros.geometry.rig import DEFAULT_PLANE_DISTANCE_M, Extrinsics, Rig, RigParts
-from ivfusion_ros.geometry.tf import TransformTree, bare, differ, frames_problem, missing_transform
+from ivfusion_ros.geometry.tf import (
+    TransformTree,
+    bare,
+    differ,
+    frames_problem,
+    missing_base,
+    missing_transform,
+)
 from ivfusion_ros.geometry.warp import PointMap, Warp
 
 __all__ = [
@@ -19,6 +27,7 @@ __all__ = [
     "Calibration",
     "CameraModel",
     "Extrinsics",
+    "GroundPlane",
     "PointMap",
     "Remap",
     "Rig",
@@ -32,6 +41,7 @@ __all__ = [
     "enlarged",
     "fixed_point",
     "frames_problem",
+    "missing_base",
     "missing_transform",
     "newest_info",
     "pinhole_map",

@@ -43,6 +43,17 @@ def missing_transform(rgb_frame: str, thermal_frame: str, source: str, reason: s
     )
 
 
+def missing_base(base_frame: str, camera_frame: str, source: str, reason: str = "") -> str:
+    """What to say where no transform tells where the reference camera is on the robot."""
+    if not camera_frame:
+        return "no positions: the reference camera's images have no frame_id: set it in the camera's driver"
+    return (
+        f"no transform from {camera_frame} (reference images) to {base_frame} {source}"
+        f"{f' ({reason})' if reason else ''}: no positions by it; publish the robot's description, or set "
+        "positions.base_frame, or positions.frame: camera and positions.camera_height_m"
+    )
+
+
 def bare(frame: str) -> str:
     """A frame's name as TF has it: some drivers still put a slash in front."""
     return frame.removeprefix("/")

@@ -11,7 +11,15 @@ from ivfusion_ros.messages.detections import make_detections, make_native_detect
 from ivfusion_ros.messages.images import make_camera_info, make_compressed_image, make_image
 from ivfusion_ros.messages.make import Make
 from ivfusion_ros.messages.old_detections import make_old_detections
-from ivfusion_ros.messages.type_names import CAMERA_INFO, COMPRESSED_IMAGE, DETECTIONS, IMAGE, POINTS
+from ivfusion_ros.messages.positions import make_positions
+from ivfusion_ros.messages.type_names import (
+    CAMERA_INFO,
+    COMPRESSED_IMAGE,
+    DETECTIONS,
+    DETECTIONS_3D,
+    IMAGE,
+    POINTS,
+)
 from ivfusion_ros.types import FusionResult
 
 if TYPE_CHECKING:
@@ -69,6 +77,11 @@ def _temperatures(make: Make, result: FusionResult) -> Any:
     return make_temperatures(make, result.header, found)
 
 
+def _positions(make: Make, result: FusionResult) -> Any:
+    found = _new_detections(result)
+    return None if found is None or found.positions is None else make_positions(make, result.header, found)
+
+
 def _thermal_detections(make: Make, result: FusionResult) -> Any:
     return _native_detections(make, result, "thermal")
 
@@ -97,6 +110,7 @@ OUTPUTS = (
     Output("fused/image_raw/compressed", COMPRESSED_IMAGE, _compressed, replay="compressed", costly=True),
     Output("detections", DETECTIONS, _detections, by_detector=True),
     Output("detections/temperatures", POINTS, _temperatures, by_detector=True),
+    Output("detections_3d", DETECTIONS_3D, _positions, by_detector=True),
     Output("thermal/detections", DETECTIONS, _thermal_detections, replay="never", by_detector=True),
     Output("rgb/detections", DETECTIONS, _rgb_detections, replay="never", by_detector=True),
     Output("fused/image_annotated", IMAGE, _annotated, replay="never", costly=True),

@@ -5,6 +5,7 @@ COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 DETECTIONS = "vision_msgs/msg/Detection2DArray"
 POINTS = "sensor_msgs/msg/PointCloud2"
+DETECTIONS_3D = "vision_msgs/msg/Detection3DArray"
 LABEL_INFO = "vision_msgs/msg/LabelInfo"
 TRANSFORMS = "tf2_msgs/msg/TFMessage"
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from ivfusion_ros.backends import BACKENDS, load_backend, resolve_backend
 from ivfusion_ros.detection import Detector
+from ivfusion_ros.detection.positions import Locator
 from ivfusion_ros.detection.tracking import ByteTracker
-from ivfusion_ros.errors import ModelError
+from ivfusion_ros.errors import ConfigError, ModelError
 from ivfusion_ros.images.rgb_input import RgbInput
 from ivfusion_ros.images.thermal import ThermalScaler
 from ivfusion_ros.images.thermal_input import ThermalInput
@@ -49,9 +50,19 @@ def build_pipeline(config: PipelineConfig) -> Pipeline:
         detector,
         strength=config.fusion.strength,
         tracker=None if config.tracking.tracker == "off" else ByteTracker(config.tracking),
+        locator=_locator(config),
         deadline=Deadline(config.deadline),
         fusion_model=fusion_model,
     )
+
+
+def _locator(config: PipelineConfig) -> Locator | None:
+    if config.positions.method == "depth" and not config.registration.depth:
+        raise ConfigError(
+            "positions.method is depth, but registration.depth is false: no depth image is taken; set "
+            "registration.depth, or positions.method to ground"
+        )
+    return None if config.positions.method == "off" else Locator(config.positions)
 
 
 def fusion_model_name(config: FusionConfig) -> str:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ivfusion_ros.detection import Detector
+    from ivfusion_ros.detection.positions import Locator
     from ivfusion_ros.detection.tracking import ByteTracker
     from ivfusion_ros.images.rgb_input import RgbInput
     from ivfusion_ros.images.thermal import ThermalScaler
@@ -85,6 +86,7 @@ class Pipeline:
         *,
         strength: float,
         tracker: ByteTracker | None = None,
+        locator: Locator | None = None,
         deadline: Deadline | None = None,
         fusion_model: str = "",
     ) -> None:
@@ -100,6 +102,7 @@ class Pipeline:
         self.detector = detector
         self.strength = strength
         self.tracker = tracker
+        self.locator = locator
         self.fusion_model = fusion_model
         self.deadline = deadline or Deadline(DeadlineConfig())
         self._found: tuple[Detections, int] | None = None
@@ -195,6 +198,10 @@ class Pipeline:
         if self.tracker is not None:
             detections = detections if rested else self.tracker(detections, result.stamp_ns)
             clock.stage("track")
+        if self.locator is not None and not rested:
+            detections = self.locator(
+                detections, result.size, result.frame_id, result.camera_info, fused.views.depth
+            )
         if not rested:
             self._found = detections, result.stamp_ns
         timings_ms = {**result.timings_ms, **clock.timings_ms}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivfusion_ros.geometry.tf import TransformTree, frames_problem, missing_transform
+from ivfusion_ros.geometry.tf import TransformTree, frames_problem, missing_base, missing_transform
 from ivfusion_ros.pipeline.overlap import Overlap
 from ivfusion_ros.pipeline.skips import Skips
 
@@ -29,7 +29,8 @@ class Replay:
     """Pairs frames and runs the pipeline over them; what happened is in `report()`.
 
     synchronizer: its depth takes the depth images. transforms: takes the transforms between frames, each
-    before the frames that came after it; None: the calibration's extrinsics count.
+    before the frames that came after it; None: the calibration's extrinsics count. follows_cameras: whether
+    the cameras' extrinsics are among them. base_frame: in which positions ask for the camera's pose, or ''.
     """
 
     def __init__(
@@ -37,10 +38,16 @@ class Replay:
         synchronizer: Synchronizer,
         pipeline: Pipeline,
         transforms: TransformTree | None = None,
+        *,
+        follows_cameras: bool = True,
+        base_frame: str = "",
     ) -> None:
         self.synchronizer = synchronizer
         self.pipeline = pipeline
         self.transforms = transforms
+        self.follows_cameras = follows_cameras
+        self.base_frame = base_frame
+        self._without_base = 0
         self._extrinsics: Extrinsics | None = None
         self._unlinked = 0
         self.skips = Skips()
@@ -76,8 +83,10 @@ class Replay:
     def _fuse(self, pair: FramePair) -> Fused | None:
         """None for a pair that cannot be fused, whatever is wrong with it: the others are not to pay."""
         try:
-            if self.transforms is not None:
+            if self.transforms is not None and self.follows_cameras:
                 self._follow_transforms(self.transforms, pair)
+            if self.transforms is not None and self.base_frame:
+                self._follow_base(self.transforms, pair)
             return self.pipeline.fuse(pair)
         except Exception as error:  # noqa: BLE001
             self._skip(pair, error)
@@ -116,6 +125,17 @@ class Replay:
             self._extrinsics = found
             self.pipeline.registrar.set_extrinsics(found)
 
+    def _follow_base(self, transforms: TransformTree, pair: FramePair) -> None:
+        """Tell the pipeline where the reference camera is on the robot."""
+        camera = self.pipeline.registrar.reference
+        frame_id = pair.frames[camera].frame_id
+        found = transforms.lookup(self.base_frame, frame_id) if frame_id else None
+        if found is None and not self._without_base:
+            log.warning("%s", missing_base(self.base_frame, frame_id, "in the bag"))
+        self._without_base += found is None
+        if self.pipeline.locator is not None:
+            self.pipeline.locator.set_base(found)
+
     def _count(self, result: FusionResult) -> None:
         self._skews_ms.append(result.skew_ns / 1e6)
         self._faults.update(result.faults.labels)
@@ -152,8 +172,10 @@ class Replay:
         """Pairs that lacked what was asked for."""
         depth = self.synchronizer.depth
         missing = {} if depth is None else {"pairs_without_depth": depth.missed}
-        if self.transforms is not None:
+        if self.transforms is not None and self.follows_cameras:
             missing["pairs_without_transform"] = self._unlinked
+        if self.base_frame:
+            missing["pairs_without_base"] = self._without_base
         return missing
 
 

@@ -15,7 +15,7 @@ from ivfusion_ros.ros.outputs import Outputs
 from ivfusion_ros.ros.rehearsal import parse_sizes, rehearsal_pair
 from ivfusion_ros.ros.status import change_status, result_status
 from ivfusion_ros.ros.streams import Job, Streams
-from ivfusion_ros.ros.tf import TransformWatch
+from ivfusion_ros.ros.tf import BaseWatch, TransformWatch
 from ivfusion_ros.ros.worker import Worker
 from ivfusion_ros.sync.time_offset import TimeOffsetWatch
 from ivfusion_ros.types import CAMERAS, CameraName
@@ -47,6 +47,7 @@ class FusionSession:
         self.depth_input: ImageInput | None = None
         self.transforms: TransformWatch | None = None
         self.time_offset: TimeOffsetWatch | None = None
+        self.base: BaseWatch | None = None
         self.last: FusionResult | None = None
         self.faults: Counter[str] = Counter()
         self._closed = False
@@ -56,6 +57,7 @@ class FusionSession:
         pipeline = self.worker.load(node.context.ok)
         self._rehearse(expected)
         self._detector = detector = pipeline.detector
+        self._locator = pipeline.locator
         self.fusion_model = pipeline.fusion_model
         self.backends = {"fusion": pipeline.fuser.backend.description}
         if detector is not None:
@@ -105,16 +107,24 @@ class FusionSession:
                 lambda: self.streams.synchronizer.pairer.restarts,
                 self.worker.mailbox.set_extrinsics,
             )
+        if self._locator is not None and self.config.positions.needs_base:
+            self.base = BaseWatch(
+                self._node,
+                self.config.positions.base_frame,
+                self._reference_frame_id,
+                self._locator.set_base,
+            )
         if node.watch_time_offset:
             self.time_offset = TimeOffsetWatch(self._on_defect)
 
     def deactivate(self) -> None:
         """Close the subscriptions."""
-        watching: list[CameraInput | ImageInput | TransformWatch | TimeOffsetWatch | None] = [
+        watching: list[CameraInput | ImageInput | TransformWatch | TimeOffsetWatch | BaseWatch | None] = [
             *self.inputs.values(), self.depth_input, self.transforms, self.time_offset,
+            self.base,
         ]  # fmt: skip
         self.inputs = {}
-        self.depth_input = self.transforms = self.time_offset = None
+        self.depth_input = self.transforms = self.time_offset = self.base = None
         for item in watching:
             if item is not None:
                 item.close()
@@ -167,6 +177,10 @@ class FusionSession:
         """Of the (RGB, thermal) images, None until there was one of each."""
         rgb, thermal = self.inputs["rgb"], self.inputs["thermal"]
         return (rgb.frame_id, thermal.frame_id) if rgb.frames and thermal.frames else None
+
+    def _reference_frame_id(self) -> str:
+        camera = self.inputs.get("rgb" if self.config.registration.reference == "rgb" else "thermal")
+        return camera.frame_id if camera is not None and camera.frames else ""
 
     def _on_defect(self, error: Exception) -> None:
         text = "".join(traceback.format_exception(error))

@@ -10,7 +10,7 @@ from rclpy.clock_type import ClockType
 from rclpy.time import Time
 
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.geometry.tf import bare, differ, frames_problem, missing_transform
+from ivfusion_ros.geometry.tf import bare, differ, frames_problem, missing_base, missing_transform
 from ivfusion_ros.messages import to_extrinsics
 from ivfusion_ros.ros.throttled_log import ThrottledLog
 
@@ -25,6 +25,59 @@ PERIOD_S = 0.2
 CHANGE_S = 1.0
 """The least time between two changes, as each costs the fusion 0.1 s for new maps."""
 WHERE = "on /tf_static or /tf"
+
+
+class BaseWatch:
+    """Looks up where the reference camera is on the robot, five times a second.
+
+    frame_id: gives that of its images, '' until one was seen. on_change: called with base_from_camera when
+    there is one and when it changes. Raises ConfigError without tf2_ros.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        base_frame: str,
+        frame_id: Callable[[], str],
+        on_change: Callable[[Extrinsics], None],
+    ) -> None:
+        self._tf2 = _tf2("positions need the robot's transforms")
+        self._node, self._base_frame = node, base_frame
+        self._frame_id, self._on_change = frame_id, on_change
+        self._known: Extrinsics | None = None
+        self._complain = ThrottledLog(node.get_logger().warning)
+        self._buffer: Any = self._tf2.Buffer()
+        self._listener: Any = self._tf2.TransformListener(self._buffer, node, spin_thread=False)
+        self._timer = node.create_timer(PERIOD_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._node.destroy_timer(self._timer)
+        self._listener.unregister()
+
+    def _look(self) -> None:
+        frame = bare(self._frame_id())
+        if not frame:
+            return
+        try:
+            found = self._buffer.lookup_transform(self._base_frame, frame, Time())
+            pose = to_extrinsics(found.transform)
+        except (self._tf2.TransformException, ConfigError) as error:
+            self._complain(frame, missing_base(self._base_frame, frame, WHERE, str(error)))
+            return
+        if self._known is None or differ(self._known, pose):
+            self._known = pose
+            self._on_change(pose)
+
+
+def _tf2(what: str) -> Any:
+    try:
+        import tf2_ros
+    except ImportError as error:
+        raise ConfigError(
+            f"{what}, but tf2_ros cannot be imported ({error}): install ros-$ROS_DISTRO-tf2-ros-py"
+        ) from error
+    return tf2_ros
 
 
 class TransformWatch:
@@ -44,23 +97,16 @@ class TransformWatch:
         restarts: Callable[[], int],
         on_change: Callable[[Extrinsics], None],
     ) -> None:
-        try:
-            import tf2_ros
-        except ImportError as error:
-            raise ConfigError(
-                f"registration.extrinsics is tf, but tf2_ros cannot be imported ({error}): install "
-                "ros-$ROS_DISTRO-tf2-ros-py, or set registration.extrinsics to calibration"
-            ) from error
         self.missing = ""
-        self._tf2: Any = tf2_ros
+        self._tf2 = _tf2("registration.extrinsics is tf")
         self._node = node
         self._frame_ids, self._restarts, self._on_change = frame_ids, restarts, on_change
         self._seen_restarts = restarts()
         self._known: Extrinsics | None = None
         self._changed_s = -CHANGE_S
         self._complain = ThrottledLog(node.get_logger().warning)
-        self._buffer: Any = tf2_ros.Buffer()
-        self._listener: Any = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
+        self._buffer: Any = self._tf2.Buffer()
+        self._listener: Any = self._tf2.TransformListener(self._buffer, node, spin_thread=False)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = node.create_timer(PERIOD_S, self._look, clock=steady)
 

@@ -171,7 +171,7 @@ def topics_of(**fields: Any) -> set[str]:
     return {output.topic for output in OUTPUTS if output.message(make, sample) is not None}
 
 
-NATIVE = {"thermal/detections", "rgb/detections", "detections/temperatures"}
+NATIVE = {"thermal/detections", "rgb/detections", "detections/temperatures", "detections_3d"}
 
 
 @pytest.mark.parametrize(

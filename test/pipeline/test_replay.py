@@ -1,10 +1,15 @@
 """Replay: counts, skipped failures, evenly chosen pictures; live feeding equals replay."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from sample_frames import make_frames
 
-from ivfusion_ros.config.pipeline import DetectionConfig, FusionConfig, PipelineConfig
+from ivfusion_ros.config.pipeline import DetectionConfig, FusionConfig, PipelineConfig, PositionsConfig
+from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.geometry.rig import Extrinsics
+from ivfusion_ros.geometry.tf import TransformTree
 from ivfusion_ros.images.draw import triptych
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.images.film import EvenSample, Pictures
@@ -12,7 +17,7 @@ from ivfusion_ros.images.video import VideoReader
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.pipeline.replay import Replay, summary
 from ivfusion_ros.sync.synchronizer import Synchronizer
-from ivfusion_ros.types import Frame
+from ivfusion_ros.types import CameraInfo, Frame
 
 
 @pytest.fixture
@@ -109,3 +114,41 @@ def test_pictures_of_a_failed_replay_are_not_left(tmp_path) -> None:
     with pytest.raises(RuntimeError), Pictures(tmp_path / "film.mp4", tmp_path / "sheet.png", 10.0):
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_positions_follow_the_robots_transforms(blend_model, box_model) -> None:
+    config = PipelineConfig(
+        fusion=FusionConfig(model=str(blend_model), backend="onnxruntime"),
+        detection=DetectionConfig(model=str(box_model), backend="onnxruntime"),
+        positions=PositionsConfig(method="ground", frame="base"),
+    )
+    info = CameraInfo(96, 64, k=(80.0, 0, 47.5, 0, 80, 10, 0, 0, 1))
+    frames = [
+        (name, dataclasses.replace(frame, frame_id=f"{name}_frame", camera_info=info))
+        for name, frame in make_frames(4)
+    ]
+    tree = TransformTree()
+    with build_pipeline(config) as pipeline:
+        replay = Replay(Synchronizer(config), pipeline, tree, follows_cameras=False, base_frame="base_link")
+        results = replay.results(iter(frames))
+        first = next(results)
+        assert first.detections is not None and first.detections.positions is None
+        # x forward, y left, z up.
+        tree.set(
+            "base_link", "rgb_frame", Extrinsics.from_quaternion((-0.5, 0.5, -0.5, 0.5), (0.4, 0, 1.2))
+        )
+        *_, last = results
+    found = last.detections.positions
+    # The box of the model is 20 px wide and 40 px high, its centre at (20, 40): its foot is in row 60.
+    away = 1.2 * 80 / 49.5
+    assert found.frame_id == "base_link"
+    np.testing.assert_allclose(found.points_m[0, :2], [0.4 + away, away * 28 / 80], rtol=1e-5)
+    assert 1 <= replay.report()["pairs_without_base"] < 4
+
+
+def test_positions_by_depth_need_depth(blend_model) -> None:
+    config = PipelineConfig(
+        fusion=FusionConfig(model=str(blend_model)), positions=PositionsConfig(method="depth")
+    )
+    with pytest.raises(ConfigError, match=r"registration.depth is false"):
+        build_pipeline(config)
