@@ -2,6 +2,8 @@
 
 import os
 
+import cv2
+import numpy as np
 import pytest
 
 from ivfusion_ros.cli import main
@@ -105,6 +107,9 @@ def test_a_number_that_python_does_not_write_is_still_named() -> None:
     assert brief(3.5) == "3.5"
 
 
-def test_a_home_that_there_is_not(capsys) -> None:
-    assert main(["fuse", "a", "b", "c", "--model", "~nobody_of_this_name/m.onnx"]) in (5, 7)
+def test_a_home_that_there_is_not(tmp_path, capsys) -> None:
+    image = str(tmp_path / "image.png")
+    cv2.imwrite(image, np.arange(64 * 96, dtype=np.uint16).reshape(64, 96).astype(np.uint8))
+    output = str(tmp_path / "fused.png")
+    assert main(["fuse", image, image, output, "--model", "~nobody_of_this_name/m.onnx"]) in (5, 7)
     assert "Traceback" not in capsys.readouterr().err
