@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 MAX_LENGTHS_APART = 0.1
 """Share of the longer recording; cameras are seldom stopped at the same moment."""
+_MIN_APART_S = 0.5
+"""Below this, one camera merely began or ended a few frames earlier."""
 
 STREAMS: dict[str, Callable[[Path, SourceOptions, Path | None, CameraName], CameraStream]] = {
     "folder": FolderStream,
@@ -104,7 +106,8 @@ class TwoCameras:
             stream.count / stream.rate_hz if stream.count and stream.rate_hz else 0.0
             for stream in self._streams.values()
         ]
-        if min(lengths_s) > 0 and max(lengths_s) - min(lengths_s) > MAX_LENGTHS_APART * max(lengths_s):
+        apart_s = max(lengths_s) - min(lengths_s)
+        if min(lengths_s) > 0 and apart_s > max(_MIN_APART_S, MAX_LENGTHS_APART * max(lengths_s)):
             log.warning(
                 "thermal lasts %.1f s and RGB %.1f s: are they of one recording? What only one has is "
                 "left out; cut the longer one, or give --thermal-stamps and --rgb-stamps",
