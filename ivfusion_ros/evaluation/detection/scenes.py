@@ -163,10 +163,7 @@ def read_truth(scene: Scene, size: Size, class_count: int) -> Truth:
     if scene.shares is not None:
         scale = np.array([*size, *size], np.float32)
         return Truth(scene.shares.boxes_xyxy * scale, scene.shares.class_ids)
-    try:
-        boxes, class_ids = read_boxes(scene.labels, size)
-    except ValueError as error:
-        raise DataError(f"{scene.labels} has no lines of class, centre x, y, width, height") from error
+    boxes, class_ids = read_boxes(scene.labels, size)
     if len(class_ids) and not 0 <= class_ids.min() <= class_ids.max() < class_count:
         raise DataError(f"{scene.labels} has class {class_ids.max()}, but data.yaml names {class_count}")
     return Truth(boxes, class_ids)

@@ -54,10 +54,7 @@ def read_people(path: Path, shape: tuple[int, ...]) -> Boxes:
     Raises ImageError and DataError.
     """
     if path.suffix == ".txt":
-        try:
-            boxes, class_ids = read_boxes(path, (shape[1], shape[0]))
-        except ValueError as error:
-            raise DataError(f"{path} has no lines of class, centre x, y, width, height") from error
+        boxes, class_ids = read_boxes(path, (shape[1], shape[0]))
     else:
         labels = read_image(path)
         if labels.shape != shape or labels.dtype != np.uint8:
