@@ -163,7 +163,7 @@ def test_compressed_inputs(probe: Any, blend_model: Path) -> None:
     grey_thermal = np.where(counts == 29000, 0, 255)
     assert np.array_equal(pixels(fused), blend(colour, grey_thermal))
     cameras.rgb.publish(harness.compressed(png[:100], rgb, cameras.now_ns + 100 * harness.MS))
-    node.wait_for_log("cannot be decoded")
+    node.wait_for_log("is a damaged or truncated PNG")
     assert "Traceback" not in node.log()
 
 
