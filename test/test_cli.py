@@ -155,8 +155,7 @@ def test_record_tells_of_a_camera_that_ends_early(run, tmp_path, extra, warned) 
     words = ["record", tmp_path / "thermal", tmp_path / "rgb", tmp_path / "bag.mcap", "--rate", "20"]
     status, said = run(*words)
     assert status == 0
-    assert ("thermal lasts 0.200 s and RGB 1.200 s" in said) == warned
-    assert ("thermal lasts" in said) == warned
+    assert said.count("thermal lasts 0.2 s and RGB 1.2 s") == said.count("thermal lasts") == warned
 
 
 def test_fuse_and_detect_folders(run, blend_model, box_model, tmp_path) -> None:

@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAX_APART_S, MAX_APART = 0.5, 0.02
-"""Seconds and share by which one camera may end before the other without a warning."""
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -55,8 +52,6 @@ def run(options: argparse.Namespace) -> None:
     """Write the bag of all frames that can be read. Raises IvfusionError, also where some cannot."""
     skipped = Skipped("frames")
     counts: Counter[str] = Counter()
-    first_ns: int | None = None
-    ends_ns: dict[CameraName, int] = {}
     source = open_source(options.source, source_options(options, skipped.add, MAX_PIXELS))
     with closing(source):
         refuse_input(options.output, *source.paths)
@@ -67,13 +62,10 @@ def run(options: argparse.Namespace) -> None:
                 writer.write_frame(camera, frame)
                 skipped.tried += 1
                 counts[camera] += 1
-                first_ns = frame.stamp_ns if first_ns is None else first_ns
-                ends_ns[camera] = frame.stamp_ns
             if not all(counts[camera] for camera in CAMERAS):
                 skipped.end()
                 raise _nothing(source, counts)
     log.info("%d thermal and %d RGB frames: %s", counts["thermal"], counts["rgb"], options.output)
-    _warn_of_lengths({camera: (end_ns - (first_ns or 0)) / 1e9 for camera, end_ns in ends_ns.items()})
     for loss in (*source.losses, *_reasons(source)):
         log.warning("lost: %s", loss)
     skipped.end()
@@ -123,16 +115,3 @@ def _nothing(source: Source, counts: Counter[str]) -> DataError:
 def _reasons(source: Source) -> list[str]:
     """Why frames could not be used, by camera."""
     return [f"{count} of {name}: {source.skip_reasons[name]}" for name, count in source.skipped.items()]
-
-
-def _warn_of_lengths(ends_s: dict[CameraName, float]) -> None:
-    """Of two recordings of one drive, neither ends long before the other. ends_s: since the first frame."""
-    thermal_s, rgb_s = (ends_s[camera] for camera in CAMERAS)
-    longer_s = max(thermal_s, rgb_s)
-    if abs(thermal_s - rgb_s) > max(MAX_APART_S, MAX_APART * longer_s):
-        log.warning(
-            "thermal lasts %.3f s and RGB %.3f s: what is longer has no partner, and frames are paired by "
-            "their time from the start; check that both belong together, begin at one moment, lack no "
-            "frames, and have the rate that was given",
-            thermal_s, rgb_s,
-        )  # fmt: skip

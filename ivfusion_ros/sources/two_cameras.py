@@ -24,10 +24,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAX_LENGTHS_APART = 0.1
-"""Share of the longer recording; cameras are seldom stopped at the same moment."""
-_MIN_APART_S = 0.5
-"""Below this, one camera merely began or ended a few frames earlier."""
+MAX_APART_S, MAX_APART = 0.5, 0.02
+"""Seconds and share by which two recordings may differ in length without a warning."""
 
 STREAMS: dict[str, Callable[[Path, SourceOptions, Path | None, CameraName], CameraStream]] = {
     "folder": FolderStream,
@@ -107,7 +105,7 @@ class TwoCameras:
             for stream in self._streams.values()
         ]
         apart_s = max(lengths_s) - min(lengths_s)
-        if min(lengths_s) > 0 and apart_s > max(_MIN_APART_S, MAX_LENGTHS_APART * max(lengths_s)):
+        if min(lengths_s) > 0 and apart_s > max(MAX_APART_S, MAX_APART * max(lengths_s)):
             log.warning(
                 "thermal lasts %.1f s and RGB %.1f s: are they of one recording? What only one has is "
                 "left out; cut the longer one, or give --thermal-stamps and --rgb-stamps",
