@@ -204,6 +204,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for node in nodes:
         node.end()
     rclpy.try_shutdown()
+    # A second one, as from a launch whose terminal sent the first to all, would make this end a failure.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if any_at_work():
         # A thread inside a backend would crash the interpreter's own end.
         os._exit(0)

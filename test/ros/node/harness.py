@@ -136,6 +136,7 @@ class FusionProcess:
             "ROS_PYTHON_CHECK_FIELDS": "1",
             "OMP_NUM_THREADS": "1",
             "PYTHONUNBUFFERED": "1",
+            "PYTHONFAULTHANDLER": "1",
             "PYTHONPATH": f"{REPOSITORY}:{os.environ.get('PYTHONPATH', '')}",
             **env,
         }
@@ -157,10 +158,22 @@ class FusionProcess:
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
         """Exit status and seconds until the end."""
+        return self._end(os.kill, number)
+
+    def interrupt(self) -> tuple[int, float]:
+        """Likewise, by Ctrl-C in a terminal, which the processes that it started get too."""
+        return self._end(os.killpg, signal.SIGINT)
+
+    def _end(self, send: Callable[[int, int], None], number: signal.Signals) -> tuple[int, float]:
         start = time.monotonic()
-        self.process.send_signal(number)
+        send(self.process.pid, number)
         try:
             status = self.process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            # Where every thread stands goes into the log.
+            os.killpg(self.process.pid, signal.SIGABRT)
+            self.process.wait()
+            raise AssertionError(f"runs {PATIENCE_S} s after {number.name}: {self.log()}") from None
         finally:
             self.kill()
         return status, time.monotonic() - start

@@ -91,7 +91,7 @@ def test_live_launch(probe: Any, prefix: Path, blend_model: Path) -> None:
             "image_reliability:=reliable",
             "dds:=cyclonedds",
             f"calibration:={calibration}",
-            f"sigterm_timeout:={harness.PATIENCE_S}",
+            f"sigterm_timeout:={harness.PATIENCE_S / 2}",
         ],
         AMENT_PREFIX_PATH=ament_path(prefix),
     )
@@ -114,7 +114,7 @@ def test_live_launch(probe: Any, prefix: Path, blend_model: Path) -> None:
     assert probe.get("detection.confidence", node) == 0.4
     for topic in topics.values():
         assert probe.get(f"qos_overrides.{topic}.subscription.reliability", node) == "reliable"
-    status, _ = launched.stop(signal.SIGINT)
+    status, _ = launched.interrupt()
     assert status == 0 and "process has finished cleanly" in launched.log(), launched.log()
 
 
@@ -245,7 +245,7 @@ def test_looped_bag_through_the_player(probe: Any, prefix: Path, blend_model: Pa
         return sum(count >= 3 for count in seen.values()) >= 10
 
     harness.wait_until(three_laps, "10 pairs in each of three laps", 2 * harness.PATIENCE_S)
-    launched.stop(signal.SIGINT)
+    launched.interrupt()
     assert "Traceback" not in launched.log()
 
 
