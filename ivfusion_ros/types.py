@@ -345,6 +345,9 @@ class FusionResult:
     mode: where one camera is silent, `fused` is the other's image, and the missing one is black.
     detections: None where no detector is configured.
     detector_stride: the detector runs on every such image, more than 1 to meet a deadline.
+    measured: (H, W), what the thermal camera measured: float32 kelvin, NaN where it sees nothing, or counts
+    as it sends them, the least that their type holds there; None where nobody asked, or that camera is
+    silent.
     timings_ms: wall time per stage, milliseconds.
     """
 
@@ -362,9 +365,14 @@ class FusionResult:
     registration: RegistrationReport = RegistrationReport()
     detections: Detections | None = None
     detector_stride: int = 1
+    measured: AnyImage | None = None
     timings_ms: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.measured is not None and self.measured.shape != self.rgb.shape[:2]:
+            raise ImageError(
+                f"fusion result's measured is {_describe(self.measured)}, expected {self.rgb.shape[:2]}"
+            )
         for name, expected in (
             ("fused", self.rgb.shape),
             ("thermal", self.rgb.shape[:2]),

@@ -57,6 +57,7 @@ def result(**fields: Any) -> FusionResult:
         "camera_info": INFO,
         "headers": {"thermal": Header(STAMP_NS - 7, "thermal"), "rgb": HEADER},
         "detections": detections(),
+        "measured": random.integers(0, 2**16, (6, 8), np.uint16),
         **fields,
     }
     return FusionResult(fused, rgb[..., 0], rgb, STAMP_NS, "rgb", **values)

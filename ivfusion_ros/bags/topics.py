@@ -26,7 +26,7 @@ THERMAL_NAMES = re.compile(r"thermal|lwir|boson|lepton")
 RGB_NAMES = re.compile(r"rgb|colou?r|visible")
 WEAK_THERMAL_NAMES = re.compile(r"infra|flir|(?<![a-z])ir(?![a-z])")
 WEAK_RGB_NAMES = re.compile(r"camera|(?<![a-z])left(?![a-z])")
-NO_CAMERA_NAMES = re.compile(r"depth|disparity|(?<![a-z])fused(?![a-z])")
+NO_CAMERA_NAMES = re.compile(r"depth|disparity|(?<![a-z])fused(?![a-z])|image_registered")
 
 THERMAL_ENCODINGS = re.compile(r"mono1\d|16[us]c1|y16")
 FLOAT_ENCODINGS = ("32fc1", "64fc1")

@@ -20,6 +20,7 @@ from ivfusion_ros.bags.messages import make, serialize, typestore
 from ivfusion_ros.bags.serializations import to_cdr
 from ivfusion_ros.errors import BagError
 from ivfusion_ros.files import whole_files
+from ivfusion_ros.images.files import JPEG_QUALITY
 from ivfusion_ros.images.files import SUFFIXES as IMAGE_SUFFIXES
 from ivfusion_ros.messages import LABELS_TOPIC, OUTPUTS, outputs_of
 from ivfusion_ros.messages.detections import make_label_info
@@ -85,9 +86,9 @@ class BagWriter:
 
     path: a name in .mcap gives that one file; any other name a rosbag2 folder with metadata.yaml.
     compressed: images as CompressedImage, colour in JPEG and grey in PNG. overwrite: replace an
-    existing bag, once the new one is complete. layout: detection.message_layout. left_out: topics
-    that write_raw did not copy because this writer owns their names, or rosbag2 has no such messages.
-    Everything raises BagError, also for a full disk.
+    existing bag, once the new one is complete. layout: detection.message_layout. jpeg_quality: 1 to 100.
+    left_out: topics that write_raw did not copy because this writer owns their names, or rosbag2 has no
+    such messages. Everything raises BagError, also for a full disk.
 
     Log times are received_ns of what is written, or else the stamps.
     """
@@ -99,12 +100,14 @@ class BagWriter:
         compressed: bool = False,
         overwrite: bool = False,
         layout: str = "vision_msgs",
+        jpeg_quality: int = JPEG_QUALITY,
     ) -> None:
         self.path = Path(path)
         self.compressed = compressed
         self.overwrite = overwrite
         self.left_out: set[str] = set()
-        self._outputs = outputs_of(layout)
+        self._jpeg_quality = jpeg_quality
+        self._outputs = outputs_of(layout, lambda: jpeg_quality)
         self._single = self.path.suffix == ".mcap"
         self._connections: dict[tuple[str, str], Any] = {}
         self._has_labels = False
@@ -157,7 +160,7 @@ class BagWriter:
             info = make_camera_info(make, header, frame.camera_info)
             self._write(f"{name}/camera_info", info, log_time_ns)
         if self.compressed:
-            message = make_compressed_image(make, header, frame.image)
+            message = make_compressed_image(make, header, frame.image, self._jpeg_quality)
             self._write(f"{name}/image_raw/compressed", message, log_time_ns)
         else:
             self._write(f"{name}/image_raw", make_image(make, header, frame.image), log_time_ns)

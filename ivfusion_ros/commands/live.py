@@ -65,6 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--originals", action="store_true", help="also write the cameras' images")
     parser.add_argument("--compressed", action="store_true", help="write images as JPEG, grey as PNG")
+    parser.add_argument(
+        "--registered",
+        action="store_true",
+        help="also write thermal/image_registered: counts or kelvin in the reference camera's pixels",
+    )
     parser.add_argument("--force", action="store_true", help="replace an existing output")
     parser.add_argument(
         "--duration", type=float, metavar="S", help="seconds after the first pair (default: until Ctrl-C)"
@@ -99,9 +104,11 @@ def run(options: argparse.Namespace) -> None:
                 compressed=options.compressed,
                 overwrite=options.force,
                 layout=config.detection.message_layout,
+                jpeg_quality=config.outputs.jpeg_quality,
             )
         )
         pipeline = stack.enter_context(build_pipeline(config))
+        pipeline.measures = lambda: options.registered
         live = stack.enter_context(LivePairs(config, places, given))
         session = Session(live, pipeline, writer, originals=options.originals)
         session.run(options.wait, options.duration)

@@ -58,6 +58,7 @@ class Outputs:
     bag: Path
     compressed: bool = False
     originals: bool = False
+    registered: bool = False
     overwrite: bool = False
     video: Path | None = None
     sheet: Path | None = None
@@ -75,6 +76,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--compressed", action="store_true", help="write fused images as JPEG")
     parser.add_argument("--originals", action="store_true", help="also copy the input's topics")
+    parser.add_argument(
+        "--registered",
+        action="store_true",
+        help="also write thermal/image_registered: counts or kelvin in the reference camera's pixels",
+    )
     parser.add_argument("--force", action="store_true", help="replace an existing output")
     parser.add_argument(
         "--video",
@@ -95,7 +101,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Replay as the options say. Raises IvfusionError."""
     outputs = Outputs(
-        options.output, options.compressed, options.originals, options.force, options.video, options.sheet
+        options.output,
+        options.compressed,
+        options.originals,
+        options.registered,
+        options.force,
+        options.video,
+        options.sheet,
     )
     config = pipeline_config(options)
     if options.depth_topic is not None:
@@ -145,11 +157,13 @@ def replay_source(
                 compressed=outputs.compressed,
                 overwrite=outputs.overwrite,
                 layout=config.detection.message_layout,
+                jpeg_quality=config.outputs.jpeg_quality,
             )
         )
         if outputs.originals:
             copy_originals(source, writer)
         pipeline = stack.enter_context(build_pipeline(config))
+        pipeline.measures = lambda: outputs.registered
         replay = Replay(
             synchronizer,
             pipeline,

@@ -486,6 +486,27 @@ class DeadlineConfig:
 
 
 @dataclass(frozen=True)
+class OutputsConfig:
+    """What images look like that are published and written."""
+
+    jpeg_quality: int = parameter(
+        90,
+        "of the JPEG in compressed colour images",
+        minimum=1,
+        maximum=100,
+        live=True,
+    )
+    registered_unit: str = parameter(
+        "kelvin",
+        "of thermal/image_registered, what the thermal camera measures in the reference's pixels; kelvin: "
+        "32FC1 where it tells temperatures (floats, or thermal.scaling radiometric), else counts; counts: "
+        "of the type that it sends",
+        choices=("kelvin", "counts"),
+        live=True,
+    )
+
+
+@dataclass(frozen=True)
 class PipelineConfig:
     """Everything that decides what comes out for given frames."""
 
@@ -499,3 +520,4 @@ class PipelineConfig:
     positions: PositionsConfig = field(default_factory=PositionsConfig)
     deadline: DeadlineConfig = field(default_factory=DeadlineConfig)
     images: ImagesConfig = field(default_factory=ImagesConfig)
+    outputs: OutputsConfig = field(default_factory=OutputsConfig)

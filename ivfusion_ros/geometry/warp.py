@@ -15,7 +15,7 @@ from ivfusion_ros.geometry.correction import Corrector
 from ivfusion_ros.geometry.depth import DepthMapper
 from ivfusion_ros.geometry.maps import FixedMaps, fixed_point, look_up, magnification, plane_map
 from ivfusion_ros.geometry.rig import Extrinsics, Rig
-from ivfusion_ros.types import CameraInfo, CameraName, DepthImage, Floats, Image, Size, Window
+from ivfusion_ros.types import CameraInfo, CameraName, DepthImage, Floats, Floats32, Image, Size, Window
 
 _MAX_VIEWS = 4
 """Pairs of image sizes whose maps are kept, some 20 MB each; cameras have one, and seldom change it."""
@@ -204,6 +204,16 @@ class Warp:
         else:
             maps = self._view(size, reference_size).fixed
         return np.asarray(cv2.remap(image, *maps, cv2.INTER_LINEAR), np.uint8)
+
+    def values(self, values: Floats32, reference_size: Size, depth: DepthImage | None = None) -> Floats32:
+        """(H, W) of the other camera -> the same of reference_size; what it does not see has its border's.
+
+        Between values, never beyond them. depth and errors as for an image.
+        """
+        view = self._view((values.shape[1], values.shape[0]), reference_size)
+        maps = view.fixed if depth is None else self._depth_maps(view, depth)
+        moved = cv2.remap(values, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(moved, np.float32)
 
     def point_map(self, other_size: Size, reference_size: Size) -> PointMap:
         """The way of pixels from the reference image to the other camera's, as it is now."""

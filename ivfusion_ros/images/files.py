@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ivfusion_ros.config.pipeline import OutputsConfig
 from ivfusion_ros.errors import ImageError
 from ivfusion_ros.files import read_bytes, write_whole
 from ivfusion_ros.images.compressed_depth import is_compressed_depth, restore, split_compressed_depth
@@ -23,6 +24,9 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 """File names that read_image and write_image know, in lower case."""
 
 MAX_FILE_BYTES = 2**30
+
+JPEG_QUALITY = OutputsConfig.jpeg_quality
+"""Where nobody says otherwise."""
 
 _SUFFIXES_OF = {
     "mono16": (".png", ".tif", ".tiff"),
@@ -69,7 +73,11 @@ def read_content(path: str | Path) -> bytes:
         raise ImageError(f"cannot read {path}: {error.strerror}") from error
 
 
-def encode_compressed(image: AnyImage, format: str = "jpeg", quality: int = 90) -> bytes:  # noqa: A002
+def encode_compressed(
+    image: AnyImage,
+    format: str = "jpeg",  # noqa: A002
+    quality: int = JPEG_QUALITY,
+) -> bytes:
     """Image -> content of a JPEG (8 bits; quality 1 to 100), PNG (8, 16) or TIFF. Raises ImageError."""
     if format not in ("jpeg", "png", "tiff"):
         raise ImageError(f"compression format is {format!r}, expected jpeg, png or tiff")

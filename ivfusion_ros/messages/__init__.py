@@ -11,7 +11,7 @@ from ivfusion_ros.messages.frames import (
 )
 from ivfusion_ros.messages.images import make_camera_info, make_compressed_image, make_image
 from ivfusion_ros.messages.make import NS_PER_S, Make
-from ivfusion_ros.messages.outputs import LABELS_TOPIC, OUTPUTS, Output, outputs_of
+from ivfusion_ros.messages.outputs import LABELS_TOPIC, OUTPUTS, REGISTERED_TOPICS, Output, outputs_of
 from ivfusion_ros.messages.type_names import (
     CAMERA_INFO,
     CAMERA_INFOS,
@@ -48,6 +48,7 @@ __all__ = [
     "NS_PER_S",
     "OUTPUTS",
     "RAW_IMAGES",
+    "REGISTERED_TOPICS",
     "TRANSFORMS",
     "VIDEOS",
     "Make",

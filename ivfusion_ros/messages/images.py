@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivfusion_ros.images.encodings import encode_image, natural_encoding
-from ivfusion_ros.images.files import encode_compressed
+from ivfusion_ros.images.files import JPEG_QUALITY, encode_compressed
 from ivfusion_ros.messages.make import make_header
 from ivfusion_ros.messages.type_names import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE
 
@@ -41,15 +41,16 @@ def make_image(make: Make, header: Header, image: AnyImage) -> Any:
     )
 
 
-def make_compressed_image(make: Make, header: Header, image: AnyImage) -> Any:
+def make_compressed_image(make: Make, header: Header, image: AnyImage, quality: int = JPEG_QUALITY) -> Any:
     """sensor_msgs/CompressedImage: colour of 8 bits as JPEG, all else without loss. Raises ImageError.
 
-    image: as for make_image. Without loss is PNG, or TIFF for what PNG cannot hold.
+    image: as for make_image. quality: of the JPEG, 1 to 100. Without loss is PNG, or TIFF for what PNG
+    cannot hold.
     """
     encoding = natural_encoding(image)
     codec, note = _CODECS[encoding]
     format_ = f"{encoding}; {codec} compressed {note}"
-    data = np.frombuffer(encode_compressed(image, codec), np.uint8)
+    data = np.frombuffer(encode_compressed(image, codec, quality), np.uint8)
     return make(COMPRESSED_IMAGE, header=make_header(make, header), format=format_, data=data)
 
 

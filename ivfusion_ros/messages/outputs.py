@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from ivfusion_ros.images.draw import annotate
+from ivfusion_ros.images.files import JPEG_QUALITY
 from ivfusion_ros.messages.detections import make_detections, make_native_detections, make_temperatures
 from ivfusion_ros.messages.images import make_camera_info, make_compressed_image, make_image
 from ivfusion_ros.messages.make import Make
@@ -47,6 +49,11 @@ class Output:
 LABELS_TOPIC = "detections/label_info"
 """Not of a result: make_label_info's message, latched, before the first detections."""
 
+REGISTERED_TOPICS = ("thermal/image_registered", "thermal/image_registered/compressed")
+"""Of results that have `measured`, which a pipeline has to be asked for."""
+
+COMPRESSED_TOPIC = "fused/image_raw/compressed"
+
 
 def _info(make: Make, result: FusionResult) -> Any:
     return None if result.camera_info is None else make_camera_info(make, result.header, result.camera_info)
@@ -56,8 +63,16 @@ def _fused(make: Make, result: FusionResult) -> Any:
     return make_image(make, result.header, result.fused)
 
 
-def _compressed(make: Make, result: FusionResult) -> Any:
-    return make_compressed_image(make, result.header, result.fused)
+def _compressed(quality: int, make: Make, result: FusionResult) -> Any:
+    return make_compressed_image(make, result.header, result.fused, quality)
+
+
+def _registered(make: Make, result: FusionResult) -> Any:
+    return None if result.measured is None else make_image(make, result.header, result.measured)
+
+
+def _registered_compressed(make: Make, result: FusionResult) -> Any:
+    return None if result.measured is None else make_compressed_image(make, result.header, result.measured)
 
 
 def _annotated(make: Make, result: FusionResult) -> Any:
@@ -107,13 +122,23 @@ def _new_detections(result: FusionResult) -> Detections | None:
 OUTPUTS = (
     Output("fused/camera_info", CAMERA_INFO, _info),
     Output("fused/image_raw", IMAGE, _fused, replay="raw"),
-    Output("fused/image_raw/compressed", COMPRESSED_IMAGE, _compressed, replay="compressed", costly=True),
+    Output(
+        COMPRESSED_TOPIC,
+        COMPRESSED_IMAGE,
+        partial(_compressed, JPEG_QUALITY),
+        replay="compressed",
+        costly=True,
+    ),
     Output("detections", DETECTIONS, _detections, by_detector=True),
     Output("detections/temperatures", POINTS, _temperatures, by_detector=True),
     Output("detections_3d", DETECTIONS_3D, _positions, by_detector=True),
     Output("thermal/detections", DETECTIONS, _thermal_detections, replay="never", by_detector=True),
     Output("rgb/detections", DETECTIONS, _rgb_detections, replay="never", by_detector=True),
     Output("fused/image_annotated", IMAGE, _annotated, replay="never", costly=True),
+    Output(REGISTERED_TOPICS[0], IMAGE, _registered, replay="raw"),
+    Output(
+        REGISTERED_TOPICS[1], COMPRESSED_IMAGE, _registered_compressed, replay="compressed", costly=True
+    ),
 )
 
 
@@ -129,8 +154,11 @@ def _old(camera: CameraName | None) -> Callable[[Make, FusionResult], Any]:
 _OLD = {"detections": _old(None), "thermal/detections": _old("thermal"), "rgb/detections": _old("rgb")}
 
 
-def outputs_of(layout: str) -> tuple[Output, ...]:
-    """OUTPUTS for a detection.message_layout."""
-    if layout == "vision_msgs":
-        return OUTPUTS
-    return tuple(replace(output, message=_OLD.get(output.topic, output.message)) for output in OUTPUTS)
+def outputs_of(layout: str, jpeg_quality: Callable[[], int]) -> tuple[Output, ...]:
+    """OUTPUTS for a detection.message_layout, and for the quality as it is when an image is made."""
+
+    def compressed(make: Make, result: FusionResult) -> Any:
+        return _compressed(jpeg_quality(), make, result)
+
+    changed = {COMPRESSED_TOPIC: compressed, **(_OLD if layout == "names" else {})}
+    return tuple(replace(output, message=changed.get(output.topic, output.message)) for output in OUTPUTS)

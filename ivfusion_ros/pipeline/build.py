@@ -49,6 +49,7 @@ def build_pipeline(config: PipelineConfig) -> Pipeline:
         Fuser(fusion),
         detector,
         strength=config.fusion.strength,
+        registered_unit=config.outputs.registered_unit,
         tracker=None if config.tracking.tracker == "off" else ByteTracker(config.tracking),
         locator=_locator(config),
         deadline=Deadline(config.deadline),

@@ -17,6 +17,7 @@ from ivfusion_ros.config.pipeline import DeadlineConfig, PipelineConfig
 from ivfusion_ros.detection.native import Views, with_native_boxes, with_temperatures
 from ivfusion_ros.images.bars import Bars
 from ivfusion_ros.images.encodings import to_rgb
+from ivfusion_ros.images.measured import from_values, to_values
 from ivfusion_ros.pipeline.blend import blend
 from ivfusion_ros.pipeline.deadline import Deadline
 from ivfusion_ros.pipeline.mixups import MixUps
@@ -33,6 +34,7 @@ from ivfusion_ros.types import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from ivfusion_ros.detection import Detector
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from ivfusion_ros.pipeline.faults import FaultMonitor
     from ivfusion_ros.pipeline.fuser import Fuser
     from ivfusion_ros.registration.registrar import Registrar
+    from ivfusion_ros.types import AnyImage, Floats32
 
 
 class StageClock:
@@ -85,12 +88,13 @@ class Pipeline:
         detector: Detector | None,
         *,
         strength: float,
+        registered_unit: str,
         tracker: ByteTracker | None = None,
         locator: Locator | None = None,
         deadline: Deadline | None = None,
         fusion_model: str = "",
     ) -> None:
-        """strength: as in blend. fusion_model: its name, for people."""
+        """strength: as in blend. registered_unit: as in OutputsConfig. fusion_model: for people."""
         self.thermal_input = thermal_input
         self.rgb_input = rgb_input
         self.faults = faults
@@ -101,9 +105,12 @@ class Pipeline:
         self.fuser = fuser
         self.detector = detector
         self.strength = strength
+        self.registered_unit = registered_unit
         self.tracker = tracker
         self.locator = locator
         self.fusion_model = fusion_model
+        self.measures: Callable[[], bool] = lambda: False
+        """asked before each pair: whether somebody wants what the thermal camera measured"""
         self.deadline = deadline or Deadline(DeadlineConfig())
         self._found: tuple[Detections, int] | None = None
         """what the detector found last, and the stamp of that image"""
@@ -136,13 +143,22 @@ class Pipeline:
         thermal = self.scaler(pair.thermal.image, pair.thermal.stamp_ns, window)
         clock.stage("scale")
         sound = not faults.labels
-        seen = self.registrar(pair, thermal, rgb, sound=sound, stage=clock.stage, window=window)
+        values = self._values(pair.thermal) if self.measures() else None
+        seen = self.registrar(
+            pair, thermal, rgb, sound=sound, stage=clock.stage, window=window, values=values
+        )
         reference = self.registrar.reference
         fused = blend(self.fuser(*seen.filled()), seen, reference, faults, self.strength)
         clock.stage("fuse")
         images = fused, seen.thermal, seen.rgb
         result = _result(images, pair.frames, reference, clock)
-        result = replace(result, skew_ns=pair.skew_ns, faults=faults, registration=seen.report)
+        result = replace(
+            result,
+            skew_ns=pair.skew_ns,
+            faults=faults,
+            registration=seen.report,
+            measured=self._measured(seen.measured, pair.thermal),
+        )
         return Fused(result, Views(pair.frames, result.size, seen.native_points, pair.depth))
 
     def rgb_only(self, frame: Frame, thermal_size: Size | None = None) -> Fused:
@@ -171,13 +187,19 @@ class Pipeline:
         """
         clock = StageClock()
         frame = self.thermal_input(frame)
-        thermal = self.scaler(frame.image, frame.stamp_ns, self.bars(frame.image))
+        window = self.bars(frame.image)
+        thermal = self.scaler(frame.image, frame.stamp_ns, window)
         clock.stage("scale")
         thermal, native_points = self.registrar.alone("thermal", thermal, rgb_size)
+        values = None
+        if self.measures():
+            size = (thermal.shape[1], thermal.shape[0])
+            values = self.registrar.measured(self._values(frame), size, window=window)
         clock.stage("register")
         frames: Frames = {"thermal": frame}
         black = np.zeros((*thermal.shape, 3), np.uint8)
         result = _result((to_rgb(thermal), thermal, black), frames, "thermal", clock, "thermal_only")
+        result = replace(result, measured=self._measured(values, frame))
         return Fused(result, Views(frames, result.size, native_points))
 
     def detect(self, fused: Fused) -> FusionResult:
@@ -217,9 +239,22 @@ class Pipeline:
         """Objects in the fused image, with their boxes in the images of the cameras that sent one."""
         image = fused.result.fused
         detections = with_native_boxes(detector(image, self.fuser.resident(image)), fused.views)
-        radiometric = self.scaler.is_radiometric or self.thermal_input.tells_kelvin
-        kelvin = self.scaler.kelvin if radiometric else None
+        kelvin = self.scaler.kelvin if self._tells_kelvin else None
         return with_temperatures(detections, fused.views.frames, kelvin)
+
+    @property
+    def _tells_kelvin(self) -> bool:
+        return self.scaler.is_radiometric or self.thermal_input.tells_kelvin
+
+    def _values(self, thermal: Frame) -> Floats32:
+        in_kelvin = self._tells_kelvin and self.registered_unit == "kelvin"
+        return to_values(thermal.image, self.scaler.kelvin if in_kelvin else None)
+
+    def _measured(self, values: Floats32 | None, thermal: Frame) -> AnyImage | None:
+        if values is None:
+            return None
+        in_kelvin = self._tells_kelvin and self.registered_unit == "kelvin"
+        return from_values(values, thermal.image, kelvin=in_kelvin)
 
     def _as_used(self, pair: FramePair) -> FramePair:
         """The scene of the thermal frame, and RGB of 8 bits; the pair itself where it is that."""
@@ -238,6 +273,7 @@ class Pipeline:
         self.scaler.set_config(config.thermal)
         self.faults.set_config(config.faults)
         self.strength = config.fusion.strength
+        self.registered_unit = config.outputs.registered_unit
         self.deadline.set_config(config.deadline)
 
     def reset(self) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _CELLS = 160
 """Along the image's longer side: what is seen is decided cell by cell, and all follows the image's size."""
-_SHOWN_ABOVE = 63
+SHOWN_ABOVE = 63
 """Of 255: interpolation makes the outermost row of pixels half of what it is, and a corner a quarter."""
 _FEATHER_CELLS = 8.0
 _TILE_CELLS = 4
@@ -106,7 +106,7 @@ def coverage_of(shown: Image) -> Coverage | None:
 
     A strip that is narrower than half a cell, three pixels in 1000, counts as seen.
     """
-    seen = _above(shown, _SHOWN_ABOVE)
+    seen = _above(shown, SHOWN_ABOVE)
     size = _grid((shown.shape[1], shown.shape[0]), _CELLS)
     cells = (cv2.resize(seen, size, interpolation=cv2.INTER_AREA) >= 128).astype(np.uint8)
     return None if cells.all() else Coverage(shown, cells)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
+import cv2
 import numpy as np
 
 from ivfusion_ros.errors import ConfigError
@@ -13,18 +14,18 @@ from ivfusion_ros.geometry.calibration import read_calibration
 from ivfusion_ros.geometry.enlarge import enlarged
 from ivfusion_ros.geometry.rig import Extrinsics
 from ivfusion_ros.geometry.warp import PointMap, Warp
-from ivfusion_ros.registration.coverage import Coverage, coverage_of
+from ivfusion_ros.registration.coverage import SHOWN_ABOVE, Coverage, coverage_of
 from ivfusion_ros.registration.luminance import luminance
 from ivfusion_ros.registration.online.refine import OnlineRefinement
 from ivfusion_ros.registration.scene.dense import Residual, dense_residual
-from ivfusion_ros.types import OTHER_CAMERA, CameraName, Image, RegistrationReport
+from ivfusion_ros.types import OTHER_CAMERA, CameraName, Floats32, Image, RegistrationReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ivfusion_ros.config.pipeline import RegistrationConfig
     from ivfusion_ros.geometry.calibration import Calibration
-    from ivfusion_ros.types import Floats, Frame, FramePair, Size, Window
+    from ivfusion_ros.types import DepthImage, Floats, Frame, FramePair, Size, Window
 
 _ENLARGED_FROM, _MAX_FACTOR = 2.5, 16
 """Pixels of the reference along a thermal one: bilinear interpolation does for fewer, none has more."""
@@ -50,7 +51,7 @@ class Registered:
 
     thermal: (H, W) uint8. rgb: (H, W, 3) uint8. The one that was warped is black where its camera sees
     nothing. native_points: from their pixels to the own ones of that camera. coverage: what it sees, None
-    for all of the view.
+    for all of the view. measured: as Registrar.measured gives it, None where no values were given.
     """
 
     thermal: Image
@@ -58,6 +59,7 @@ class Registered:
     native_points: Mapping[CameraName, NativePoints]
     report: RegistrationReport
     coverage: Coverage | None = None
+    measured: Floats32 | None = None
 
     def filled(self) -> tuple[Image, Image]:
         """Thermal and RGB as a network should see them: what is unseen is no black, see Coverage."""
@@ -116,13 +118,15 @@ class Registrar:
         sound: bool,
         stage: Callable[[str], None],
         window: Window | None = None,
+        values: Floats32 | None = None,
     ) -> Registered:
         """Register a pair, and learn from it for the next ones.
 
         thermal, rgb: its images in 8 bit, (H, W) and (H, W, 3). sound: False for a camera with a fault:
         then nothing is learned and no residual sought. stage: called with the name of each step at its end.
         window: the part of the thermal image that counts as seen where that is the one that is warped, None
-        for all. Raises ImageError and ConfigError as Warp does.
+        for all. values: what the thermal camera measured, None to leave that out. Raises ImageError and
+        ConfigError as Warp does.
         """
         self.warp.set_camera_infos(pair.thermal.camera_info, pair.rgb.camera_info)
         images: dict[CameraName, Image] = {"thermal": thermal, "rgb": rgb}
@@ -133,17 +137,22 @@ class Registrar:
         counts = _times(window, factor) if window and camera == "thermal" else None
         shown = self.warp.shown((native[0] * factor, native[1] * factor), own.size, pair.depth, counts)
         coverage = self._coverage(shown)
+        if values is not None:
+            values = self.measured(values, own.size, pair.depth, window)
         stage("register")
         report = self._refine(warped, reference, shown, own, sound, stage)
         images[camera], residual = self._reduce_parallax(warped, reference, sound, stage)
         if residual is not None and coverage is not None:
             coverage = coverage_of(residual.apply(shown))
+        if residual is not None and values is not None and camera == "thermal":
+            values = residual.apply(values)
         if coverage is not None:
             report = replace(report, seen_share=coverage.share)
         if self._dense_residual:
             report = replace(report, residual_share=0.0 if residual is None else residual.kept)
         native_points = NativePoints(self.warp.point_map(native, own.size), residual)
-        return Registered(images["thermal"], images["rgb"], {camera: native_points}, report, coverage)
+        seen = {camera: native_points}
+        return Registered(images["thermal"], images["rgb"], seen, report, coverage, values)
 
     def alone(
         self, camera: CameraName, image: Image, reference_size: Size | None = None
@@ -159,6 +168,29 @@ class Registrar:
         reference_size = reference_size or self.warp.usual_size(size)
         warped = self.warp(_enlarged(image, self._factor(size, reference_size)), reference_size)
         return warped, {camera: NativePoints(self.warp.point_map(size, reference_size))}
+
+    def measured(
+        self,
+        values: Floats32,
+        reference_size: Size,
+        depth: DepthImage | None = None,
+        window: Window | None = None,
+    ) -> Floats32:
+        """(H, W) values of the thermal camera in the reference's view, NaN where it sees nothing.
+
+        Each lies between values that were measured, whatever the upsampling does for the eye. window: as in
+        a call. Raises ConfigError as Warp does.
+        """
+        native = (values.shape[1], values.shape[0])
+        values = _within(values, window)
+        if self.reference == "rgb":
+            shown = self.warp.shown(native, reference_size, depth, window)
+            values = self.warp.values(values, reference_size, depth)
+            return np.where(shown > SHOWN_ABOVE, values, np.float32(np.nan))
+        left, top, right, bottom = window or (0, 0, *native)
+        own = np.full_like(values, np.nan)
+        own[top:bottom, left:right] = values[top:bottom, left:right]
+        return own
 
     def set_extrinsics(self, rgb_from_thermal: Extrinsics) -> None:
         """Take over extrinsics, as from TF, instead of the calibration's."""
@@ -270,3 +302,14 @@ def _configured_warp(config: RegistrationConfig) -> Warp:
         # Until a transform is there: the file's, or else as if both cameras stood in one place.
         warp.set_extrinsics(rig.rgb_from_thermal or Extrinsics(np.eye(3), np.zeros(3)))
     return warp
+
+
+def _within(values: Floats32, window: Window | None) -> Floats32:
+    """The part of the values that is in a window; around it, what is at its border. None: all."""
+    if window is None:
+        return values
+    left, top, right, bottom = window
+    height, width = values.shape
+    margins = top, height - bottom, left, width - right
+    inner = values[top:bottom, left:right]
+    return np.asarray(cv2.copyMakeBorder(inner, *margins, cv2.BORDER_REPLICATE), np.float32)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.messages import LABELS_TOPIC, outputs_of
+from ivfusion_ros.messages import LABELS_TOPIC, REGISTERED_TOPICS, outputs_of
 from ivfusion_ros.messages.detections import make_label_info
 from ivfusion_ros.messages.type_names import LABEL_INFO
 from ivfusion_ros.ros import qos
@@ -25,13 +25,17 @@ class Outputs:
     """All outputs of a node; they are silent while it is not active.
 
     class_names: of the detector; None where there is none, and then there are no detection topics. layout:
-    detection.message_layout. Raises ConfigError for QoS overrides that cannot be.
+    detection.message_layout. jpeg_quality: may be set at any time. Raises ConfigError for QoS overrides
+    that cannot be.
     """
 
-    def __init__(self, node: LifecycleNode, class_names: tuple[str, ...] | None, layout: str) -> None:
+    def __init__(
+        self, node: LifecycleNode, class_names: tuple[str, ...] | None, layout: str, jpeg_quality: int
+    ) -> None:
         self._node = node
         self._class_names = class_names
-        self._outputs = outputs_of(layout)
+        self.jpeg_quality = jpeg_quality
+        self._outputs = outputs_of(layout, lambda: self.jpeg_quality)
         self._publishers: list[Any] = []
         try:
             self._advertise_all()
@@ -59,6 +63,14 @@ class Outputs:
     def wanted(self) -> bool:
         """Whether anybody listens to what comes of images."""
         return any(map(_wanted, (*(publisher for _, publisher in self._of_results), self._status)))
+
+    def measured_wanted(self) -> bool:
+        """Whether anybody listens to what the thermal camera measured; safe in any thread."""
+        return any(
+            _wanted(publisher)
+            for output, publisher in self._of_results
+            if output.topic in REGISTERED_TOPICS
+        )
 
     def close(self) -> None:
         """Remove all topics."""

@@ -64,10 +64,12 @@ class FusionSession:
             self.backends["detection"] = detector.backend.description
         try:
             names = None if detector is None else detector.class_names
-            self._outputs = Outputs(node, names, config.detection.message_layout)
+            layout, quality = config.detection.message_layout, config.outputs.jpeg_quality
+            self._outputs = Outputs(node, names, layout, quality)
         except ConfigError:
             self.worker.stop(PATIENCE_S)
             raise
+        pipeline.measures = self._outputs.measured_wanted
         self.streams = Streams(config, self.worker.mailbox.put, self._on_silence)
 
     def _rehearse(self, expected: dict[CameraName, Size] | None) -> None:
@@ -134,6 +136,7 @@ class FusionSession:
         self.worker.set_config(config)
         self.streams.set_config(config)
         known, self.config = self.config, config
+        self._outputs.jpeg_quality = config.outputs.jpeg_quality
         if config.detection.confidence != known.detection.confidence:
             self._announce()
 

@@ -74,6 +74,20 @@ def test_folders_of_outputs_are_made(replay, small_bag, tmp_path) -> None:
     assert sorted(path.name for path in new.iterdir()) == ["a.json", "a.png", "out.mcap"]
 
 
+@pytest.mark.parametrize("words", [[], ["--compressed"]])
+def test_registered_images_are_written_when_asked_for_and_taken_for_no_camera(
+    replay, small_bag, tmp_path, words
+) -> None:
+    first, second = tmp_path / "first.mcap", tmp_path / "second.mcap"
+    assert replay(small_bag, first, "--registered", "--originals", *words)[0] == 0
+    # It has both cameras' topics, and one that looks much like the thermal one.
+    assert replay(first, second)[0] == 0
+    topic = "/thermal/image_registered" + "/compressed" * bool(words)
+    for path, count in ((first, 10), (second, 0)):
+        with BagReader(path) as reader:
+            assert len(list(reader.messages([topic]))) == count
+
+
 def test_bag_and_outputs_come_before_the_networks(replay, small_bag, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("ivfusion_ros.commands.replay.build_pipeline", lambda _: pytest.fail("too late"))
     (tmp_path / "out.mcap").write_bytes(b"precious")

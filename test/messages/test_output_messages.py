@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from message_samples import HEADER, INFO, STAMP_NS, detections, make, result
 
 from ivfusion_ros.bags import messages
-from ivfusion_ros.messages import LABELS_TOPIC, OUTPUTS, outputs_of, to_camera_info, to_frame
+from ivfusion_ros.messages import (
+    LABELS_TOPIC,
+    OUTPUTS,
+    REGISTERED_TOPICS,
+    outputs_of,
+    to_camera_info,
+    to_frame,
+)
 from ivfusion_ros.messages.detections import (
     make_detections,
     make_label_info,
@@ -50,6 +57,26 @@ def test_a_compressed_colour_image_is_a_jpeg_that_is_read_back() -> None:
     assert np.abs(bgr[..., ::-1].astype(int) - rgb).max() < 6
     assert "jpeg" in message.format
     assert np.array_equal(to_frame(message).image, bgr[..., ::-1])
+
+
+def test_the_quality_of_a_jpeg_is_asked_for_each_image() -> None:
+    qualities = [95, 20]
+    row = {output.topic: output for output in outputs_of("vision_msgs", qualities.pop)}[
+        "fused/image_raw/compressed"
+    ]
+    fused = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    sample = replace(result(), fused=fused, rgb=fused, thermal=fused[..., 0], measured=None)
+    small, large = (len(row.message(make, sample).data) for _ in range(2))
+    assert small < large / 2
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32])
+def test_what_was_measured_is_read_back_from_both_topics(dtype: type) -> None:
+    values = np.random.default_rng(0).uniform(0, 127, (6, 8)).astype(dtype)
+    rows = {output.topic: output for output in OUTPUTS}
+    for topic in REGISTERED_TOPICS:
+        message = rows[topic].message(make, result(measured=values))
+        np.testing.assert_array_equal(to_frame(message).image, values)
 
 
 def test_camera_info_goes_there_and_back() -> None:
@@ -136,7 +163,7 @@ def test_the_old_layout_is_as_it_was() -> None:
     extras = [(item.hypothesis.class_id, item.hypothesis.score) for item in sent["thermal"].results[1:]]
     assert extras == [("max_kelvin", 310.5), ("mean_kelvin", 300.25)]
     assert len(sent["rgb"].results) == 1
-    rows = {output.topic: output for output in outputs_of("names")}
+    rows = {output.topic: output for output in outputs_of("names", lambda: 90)}
     assert [output.topic for output in OUTPUTS] == list(rows)
     old = rows["detections"].message(make, result())
     assert [(item.results[0].hypothesis.class_id, item.id) for item in old.detections] == [
@@ -182,6 +209,7 @@ NATIVE = {"thermal/detections", "rgb/detections", "detections/temperatures", "de
         ({"detections": replace(detections(), age_ns=1)}, {"detections", *NATIVE}),
         ({"detections": replace(detections(), max_kelvin=None)}, {"detections/temperatures"}),
         ({"camera_info": None}, {"fused/camera_info"}),
+        ({"measured": None}, {"thermal/image_registered", "thermal/image_registered/compressed"}),
         ({"headers": {"rgb": HEADER}}, {"thermal/detections"}),
     ],
 )

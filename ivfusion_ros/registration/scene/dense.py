@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
@@ -12,12 +12,12 @@ from ivfusion_ros.errors import DataError, ImageError
 from ivfusion_ros.registration.scene.motion import Voting
 from ivfusion_ros.registration.scene.overlay import Overlay
 from ivfusion_ros.registration.scene.score_volume import ScoreVolume, mean_volume, score_volume
-from ivfusion_ros.types import Floats, Floats32, Size
+from ivfusion_ros.types import Floats, Floats32, Image, Size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ivfusion_ros.types import Image
+Pixels = TypeVar("Pixels", Image, Floats32)
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Residual:
         offsets = np.stack([self.map_x[rows, columns], self.map_y[rows, columns]], axis=1)
         return np.asarray(points + offsets, np.float64)
 
-    def apply(self, aligned: Image) -> Image:
-        """(H, W) or (H, W, 3) uint8 aligned image -> the same, moved by the residual.
+    def apply(self, aligned: Pixels) -> Pixels:
+        """(H, W) or (H, W, 3) uint8 aligned image, or float32 values -> the same, moved by the residual.
 
         What it shows from outside of that image is continued from its border.
         """
@@ -71,7 +71,7 @@ class Residual:
         x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
         maps = cv2.convertMaps(x + self.map_x, y + self.map_y, cv2.CV_16SC2)
         moved = cv2.remap(aligned, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(moved, np.uint8)
+        return np.asarray(moved, aligned.dtype)
 
 
 def dense_residual(aligned: Image, visible: Image) -> Residual:
