@@ -172,12 +172,15 @@ class FramePair:
     skew_ns: thermal stamp (with the configured clock offset added) minus RGB stamp, nanoseconds.
     depth: what the reference camera's pixels see at which distance, where a depth camera is there; of any
     size, scaled to the reference image's.
+    held: the thermal frame was in an earlier pair, or is older than the largest skew; see
+    pairing.hold_thermal_ms.
     """
 
     thermal: Frame
     rgb: Frame
     skew_ns: int = 0
     depth: DepthImage | None = None
+    held: bool = False
 
     def __post_init__(self) -> None:
         depth = self.depth
@@ -340,7 +343,7 @@ class FusionResult:
     rgb: (H, W, 3) uint8 RGB; it is the one that is warped where the thermal camera is the reference.
     stamp_ns, frame_id, camera_info: the reference camera's.
     headers: of each camera's own frame; a silent one has none.
-    skew_ns: as in FramePair.
+    skew_ns, held: as in FramePair.
     received_ns: when its newest frame was received; None where that is not known.
     mode: where one camera is silent, `fused` is the other's image, and the missing one is black.
     detections: None where no detector is configured.
@@ -359,6 +362,7 @@ class FusionResult:
     camera_info: CameraInfo | None = None
     headers: Mapping[CameraName, Header] = field(default_factory=dict)
     skew_ns: int = 0
+    held: bool = False
     received_ns: int | None = None
     mode: Mode = "fused"
     faults: FaultReport = FaultReport()

@@ -52,6 +52,13 @@ class PairingConfig:
         maximum=5e12,
         live=True,
     )
+    hold_thermal_ms: float = parameter(
+        0.0,
+        "up to this age the last thermal image serves further RGB images, so that a slow thermal camera "
+        "does not limit the rate; its age is in the status; 0: each serves one, ms",
+        minimum=0.0,
+        maximum=10000.0,
+    )
     queue_size: int = parameter(
         30,
         "frames kept per camera while waiting for a partner; a replay keeps more, up to 30 s or 512 MiB",

@@ -29,6 +29,12 @@ log = logging.getLogger(__name__)
 
 def build_pipeline(config: PipelineConfig) -> Pipeline:
     """Load models and calibration. Raises ConfigError, ModelError or BackendError."""
+    if config.pairing.hold_thermal_ms and config.registration.reference != "rgb":
+        raise ConfigError(
+            f"pairing.hold_thermal_ms is {config.pairing.hold_thermal_ms:g}, but registration.reference is "
+            "thermal: results have the thermal images' stamps, so none can come between them; set it to 0, "
+            "or the reference to rgb"
+        )
     registrar = build_registrar(config.registration)
     fusion_model = fusion_model_name(config.fusion)
     fusion = load_backend(

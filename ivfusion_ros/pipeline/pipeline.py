@@ -136,7 +136,7 @@ class Pipeline:
         clock = StageClock()
         pair = self._as_used(pair)
         self.mixups(pair)
-        faults = self.faults.update(pair.thermal, pair.rgb)
+        faults = self.faults.update(pair.thermal, pair.rgb, held=pair.held)
         clock.stage("faults")
         rgb = to_rgb(pair.rgb.image)
         window = self.bars(pair.thermal.image)
@@ -155,6 +155,7 @@ class Pipeline:
         result = replace(
             result,
             skew_ns=pair.skew_ns,
+            held=pair.held,
             faults=faults,
             registration=seen.report,
             measured=self._measured(seen.measured, pair.thermal),

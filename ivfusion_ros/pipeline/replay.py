@@ -155,6 +155,7 @@ class Replay:
         return {
             "frames": dict(self._frames),
             "pairs": pairs,
+            **({"pairs_with_held_thermal": held} if (held := self.synchronizer.pairer.held) else {}),
             "drops": dict(sorted(self.synchronizer.pairer.drops.items())),
             **self.skips.report(),
             **self._missing(),

@@ -140,7 +140,8 @@ class Registrar:
         if values is not None:
             values = self.measured(values, own.size, pair.depth, window)
         stage("register")
-        report = self._refine(warped, reference, shown, own, sound, stage)
+        # What moved since a held image was taken says nothing about the calibration.
+        report = self._refine(warped, reference, shown, own, sound and not pair.held, stage)
         images[camera], residual = self._reduce_parallax(warped, reference, sound, stage)
         if residual is not None and coverage is not None:
             coverage = coverage_of(residual.apply(shown))

@@ -28,6 +28,7 @@ def result_status(
         "mode": result.mode,
         "stamp": "{}.{:09d}".format(*divmod(result.stamp_ns, _NS_PER_S)),
         "skew_ms": f"{result.skew_ns / 1e6:.3f}",
+        **({"thermal_age_ms": f"{-result.skew_ns / 1e6:.3f}"} if result.held else {}),
         "faults": ", ".join(result.faults.labels),
         "thermal_weight": f"{result.faults.thermal_weight:.3f}",
         "rgb_weight": f"{result.faults.rgb_weight:.3f}",

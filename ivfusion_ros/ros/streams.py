@@ -36,6 +36,7 @@ class Job:
     rgb: Frame | None
     skew_ns: int = 0
     depth: DepthImage | None = None
+    held: bool = False
     view: View | None = None
     rehearsal: bool = False
     complete_s: float = field(default_factory=time.perf_counter)
@@ -110,7 +111,7 @@ class Streams:
             self._on_change(silent)
         if silent is None:
             for pair in self.synchronizer.add(camera, frame):
-                self._submit(Job(pair.thermal, pair.rgb, pair.skew_ns, pair.depth))
+                self._submit(Job(pair.thermal, pair.rgb, pair.skew_ns, pair.depth, pair.held))
         elif self._config.when_silent == "fallback":
             self._submit(self._single(camera, frame))
 

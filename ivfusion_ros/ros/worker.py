@@ -185,7 +185,7 @@ class Worker:
         if self._restarts((job.thermal.stamp_ns, job.rgb.stamp_ns)):
             overlap.settle()
             pipeline.reset()
-        return pipeline.fuse(FramePair(job.thermal, job.rgb, job.skew_ns, job.depth))
+        return pipeline.fuse(FramePair(job.thermal, job.rgb, job.skew_ns, job.depth, job.held))
 
     def _restarts(self, stamps_ns: tuple[int, int]) -> bool:
         restart = self.mailbox.take_restart()

@@ -22,7 +22,8 @@ class Synchronizer:
     """
 
     def __init__(self, config: PipelineConfig, patience: Patience | None = None) -> None:
-        self.pairer = Pairer(config.pairing, patience)
+        hold_ns = round(config.pairing.hold_thermal_ms * 1e6)
+        self.pairer = Pairer(config.pairing, patience, hold_ns=hold_ns)
         self.depth = DepthFrames(config.registration) if config.registration.depth else None
 
     def set_config(self, config: PipelineConfig) -> None:

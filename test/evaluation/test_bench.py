@@ -52,9 +52,9 @@ def test_pipelines_are_timed_by_stage(blend_model: Path, box_model: Path) -> Non
     seen: list[tuple[Frame, ...]] = []
     update = run.pipeline.faults.update
 
-    def noted(*frames: Frame) -> FaultReport:
+    def noted(*frames: Frame, held: bool) -> FaultReport:
         seen.append(frames)
-        return update(*frames)
+        return update(*frames, held=held)
 
     run.pipeline.faults.update = noted  # type: ignore[method-assign]
     assert run.pairs_per_second(4) > 0

@@ -58,6 +58,12 @@ def test_refinement_aligns_what_the_calibration_leaves(blend_model, reference) -
     np.testing.assert_array_equal(again.fused, first.fused)
 
 
+def test_refinement_learns_nothing_from_a_held_image(blend_model) -> None:
+    with build_pipeline(refining(blend_model)) as pipeline:
+        pairs = [dataclasses.replace(pair, held=True) for pair in displaced_pairs(40, 4)]
+        assert [pipeline.process(pair) for pair in pairs][-1].registration.drift_px == 0.0
+
+
 def test_refinement_is_off_by_default(blend_model) -> None:
     with build_pipeline(configure(blend_model)) as pipeline:
         results = [pipeline.process(pair) for pair in displaced_pairs(10, 4)]
@@ -68,7 +74,7 @@ def test_refinement_is_off_by_default(blend_model) -> None:
 def test_refinement_learns_nothing_from_a_camera_with_a_fault(blend_model, monkeypatch) -> None:
     report = FaultReport(("thermal_flat",), 0.0, 1.0)
     with build_pipeline(refining(blend_model)) as pipeline:
-        monkeypatch.setattr(pipeline.faults, "update", lambda thermal, rgb: report)
+        monkeypatch.setattr(pipeline.faults, "update", lambda thermal, rgb, held: report)
         results = [pipeline.process(pair) for pair in displaced_pairs(40, 4)]
     assert results[-1].registration.drift_px == 0.0
 

@@ -127,7 +127,7 @@ def test_a_camera_with_a_fault_moves_nothing(blend_model, monkeypatch) -> None:
     )
     with build_pipeline(configure(blend_model, residual="dense")) as pipeline:
         report = FaultReport(("thermal_flat",), 0.0, 1.0)
-        monkeypatch.setattr(pipeline.faults, "update", lambda thermal, rgb: report)
+        monkeypatch.setattr(pipeline.faults, "update", lambda thermal, rgb, held: report)
         assert pipeline.process(random_pair()).registration.residual_share == 0.0
 
 

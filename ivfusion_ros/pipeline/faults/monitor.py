@@ -67,8 +67,11 @@ class FaultMonitor:
         self._freezes = {"thermal": Freeze(), "rgb": Freeze()}
         self._faults = {label: _Fault() for label in LABELS}
 
-    def update(self, thermal: Frame, rgb: Frame) -> FaultReport:
-        """Take a pair as the cameras sent it. An RGB stamp that jumps back starts over."""
+    def update(self, thermal: Frame, rgb: Frame, *, held: bool = False) -> FaultReport:
+        """Take a pair as the cameras sent it. An RGB stamp that jumps back starts over.
+
+        held: the thermal frame was in an earlier pair, which is no freeze of its camera.
+        """
         stamp_ns = int(rgb.stamp_ns)
         if self._stamp_ns is not None and stamp_ns < self._stamp_ns:
             self.reset()
@@ -76,7 +79,8 @@ class FaultMonitor:
         elapsed_s = min(elapsed_s, _MAX_STEP_S)
         self._stamp_ns = stamp_ns
         thermal_look, rgb_look = look(thermal), look(rgb)
-        self._freezes["thermal"].update(thermal_look, rgb_look, stamp_ns)
+        if not held:
+            self._freezes["thermal"].update(thermal_look, rgb_look, stamp_ns)
         self._freezes["rgb"].update(rgb_look, thermal_look, stamp_ns)
         badness = {**self._content(thermal_look, rgb_look), **self._repetition()}
         for label, fault in self._faults.items():
