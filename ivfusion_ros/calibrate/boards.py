@@ -66,6 +66,11 @@ class Board:
         """Whether corners have identities, so that a part of the board is enough."""
         return self.kind in _USUAL_DICTIONARIES
 
+    @property
+    def has_circles(self) -> bool:
+        """Whether its points are the centres of circles."""
+        return self.kind in ("circles", "asymmetric_circles")
+
     @cached_property
     def points(self) -> Points:
         """(N, 3) corners or circle centres on the board, metres; z is 0, x right, y down."""

@@ -50,9 +50,15 @@ class Look:
         return np.asarray((pixels + 0.5) / self.scale - 0.5, np.float32)
 
 
-def looks_for(width: int) -> list[Look]:
-    """Ways to look at an image of a width in pixels, the likeliest first."""
-    other = 2.0 if width < _SMALL_WIDTH else 900 / width if width > _LARGE_WIDTH else 0.5
+def looks_for(width: int, for_circles: bool = False) -> list[Look]:
+    """Ways to look at an image of a width in pixels, the likeliest first.
+
+    for_circles: both polarities are searched at once there, and a large image in small is enough.
+    """
+    if for_circles:
+        scales = [_LARGE_WIDTH / width, 1.0] if width > _LARGE_WIDTH else [1.0]
+        return [Look(False, limit, 8, scale) for scale in scales for limit in (0.0, 3.0)]
+    other = 2.0 if width < _SMALL_WIDTH else _LARGE_WIDTH / width if width > _LARGE_WIDTH else 0.5
     ways = [(0.0, 8, 1.0), (3.0, 8, 1.0), (3.0, 8, other), (8.0, 4, 1.0)]
     return [Look(inverted, *way) for way in ways for inverted in (False, True)]
 

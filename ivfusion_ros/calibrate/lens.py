@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ivfusion_ros.calibrate.boards import Board
-    from ivfusion_ros.calibrate.detect import Corners
+    from ivfusion_ros.calibrate.corners import Corners
 
 MIN_VIEWS = 6
 MIN_TILT_DEG = 12.0

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from ivfusion_ros.calibrate.boards import Board
-from ivfusion_ros.calibrate.detect import Corners
+from ivfusion_ros.calibrate.corners import Corners
 from ivfusion_ros.calibrate.lens import MIN_VIEWS, LensFit, agreeing, as_poses, fit_lens, residual, rms
 from ivfusion_ros.calibrate.views import MAX_SLIP_PX, BoardView, choose_various, coverage, same_order
 from ivfusion_ros.errors import DataError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from ivfusion_ros.calibrate.detect import Corners
+from ivfusion_ros.calibrate.corners import Corners
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,10 +46,18 @@ def same_order(board: Board, corners: Corners, other: Corners) -> Corners:
     """
     if len(board.symmetries) == 1:
         return corners
-    theirs = _centred(other.pixels)
-    orders = [corners.pixels[order] for order in board.symmetries]
-    best = min(orders, key=lambda pixels: float(np.square(_centred(pixels) - theirs).sum()))
-    return Corners(corners.ids, best)
+    pixels = np.full((len(board.points), 2), np.nan, np.float32)
+    pixels[corners.ids] = corners.pixels
+    ways = [pixels[order] for order in board.symmetries]
+    best = min(ways, key=lambda way: _unlike(way, other))
+    ids = np.flatnonzero(np.isfinite(best[:, 0]))
+    return Corners(ids, best[ids])
+
+
+def _unlike(pixels: Floats32, other: Corners) -> float:
+    """How differently the points (N, 2) lie that are seen (not NaN), and that the other camera sees."""
+    both = np.isfinite(pixels[other.ids, 0])
+    return float(np.square(_centred(pixels[other.ids][both]) - _centred(other.pixels[both])).mean())
 
 
 def _centred(pixels: Floats32) -> Floats:

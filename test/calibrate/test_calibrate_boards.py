@@ -5,7 +5,8 @@ import pytest
 from board_images import Painter, Pose, as_rgb, as_thermal, rig
 
 from ivfusion_ros.calibrate.boards import Board, parse_board
-from ivfusion_ros.calibrate.detect import BoardFinder, Corners
+from ivfusion_ros.calibrate.corners import Corners
+from ivfusion_ros.calibrate.detect import BoardFinder
 from ivfusion_ros.calibrate.views import BoardView, choose_various, coverage, same_order, with_slips
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.simulate.camera import make_cameras

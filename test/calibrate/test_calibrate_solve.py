@@ -8,7 +8,7 @@ import pytest
 from board_images import Pose, make_poses, rig
 
 from ivfusion_ros.calibrate.boards import parse_board
-from ivfusion_ros.calibrate.detect import Corners
+from ivfusion_ros.calibrate.corners import Corners
 from ivfusion_ros.calibrate.solve import RigFit, solve_rig
 from ivfusion_ros.calibrate.views import BoardView
 from ivfusion_ros.errors import DataError
