@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import errno
 import importlib
 import keyword
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -61,8 +63,20 @@ def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
             module_name = f"{name}_" if keyword.iskeyword(name) else name.replace("-", "_")
             module = importlib.import_module(f"ivfusion_ros.commands.{module_name}")
             module.add_arguments(subparser)
-            subparser.set_defaults(run=module.run)
+            subparser.set_defaults(run=module.run, parser=subparser)
     return parser
+
+
+def _parse(words: Sequence[str], chosen: str) -> argparse.Namespace:
+    """The options. What is unknown is refused in the command's own words, with what may have been meant."""
+    options, unknown = build_parser(chosen).parse_known_args(words)
+    if unknown:
+        command: argparse.ArgumentParser = options.parser
+        known = re.findall(r"--[a-z][a-z0-9-]*", command.format_help())
+        close = difflib.get_close_matches(unknown[0].replace("_", "-"), known, 1, 0.8)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        command.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+    return options
 
 
 def _add_verbose(parser: argparse.ArgumentParser, default: object) -> None:
@@ -81,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = next((word for word in words if word in COMMANDS), "")
     _end_as_by_ctrl_c()
     try:
-        options = build_parser(chosen).parse_args(words)
+        options = _parse(words, chosen)
         level = logging.DEBUG if options.verbose else logging.INFO
         logging.basicConfig(level=level, format="%(message)s", handlers=[_Log()], force=True)
         options.run(options)

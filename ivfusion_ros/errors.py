@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 class IvfusionError(Exception):
@@ -53,6 +54,12 @@ class DataError(IvfusionError):
     """A data folder does not hold what training or evaluation needs."""
 
     exit_code = 7
+
+
+def no_folder(path: Path, what: str = "") -> DataError:
+    """What to raise where a folder was expected. what: that it should hold, for people; "" if plain."""
+    found = f"{path} is a file, expected a folder" if path.exists() else f"there is no folder {path}"
+    return DataError(f"{found} {what}".rstrip())
 
 
 @contextmanager

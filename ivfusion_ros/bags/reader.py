@@ -106,7 +106,11 @@ class BagReader:
         """topics.choose_topics for this bag, with the encodings of its first images. Raises BagError."""
         if not (thermal and rgb):
             self._peek_encodings()
-        return topics.choose_topics(self.topics, thermal, rgb)
+        try:
+            return topics.choose_topics(self.topics, thermal, rgb)
+        except BagError as error:
+            # What is missing may stand where the file is damaged.
+            raise BagError("; ".join([str(error), *self.losses])) from error
 
     def choose_depth_topic(self, name: str | None = None) -> str:
         """topics.choose_depth_topic for this bag. Raises BagError."""

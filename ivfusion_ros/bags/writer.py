@@ -40,7 +40,10 @@ OUTPUT_TOPICS = frozenset(f"/{output.topic}" for output in OUTPUTS if output.rep
 METADATA_VERSION: Literal[8] = 8
 """Newer metadata.yaml writes QoS as a mapping, on which ROS 2 Humble fails; Jazzy reads both."""
 
-NO_FOLDERS = (".db3", ".bag", ".mp4", ".avi", ".mkv", ".mov", ".json", ".yaml", *IMAGE_SUFFIXES)
+NO_FOLDERS = (
+    *(".db3", ".bag", ".mp4", ".avi", ".mkv", ".mov", ".json", ".yaml", ".yml", ".txt", ".csv", ".onnx"),
+    *IMAGE_SUFFIXES,
+)
 """A name that ends so means a file of another kind, not a rosbag2 folder."""
 
 FOREVER = QosTime(9223372036, 854775807)

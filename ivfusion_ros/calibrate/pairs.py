@@ -44,12 +44,14 @@ def open_pairs(
 
     config: its pairing counts, and of thermal what the images are.
     """
-    thermal_input = ThermalInput(config.thermal)
+    thermal_input, options = ThermalInput(config.thermal), options or SourceOptions()
     if len(paths) == 2 and all(map(images_by_stem, paths)):
+        options.refuse_unused((), "images of equal names, which are pairs without times")
         return PairsOnDisk(pairs_of_equal_names(*paths), thermal_input)
     if len(paths) == 1 and paths[0].is_dir() and not is_bag(paths[0]):
+        options.refuse_unused((), "the pairs of a data set, which need no times")
         return PairsOnDisk(find_pairs(paths[0]), thermal_input)
-    return PairsInTime(paths, config.pairing, options or SourceOptions(), thermal_input)
+    return PairsInTime(paths, config.pairing, options, thermal_input)
 
 
 @dataclass

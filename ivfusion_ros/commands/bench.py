@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import logging
 import platform
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from ivfusion_ros.commands.options import (
     add_json_option,
     add_threads_option,
     check_at_least,
+    output_file,
     parse_size,
     write_json,
 )
@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also measure the machine's peak and each network's share of it",
     )
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="plot the times (PNG)")
+    parser.add_argument("--plot", type=output_file(".png"), metavar="FILE", help="plot the times (PNG)")
     add_json_option(parser)
 
 

@@ -143,6 +143,9 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError(f"--baseline is {options.baseline}, expected metres above 0")
     if options.baseline is not None and (options.board is not None or options.model not in (None, "rig")):
         raise ConfigError("--baseline is for the rig that is found without --board; give only one of them")
+    for name in ("thermal_camera", "rgb_camera", "thermal_size", "rgb_size"):
+        if getattr(options, name) is not None and not options.imported:
+            raise ConfigError(f"--{name.replace('_', '-')} is for --import; leave it out")
     if bool(options.input) == bool(options.imported):
         raise ConfigError(
             "give either images (a bag, or a folder of thermal and one of RGB images) or --import FILE"

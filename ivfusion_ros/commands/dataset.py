@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ivfusion_ros.commands.options import add_backend_option, add_camera_option
+from ivfusion_ros.commands.options import add_backend_option, add_camera_option, output_folder
 from ivfusion_ros.detection.classes import read_class_map
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.training.detector.dataset import Kind, write_dataset
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=output_folder,
         required=True,
         metavar="DIR",
         help="folder of the data set; existing files in it are kept",

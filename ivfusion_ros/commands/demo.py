@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ivfusion_ros.bags import BagWriter
-from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config, write_json
+from ivfusion_ros.commands.options import add_pipeline_options, output_folder, pipeline_config, write_json
 from ivfusion_ros.commands.replay import Outputs, end_if_interrupted, replay_source
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.geometry.calibration import Calibration, Remap, write_calibration
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
         "--out",
-        type=Path,
+        type=output_folder,
         default=Path("demo"),
         metavar="DIR",
         help="folder to write; an earlier demo there is replaced (default: %(default)s)",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
+from ivfusion_ros.bags.files import is_bag
 from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config, refuse_input
 from ivfusion_ros.commands.skipped import Skipped, refuse_existing
 from ivfusion_ros.errors import DataError, ModelError
@@ -87,6 +88,10 @@ def _jobs(
     images, output = options.images, options.output
     if not output.is_dir() and (output.exists() or output.suffix.lower() in SUFFIXES):
         raise DataError(f"the output is {output}, expected a folder for pictures and detections.json")
+    if not images.exists():
+        raise DataError(f"there is no file or folder {images}")
+    if is_bag(images):
+        raise DataError(f"{images} is a bag; `ivfusion replay` detects in bags")
     refuse_input(output, images)
     rows_file = output / "detections.json"
     if images.is_file() and images.suffix.lower() not in SUFFIXES:

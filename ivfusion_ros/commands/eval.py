@@ -11,6 +11,7 @@ from ivfusion_ros.commands.options import (
     add_folders_option,
     add_network_options,
     check_at_least,
+    output_folder,
     write_json,
 )
 from ivfusion_ros.commands.skipped import refuse_existing
@@ -67,7 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folders of images fused by other programs, named like the pairs; with several data "
         "folders, a subfolder for each",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument(
+        "--out", type=output_folder, required=True, metavar="DIR", help="folder for the results"
+    )
     parser.add_argument(
         "--force",
         action="store_true",

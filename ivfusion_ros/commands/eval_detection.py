@@ -6,7 +6,13 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ivfusion_ros.commands.options import add_camera_option, add_network_options, check_at_least, write_json
+from ivfusion_ros.commands.options import (
+    add_camera_option,
+    add_network_options,
+    check_at_least,
+    output_folder,
+    write_json,
+)
 from ivfusion_ros.detection.classes import read_class_map
 from ivfusion_ros.detection.detector import THRESHOLD_KEY
 from ivfusion_ros.errors import ConfigError, DataError
@@ -79,7 +85,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="class map of a folder that is judged whole, as for `ivfusion dataset`",
     )
     add_camera_option(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument(
+        "--out", type=output_folder, required=True, metavar="DIR", help="folder for the results"
+    )
     parser.add_argument(
         "--limit", type=int, metavar="N", help="maximum scenes, evenly spaced (default: all)"
     )

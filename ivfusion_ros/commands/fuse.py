@@ -19,6 +19,7 @@ from ivfusion_ros.commands.options import (
     add_source_options,
     pipeline_config,
     refuse_input,
+    refuse_source_as_output,
     source_options,
 )
 from ivfusion_ros.commands.skipped import Skipped, refuse_existing
@@ -96,13 +97,17 @@ def _jobs(
 ) -> tuple[Iterable[Job], int | None]:
     """Pairs, and how many there are, as far as that is known. Raises IvfusionError."""
     paths, output = options.source, options.output
+    refuse_source_as_output(paths, output)
     found = _pairs_on_disk(paths)
+    chosen = source_options(options, skipped.add, config.images.max_pixels, config.thermal.encoding)
     if found is None:
-        chosen = source_options(options, skipped.add, config.images.max_pixels, config.thermal.encoding)
         source = stack.enter_context(closing(open_source(paths, chosen)))
         refuse_input(output, *source.paths)
         return _in_time(source, config, output, options.force), source.expected
+    chosen.refuse_unused((), "images that are pairs by their names")
     refuse_input(output, *paths)
+    if output.exists() and not output.is_dir() and (len(found) > 1 or paths[0].is_dir()):
+        raise DataError(f"the output, {output}, is a file, expected a folder for {len(found)} images")
     if len(found) == 1 and not paths[0].is_dir() and not output.is_dir():
         pictures = [output]
     else:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.commands.options import add_folders_option
-from ivfusion_ros.errors import BackendError
+from ivfusion_ros.errors import BackendError, no_folder
 from ivfusion_ros.images.pairs import spread
 from ivfusion_ros.sources.layouts import find_pairs
 
@@ -49,6 +49,8 @@ def run(options: argparse.Namespace) -> None:
         from ivfusion_ros.training.fusion.provenance import file_identity
     except ImportError as error:
         raise BackendError(f"import needs torch ({error}); run: pip install torch") from error
+    if not options.output.parent.is_dir():
+        raise no_folder(options.output.parent, f"to write {options.output.name} in")
     pairs = list(_chosen(options))
     planes = (read_luminance(pair) for pair in pairs)
     network, (low, high) = import_published(options.network, options.file, planes if pairs else None)

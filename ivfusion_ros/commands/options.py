@@ -15,11 +15,12 @@ from ivfusion_ros.config.parameters import assignments, load_config
 from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.files import write_whole
+from ivfusion_ros.images.pairs import images_by_stem
 from ivfusion_ros.sources.source import OnSkip, SourceOptions
 from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ivfusion_ros.graphs.task import Task
     from ivfusion_ros.types import Size
@@ -214,6 +215,14 @@ def output_file(*suffixes: str) -> Callable[[str], Path]:
     return check
 
 
+def output_folder(text: str) -> Path:
+    """The argparse type of a folder to write: a file in its place is found before the work."""
+    path = Path(text)
+    if (path.exists() or path.is_symlink()) and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a file, expected a folder")
+    return path
+
+
 def pipeline_config(options: argparse.Namespace) -> PipelineConfig:
     """The configuration that file and options give. Raises ConfigError."""
     named = {
@@ -251,6 +260,15 @@ def refuse_input(output: Path, *inputs: Path) -> None:
     for path in inputs:
         if output.exists() and path.exists() and output.samefile(path):
             raise DataError(f"the output, {output}, is an input too; give another one")
+
+
+def refuse_source_as_output(sources: Sequence[Path], output: Path) -> None:
+    """Raises DataError where a second folder of images was taken for the output, which is not named."""
+    if len(sources) == 1 and images_by_stem(sources[0]) and images_by_stem(output):
+        raise DataError(
+            f"{sources[0]} and {output} both hold images, and the last name is the output; give it after "
+            "them"
+        )
 
 
 def parse_size(text: str) -> Size:

@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from ivfusion_ros.bags import BagWriter
-from ivfusion_ros.commands.options import add_source_options, refuse_input, source_options
+from ivfusion_ros.commands.options import (
+    add_source_options,
+    refuse_input,
+    refuse_source_as_output,
+    source_options,
+)
 from ivfusion_ros.commands.skipped import Skipped
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.images.declared import MAX_PIXELS
@@ -52,6 +57,7 @@ def run(options: argparse.Namespace) -> None:
     """Write the bag of all frames that can be read. Raises IvfusionError, also where some cannot."""
     skipped = Skipped("frames")
     counts: Counter[str] = Counter()
+    refuse_source_as_output(options.source, options.output)
     source = open_source(options.source, source_options(options, skipped.add, MAX_PIXELS))
     with closing(source):
         refuse_input(options.output, *source.paths)
@@ -75,16 +81,24 @@ def _time(text: str) -> int:
     """Nanoseconds since 1970; argparse's type of --start."""
     try:
         try:
-            return int(Decimal(text) * NS_PER_S)
+            return _as_header_holds(Decimal(text))
         except ArithmeticError:
             when = datetime.fromisoformat(text.replace("Z", "+00:00"))
             when = when if when.tzinfo else when.replace(tzinfo=timezone.utc)
             apart = when - datetime(1970, 1, 1, tzinfo=timezone.utc)
-            return (apart // timedelta(microseconds=1)) * 1000
+            return _as_header_holds(Decimal(apart // timedelta(microseconds=1)) / 1_000_000)
     except (ValueError, OverflowError) as error:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no time, expected such as 2026-11-29T06:00:00Z or 1795932000.5"
+            f"{text!r} is no time that a header holds, expected such as 2026-11-29T06:00:00Z or "
+            "1795932000.5, from 1970 to 2037"
         ) from error
+
+
+def _as_header_holds(seconds: Decimal) -> int:
+    """Nanoseconds. Raises ValueError for what ROS's 31 bits of seconds since 1970 do not hold."""
+    if not 0 <= seconds < 2**31:
+        raise ValueError
+    return int(seconds * NS_PER_S)
 
 
 def _moved(

@@ -21,6 +21,7 @@ from ivfusion_ros.commands.options import (
     output_file,
     pipeline_config,
     refuse_input,
+    refuse_source_as_output,
     source_options,
     write_json,
 )
@@ -109,6 +110,7 @@ def run(options: argparse.Namespace) -> None:
         options.video,
         options.sheet,
     )
+    refuse_source_as_output(options.source, options.output)
     config = pipeline_config(options)
     if options.depth_topic is not None:
         config = replace(config, registration=replace(config.registration, depth=True))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.commands.interruption import held_back
-from ivfusion_ros.commands.options import add_network_options, check_at_least
+from ivfusion_ros.commands.options import add_network_options, check_at_least, output_folder
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.reproduce.job import Given, Job, Networks, Outcome
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", nargs="+", default=[], metavar=value, help=help_text)
     parser.add_argument(
         "--out",
-        type=Path,
+        type=output_folder,
         default=Path("runs/reproduce"),
         metavar="DIR",
         help="folder for the table and what is trained for it, shared by all tables (default: %(default)s)",

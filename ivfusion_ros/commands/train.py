@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.commands.interruption import held_back
-from ivfusion_ros.commands.options import add_folders_option
+from ivfusion_ros.commands.options import add_folders_option, output_folder
 from ivfusion_ros.config.parameters import Parameter, assignments, iter_parameters, load_config
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.files import read_yaml
@@ -60,7 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_folders_option(parser)
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="run folder (default: a number of its own in runs/CONFIG)"
+        "--out",
+        type=output_folder,
+        metavar="DIR",
+        help="run folder (default: a number of its own in runs/CONFIG)",
     )
     parser.add_argument(
         "--resume", action="store_true", help="continue from the run folder's last checkpoint"

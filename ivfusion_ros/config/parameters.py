@@ -116,8 +116,10 @@ def _checked(config_class: type[Any], values: Mapping[str, Any], source: str) ->
 def _why_unknown(name: str, known: Mapping[str, Parameter]) -> str:
     if _is_of_node_only(name):
         return f"{name} is a parameter of the live node only"
-    close = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+    # Without its section, a name is far from the whole one.
+    same = [other for other in known if other.rpartition(".")[2] == name]
+    close = same or difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
     return f"unknown parameter {name}; {hint}"
 
 
@@ -242,7 +244,7 @@ def assignments(texts: Iterable[str], option: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
-        if not equals:
+        if not equals or not name:
             raise ConfigError(f"{option} is {text!r}, expected NAME=VALUE")
         values[name] = parse_yaml(value, f"{option} {name}: {brief(value)}") if value else ""
     return values

@@ -171,7 +171,9 @@ class VideoReader:
         try:
             return self._av.open(f"file:{path.absolute()}", metadata_errors="replace", options=options)
         except (self._av.FFmpegError, OSError) as error:
-            raise ImageError(f"cannot read video {path}: {error.strerror}") from error
+            raise ImageError(
+                f"cannot read video {path}: {error.strerror}; expected a film such as MP4, AVI or MKV"
+            ) from error
 
     def _video_stream(self) -> Any:
         streams = self._container.streams.video

@@ -83,6 +83,8 @@ def _exported(path: Path) -> dict[str, torch.Tensor]:
     # A damaged file raises an error of protobuf, which shares no base class but Exception.
     except Exception as error:
         raise ModelError(f"{path} cannot be read as ONNX ({error}); export it again") from error
+    if not any(tensor.name.startswith(_NETWORK) for tensor in tensors):
+        raise ModelError(f"{path} holds no weights of a fusion network, expected {_CHECKPOINT} or its ONNX")
     # What is named otherwise are the graph's own constants.
     return {
         tensor.name.removeprefix(_NETWORK): torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy())

@@ -47,9 +47,10 @@ def read_published(name: str, path: Path) -> dict[str, Tensor]:
         with torch.serialization.safe_globals(_numpy_numbers()):
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file
-        reason = str(error).partition("WeightsUnpickler error: ")[2] or str(error)
+        reason = str(error).partition("WeightsUnpickler error: ")[2] or f"{type(error).__name__}: {error}"
         raise ModelError(
-            f"{path} is not a checkpoint that can be loaded safely: {_first_line(reason)}"
+            f"{path} is not a checkpoint that can be loaded safely ({_first_line(reason)}); expected the "
+            "authors' file"
         ) from error
     if not isinstance(state, Mapping):
         raise ModelError(f"{path} holds a {type(state).__name__}, expected a dictionary of weights")

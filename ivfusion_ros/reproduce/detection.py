@@ -14,7 +14,7 @@ import yaml
 
 from ivfusion_ros.config.parameters import make_config
 from ivfusion_ros.detection.classes import M3FD_NAMES
-from ivfusion_ros.errors import DataError
+from ivfusion_ros.errors import DataError, no_folder
 from ivfusion_ros.evaluation.detection.find import DetectorUnderTest, find
 from ivfusion_ros.evaluation.detection.results import Entry, judge
 from ivfusion_ros.evaluation.detection.scenes import Scene, read_scenes, read_truth
@@ -84,7 +84,7 @@ def _key(name: str) -> str:
 def _add_fused(data: Path, kind: str, fused: Path, source: Path) -> None:
     """Put a folder of fused images beside the other kinds of the data set, with the same boxes."""
     if not fused.is_dir():
-        raise DataError(f"there is no folder {fused} with fused images")
+        raise no_folder(fused, "with fused images")
     files, prefix = images_by_stem(fused), f"{source.resolve().name}_"
     for part in PARTS:
         target, labels = data / "images" / part / kind, data / "labels" / part

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
-from ivfusion_ros.errors import ConfigError, DataError, ModelError
+from ivfusion_ros.errors import ConfigError, DataError, ModelError, no_folder
 from ivfusion_ros.reproduce.paper import Paper, Row, Table
 
 
@@ -65,7 +65,7 @@ class Job:
                     raise ConfigError(f"{option} names {name!r}, expected one of {listed}")
         for folder in (*self.given.data.values(), *self.given.fused.values()):
             if not folder.is_dir():
-                raise DataError(f"there is no folder {folder}; correct its path")
+                raise no_folder(folder)
         for file in self.given.weights.values():
             if not file.is_file():
                 raise ModelError(f"there is no file {file}; give a checkpoint, or none to train one")

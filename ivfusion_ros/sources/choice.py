@@ -43,9 +43,19 @@ KINDS: dict[
 """By kind: whether paths are of it, and what opens them; the first that fits is taken."""
 
 
+USED = {
+    "bags": ("thermal_topic", "rgb_topic"),
+    "two cameras": ("rate_hz", "stamps", "thermal_stamps", "rgb_stamps"),
+    "data set": ("rate_hz",),
+}
+"""By kind: what it takes of SourceOptions, beside what is of images."""
+
+
 def open_source(paths: Sequence[Path], options: SourceOptions | None = None) -> Source:
     """The source that the paths are. Raises IvfusionError."""
-    for fits, make in KINDS.values():
+    options = options or SourceOptions()
+    for kind, (fits, make) in KINDS.items():
         if fits(paths):
-            return make(paths, options or SourceOptions())
+            options.refuse_unused(USED[kind], f"{' and '.join(map(str, paths))} ({kind})")
+            return make(paths, options)
     raise DataError(f"{', '.join(map(str, paths)) or 'nothing'} was given, expected {EXPECTED}")

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ivfusion_ros.errors import DataError
+from ivfusion_ros.errors import DataError, no_folder
 from ivfusion_ros.files import natural_order
 from ivfusion_ros.images.files import SUFFIXES
 from ivfusion_ros.images.pairs import PairPaths
@@ -97,13 +97,14 @@ LAYOUTS: Mapping[str, tuple[Layout, ...]] = {
 """By name of the data set; the first that has pairs in a folder is the one. Several layouts add up."""
 
 
-def find_pairs(folder: Path, names: tuple[str, str] = CAMERAS) -> list[PairPaths]:
+def find_pairs(folder: Path, names: tuple[str, str] | None = None) -> list[PairPaths]:
     """All pairs of a data folder, in natural order of their names. Raises DataError when there are none.
 
     folder: of one of LAYOUTS; where it is not there, its last part is a {part} of the folder above, such as
-    LLVIP/train. names: of the folders in it that hold the thermal and the rgb images, if not those.
+    LLVIP/train. names: of the folders in it that hold the thermal and the rgb images, as --folders; None
+    where the user cannot name others.
     """
-    known = LAYOUTS if names == CAMERAS else {"": (_named(names),)}
+    known = LAYOUTS if names is None or names == CAMERAS else {"": (_named(names),)}
     for layouts in known.values():
         pairs = _pairs(folder, layouts)
         if not folder.is_dir():
@@ -188,13 +189,15 @@ def _walk(
             yield from _walk(path, patterns[1:], here)
 
 
-def _no_pairs(folder: Path, names: tuple[str, str]) -> DataError:
+def _no_pairs(folder: Path, renamed: tuple[str, str] | None) -> DataError:
     if not folder.is_dir():
-        return DataError(f"there is no folder {folder}")
+        return no_folder(folder)
+    names = renamed or CAMERAS
     thermal, rgb = (len(matching(folder, f"{name}/{{stem}}")) for name in names)
+    others = ", other folder names in --folders" if renamed else ""
     sets = ", ".join(list(LAYOUTS)[1:])
     return DataError(
         f"{folder} has {thermal} images in {names[0]}/ and {rgb} in {names[1]}/, none with equal names; "
-        f"expected pairs such as {names[0]}/0001.png and {names[1]}/0001.png, other folder names in "
-        f"--folders, or the folder of a data set as it is published ({sets})"
+        f"expected pairs such as {names[0]}/0001.png and {names[1]}/0001.png{others}, "
+        f"or the folder of a data set as it is published ({sets})"
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivfusion_ros.errors import DataError
+from ivfusion_ros.errors import DataError, no_folder
 from ivfusion_ros.files import natural_order, read_yaml
 from ivfusion_ros.images.coco_json import read_coco
 from ivfusion_ros.images.files import read_image
@@ -65,7 +65,7 @@ def find_scenes(folder: Path, camera: CameraName | None = None) -> list[Scene]:
     where they are grey. Raises DataError where there are none.
     """
     if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}")
+        raise no_folder(folder)
     for name, layouts in [*LAYOUTS.items(), *ONE_CAMERA.items()]:
         found = dict[Fields, Scene]()
         left_out: Counter[str] = Counter()

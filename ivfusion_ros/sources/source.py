@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.images.declared import MAX_PIXELS
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from ivfusion_ros.types import CameraName, Frame
 
@@ -41,6 +42,16 @@ class SourceOptions:
     max_pixels: int = MAX_PIXELS
     thermal_encoding: str = ""
     on_skip: OnSkip = _ignore
+
+    def refuse_unused(self, used: Collection[str], what: str) -> None:
+        """Raises ConfigError where something is given that a source does not use.
+
+        used: names of the fields that it takes. what: the source, for people.
+        """
+        for name in ("thermal_topic", "rgb_topic", "rate_hz", "stamps", "thermal_stamps", "rgb_stamps"):
+            if name not in used and getattr(self, name) != getattr(SourceOptions, name):
+                option = name.removesuffix("_hz").replace("_", "-")
+                raise ConfigError(f"--{option} does nothing for {what}; leave it out")
 
 
 class Source(Protocol):

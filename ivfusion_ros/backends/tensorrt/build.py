@@ -130,7 +130,7 @@ def _progress(trt: Any, title: str) -> Any:
                         self._bar.n = step + 1
                     # Inner phases do not move the bar, and tqdm shows only what moves.
                     now = time.monotonic()
-                    if now - self._shown >= self._bar.mininterval:
+                    if not self._bar.disable and now - self._shown >= self._bar.mininterval:
                         self._shown = now
                         self._bar.set_postfix_str(name)
             # An exception must not cross TensorRT; a False stops the build.

@@ -128,11 +128,17 @@ class _Run:
         # A metric that this image has nothing for is NaN in the journal and absent from the result.
         told = {name: value for name, value in scores.items() if math.isfinite(value)}
         people = int(told.pop(PEOPLE, 0))
-        reason = reason or ("" if told else "it has nothing that these metrics look at")
+        reason = reason or ("" if told else _nothing(self._metrics))
         self.results[pair, method] = Result(pair.data, pair.stem, method, told, reason, people)
         self._bar.update()
         if reason:
             log.warning("%s, %s of %s is skipped: %s", method, pair.stem, pair.data, reason)
+
+
+def _nothing(metrics: Sequence[str]) -> str:
+    """Why there is no score: which metrics were asked for, and what they look at beside the images."""
+    beside = f"; {PEOPLE} are read from labels/ or boxes/ beside the images" if PEOPLE in metrics else ""
+    return f"it has nothing that {', '.join(metrics)} could be computed of{beside}"
 
 
 def _identity(pair: Pair, method: Method) -> str:

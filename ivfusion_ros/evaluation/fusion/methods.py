@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ivfusion_ros.backends import load_backend
-from ivfusion_ros.errors import ConfigError, DataError, ImageError
+from ivfusion_ros.errors import ConfigError, DataError, ImageError, no_folder
 from ivfusion_ros.images.encodings import to_grey, to_rgb
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.images.pairs import images_by_stem
@@ -73,7 +73,7 @@ class FolderMethod:
         self.label = label
         self.folder = folder
         if not folder.is_dir():
-            raise DataError(f"there is no folder {folder} with fused images")
+            raise no_folder(folder, "with fused images")
         self._files: dict[Path, dict[str, Path]] = {}
 
     def fused(self, pair: Pair) -> Path:

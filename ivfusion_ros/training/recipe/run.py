@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from ivfusion_ros.errors import ConfigError, DataError, ModelError
+from ivfusion_ros.errors import ConfigError, ModelError, no_folder
 from ivfusion_ros.files import read_yaml, write_whole
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.training.fusion.config import MAY_CHANGE
@@ -156,7 +156,7 @@ def _identities(folders: Sequence[Path]) -> dict[str, Any]:
     result = {}
     for folder, name in zip(folders, names, strict=True):
         if not folder.is_dir():
-            raise DataError(f"there is no folder {folder}")
+            raise no_folder(folder)
         files = (path for path in folder.glob("*/*") if path.is_file())
         twice = names.count(name) > 1
         result[f"{folder.resolve().parent.name}/{name}" if twice else name] = files_identity(folder, files)

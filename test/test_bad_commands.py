@@ -1,0 +1,89 @@
+"""Command lines that cannot work: each is refused before the work, by the reason that the user can mend."""
+
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ivfusion_ros.cli import main
+from ivfusion_ros.images.files import write_image
+
+LINES = {
+    "fuse thermal rgb": "both hold images, and the last name is the output",
+    "record thermal rgb": "both hold images, and the last name is the output",
+    "fuse thermal rgb notes.txt": "the output, notes.txt, is a file, expected a folder for 3 images",
+    "fuse thermal rgb out --stamps names:h": "--stamps does nothing for images that are",
+    "fuse thermal rgb out --thermal-stamps absent": "--thermal-stamps does nothing",
+    "fuse thermal rgb out --set =1": "--set is '=1', expected NAME=VALUE",
+    "fuse thermal rgb out --set reference=rgb": "did you mean registration.reference?",
+    "fuse thermal out": "or the folder of a data set as it is published",
+    "record thermal rgb out.mcap --rate 10 --rgb-topic /a": "--rgb-topic does nothing for thermal and rgb",
+    "record thermal rgb out.mcap --rate 10 --start=-5": "'-5' is no time that a header holds",
+    "record thermal rgb out.mcap --rate 10 --start 1e400": "'1e400' is no time that a header holds",
+    "record thermal rgb out.txt --rate 10": "must end in .mcap or name a folder",
+    "replay bags/empty.mcap out.mcap": "the index is missing or damaged",
+    "replay bags/empty.mcap out.mcap --rate 0": "--rate does nothing for bags/empty.mcap (bags)",
+    "calibrate bags/empty.mcap --thermal-size 640x480": "--thermal-size is for --import",
+    "calibrate . --rate 3": "--rate does nothing for the pairs of a data set",
+    "detect absent out": "there is no file or folder absent",
+    "detect bags/empty.mcap out": "`ivfusion replay` detects in bags",
+    "detect notes.txt out": "expected a film such as MP4, AVI or MKV",
+    "bench --plot out.txt": "out.txt must end in .png",
+    "dataset --data notes.txt --out out --images rgb": "notes.txt is a file, expected a folder",
+    "dataset --data . --out notes.txt --images rgb": "notes.txt is a file, expected a folder",
+    "eval --data . --out notes.txt --model mst": "notes.txt is a file, expected a folder",
+    "eval --data . --out out --fused a=notes.txt": "notes.txt is a file, expected a folder with",
+    "eval --data thermal --out out --model mst": "other folder names in --folders",
+    "demo --out notes.txt": "notes.txt is a file, expected a folder",
+    "doctor --paramaters": "did you mean --parameters?",
+    "doctor --nothing-like-it": "ivfusion doctor: error: unrecognized arguments",
+}
+
+
+@pytest.fixture(autouse=True)
+def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for camera, shape in (("thermal", (32, 48)), ("rgb", (32, 48, 3))):
+        (tmp_path / camera).mkdir()
+        for index in range(3):
+            write_image(tmp_path / camera / f"{index}.png", np.full(shape, 40 * index, np.uint8))
+    (tmp_path / "notes.txt").write_text("notes")
+    (tmp_path / "bags").mkdir()
+    (tmp_path / "bags" / "empty.mcap").write_bytes(b"\x89MCAP0\r\n" + bytes(100))
+    monkeypatch.chdir(tmp_path)
+
+
+def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command that must fail wrote last, in one line."""
+    try:
+        status = main(words)
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    said = capsys.readouterr().err
+    assert status != 0, said
+    return said.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_bad_command_line_names_its_reason(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(Path.cwd().rglob("*"))
+    assert LINES[line] in refused(shlex.split(line), capsys)
+    assert sorted(Path.cwd().rglob("*")) == before
+
+
+def test_only_a_command_that_has_the_option_advises_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--folders" not in refused(["fuse", "thermal", "out"], capsys)
+
+
+def test_weights_of_what_is_no_onnx_file(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    # An empty message of ONNX is valid, and so is much of what no one meant as ONNX.
+    Path("start.onnx").write_bytes(b"")
+    words = ["train", "refinefuse_cpu", "--data", ".", "--init", "start.onnx", "--out", "run"]
+    assert "holds no weights of a fusion network" in refused(words, capsys)
+
+
+def test_people_without_a_file_that_says_where(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["eval", "--data", ".", "--out", "out", "--fused", "a=rgb", "--metrics", "people"]
+    assert "people are read from labels/ or boxes/" in refused([*words, "--jobs", "1"], capsys)
