@@ -155,6 +155,48 @@ def test_data_set_of_several_kinds(folder: Path, tmp_path: Path) -> None:
     assert (out / "preview.png").exists() and not list(out.rglob("*.partial"))
 
 
+def one_recording(folder: Path, count: int, faces: str) -> Path:
+    """Frames of the RGB camera alone, named by their numbers, each with a person."""
+    for name in (faces, "boxes"):
+        (folder / name).mkdir(parents=True)
+    for number in range(count):
+        cv2.imwrite(str(folder / faces / f"{number:05}.png"), np.full((64, 64, 3), number, np.uint8))
+        (folder / "boxes" / f"{number:05}.txt").write_text("0 0.5 0.5 0.25 0.5\n")
+    return folder
+
+
+def test_each_rule_says_how_many_scenes_it_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    folder = one_recording(tmp_path / "walk", 200, "rgb")
+    counts = write_dataset([folder], tmp_path / "set", [Kind("rgb", 0.5)], None)
+    held = {int(path.stem[-5:]) for path in (tmp_path / "set" / "images" / "val" / "rgb").iterdir()}
+    near = {n for n in range(200) if n not in held and any(abs(n - other) <= RUN_GAP for other in held)}
+    assert len(held) == 40 and len(near) in (RUN_GAP, 2 * RUN_GAP)
+    away = 200 - len(held) - len(near)
+    shown = counts["train"].pairs
+    assert shown == away // 2
+    assert (
+        f"walk: 200 scenes, {shown} to train on, 40 held out; left out: {len(near)} within {RUN_GAP} frame "
+        f"numbers of a held-out one, {away - shown} not in the share of any kind of images"
+    ) in caplog.text
+
+
+def test_what_no_asked_camera_saw_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    folders = one_recording(tmp_path / "a", 8, "rgb"), one_recording(tmp_path / "b", 8, "thermal")
+    write_dataset(folders, tmp_path / "set", [Kind("rgb")], None)
+    assert "b: 8 scenes, 0 to train on, 0 held out; left out: 8 not seen by the cameras" in caplog.text
+    assert "nothing of it is held out" in caplog.text
+
+
+def test_folders_of_one_name_are_refused(tmp_path: Path) -> None:
+    folders = [one_recording(tmp_path / name / "walk", 2, "rgb") for name in ("a", "b")]
+    with pytest.raises(DataError, match="would both be walk_00000"):
+        write_dataset(folders, tmp_path / "set", [Kind("rgb")], None)
+
+
 def test_a_second_run_writes_what_is_missing_only(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "set"
     write_dataset([folder], out, [Kind("rgb")], None)

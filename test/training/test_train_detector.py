@@ -73,6 +73,14 @@ def test_wrong_crops_and_data_are_refused(data: Path, tmp_path: Path) -> None:
         DetectorTrainer(DetectorConfig(crop_width=100), data, tmp_path)
     with pytest.raises(DataError, match="ivfusion dataset"):
         DetectorTrainer(DetectorConfig(), tmp_path, tmp_path)
+    # ultralytics wants images to judge by, whether it is to judge or not.
+    shutil.copytree(data, tmp_path / "set")
+    shutil.rmtree(tmp_path / "set" / "images" / "val")
+    (tmp_path / "set" / "data.yaml").write_text(
+        "{train: images/train, val: images/val, names: {0: person}}"
+    )
+    with pytest.raises(DataError, match="images/val, its val; where nothing was held out"):
+        DetectorTrainer(DetectorConfig(validate=False), tmp_path / "set", tmp_path / "run")
 
 
 def stopper(questions: int):

@@ -134,6 +134,11 @@ def _read_written(dataset: Path, part: str, limit: int | None) -> tuple[list[Sce
         raise DataError(f"there is no {dataset / 'data.yaml'}; make a data set with `ivfusion dataset`")
     names = names_from_yaml(dataset / "data.yaml")
     images = dataset / "images" / part
+    if not images.is_dir():
+        raise DataError(
+            f"{dataset} has no scenes in {images}, expected a data set of `ivfusion dataset --images "
+            "thermal rgb`; where nothing was held out, add folders of other recordings to it"
+        )
     for camera in CAMERAS:
         if not (images / camera).is_dir():
             raise DataError(

@@ -32,7 +32,7 @@ from ivfusion_ros.images.draw import annotate, contact_sheet
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import read_image, write_image
 from ivfusion_ros.images.labels import read_boxes
-from ivfusion_ros.images.pairs import spread
+from ivfusion_ros.images.pairs import RUN_GAP, spread
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.sources.scenes import Scene, find_scenes
 from ivfusion_ros.training.detector.labelling import label
@@ -51,6 +51,11 @@ Part = Literal["train", "val", "test"]
 
 _WITHOUT_WEIGHTS = "mst"
 """What the teacher looks at beside the cameras' images, the same whatever kinds are asked for."""
+
+_NEAR = f"within {RUN_GAP} frame numbers of a held-out one"
+_NO_SHARE = "not in the share of any kind of images"
+_UNSEEN = "not seen by the cameras that are asked for"
+"""Rules that leave scenes out."""
 
 _SHOWN = 12
 """Pairs on the preview."""
@@ -133,6 +138,7 @@ def write_dataset(
         found = find_scenes(folder, camera)
         name = _name_of(folder)
         scenes += _drawn_items(name, found, kinds, drawn) if drawn else _items(name, found, kinds)
+    _check_names(scenes)
     bare = [item.scene.image for item in scenes if item.scene.labels is None and item.scene.boxes is None]
     if teacher is None and bare:
         raise DataError(
@@ -172,6 +178,18 @@ def _check(kinds: Sequence[Kind]) -> None:
         raise ConfigError(f"--images has {', '.join(names)}; expected each kind once")
 
 
+def _check_names(scenes: Sequence[_Item]) -> None:
+    """Raises DataError for two scenes that would be one file."""
+    seen: dict[str, Scene] = {}
+    for item in scenes:
+        other = seen.setdefault(item.stem, item.scene)
+        if other is not item.scene:
+            raise DataError(
+                f"{other.image} and {item.scene.image} would both be {item.stem}; give each folder once, "
+                "under a name of its own"
+            )
+
+
 def _name_of(folder: Path) -> str:
     parts = folder.resolve().parts
     return "_".join(parts[-2:]) if folder.name in PARTS else parts[-1]
@@ -187,21 +205,33 @@ def _drawn_items(
             yield _Item(scene, name, cast("Part", part), tuple(kind for kind in kinds if _has(scene, kind)))
 
 
-def _items(name: str, scenes: Sequence[Scene], kinds: Sequence[Kind]) -> Iterator[_Item]:
+def _items(name: str, scenes: Sequence[Scene], kinds: Sequence[Kind]) -> list[_Item]:
     training, held = hold_out_scenes(scenes)
-    log.info(
-        "%s: %d scenes, %d to train on, %d held out, %d left out since they are close to a held-out one",
-        name, len(scenes), len(training), len(held), len(scenes) - len(training) - len(held),
-    )  # fmt: skip
     shown = {kind: {scene.stem for scene in share_of(training, kind.share)} for kind in kinds}
-    for scene in training:
-        chosen = tuple(kind for kind in kinds if _has(scene, kind) and scene.stem in shown[kind])
+    parts: dict[Part, list[Scene]] = {"train": training, "val": held}
+    items: list[_Item] = []
+    left_out = Counter({_NEAR: len(scenes) - len(training) - len(held)})
+    for part, scene in ((part, scene) for part, inside in parts.items() for scene in inside):
+        seen = tuple(kind for kind in kinds if _has(scene, kind))
+        chosen = tuple(kind for kind in seen if part == "val" or scene.stem in shown[kind])
         if chosen:
-            yield _Item(scene, name, "train", chosen)
-    for scene in held:
-        chosen = tuple(kind for kind in kinds if _has(scene, kind))
-        if chosen:
-            yield _Item(scene, name, "val", chosen)
+            items.append(_Item(scene, name, part, chosen))
+        else:
+            left_out[_NO_SHARE if seen else _UNSEEN] += 1
+    _tell_parts(name, items, +left_out)
+    return items
+
+
+def _tell_parts(name: str, items: Sequence[_Item], left_out: Counter[str]) -> None:
+    """How many scenes each part has, and how many each rule left out."""
+    counts = Counter(item.part for item in items)
+    reasons = ", ".join(f"{count} {rule}" for rule, count in left_out.items()) or "none"
+    log.info(
+        "%s: %d scenes, %d to train on, %d held out; left out: %s",
+        name, len(items) + left_out.total(), counts["train"], counts["val"], reasons,
+    )  # fmt: skip
+    if not counts["val"]:
+        log.warning("%s is a single short recording or has too few scenes: nothing of it is held out", name)
 
 
 def _has(scene: Scene, kind: Kind) -> bool:

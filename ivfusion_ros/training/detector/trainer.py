@@ -30,6 +30,7 @@ from ivfusion_ros.training.detector.paste import Paste, cut_outs_identity, read_
 from ivfusion_ros.training.detector.scenes import SceneDataset, SceneLoader, SceneSampler
 from ivfusion_ros.training.detector.state import STATE, cut_curves, data_identity, load_state
 from ivfusion_ros.training.detector.ultralytics_settings import (
+    check_parts,
     check_start,
     crop_of,
     data_file,
@@ -72,6 +73,7 @@ class DetectorTrainer(DetectionTrainer):
         self._crop = crop_of(config)
         self._start, self._folder = start, run.resolve()
         file = data_file(data)
+        check_parts(file)
         origin = {
             "settings": plain(config),
             "data": data_identity(file),

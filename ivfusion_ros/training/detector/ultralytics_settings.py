@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ivfusion_ros.errors import ConfigError, DataError
+from ivfusion_ros.files import read_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +49,19 @@ def data_file(data: Path) -> Path:
     if not file.is_file():
         raise DataError(f"there is no {file}; make a data set with `ivfusion dataset`")
     return file.resolve()
+
+
+def check_parts(file: Path) -> None:
+    """Raises DataError where there is nothing to train on or to judge by: ultralytics needs both."""
+    found = read_yaml(file)
+    for part in ("train", "val"):
+        place = file.parent / str(found.get("path", "")) / str(found.get(part, ""))
+        # Lists of files and several folders are ultralytics' own affair.
+        if isinstance(found.get(part), str) and not place.is_file() and not any(place.rglob("*.*")):
+            raise DataError(
+                f"{file} has no images in {place}, its {part}; where nothing was held out, add folders of "
+                "other recordings to `ivfusion dataset`"
+            )
 
 
 def ultralytics_settings(
