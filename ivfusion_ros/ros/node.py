@@ -42,7 +42,7 @@ class FusionNode(LifecycleNode):
     """
 
     def __init__(self, name: str = "fusion_node", **options: Any) -> None:
-        super().__init__(name, **options)
+        super().__init__(name, automatically_declare_parameters_from_overrides=True, **options)
         self._session: FusionSession | None = None
         self._enabled = True
         self._config_parameters = NodeParameters(self)

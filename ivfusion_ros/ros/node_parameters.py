@@ -26,7 +26,11 @@ READ_ONLY = ("node.autostart",)
 
 
 class NodeParameters:
-    """The declared parameters of one node. Raises ConfigError where an override is wrong or unknown."""
+    """The declared parameters of one node. Raises ConfigError where an override is wrong or unknown.
+
+    node: made with automatically_declare_parameters_from_overrides, as there is no other public way to read
+    the overrides that nobody declares.
+    """
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -72,10 +76,15 @@ def describe(item: Parameter) -> ParameterDescriptor:
 
 
 def _overrides(node: Node) -> dict[str, Any]:
-    """Overrides from command line, launch and files that are meant for this package."""
+    """Overrides from command line, launch and files that are meant for this package.
+
+    All that have a section are undeclared: this package, QoS and diagnostics declare theirs with a
+    description. What has none is rclpy's own, and in use already.
+    """
     sections = tuple(f"{item.name}." for item in fields(FusionNodeConfig))
-    # ROS drops unknown names and logs nothing, so it has no public way to read them.
-    overrides: Mapping[str, RosParameter] = node._parameter_overrides
+    overrides: Mapping[str, RosParameter] = node.get_parameters_by_prefix("")
+    for name in [name for name in overrides if "." in name]:
+        node.undeclare_parameter(name)
     given = {name: value.value for name, value in overrides.items() if name.startswith(sections)}
     _refuse_without_section([name for name in overrides if name not in given])
     return given

@@ -190,6 +190,15 @@ def test_parameters_are_described_with_type_range_and_meaning(probe: Any, blend_
     assert probe.get("pairing.max_skew_ms") == 5.0
 
 
+def test_overrides_of_qos_and_diagnostics_are_declared_by_those(probe: Any, blend_model: Path) -> None:
+    qos = "qos_overrides./fused/image_raw.publisher.depth"
+    values = {qos.replace(".", "__"): 7, "diagnostic_updater__period": 0.5}
+    probe.start_active(fusion__model=str(blend_model), **values)
+    assert (probe.get(qos), probe.get("diagnostic_updater.period")) == (7, 0.5)
+    (described,) = probe.describe([qos])
+    assert described.read_only
+
+
 @pytest.mark.parametrize(
     ("overrides", "complaint"),
     [
