@@ -1,6 +1,7 @@
 """The documents say what the code does."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from places import ROOT
 from ivfusion_ros.cli import COMMANDS
 from ivfusion_ros.commands.doctor import PARAMETERS_OF, parameter_table
 from ivfusion_ros.images.encodings import ENCODINGS
+from ivfusion_ros.images.files import read_image
 
 
 @pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="docs/ is not beside the tests")
@@ -21,13 +23,17 @@ def test_parameter_tables_are_up_to_date(kind: str) -> None:
     )
 
 
-def test_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_python_of_the_readme_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     # The other block needs a ROS 2; test_node_detections runs it.
-    (code,) = re.findall(r"```python\n(from ivfusion_ros.*?)```", text, flags=re.DOTALL)
+    (code,) = re.findall(r"```python\n(import ivfusion_ros.*?)```", text, flags=re.DOTALL)
     thermal, rgb = np.full((64, 96), 90, np.uint8), np.full((64, 96, 3), 60, np.uint8)
+    monkeypatch.chdir(tmp_path)
     exec(code, {"thermal": thermal, "rgb": rgb})
-    assert capsys.readouterr().out.startswith("(64, 96, 3)")
+    assert "fused=uint8 (64, 96, 3)" in capsys.readouterr().out
+    assert read_image("fused.png").shape == (64, 96, 3)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +44,7 @@ def test_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
         "CHANGELOG.md",
         "docs/jetson.md",
         "docs/papers.md",
+        "docs/python.md",
         "docs/sources.md",
         "docs/training.md",
     ],

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from ivfusion_ros.bags.files import is_bag
 from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config, refuse_input
 from ivfusion_ros.commands.skipped import Skipped, refuse_existing
+from ivfusion_ros.detection.rows import as_rows
 from ivfusion_ros.errors import DataError, ModelError
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.images.draw import annotate
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ivfusion_ros.sources import CameraStream
-    from ivfusion_ros.types import Detections, Image
+    from ivfusion_ros.types import Image
 
 log = logging.getLogger(__name__)
 
@@ -121,33 +122,3 @@ def _scaled(image: AnyImage, thermal_input: ThermalInput, scaler: ThermalScaler)
         scaler.reset()
         image = scaler(thermal_input.counts(image), 0)
     return to_rgb(image)
-
-
-def as_rows(detections: Detections) -> list[dict[str, Any]]:
-    """Detections as JSON-ready rows: class, score, box_xyxy in pixels.
-
-    Where they are known also thermal_box_xyxy and rgb_box_xyxy in the pixels of each camera's own image,
-    max_kelvin and mean_kelvin; null for an object that the camera does not see.
-    """
-    rows: list[dict[str, Any]] = [
-        {
-            "class": detections.class_names[int(class_id)],
-            "score": round(float(score), 4),
-            "box_xyxy": [round(float(side), 2) for side in box],
-        }
-        for box, score, class_id in zip(
-            detections.boxes_xyxy, detections.scores, detections.class_ids, strict=True
-        )
-    ]
-    for name, values in (
-        ("thermal_box_xyxy", detections.thermal_boxes_xyxy),
-        ("rgb_box_xyxy", detections.rgb_boxes_xyxy),
-        ("max_kelvin", detections.max_kelvin),
-        ("mean_kelvin", detections.mean_kelvin),
-    ):
-        if values is not None:
-            for row, value in zip(rows, values, strict=True):
-                row[name] = (
-                    np.round(value.astype(np.float64), 2).tolist() if np.isfinite(value).all() else None
-                )
-    return rows

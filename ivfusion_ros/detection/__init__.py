@@ -18,6 +18,7 @@ __getattr__, _later = later(
         "given": ("Objects", "given_objects", "told"),
         "native": ("PointMap", "Views", "with_native_boxes", "with_temperatures"),
         "positions": ("Locator",),
+        "rows": ("as_rows",),
         "tracking": ("ByteTracker",),
     },
 )

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ivfusion_ros.commands.detect import as_rows
 from ivfusion_ros.config.pipeline import ThermalConfig
 from ivfusion_ros.detection.native import Views, with_native_boxes, with_temperatures
 from ivfusion_ros.detection.native_boxes import box_depths, map_boxes, pixels_in
+from ivfusion_ros.detection.rows import as_rows
 from ivfusion_ros.detection.temperature import box_temperatures
 from ivfusion_ros.geometry.calibration import Calibration
 from ivfusion_ros.geometry.camera import CameraModel
