@@ -66,15 +66,15 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.runtime: setup.py constraints.txt | $(BIN)/python
-	$(PIP) --editable '.[openvino,tracking]'
+	$(PIP) --editable '.[openvino]'
 	touch $@
 
 $(VENV)/.core: $(VENV)/.runtime
-	$(PIP) --editable '.[openvino,tracking,core-test]'
+	$(PIP) --editable '.[openvino,core-test]'
 	touch $@
 
 # ultralytics and torchvision ask for a torch of their own, which may bring CUDA; hence no dependencies.
 $(VENV)/.test: $(VENV)/.runtime
-	$(PIP) --editable '.[openvino,tracking,train,test]'
+	$(PIP) --editable '.[openvino,train,test]'
 	$(PIP) --no-deps ultralytics==8.4.190 ultralytics-thop==2.2.3 torchvision==0.28.0
 	touch $@

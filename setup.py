@@ -65,7 +65,6 @@ setup(
         # The temperatures in FLIR's JPEGs.
         "radiometric": ["flyr>=5.1"],
         "openvino": ["openvino>=2024.4"],
-        "tracking": ["edgefirst-tracker>=0.38"],
         "eval": ["matplotlib>=3.7", "onnx>=1.16", "pycocotools>=2.0.8"],
         # For a TensorRT that is there (JetPack, or pip install tensorrt); that for RTX GPUs comes with it.
         "tensorrt": ["cuda-bindings>=12.6", "onnx>=1.16"],
@@ -83,7 +82,6 @@ setup(
             "sewar>=0.4.6",
             # The judge of tracks.
             "motmetrics>=1.4",
-            "edgefirst-tracker>=0.38",
             "pycocotools>=2.0.8",
             # What ROS 2's Python packages take from the system, which a virtual environment does not see.
             "lark",

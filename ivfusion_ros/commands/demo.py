@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 import platform
@@ -28,7 +27,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SETTINGS = ("thermal.scaling=radiometric", "thermal.range_min=275", "thermal.range_max=302")
+SETTINGS = (
+    "thermal.scaling=radiometric",
+    "thermal.range_min=275",
+    "thermal.range_max=302",
+    "tracking.tracker=bytetrack",
+)
 """Unless --config says otherwise: the simulated camera is radiometric, so objects have temperatures. The
 range (kelvin) spans a street at night, from the sky to a face."""
 
@@ -97,14 +101,13 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _settings(options: argparse.Namespace, rig: RigConfig, calibration: Path) -> list[str]:
-    """The rig', and what shows most; objects are tracked where the library for it is installed."""
+    """The rig', and what shows most."""
     settings = [
         f"registration.calibration={json.dumps(str(calibration))}",
         f"pairing.thermal_time_offset_ms={-rig.thermal.clock_offset_ms}",
     ]
     if options.config is None:
         settings += SETTINGS
-        settings += ["tracking.tracker=bytetrack"] if importlib.util.find_spec("edgefirst") else []
     return settings
 
 

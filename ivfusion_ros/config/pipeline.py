@@ -405,8 +405,7 @@ class TrackingConfig:
 
     tracker: str = parameter(
         "off",
-        "bytetrack: objects keep their id from frame to frame (needs pip install edgefirst-tracker); off: "
-        "they have none",
+        "bytetrack: objects keep their id from frame to frame; off: they have none",
         choices=("off", "bytetrack"),
     )
     start_confidence: float = parameter(
@@ -417,10 +416,15 @@ class TrackingConfig:
         maximum=1.0,
     )
     iou: float = parameter(
-        0.25,
+        0.15,
         "smallest overlap (IoU) of an object with the predicted box of its track",
         minimum=0.0,
         maximum=1.0,
+    )
+    camera_motion: bool = parameter(
+        True,
+        "expect tracks where the camera's own motion, measured between successive images, moves them in "
+        "the picture (half a millisecond)",
     )
     lost_after_s: float = parameter(
         1.0, "a track without an object for longer than this ends, s", minimum=0.0, maximum=60.0

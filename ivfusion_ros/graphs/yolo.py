@@ -130,13 +130,16 @@ def _u(raw: Floats32, confidence: float) -> tuple[Floats32, Floats32]:
 
 
 def box_iou(box: Floats32, others: Boxes) -> Floats32:
-    """Intersection over union of one (4,) box with (N, 4) boxes, all xyxy; 0 with an empty one."""
+    """Intersection over union of one (4,) box with (N, 4) boxes, all xyxy; 0 with an empty one.
+
+    Of more boxes at once where NumPy broadcasts them: (M, 1, 4) with (N, 4) give (M, N).
+    """
     # In f64: a broken network's boxes may be so large that their areas are not finite in f32.
     first, rest = box.astype(np.float64), others.astype(np.float64)
-    shared = np.minimum(first[2:], rest[:, 2:]) - np.maximum(first[:2], rest[:, :2])
-    intersection = np.prod(np.maximum(shared, 0), axis=1)
-    area = np.prod(np.maximum(first[2:] - first[:2], 0))
-    areas = np.prod(np.maximum(rest[:, 2:] - rest[:, :2], 0), axis=1)
+    shared = np.minimum(first[..., 2:], rest[..., 2:]) - np.maximum(first[..., :2], rest[..., :2])
+    intersection = np.prod(np.maximum(shared, 0), axis=-1)
+    area = np.prod(np.maximum(first[..., 2:] - first[..., :2], 0), axis=-1)
+    areas = np.prod(np.maximum(rest[..., 2:] - rest[..., :2], 0), axis=-1)
     union = np.maximum(area + areas - intersection, np.finfo(np.float64).tiny)
     result: Floats32 = (intersection / union).astype(np.float32)
     return result

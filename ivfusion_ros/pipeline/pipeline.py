@@ -219,7 +219,7 @@ class Pipeline:
         clock.stage("detect")
         rested = detections.age_ns > 0
         if self.tracker is not None:
-            detections = detections if rested else self.tracker(detections, result.stamp_ns)
+            detections = detections if rested else self.tracker(detections, result.stamp_ns, result.fused)
             clock.stage("track")
         if self.locator is not None and not rested:
             detections = self.locator(

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-
-pytest.importorskip("edgefirst.tracker", reason="needs edgefirst-tracker: the extra `tracking`")
-
-from typing import TYPE_CHECKING
-
 from sample_frames import make_frames
 
 from ivfusion_ros.bags.messages import make
 from ivfusion_ros.config.pipeline import DetectionConfig, FusionConfig, PipelineConfig, TrackingConfig
 from ivfusion_ros.detection.tracking import ByteTracker
-from ivfusion_ros.errors import BackendError
 from ivfusion_ros.messages.detections import make_detections
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.types import UNTRACKED, Detections, FramePair, Header
@@ -142,9 +136,3 @@ def test_pipeline_keeps_ids_through_its_modes_until_reset(blend_model: Path, box
     with build_pipeline(replace(config, tracking=TrackingConfig())) as pipeline:
         untracked = pipeline.process(pairs[0])
         assert untracked.detections.track_ids is None and "track" not in untracked.timings_ms
-
-
-def test_missing_library_is_named_with_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "edgefirst.tracker", None)
-    with pytest.raises(BackendError, match="pip install edgefirst-tracker"):
-        ByteTracker(TRACKING)
