@@ -83,6 +83,43 @@ def test_wrong_crops_and_data_are_refused(data: Path, tmp_path: Path) -> None:
         DetectorTrainer(DetectorConfig(validate=False), tmp_path / "set", tmp_path / "run")
 
 
+class Payload:
+    """What runs a program when it is unpickled."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.target,)
+
+
+def test_no_pickle_of_a_data_set_is_loaded(data: Path, tmp_path: Path) -> None:
+    folder, ran = tmp_path / "set", tmp_path / "ran"
+    shutil.copytree(data, folder)
+    content = yaml.safe_load((folder / "data.yaml").read_text())
+    (folder / "data.yaml").write_text(yaml.safe_dump(content | {"path": str(folder)}))
+    labels = sorted(path.parent for path in (folder / "labels").rglob("*.txt"))
+    for place in {*labels}:
+        np.save(place.with_suffix(".npy"), np.array(Payload(ran)), allow_pickle=True)
+        place.with_suffix(".npy").rename(place.with_suffix(".cache"))
+    assert len(list(folder.rglob("*.cache"))) >= 2
+    DetectorTrainer(DetectorConfig(**SMALL, hours=0.0, epochs=1), folder, tmp_path / "run").fit()
+    assert not ran.exists()
+
+
+def test_no_program_of_a_data_set_is_run(data: Path, tmp_path: Path) -> None:
+    content = yaml.safe_load((data / "data.yaml").read_text())
+    program = f"open({str(tmp_path / 'ran')!r}, 'w').close()"
+    file = tmp_path / "data.yaml"
+    file.write_text(yaml.safe_dump(content | {"val": ["absent"], "download": program}))
+    with pytest.raises(DataError, match="names a download"):
+        DetectorTrainer(DetectorConfig(), file, tmp_path / "run")
+    file.write_text(yaml.safe_dump(content | {"val": ["absent"]}))
+    with pytest.raises(DataError, match=r"data set .* cannot be read"):
+        DetectorTrainer(DetectorConfig(), file, tmp_path / "run")
+    assert not (tmp_path / "ran").exists()
+
+
 def stopper(questions: int):
     """Asks to stop after so many questions."""
     asked = iter(range(10**6))

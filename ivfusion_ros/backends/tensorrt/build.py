@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from ivfusion_ros.backends.tensorrt.cache import read_beside
 from ivfusion_ros.backends.tensorrt.library import Library, make_logger, reason
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.files import write_whole
@@ -91,8 +92,7 @@ def _configure(config: Any, library: Library, workspace_mib: int, tf32: bool) ->
 def _read_timing_cache(config: Any, path: Path | None) -> Any:
     if path is None:
         return None
-    content = path.read_bytes() if path.is_file() else b""
-    cache = config.create_timing_cache(content)
+    cache = config.create_timing_cache(read_beside(path))
     # One of another version or GPU, or a damaged one, is not taken; then the build starts a new one.
     if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):
         cache = config.create_timing_cache(b"")

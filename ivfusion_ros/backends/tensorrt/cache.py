@@ -21,7 +21,7 @@ from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.files import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 log = logging.getLogger(__name__)
 
@@ -102,22 +102,43 @@ def read_plan(path: Path, key: EngineKey) -> tuple[bytes, EngineRecord] | str:
     misfit = differences(record.key, key)
     if misfit:
         return misfit
-    for place in (path.parent, path):
-        if distrust := _distrust(place):
-            return distrust
-    try:
-        plan = path.read_bytes()
-    except OSError as error:
-        return f"{path.name} cannot be read ({error.strerror})"
+    plan = _read_own(path)
+    if isinstance(plan, str):
+        return plan
     if hashlib.sha256(plan).hexdigest() != record.plan_sha256:
         return f"{path.name} is damaged (its content is not what was written)"
     return plan, record
 
 
-def _distrust(place: Path) -> str:
+def read_beside(path: Path) -> bytes:
+    """Kernels or measured times that are kept beside plans, as trusted as those; b"" where there are none.
+
+    What may be somebody else's is not used, which is logged: kernels are programs, too.
+    """
+    if not path.is_symlink() and not path.is_file():
+        return b""
+    content = _read_own(path)
+    if isinstance(content, str):
+        log.warning("not used, and made again: %s", content)
+        return b""
+    return content
+
+
+def _read_own(path: Path) -> bytes | str:
+    """Content of a file that nobody but the user and root can have written, or why it is not read."""
+    for status_of, place in ((Path.stat, path.parent), (Path.lstat, path)):
+        if distrust := _distrust(place, status_of):
+            return distrust
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        return f"{path.name} cannot be read ({error.strerror})"
+
+
+def _distrust(place: Path, status_of: Callable[[Path], os.stat_result]) -> str:
     """Why a plan or its folder may be somebody else's, empty where it is not: a plan is a program."""
     try:
-        status = place.lstat() if place.suffix == ".engine" else place.stat()
+        status = status_of(place)
     except OSError as error:
         return f"{place.name} cannot be read ({error.strerror})"
     if stat.S_ISLNK(status.st_mode):

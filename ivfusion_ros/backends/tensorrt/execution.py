@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivfusion_ros.backends import cuda
+from ivfusion_ros.backends.tensorrt.cache import read_beside
 from ivfusion_ros.backends.tensorrt.library import Library, make_logger, reason
 from ivfusion_ros.backends.tensors import TensorInfo
 from ivfusion_ros.errors import BackendError, ModelError
@@ -97,9 +98,9 @@ class Execution:
         managed = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
         config.set_execution_context_allocation_strategy(managed)
         self._kernel_cache = config.create_runtime_cache()
-        if self._kernels is not None and self._kernels.is_file():
+        if self._kernels is not None and (kernels := read_beside(self._kernels)):
             # Kernels of another driver or GPU are refused, and compiled again.
-            self._kernel_cache.deserialize(self._kernels.read_bytes())
+            self._kernel_cache.deserialize(kernels)
         config.set_runtime_cache(self._kernel_cache)
         return config
 

@@ -19,18 +19,19 @@ from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.utils.torch_utils import unwrap_model
 
 from ivfusion_ros.config.parameters import plain
-from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.errors import ConfigError, DataError, refusing
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.training.detector.anchors import TrainedAnchorModel, load_coco, save_final
 from ivfusion_ros.training.detector.course import Course
 from ivfusion_ros.training.detector.imitation import FeatureTeacher
+from ivfusion_ros.training.detector.label_cache import scan_labels_anew
 from ivfusion_ros.training.detector.nms_stand_in import provide_nms
 from ivfusion_ros.training.detector.paste import Paste, cut_outs_identity, read_cut_outs
 from ivfusion_ros.training.detector.scenes import SceneDataset, SceneLoader, SceneSampler
 from ivfusion_ros.training.detector.state import STATE, cut_curves, data_identity, load_state
 from ivfusion_ros.training.detector.ultralytics_settings import (
-    check_parts,
+    check_data,
     check_start,
     crop_of,
     data_file,
@@ -65,6 +66,7 @@ class DetectorTrainer(DetectionTrainer):
         Raises ConfigError, DataError or ModelError.
         """
         provide_nms()
+        scan_labels_anew()
         check_start(config, start)
         self.config = config
         if config.teacher and teacher is None:
@@ -73,7 +75,7 @@ class DetectorTrainer(DetectionTrainer):
         self._crop = crop_of(config)
         self._start, self._folder = start, run.resolve()
         file = data_file(data)
-        check_parts(file)
+        check_data(file)
         origin = {
             "settings": plain(config),
             "data": data_identity(file),
@@ -112,6 +114,11 @@ class DetectorTrainer(DetectionTrainer):
         folder = self._folder / "weights"
         names = ("final", "best", "last") if self.config.validate else ("final", "last")
         return next(path for name in names if (path := folder / f"{name}.pt").exists())
+
+    def get_dataset(self) -> Any:
+        """As the base class. Raises DataError."""
+        with refusing(DataError, f"data set {self.args.data}", "folders of `ivfusion dataset`"):
+            return super().get_dataset()
 
     def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> Any:
         """As the base class; training images are SceneDataset's crops."""

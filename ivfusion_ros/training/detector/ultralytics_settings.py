@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,8 +11,6 @@ from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.files import read_yaml
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ivfusion_ros.training.detector.config import DetectorConfig
     from ivfusion_ros.types import Size
 
@@ -51,13 +50,23 @@ def data_file(data: Path) -> Path:
     return file.resolve()
 
 
-def check_parts(file: Path) -> None:
-    """Raises DataError where there is nothing to train on or to judge by: ultralytics needs both."""
+def check_data(file: Path) -> None:
+    """Raises DataError for a data.yaml that names a program, or that lacks images of a part.
+
+    ultralytics runs what stands in `download`, and needs images to train on and to judge by.
+    """
     found = read_yaml(file)
+    if found.get("download"):
+        raise DataError(
+            f"{file} names a download, which would be run as a program; get the images yourself, and "
+            "remove that entry"
+        )
+    folder = Path(str(found.get("path") or file.parent))
     for part in ("train", "val"):
-        place = file.parent / str(found.get("path", "")) / str(found.get(part, ""))
-        # Lists of files and several folders are ultralytics' own affair.
-        if isinstance(found.get(part), str) and not place.is_file() and not any(place.rglob("*.*")):
+        place = folder / str(found.get(part))
+        # Lists of files and several folders are ultralytics' own affair, and so are its relative paths.
+        told = isinstance(found.get(part), str) and folder.is_dir() and not place.is_file()
+        if told and not any(place.rglob("*.*")):
             raise DataError(
                 f"{file} has no images in {place}, its {part}; where nothing was held out, add folders of "
                 "other recordings to `ivfusion dataset`"
