@@ -25,7 +25,8 @@ from ivfusion_ros.evaluation.detection.calibration import (
 )
 from ivfusion_ros.evaluation.detection.curves import write_curves
 from ivfusion_ros.evaluation.detection.find import CameraMethod, DetectorUnderTest, find
-from ivfusion_ros.evaluation.detection.results import Entry, complete, figures, judge, page, rows
+from ivfusion_ros.evaluation.detection.gain import gains
+from ivfusion_ros.evaluation.detection.results import Entry, complete, figures, judge, page, rows, subsets
 from ivfusion_ros.evaluation.detection.scenes import Scene, read_scenes
 from ivfusion_ros.evaluation.detection.sheet import write_sheet
 from ivfusion_ros.evaluation.fusion.journal import Journal
@@ -136,15 +137,17 @@ def run(options: argparse.Namespace) -> None:
     detector.close()
     truths, found, skipped = complete(results, class_names)
     entries = judge(truths, found, class_names)
+    added = gains(truths, found, class_names, subsets(found))
     write_sheet(
         options.out / "misses.png", truths, found, methods, class_names, options.rows, detector.threshold
     )
     scored = {name: calibration(truths, items) for name, items in found.items()}
     pictures = [*_plot(options.out, entries, scored), "misses.png"]
     write_whole(options.out / "results.csv", to_csv(rows(entries)))
-    write_whole(options.out / "results.md", page(entries, detector, skipped, pictures, scored))
-    write_json(options.out / "results.json", finite(figures(entries, methods, detector, skipped, scored)))
-    print(page(entries, detector, skipped, (), scored))
+    write_whole(options.out / "results.md", page(entries, detector, skipped, pictures, scored, added))
+    numbers = figures(entries, methods, detector, skipped, scored, added)
+    write_json(options.out / "results.json", finite(numbers))
+    print(page(entries, detector, skipped, (), scored, added))
     log.info("evaluated %d scenes, left out %d: %s", len(truths), len(scenes) - len(truths), options.out)
     if options.set_threshold:
         threshold = pooled(list(scored.values())).threshold()

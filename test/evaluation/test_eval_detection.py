@@ -18,7 +18,8 @@ from detector_samples import write_dynamic_detector
 from ivfusion_ros.cli import main
 from ivfusion_ros.evaluation.detection import find
 from ivfusion_ros.evaluation.detection.find import Found
-from ivfusion_ros.evaluation.detection.precision import missed, precisions
+from ivfusion_ros.evaluation.detection.gain import draw, gains
+from ivfusion_ros.evaluation.detection.precision import matches, missed, precisions
 from ivfusion_ros.evaluation.detection.scenes import Scene, Truth, is_night, read_scenes
 from ivfusion_ros.evaluation.detection.sheet import worst
 from ivfusion_ros.evaluation.fusion.pairs import Pair
@@ -99,6 +100,12 @@ def test_fused_images_show_what_either_camera_sees(
 
     assert "## Thresholds" in page and results["thresholds"]["blend"]["found"] == 1
 
+    assert "| day | blend | +0.000 over rgb (+0.000 to +0.000) |" in page
+    added = {(row["subset"], row["class_name"]): row for row in results["added_by_fusion"]}
+    whole = added["all", "class_0"]
+    assert (whole["method"], whole["camera"]) == ("blend", "thermal")
+    assert whole["added"] == pytest.approx(13 / 101) and whole["low"] == 0 < whole["high"] < 1
+
     # Again, now from the journal alone.
     monkeypatch.setattr(find.DetectorUnderTest, "__call__", lambda *_: pytest.fail("detected again"))
     first = (out / "results.csv").read_bytes()
@@ -154,6 +161,49 @@ def test_precisions_by_class_and_overlap() -> None:
     assert first.ap50 == pytest.approx(0.5)
     (nothing, _) = precisions([truth([BOX], [0])], [found([], [], [])], NAMES)
     assert nothing.ap50 == 0
+
+
+def random_scenes(count: int, seed: int) -> tuple[list[Truth], list[Found]]:
+    """Objects of two classes, of which some are found; and as many boxes where nothing is."""
+    random = np.random.default_rng(seed)
+    truths, items = [], []
+    for _ in range(count):
+        number = int(random.integers(0, 5))
+        places = random.uniform(0, 300, (number, 2)).astype(np.float32)
+        boxes, class_ids = np.hstack([places, places + 40]), random.integers(0, 2, number)
+        truths.append(Truth(boxes, class_ids))
+        boxes = np.concatenate([boxes + random.normal(0, 8, boxes.shape), boxes + 200])
+        scores = random.uniform(0, 1, 2 * number)
+        items.append(found(boxes.tolist(), scores.tolist(), np.tile(class_ids, 2).tolist()))
+    return truths, items
+
+
+def test_a_scene_that_counts_twice_is_judged_as_two() -> None:
+    truths, items = random_scenes(12, seed=3)
+    for times in (np.ones(12, int), np.random.default_rng(1).multinomial(12, [1 / 12] * 12)):
+        chosen = [scene for scene, count in enumerate(times) for _ in range(count)]
+        expected = precisions([truths[i] for i in chosen], [items[i] for i in chosen], NAMES)
+        weighted = [own.ap50(times.astype(float)) for own in matches(truths, items, NAMES)]
+        assert weighted == pytest.approx([item.ap50 for item in expected], abs=1e-9)
+    assert all(0 < value < 1 for value in weighted)
+
+
+def test_what_fusion_adds_has_an_interval() -> None:
+    truths, good = random_scenes(40, seed=5)
+    worse = [found([], [], []) if place % 2 else item for place, item in enumerate(good)]
+    images = {"thermal": worse, "rgb": [found([], [], [])] * 40, "blend": good, "same": worse}
+    places = {"all": list(range(40)), "night": [0, 2, 4]}
+    own = {
+        (item.subset, item.method, item.class_name): item for item in gains(truths, images, NAMES, places)
+    }
+    assert len(own) == 2 * 2 * 3 and {item.camera for item in own.values()} == {"thermal"}
+    sure = own["all", "blend", "person"]
+    assert 0 < sure.low < sure.added < sure.high < 1
+    same, night = own["all", "same", "all"], own["night", "blend", "person"]
+    assert (same.low, same.added, same.high) == (night.low, night.added, night.high) == (0, 0, 0)
+    assert not gains(truths, {"thermal": worse, "blend": good}, NAMES, places)
+    weights = draw(40, [0, 2, 4])
+    assert (weights.sum(axis=1) == 3).all() and not weights[:, [1, 3]].any()
 
 
 def test_misses_are_what_is_not_reported() -> None:

@@ -12,13 +12,14 @@ import numpy.typing as npt
 
 from ivfusion_ros.errors import BackendError
 from ivfusion_ros.evaluation.detection.find import MAX_DETECTIONS, Found
-from ivfusion_ros.types import Boxes, Floats
+from ivfusion_ros.types import Boxes, Floats, Mask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ivfusion_ros.evaluation.detection.scenes import Truth
-
+ALL = "all"
+"""The subset of every scene, and the mean over classes."""
 
 RECALLS: Floats = np.linspace(0, 1, 101)
 """Where COCO samples a precision-recall curve."""
@@ -39,6 +40,32 @@ class Precision:
     curve: Floats
 
 
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """One class in the images of one method at an overlap of 0.5, from which any scenes can be judged.
+
+    Of each of N boxes, the surest first: scene (N,) where it is, right (N,) whether an object is there.
+    objects (S,): how many each scene has.
+    """
+
+    scene: npt.NDArray[np.int64]
+    right: Mask
+    objects: Floats
+
+    def ap50(self, weights: Floats) -> float:
+        """AP50 where scene i counts weights[i] times; NaN without objects."""
+        objects = float(self.objects @ weights)
+        if not objects:
+            return float("nan")
+        counted = weights[self.scene]
+        hits = np.cumsum(counted * self.right)
+        precision = hits / np.maximum(np.cumsum(counted), np.spacing(1))
+        best = np.maximum.accumulate(precision[::-1])[::-1]
+        # COCO's place of a recall; beyond the last there is none.
+        places = np.searchsorted(hits / objects, RECALLS, side="left")
+        return float(np.append(best, 0.0)[places].mean())
+
+
 def precisions(
     truths: Sequence[Truth], found: Sequence[Found], class_names: Sequence[str]
 ) -> list[Precision]:
@@ -55,6 +82,24 @@ def precisions(
             continue
         own = table[:, :, index]
         results.append(Precision(name, objects, float(own[0].mean()), float(own.mean()), own[0]))
+    return results
+
+
+def matches(truths: Sequence[Truth], found: Sequence[Found], class_names: Sequence[str]) -> list[Matches]:
+    """By class, what COCO counts as found in the images of one method; truths[i] belongs to found[i].
+
+    Raises BackendError where pycocotools is missing.
+    """
+    entries = [entry for entry in _evaluated(truths, found, class_names).evalImgs if entry is not None]
+    results = []
+    for index in range(len(class_names)):
+        own = [entry for entry in entries if entry["category_id"] == index]
+        scene = np.array([entry["image_id"] for entry in own for _ in entry["dtIds"]], np.int64)
+        scores = np.array([score for entry in own for score in entry["dtScores"]])
+        right = np.array([match > 0 for entry in own for match in entry["dtMatches"][0]], bool)
+        order = np.argsort(-scores, kind="mergesort")
+        objects = np.array([np.count_nonzero(truth.class_ids == index) for truth in truths], np.float64)
+        results.append(Matches(scene[order], right[order], objects))
     return results
 
 

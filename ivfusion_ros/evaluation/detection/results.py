@@ -15,7 +15,8 @@ from ivfusion_ros.evaluation.detection.find import (
     DetectorUnderTest,
     Found,
 )
-from ivfusion_ros.evaluation.detection.precision import Precision, mean, precisions
+from ivfusion_ros.evaluation.detection.gain import section
+from ivfusion_ros.evaluation.detection.precision import ALL, Precision, mean, precisions
 from ivfusion_ros.evaluation.detection.scenes import read_truth
 from ivfusion_ros.evaluation.fusion.tables import Row, to_markdown
 
@@ -23,11 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ivfusion_ros.evaluation.detection.calibration import Calibration
+    from ivfusion_ros.evaluation.detection.gain import Gain
     from ivfusion_ros.evaluation.detection.scenes import Truth
     from ivfusion_ros.evaluation.fusion.methods import Method
-
-ALL = "all"
-"""The subset of every scene, and the mean over classes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,19 +73,23 @@ def judge(
     truths: Sequence[Truth], found: dict[str, list[Found]], class_names: Sequence[str]
 ) -> list[Entry]:
     """Entries of all subsets that hold a scene; truths[i] belongs to found[method][i]."""
-    some = next(iter(found.values()))
-    nights = [item.scene.night for item in some]
-    subsets = {ALL: list(range(len(truths)))}
-    if len(set(nights)) > 1:
-        subsets["day"] = [index for index, night in enumerate(nights) if not night]
-        subsets["night"] = [index for index, night in enumerate(nights) if night]
     entries = []
-    for subset, chosen in subsets.items():
+    for subset, chosen in subsets(found).items():
         own_truths = [truths[index] for index in chosen]
         for method, items in found.items():
             classes = precisions(own_truths, [items[index] for index in chosen], class_names)
             entries.append(Entry(subset, method, len(chosen), tuple(classes)))
     return entries
+
+
+def subsets(found: Mapping[str, Sequence[Found]]) -> dict[str, list[int]]:
+    """Places of the scenes of each subset: of all, and of day and night where there are both."""
+    nights = [item.scene.night for item in next(iter(found.values()))]
+    places = {ALL: list(range(len(nights)))}
+    if len(set(nights)) > 1:
+        places["day"] = [index for index, night in enumerate(nights) if not night]
+        places["night"] = [index for index, night in enumerate(nights) if night]
+    return places
 
 
 def rows(entries: Sequence[Entry]) -> list[Row]:
@@ -107,6 +110,7 @@ def page(
     skipped: Sequence[Found],
     pictures: Sequence[str],
     scored: Mapping[str, Calibration] | None = None,
+    added: Sequence[Gain] = (),
 ) -> str:
     """Markdown: a table per subset (as Table 4 of RefineFuse's paper), pictures, what was skipped."""
     parts = [
@@ -124,6 +128,8 @@ def page(
         ]
         best = [name for name in own[0] if name != "images" and own[0][name] is not None]
         parts.append(f"## {subset}: {first.images} scenes; {objects}\n\n{to_markdown(own, best)}")
+    if added:
+        parts.append(section(added))
     if scored:
         parts.append(_thresholds(scored, detector.threshold))
     parts += [f"![{name}]({name})\n" for name in pictures]
@@ -155,6 +161,7 @@ def figures(
     detector: DetectorUnderTest,
     skipped: Sequence[Found],
     scored: Mapping[str, Calibration],
+    added: Sequence[Gain],
 ) -> dict[str, Any]:
     """Everything, for JSON; the curves are precision at recalls of 0, 0.01 to 1."""
     return {
@@ -180,6 +187,7 @@ def figures(
             }
             for entry in entries
         ],
+        "added_by_fusion": [vars(item) for item in added],
         "thresholds": {
             name: {
                 "threshold": own.threshold(),

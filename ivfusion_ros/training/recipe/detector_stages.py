@@ -10,7 +10,8 @@ import numpy as np
 from ivfusion_ros.detection.classes import read_class_map
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.evaluation.detection.find import CameraMethod, DetectorUnderTest, find
-from ivfusion_ros.evaluation.detection.results import ALL, Entry, complete, judge, page
+from ivfusion_ros.evaluation.detection.precision import ALL
+from ivfusion_ros.evaluation.detection.results import Entry, complete, judge, page
 from ivfusion_ros.evaluation.detection.scenes import Truth, read_scenes
 from ivfusion_ros.evaluation.detection.sheet import write_sheet
 from ivfusion_ros.evaluation.fusion.journal import Journal
