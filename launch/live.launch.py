@@ -17,6 +17,11 @@ PARAMETERS = {
     "detector_backend": ("detection.backend", "what runs the detection model"),
     "threshold": ("detection.confidence", "lowest score that is reported"),
     "iou": ("detection.iou", "overlap (IoU) from which two boxes of a class are one object"),
+    "tracker": ("tracking.tracker", "off or bytetrack: objects keep their id from image to image"),
+    "hold_thermal_ms": (
+        "pairing.hold_thermal_ms",
+        "up to this age the last thermal image serves further RGB images, for a slow thermal camera",
+    ),
     "calibration": ("registration.calibration", "calibration file (YAML)"),
     "extrinsics": (
         "registration.extrinsics",

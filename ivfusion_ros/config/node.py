@@ -42,7 +42,8 @@ class NodeConfig:
     )
     lazy: bool = parameter(
         True,
-        "leave images alone while nobody listens to an output; nor is the clocks' offset estimated then",
+        "leave images alone while nobody listens to an output, and look for objects only while somebody "
+        "listens to what has them or to the status; nor is the clocks' offset estimated at rest",
         live=True,
     )
     autostart: bool = parameter(False, "configure and activate at startup")

@@ -36,6 +36,7 @@ class Output:
     that of a result, None where the result has nothing for the topic. replay: when a replay writes it:
     always, with its images raw or compressed only, or never. costly: a node publishes it after the others.
     by_detector: it is there only where a detector is, and its classes are those of LABELS_TOPIC.
+    shows_objects: it is there anyway, and has objects in it where a detector is.
     """
 
     topic: str
@@ -44,6 +45,7 @@ class Output:
     replay: Literal["always", "raw", "compressed", "never"] = "always"
     costly: bool = False
     by_detector: bool = False
+    shows_objects: bool = False
 
 
 LABELS_TOPIC = "detections/label_info"
@@ -134,7 +136,7 @@ OUTPUTS = (
     Output("detections_3d", DETECTIONS_3D, _positions, by_detector=True),
     Output("thermal/detections", DETECTIONS, _thermal_detections, replay="never", by_detector=True),
     Output("rgb/detections", DETECTIONS, _rgb_detections, replay="never", by_detector=True),
-    Output("fused/image_annotated", IMAGE, _annotated, replay="never", costly=True),
+    Output("fused/image_annotated", IMAGE, _annotated, replay="never", costly=True, shows_objects=True),
     Output(REGISTERED_TOPICS[0], IMAGE, _registered, replay="raw"),
     Output(
         REGISTERED_TOPICS[1], COMPRESSED_IMAGE, _registered_compressed, replay="compressed", costly=True

@@ -111,6 +111,8 @@ class Pipeline:
         self.fusion_model = fusion_model
         self.measures: Callable[[], bool] = lambda: False
         """asked before each pair: whether somebody wants what the thermal camera measured"""
+        self.detects: Callable[[], bool] = lambda: True
+        """asked before each fused image is searched: whether somebody wants to know what is in it"""
         self.deadline = deadline or Deadline(DeadlineConfig())
         self._found: tuple[Detections, int] | None = None
         """what the detector found last, and the stamp of that image"""
@@ -206,9 +208,13 @@ class Pipeline:
     def detect(self, fused: Fused) -> FusionResult:
         """Add objects, in the order in which images were fused.
 
-        Those found last, with their age, while the detector rests. Raises ModelError or ConfigError.
+        Those found last, with their age, while the detector rests; none where nobody wants them. Raises
+        ModelError or ConfigError.
         """
         if self.detector is None:
+            return fused.result
+        if not self.detects():
+            self._found = None
             return fused.result
         clock, result = StageClock(), fused.result
         if self._found is not None and not self.deadline.detects:

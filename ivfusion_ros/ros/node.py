@@ -20,6 +20,7 @@ from rclpy.utilities import remove_ros_args
 from std_srvs.srv import SetBool, Trigger
 
 from ivfusion_ros.errors import ConfigError, IvfusionError
+from ivfusion_ros.ros.bond import Heartbeat, heartbeat
 from ivfusion_ros.ros.diagnostics import Diagnostics
 from ivfusion_ros.ros.logs import forward_logs
 from ivfusion_ros.ros.node_parameters import NodeParameters
@@ -44,6 +45,7 @@ class FusionNode(LifecycleNode):
     def __init__(self, name: str = "fusion_node", **options: Any) -> None:
         super().__init__(name, automatically_declare_parameters_from_overrides=True, **options)
         self._session: FusionSession | None = None
+        self._heartbeat: Heartbeat | None = None
         self._enabled = True
         self._config_parameters = NodeParameters(self)
         self.add_on_set_parameters_callback(self._on_set_parameters)
@@ -102,14 +104,19 @@ class FusionNode(LifecycleNode):
     def _activate(self) -> None:
         assert self._session is not None
         self._session.activate()
+        self._heartbeat = heartbeat(self)
         topics = " and ".join(camera_input.topic for camera_input in self._session.inputs.values())
         self.get_logger().info(f"active, listening to {topics}")
 
     def _deactivate(self) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.close()
+            self._heartbeat = None
         if self._session is not None:
             self._session.deactivate()
 
     def _close(self) -> None:
+        self._deactivate()
         session, self._session = self._session, None
         if session is not None and not session.close():
             self.get_logger().warning(

@@ -72,6 +72,11 @@ class Outputs:
             if output.topic in REGISTERED_TOPICS
         )
 
+    def objects_wanted(self) -> bool:
+        """Whether anybody listens to what has objects in it, or to the status; safe in any thread."""
+        found = [publisher for row, publisher in self._of_results if row.by_detector or row.shows_objects]
+        return any(map(_wanted, (*found, self._status)))
+
     def close(self) -> None:
         """Remove all topics."""
         for publisher in self._publishers:

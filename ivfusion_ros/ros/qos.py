@@ -47,6 +47,11 @@ def latched() -> QoSProfile:
     return _profile(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
 
 
+def heartbeat() -> QoSProfile:
+    """As bond's own ends have it."""
+    return _profile(5, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
+
+
 def overriding() -> QoSOverridingOptions:
     """Parameters qos_overrides./TOPIC.subscription.reliability and so on."""
     return QoSOverridingOptions.with_default_policies()

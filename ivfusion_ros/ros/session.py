@@ -70,6 +70,7 @@ class FusionSession:
             self.worker.stop(PATIENCE_S)
             raise
         pipeline.measures = self._outputs.measured_wanted
+        pipeline.detects = lambda: not self.config.node.lazy or self._outputs.objects_wanted()
         self.streams = Streams(config, self.worker.mailbox.put, self._on_silence)
 
     def _rehearse(self, expected: dict[CameraName, Size] | None) -> None:

@@ -67,6 +67,22 @@ def test_thermal_reference_gives_stamp_frame_and_geometry_of_the_thermal_camera(
     assert (lone_rgb.mode, lone_thermal.mode) == ("rgb_only", "thermal_only")
 
 
+def test_objects_are_not_sought_while_nobody_wants_them(blend_model, box_model, monkeypatch) -> None:
+    with build_pipeline(configure(blend_model, box_model)) as pipeline:
+        wanted = True
+        pipeline.detects = lambda: wanted
+        assert len(pipeline.process(make_pair()).detections) == 1
+        with monkeypatch.context() as patch:
+            patch.setattr(pipeline, "detector", lambda *_: pytest.fail("nobody wants to know"))
+            wanted = False
+            result = pipeline.process(make_pair())
+        assert result.detections is None and "detect" not in result.timings_ms
+        # Not those of before, even where the detector is to rest on this image.
+        wanted, pipeline.deadline.stride = True, 4
+        pipeline.deadline.update(1.0, 1.0)
+        assert pipeline.process(make_pair()).detections.age_ns == 0
+
+
 def test_detections_and_live_thresholds(blend_model, box_model) -> None:
     config = configure(blend_model, box_model)
     with build_pipeline(config) as pipeline:

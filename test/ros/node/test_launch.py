@@ -88,6 +88,8 @@ def test_live_launch(probe: Any, prefix: Path, blend_model: Path) -> None:
             "node_name:=eyes",
             "log_level:=debug",
             "threshold:=0.4",
+            "tracker:=off",
+            "hold_thermal_ms:=200",
             "image_reliability:=reliable",
             "dds:=cyclonedds",
             f"calibration:={calibration}",
@@ -112,6 +114,8 @@ def test_live_launch(probe: Any, prefix: Path, blend_model: Path) -> None:
     assert probe.get("fusion.model", node) == str(blend_model)
     assert probe.get("use_sim_time", node) is False
     assert probe.get("detection.confidence", node) == 0.4
+    assert probe.get("tracking.tracker", node) == "off"
+    assert probe.get("pairing.hold_thermal_ms", node) == 200.0
     for topic in topics.values():
         assert probe.get(f"qos_overrides.{topic}.subscription.reliability", node) == "reliable"
     status, _ = launched.interrupt()

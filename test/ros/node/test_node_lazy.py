@@ -61,6 +61,25 @@ def test_nothing_is_fused_until_somebody_listens(probe: Any, blend_model: Path) 
     images_came(diagnostics, sender, text="fused", output=True)
 
 
+@pytest.mark.parametrize("topic", ["/detections", "/thermal/detections", "/fused/image_annotated"])
+def test_objects_are_sought_while_somebody_listens_to_them(
+    probe: Any, blend_model: Path, box_model: Path, topic: str
+) -> None:
+    probe.start_active(
+        fusion__model=str(blend_model), detection__model=str(box_model), detection__backend="onnxruntime"
+    )
+    sender, diagnostics = Sender(probe), harness.Diagnostics(probe)
+    fused = probe.listen(harness.Image, "/fused/image_raw")
+    sender.send_until(lambda: fused.messages)
+    values = images_came(diagnostics, sender, text="fused", output=True)
+    assert "fuse latency" in values and "detect latency" not in values
+    kind = harness.Image if "image" in topic else harness.Detection2DArray
+    found = probe.listen(kind, topic)
+    sender.send_until(lambda: found.messages)
+    if kind is harness.Detection2DArray:
+        assert len(found.messages[0].detections) == 1
+
+
 def test_without_lazy_pairs_are_fused_for_nobody(probe: Any, blend_model: Path) -> None:
     probe.start_active(fusion__model=str(blend_model), node__lazy=False)
     sender, diagnostics = Sender(probe), harness.Diagnostics(probe)
