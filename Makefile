@@ -1,6 +1,7 @@
 # make demo: install, simulate a bag, fuse it, show the pictures. make test: everything that is tested.
 # make fuzz: damaged inputs of every kind, for four minutes; FUZZ=--seed=7 draws others.
 # make soak: the node under overload for 5 minutes (its age) and over 10,000 pairs (its memory), with a ROS 2.
+# make lock: lock.txt and docker/constraints.txt again, after a change of setup.py or constraints.txt.
 # make test-core: the same tests without torch, on any Python from 3.10. make test-ros and make test-gpu: what
 # needs a ROS 2 or an NVIDIA GPU.
 PYTHON ?= python3
@@ -21,7 +22,7 @@ PYTEST := $(BIN)/python -m $(TESTS)
 # that coverage.py adds before Python 3.14.
 COVERAGE := $(BIN)/python -W 'ignore:Unable to activate pytest branch' -m slipcover --branch --source ivfusion_ros
 
-.PHONY: demo test test-core test-ros test-gpu fuzz soak lint clean
+.PHONY: demo test test-core test-ros test-gpu fuzz soak lint lock clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/ivfusion demo --out demo
@@ -59,6 +60,10 @@ test-gpu: $(VENV)/.test
 fuzz: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python test/fuzz/fuzz_run.py $(FUZZ)
 
+lock: $(VENV)/.runtime
+	$(PIP) uv
+	$(BIN)/python test/write_lock.py
+
 clean:
 	rm -rf $(VENV) demo gpu_figures build install log
 
@@ -73,8 +78,8 @@ $(VENV)/.core: $(VENV)/.runtime
 	$(PIP) --editable '.[openvino,core-test]'
 	touch $@
 
-# ultralytics and torchvision ask for a torch of their own, which may bring CUDA; hence no dependencies.
-$(VENV)/.test: $(VENV)/.runtime
-	$(PIP) --editable '.[openvino,train,test]'
-	$(PIP) --no-deps ultralytics==8.4.190 ultralytics-thop==2.2.3 torchvision==0.28.0
-	touch $@
+# Nothing but what lock.txt has, by its hashes, and torch. setuptools, which builds, is there as well.
+$(VENV)/.test: setup.py constraints.txt lock.txt | $(BIN)/python
+	$(PIP) --require-hashes --no-deps --requirement lock.txt
+	$(PIP) --no-build-isolation --editable '.[openvino,train,test]'
+	touch $(VENV)/.runtime $(VENV)/.core $@
