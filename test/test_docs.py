@@ -47,6 +47,7 @@ def test_python_of_the_readme_runs(
         "docs/python.md",
         "docs/sources.md",
         "docs/training.md",
+        "docs/which-network.md",
     ],
 )
 def test_documents_name_only_commands_and_files_that_exist(name: str) -> None:
