@@ -71,15 +71,15 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.runtime: setup.py constraints.txt | $(BIN)/python
-	$(PIP) --editable '.[openvino]'
+	$(PIP) --editable '.[openvino,report]'
 	touch $@
 
 $(VENV)/.core: $(VENV)/.runtime
-	$(PIP) --editable '.[openvino,core-test]'
+	$(PIP) --editable '.[openvino,report,core-test]'
 	touch $@
 
 # Nothing but what lock.txt has, by its hashes, and torch. setuptools, which builds, is there as well.
 $(VENV)/.test: setup.py constraints.txt lock.txt | $(BIN)/python
 	$(PIP) --require-hashes --no-deps --requirement lock.txt
-	$(PIP) --no-build-isolation --editable '.[openvino,train,test]'
+	$(PIP) --no-build-isolation --editable '.[openvino,report,train,test]'
 	touch $(VENV)/.runtime $(VENV)/.core $@

@@ -27,7 +27,7 @@ setup(
     maintainer_email="maintainers@users.noreply.github.com",
     license="AGPL-3.0-or-later",
     packages=find_packages(exclude=["test", "test.*"]),
-    package_data={NAME: ["py.typed", "__init__.pyi", "backends/*.jpg"]},
+    package_data={NAME: ["py.typed", "__init__.pyi", "report/page.*", "backends/*.jpg"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (SHARE, ["package.xml"]),
@@ -65,6 +65,8 @@ setup(
         # The temperatures in FLIR's JPEGs.
         "radiometric": ["flyr>=5.1"],
         "openvino": ["openvino>=2024.4"],
+        # Pages to look at, `ivfusion replay --html`.
+        "report": ["jinja2>=3.1"],
         "eval": ["matplotlib>=3.7", "onnx>=1.16", "pycocotools>=2.0.8"],
         # For a TensorRT that is there (JetPack, or pip install tensorrt); that for RTX GPUs comes with it.
         "tensorrt": ["cuda-bindings>=12.6", "onnx>=1.16"],

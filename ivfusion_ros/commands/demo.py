@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import platform
@@ -89,6 +90,7 @@ def run(options: argparse.Namespace) -> None:
         overwrite=True,
         video=folder / "fused.mp4",
         sheet=folder / "contact_sheet.png",
+        html=folder / "report.html" if importlib.util.find_spec("jinja2") else None,
     )
     log.info("the replay that follows, as a command: %s", _replay_command(bag, outputs.bag, options))
     figures = replay_source([bag], outputs, config)
@@ -97,7 +99,7 @@ def run(options: argparse.Namespace) -> None:
         {"machine": platform.platform(), "simulation_seconds": round(seconds, 2), **figures},
     )
     end_if_interrupted(figures)
-    log.info("look at %s and %s", outputs.sheet, outputs.video)
+    log.info("look at %s and %s", outputs.html or outputs.sheet, outputs.video)
 
 
 def _settings(options: argparse.Namespace, rig: RigConfig, calibration: Path) -> list[str]:

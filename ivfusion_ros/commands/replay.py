@@ -27,11 +27,13 @@ from ivfusion_ros.commands.options import (
 )
 from ivfusion_ros.commands.skipped import log_skipped
 from ivfusion_ros.errors import BagError, IvfusionError
+from ivfusion_ros.files import write_whole
 from ivfusion_ros.images.files import SUFFIXES
 from ivfusion_ros.images.film import Pictures
 from ivfusion_ros.pipeline.build import build_pipeline, detection_model_name
 from ivfusion_ros.pipeline.replay import Replay
 from ivfusion_ros.pipeline.skips import reason_of
+from ivfusion_ros.report import ReplayReport, check_renderer, render
 from ivfusion_ros.sources import EXPECTED, SourceOptions, open_source
 from ivfusion_ros.sync.clocks import ClockCheck
 from ivfusion_ros.sync.pairing import READ_AHEAD
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from ivfusion_ros.config.pipeline import PipelineConfig
     from ivfusion_ros.pipeline.pipeline import Pipeline
     from ivfusion_ros.sources import Source
-    from ivfusion_ros.types import CameraName, Frame
+    from ivfusion_ros.types import CameraName, Frame, FusionResult
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +65,7 @@ class Outputs:
     overwrite: bool = False
     video: Path | None = None
     sheet: Path | None = None
+    html: Path | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,6 +98,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="also write a contact sheet (PNG or JPEG) of the same",
     )
+    parser.add_argument(
+        "--html",
+        type=output_file(".html"),
+        metavar="FILE",
+        help="also write a page that opens from disk: images to compare, time line, figures (needs jinja2)",
+    )
     add_json_option(parser)
     add_pipeline_options(parser)
 
@@ -109,6 +118,7 @@ def run(options: argparse.Namespace) -> None:
         options.force,
         options.video,
         options.sheet,
+        options.html,
     )
     refuse_source_as_output(options.source, options.output)
     config = pipeline_config(options)
@@ -142,6 +152,7 @@ def replay_source(
         max_pixels=config.images.max_pixels,
         thermal_encoding=config.thermal.encoding,
     )
+    report_page = _report_page(outputs)
     with ExitStack() as stack:
         source = stack.enter_context(closing(open_source(paths, options)))
         refuse_input(outputs.bag, *source.paths)
@@ -174,7 +185,8 @@ def replay_source(
             base_frame=config.positions.base_frame if config.positions.needs_base else "",
         )
         frames = clocks.frames(source.frames())
-        interrupted = _write(replay, frames, source.expected, writer, pictures)
+        sinks = [pictures.add, *([report_page.add] if report_page else [])]
+        interrupted = _write(replay, frames, source.expected, writer, sinks)
         report = replay.report()
         _warn_of_skipped(source)
         if not report["pairs"]:
@@ -190,8 +202,17 @@ def replay_source(
             "skipped_messages": dict(source.skipped),
             "losses": source.losses,
         }
+    if report_page and outputs.html:
+        write_whole(outputs.html, render(report_page.page(outputs.bag.name, figures)))
     _print(figures, outputs)
     return figures
+
+
+def _report_page(outputs: Outputs) -> ReplayReport | None:
+    if outputs.html is None:
+        return None
+    check_renderer()
+    return ReplayReport()
 
 
 def end_if_interrupted(figures: dict[str, Any]) -> None:
@@ -205,13 +226,14 @@ def _write(
     frames: Iterable[tuple[CameraName, Frame]],
     expected: int | None,
     writer: BagWriter,
-    pictures: Pictures,
+    sinks: Sequence[Callable[[FusionResult], None]],
 ) -> bool:
     """Fuse and write; a signal ends the frames early, which it returns. Raises KeyboardInterrupt."""
     with held_back() as stopped, tqdm(total=expected, unit="pair") as progress:
         for result in replay.results(itertools.takewhile(lambda _: not stopped.is_set(), frames)):
             writer.write_result(result)
-            pictures.add(result)
+            for take in sinks:
+                take(result)
             progress.update()
         if stopped.is_set() and not progress.n:
             raise KeyboardInterrupt
@@ -298,5 +320,5 @@ def _print(figures: dict[str, Any], outputs: Outputs) -> None:
     )  # fmt: skip
     if figures["detections"]:
         log.info("detected: %s", ", ".join(f"{name} {n}" for name, n in figures["detections"].items()))
-    written = filter(None, (outputs.bag, outputs.video, outputs.sheet))
+    written = filter(None, (outputs.bag, outputs.video, outputs.sheet, outputs.html))
     log.info("written: %s", ", ".join(map(str, written)))

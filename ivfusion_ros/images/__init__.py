@@ -17,6 +17,7 @@ from ivfusion_ros.images.encodings import (
     to_rgb,
 )
 from ivfusion_ros.images.files import (
+    JPEG_QUALITY,
     SUFFIXES,
     decode_compressed,
     encode_compressed,
@@ -45,7 +46,8 @@ from ivfusion_ros.images.video import frame_pixels, import_av
 __getattr__, _later = later(
     __name__,
     {
-        "film": ("Pictures",),
+        "film": ("EvenSample", "Pictures"),
+        "measured": ("from_values", "to_values"),
         "video": ("VideoReader",),
     },
 )
@@ -64,6 +66,7 @@ __all__ = [
     "COLOUR_ENCODINGS",
     "ENCODINGS",
     "Hints",
+    "JPEG_QUALITY",
     "PALETTE",
     "PairPaths",
     "RULES",

@@ -73,15 +73,21 @@ def read_content(path: str | Path) -> bytes:
         raise ImageError(f"cannot read {path}: {error.strerror}") from error
 
 
+_QUALITY_OF = {"jpeg": cv2.IMWRITE_JPEG_QUALITY, "webp": cv2.IMWRITE_WEBP_QUALITY}
+
+
 def encode_compressed(
     image: AnyImage,
     format: str = "jpeg",  # noqa: A002
     quality: int = JPEG_QUALITY,
 ) -> bytes:
-    """Image -> content of a JPEG (8 bits; quality 1 to 100), PNG (8, 16) or TIFF. Raises ImageError."""
-    if format not in ("jpeg", "png", "tiff"):
-        raise ImageError(f"compression format is {format!r}, expected jpeg, png or tiff")
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if format == "jpeg" else []
+    """Image -> content of a JPEG or WebP (8 bits; quality 1 to 100), PNG (8, 16) or TIFF.
+
+    Raises ImageError.
+    """
+    if format not in ("jpeg", "png", "tiff", "webp"):
+        raise ImageError(f"compression format is {format!r}, expected jpeg, png, tiff or webp")
+    options = [_QUALITY_OF[format], quality] if format in _QUALITY_OF else []
     return _encode(image, f".{format}", options)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import cv2
 import numpy as np
@@ -22,11 +22,14 @@ ROWS = 8
 """Pairs on a contact sheet, at most."""
 
 
-class EvenSample:
+Item = TypeVar("Item")
+
+
+class EvenSample(Generic[Item]):
     """Keeps up to `size` items spread evenly over a stream of unknown length, in flat memory."""
 
     def __init__(self, size: int) -> None:
-        self.items: list[tuple[int, Image]] = []
+        self.items: list[tuple[int, Item]] = []
         self._size = size
         self._stride = 1
 
@@ -34,14 +37,14 @@ class EvenSample:
         """Whether item number `index` (from 0, in order) is to be kept for now."""
         return index % self._stride == 0
 
-    def add(self, index: int, image: Image) -> None:
+    def add(self, index: int, item: Item) -> None:
         """Keep an item that is wanted; thins out when there are too many."""
-        self.items.append((index, image))
+        self.items.append((index, item))
         if len(self.items) > 2 * self._size:
             self.items = self.items[::2]
             self._stride *= 2
 
-    def chosen(self) -> list[tuple[int, Image]]:
+    def chosen(self) -> list[tuple[int, Item]]:
         """The final selection."""
         step = -(-len(self.items) // self._size) if self.items else 1
         return self.items[::step]
@@ -52,7 +55,7 @@ class Pictures:
 
     def __init__(self, video: Path | None, sheet: Path | None, rate_hz: float) -> None:
         self._sheet = sheet
-        self._sample = EvenSample(ROWS)
+        self._sample: EvenSample[Image] = EvenSample(ROWS)
         self._count = 0
         self._first_stamp_ns = 0
         self._seconds: dict[int, float] = {}

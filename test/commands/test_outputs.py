@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,23 @@ def test_a_sheet_that_fails_does_not_cost_the_bag(replay, small_bag, tmp_path, m
     assert status == 3 and "disk is full" in error
     with BagReader(tmp_path / "out.mcap") as reader:
         assert len(list(reader.messages(["/fused/image_raw"]))) == 10
+
+
+def test_a_page_of_a_replay(replay, small_bag, tmp_path) -> None:
+    pytest.importorskip("jinja2", reason="needs jinja2")
+    status, _ = replay(small_bag, tmp_path / "out.mcap", "--html", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert status == 0 and "<h1>out.mcap</h1>" in page
+    assert '<th scope="row">pairs</th><td>10</td>' in page and page.count("data:image/webp") == 30
+
+
+def test_a_page_that_cannot_be_made_is_told_before_the_work(
+    replay, small_bag, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    status, error = replay(small_bag, tmp_path / "out.mcap", "--html", tmp_path / "page.html")
+    assert status == 2 and "pip install jinja2" in error
+    assert not list(tmp_path.glob("out*"))
 
 
 def test_a_demo_that_cannot_work_leaves_the_earlier_one(tmp_path, monkeypatch) -> None:

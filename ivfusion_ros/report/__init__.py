@@ -1,0 +1,13 @@
+"""Results as one HTML file that opens from disk: pictures to compare, a time line, figures."""
+
+from ivfusion_ros.faces import later
+
+__getattr__, __all__ = later(
+    __name__,
+    {
+        "chart": ("Chart", "Line", "chart_of"),
+        "page": ("Page", "check_renderer", "render"),
+        "replay": ("ReplayReport",),
+        "shot": ("Shot", "shot_of"),
+    },
+)

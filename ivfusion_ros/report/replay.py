@@ -1,0 +1,147 @@
+"""The page of a replay: takes results as they come, and keeps pictures of a bounded number."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from ivfusion_ros.images.film import EvenSample
+from ivfusion_ros.report.chart import chart_of
+from ivfusion_ros.report.page import Page
+from ivfusion_ros.report.shot import Shot, shot_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ivfusion_ros.report.chart import Chart
+    from ivfusion_ros.types import FusionResult
+
+_SHOTS = 40
+"""Evenly over the run, at most; the notable ones come on top."""
+_NAMED = 3
+
+
+class _Worst:
+    """The results of the largest values, with their shots."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        self.kept: list[tuple[float, Shot]] = []
+
+    def wants(self, value: float) -> bool:
+        """Whether a result with this value is among them so far."""
+        return len(self.kept) < _NAMED or value > self.kept[-1][0]
+
+    def add(self, value: float, shot: Shot) -> None:
+        """Take one that is wanted."""
+        self.kept = sorted([*self.kept, (value, shot)], key=lambda each: -each[0])[:_NAMED]
+
+
+class ReplayReport:
+    """Results in, a Page out."""
+
+    def __init__(self) -> None:
+        self._sample: EvenSample[Shot] = EvenSample(_SHOTS)
+        self._worst = {
+            "time": _Worst("slowest, {:.1f} ms"),
+            "skew": _Worst("frames farthest apart, {:.1f} ms"),
+        }
+        self._first_of_fault: dict[str, Shot] = {}
+        self._first_stamp_ns = 0
+        self._times: dict[str, list[float]] = {}
+        self._skews_ms: list[float] = []
+        self._confidence: list[float] = []
+        self._objects: list[Counter[str]] = []
+        self._faulty: list[int] = []
+
+    def add(self, result: FusionResult) -> None:
+        """Take the next result."""
+        index = len(self._skews_ms)
+        self._first_stamp_ns = self._first_stamp_ns or result.stamp_ns
+        self._count(result)
+        values = {"time": sum(result.timings_ms.values()), "skew": abs(result.skew_ns) / 1e6}
+        # What a first image costs is no news.
+        worst = [name for name, each in self._worst.items() if index and each.wants(values[name])]
+        new_faults = [label for label in result.faults.labels if label not in self._first_of_fault]
+        sampled = self._sample.wants(index)
+        if not (sampled or worst or new_faults):
+            return
+        seconds = (result.stamp_ns - self._first_stamp_ns) / 1e9
+        shot = shot_of(result, index, f"pair {index}, {seconds:.2f} s")
+        if sampled:
+            self._sample.add(index, shot)
+        for name in worst:
+            self._worst[name].add(values[name], shot)
+        self._first_of_fault |= dict.fromkeys(new_faults, shot)
+
+    def _count(self, result: FusionResult) -> None:
+        index = len(self._skews_ms)
+        self._skews_ms.append(result.skew_ns / 1e6)
+        confidence = result.registration.confidence
+        self._confidence.append(math.nan if confidence is None else confidence)
+        for stage, milliseconds in result.timings_ms.items():
+            times = self._times.setdefault(stage, [])
+            times += [math.nan] * (index - len(times)) + [milliseconds]
+        found = result.detections
+        names = () if found is None else (found.class_names[class_id] for class_id in found.class_ids)
+        self._objects.append(Counter(names))
+        if result.faults.labels:
+            self._faulty.append(index)
+
+    def page(self, title: str, figures: Mapping[str, Any]) -> Page:
+        """figures: of Replay.report() and what else is to be told; nested ones are written in a line."""
+        notable = [
+            (f"pair {shot.index}: {each.reason.format(value)}", shot)
+            for each in self._worst.values()
+            for value, shot in each.kept
+            if value > 0
+        ]
+        notable += [
+            (f"pair {shot.index}: first with fault {label}", shot)
+            for label, shot in self._first_of_fault.items()
+        ]
+        shots = {shot.index: shot for _, shot in [*self._sample.chosen(), *notable]}
+        return Page(
+            title,
+            {name.replace("_", " "): _text(value) for name, value in figures.items()},
+            [shots[index] for index in sorted(shots)],
+            self._charts(),
+            len(self._skews_ms),
+            [(reason, shot.index) for reason, shot in notable],
+        )
+
+    def _charts(self) -> list[Chart]:
+        """Of what is known; no chart of nothing."""
+        count = len(self._skews_ms)
+        times = {
+            stage: [*values, *[math.nan] * (count - len(values))] for stage, values in self._times.items()
+        }
+        classes = Counter(name for found in self._objects for name in found.elements())
+        objects = {
+            name: [float(found[name]) for found in self._objects] for name, _ in classes.most_common(8)
+        }
+        skews = {"skew": [abs(skew) for skew in self._skews_ms]} if count else {}
+        told = not all(map(math.isnan, self._confidence))
+        confidence = {"confidence": self._confidence} if told else {}
+        charts = {
+            "time by stage, ms": times,
+            "skew between the frames, ms; marked: faults": skews,
+            "objects": objects,
+            "confidence of the online registration": confidence,
+        }
+        return [
+            chart_of(title, values, self._faulty if values is skews else ())
+            for title, values in charts.items()
+            if values
+        ]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(item)}" for name, item in value.items()) or "none"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_text, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
