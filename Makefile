@@ -1,6 +1,6 @@
 # make demo: install, simulate a bag, fuse it, show the pictures. make test: everything that is tested.
 # make fuzz: damaged inputs of every kind, for four minutes; FUZZ=--seed=7 draws others.
-# make soak: the node under overload for 5 minutes (its age) and over 10,000 pairs (its memory), with a ROS 2.
+# make soak: long runs of a replay and, with a ROS 2, of the node; SOAK=--full: 10,000 pairs, 5 minutes of overload.
 # make lock: lock.txt and docker/constraints.txt again, after a change of setup.py or constraints.txt.
 # make test-core: the same tests without torch, on any Python from 3.10. make test-ros and make test-gpu: what
 # needs a ROS 2 or an NVIDIA GPU.
@@ -36,9 +36,9 @@ test-core: $(VENV)/.core
 
 soak: $(VENV)/.test
 ifeq ($(ROS_SETUP),)
-	@echo "soak: no /opt/ros/*/setup.bash on this machine, the node was not run"
+	$(BIN)/python test/soak.py $(SOAK)
 else
-	bash -c 'source $(ROS_SETUP) && exec $(BIN)/python test/ros/node/measure_node.py age memory'
+	bash -c 'source $(ROS_SETUP) && exec $(BIN)/python test/soak.py $(SOAK)'
 endif
 
 lint: $(VENV)/.test

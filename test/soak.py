@@ -1,0 +1,264 @@
+"""Long runs with the networks that ship: python test/soak.py [--full] [replay] [pairs] [overload]
+
+replay: a bag of both cameras with gaps and damaged images, by the command. pairs, overload: the node, sent
+fewer pairs than it can take, and twice as many (with a sourced ROS 2). A table of memory, ages and accounts
+follows; the exit status is 1 where memory or ages rise, or a pair is not accounted for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from bag_samples import COMPRESSED, START_NS, cdr, header
+
+from ivfusion_ros.bags import BagTopic, BagWriter
+from ivfusion_ros.simulate import SceneConfig, Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_RISE_MIB = 64.0
+"""Of memory, between the second tenth of a run and its end."""
+
+MAX_AGEING = 1.5
+"""Of an output's age: the last third's 95th percentile over the first third's."""
+
+PERIOD_NS = 33_333_333
+GAP, DAMAGED = 100, 97
+"""Every so many-th thermal image is missing, and RGB image damaged."""
+
+TENTHS = 10
+FAST_HZ, SETTLE_S = 60.0, 5.0
+"""Of the pairs that show what a node can take."""
+
+RGB_SIZE, THERMAL_SIZE = (320, 240), (160, 120)
+"""(width, height) in the bag, which is then a tenth of what cameras send."""
+
+
+@dataclass
+class Outcome:
+    """One run. left_out: what came to nothing, by the reason. unaccounted: pairs that nothing tells of."""
+
+    name: str
+    sent: int
+    out: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
+    unaccounted: int = 0
+    memory_mib: list[float] = field(default_factory=list)
+    ages_ms: list[float] = field(default_factory=list)
+
+    @property
+    def rise_mib(self) -> float:
+        """Most memory after the second tenth, less what there was then."""
+        start = max(1, len(self.memory_mib) // 5)
+        return (
+            max(self.memory_mib[start:], default=0.0) - self.memory_mib[start] if self.memory_mib else 0.0
+        )
+
+    @property
+    def ageing(self) -> float:
+        """See MAX_AGEING; 1 without ages."""
+        third = len(self.ages_ms) // 3
+        if not third:
+            return 1.0
+        return float(np.percentile(self.ages_ms[-third:], 95) / np.percentile(self.ages_ms[:third], 95))
+
+    def faults(self) -> list[str]:
+        """What must not be."""
+        found = {
+            f"memory rose by {self.rise_mib:.0f} MiB": self.rise_mib > MAX_RISE_MIB,
+            f"outputs grew {self.ageing:.1f} times as old": self.ageing > MAX_AGEING,
+            f"{self.unaccounted} pairs are not accounted for": self.unaccounted != 0,
+            "nothing came out": not self.out,
+        }
+        return [text for text, is_so in found.items() if is_so]
+
+    def row(self) -> str:
+        """Of the table."""
+        lost = ", ".join(f"{count} {reason}" for reason, count in self.left_out.items()) or "none"
+        ages = [f"{np.percentile(self.ages_ms, share):.0f}" for share in (50, 95, 100) if self.ages_ms]
+        memory = self.memory_mib or [0.0]
+        curve = f"{memory[0]:.0f}, {np.median(memory):.0f}, {max(memory):.0f}, {memory[-1]:.0f}"
+        return f"| {self.name} | {self.sent} | {self.out} | {lost} | {' / '.join(ages) or '-'} | {curve} |"
+
+
+def resident_mib(pid: int) -> float:
+    """Memory of a process, 0 once it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024 if "VmRSS:" in status else 0.0
+
+
+def write_bag(path: Path, count: int) -> dict[str, int]:
+    """A bag of so many moments; returns how many images of each camera can be read."""
+    frames = list(Simulator(SceneConfig(duration_s=2.0)).frames())
+    images = {
+        camera: [cv2.resize(frame.image, size) for name, frame in frames if name == camera]
+        for camera, size in (("rgb", RGB_SIZE), ("thermal", THERMAL_SIZE))
+    }
+    contents = {
+        "rgb": [cv2.imencode(".jpg", image[..., ::-1])[1].ravel() for image in images["rgb"]],
+        "thermal": [cv2.imencode(".png", image)[1].ravel() for image in images["thermal"]],
+    }
+    readable = {"rgb": 0, "thermal": 0}
+    with BagWriter(path) as writer:
+        for index in range(count):
+            stamp_ns = START_NS + index * PERIOD_NS
+            for camera, kind in (("rgb", "jpeg"), ("thermal", "png")):
+                if camera == "thermal" and index % GAP == GAP - 1:
+                    continue
+                data = contents[camera][index % len(contents[camera])]
+                damaged = camera == "rgb" and index % DAMAGED == DAMAGED - 1
+                readable[camera] += not damaged
+                data = data[:99] if damaged else data
+                message = cdr(COMPRESSED, header=header(stamp_ns, camera), format=kind, data=data)
+                writer.write_raw(BagTopic(f"/{camera}/image_raw/compressed", COMPRESSED), stamp_ns, message)
+    return readable
+
+
+def replay(pairs: int) -> Outcome:
+    """The command, from a bag to a bag."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        readable = write_bag(folder / "in.mcap", pairs)
+        words = ["in.mcap", "out.mcap", "--compressed", "--json", "report.json"]
+        command = [sys.executable, "-m", "ivfusion_ros.cli", "replay", *words]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=folder)
+        memory = []
+        while process.poll() is None:
+            memory.append(resident_mib(process.pid))
+            tell("replay", f"{memory[-1]:.0f} MiB")
+            time.sleep(1.0)
+        report = json.loads((folder / "report.json").read_text())
+    outcome = Outcome("replay", pairs, report["pairs"], memory_mib=[value for value in memory if value])
+    skipped = sum(report["skipped_messages"].values())
+    outcome.left_out = {"images unreadable": skipped, **report["drops"]}
+    failed = sum(report["failed_pairs"].values())
+    for camera, count in report["frames"].items():
+        dropped = sum(number for reason, number in report["drops"].items() if reason.startswith(camera))
+        outcome.unaccounted += abs(readable[camera] - count) + abs(
+            count - dropped - report["pairs"] - failed
+        )
+    outcome.unaccounted += abs(pairs - readable["rgb"] - skipped)
+    return outcome
+
+
+def tell(name: str, text: str) -> None:
+    """How it goes, in one line that is written over on a terminal."""
+    if sys.stderr.isatty():
+        print(f"\r{name}: {text}\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+class Latest:
+    """Keeps the newest of the node's own diagnostics of its fusion."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, str] = {}
+
+    def __call__(self, message: Any) -> None:
+        """Take a DiagnosticArray."""
+        for status in message.status:
+            if status.name.endswith("fusion"):
+                self._values = {item.key: item.value for item in status.values}
+
+    def drops(self) -> dict[str, int]:
+        """Pairs that came to nothing, by the reason."""
+        start = "dropped: "
+        return {
+            key[len(start) :]: int(value) for key, value in self._values.items() if key.startswith(start)
+        }
+
+
+def live(name: str, seconds: float, share: float) -> Outcome:
+    """The node, sent pairs for so long; share: their rate over what it can take."""
+    sys.path.insert(0, str(Path(__file__).parent / "ros" / "node"))
+    import domain_coordinator
+    import harness
+    import measure_node
+
+    with domain_coordinator.domain_id() as domain_id, tempfile.TemporaryDirectory() as folder:
+        probe = harness.Probe(domain_id, Path(folder))
+        try:
+            models = {"fusion__backend": "auto", "detection__model": "auto"}
+            node = probe.start_active(**models, env={"ROS_PYTHON_CHECK_FIELDS": "0"})
+            newest = Latest()
+            probe.node.create_subscription(harness.DiagnosticArray, "/diagnostics", newest, 10)
+            run = measure_node.Run(probe, node, measure_node.street())
+            rate_hz = share * able_hz(run)
+            run.sent_s.clear()
+            before, memory = newest.drops(), []
+            for _ in range(TENTHS):
+                run.play(rate_hz, round(rate_hz * seconds / TENTHS))
+                memory.append(run.rss_mb())
+                tell(name, f"{len(run.sent_s)} sent, {memory[-1]:.0f} MiB")
+            # For the last output, and diagnostics of after it.
+            time.sleep(SETTLE_S)
+            drops = {reason: count - before.get(reason, 0) for reason, count in newest.drops().items()}
+        finally:
+            probe.close()
+    ages = [age_ms for _, age_ms in sorted(run.ages_ms())]
+    lost = len(run.sent_s) - len(ages) - sum(drops.values())
+    return Outcome(
+        f"{name}, {rate_hz:.0f} Hz", len(run.sent_s), len(ages), drops | {"lost on the way": max(0, lost)},
+        max(0, -lost), memory, ages,
+    )  # fmt: skip
+
+
+def able_hz(run: Any) -> float:
+    """Outputs a second of a node that is sent more than it can take; its networks are warm then."""
+    for _ in range(2):
+        run.sent_s.clear()
+        run.play(FAST_HZ, round(FAST_HZ * SETTLE_S))
+    time.sleep(1.0)
+    return float(len(run.ages_ms()) / SETTLE_S)
+
+
+def main() -> int:
+    """Run what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("parts", nargs="*", default=list(PARTS), metavar="PART", help=", ".join(PARTS))
+    parser.add_argument(
+        "--full", action="store_true", help="10,000 pairs and 5 minutes, instead of a fifth"
+    )
+    options = parser.parse_args()
+    share = 1.0 if options.full else 0.2
+    has_ros = importlib.util.find_spec("rclpy") is not None
+    outcomes = []
+    for name in options.parts:
+        if name != "replay" and not has_ros:
+            print(f"{name}: not run, there is no sourced ROS 2")
+            continue
+        outcomes.append(PARTS[name](share))
+        tell("", "")
+    print(
+        "| run | pairs sent | out | left out | age ms, median / p95 / max | MiB: start, median, most, end |"
+    )
+    print("|---|---|---|---|---|---|")
+    print("\n".join(outcome.row() for outcome in outcomes))
+    faults = [f"{outcome.name}: {fault}" for outcome in outcomes for fault in outcome.faults()]
+    print("\n".join(faults or ["memory, ages and accounts hold"]))
+    return 1 if faults else 0
+
+
+PARTS: dict[str, Callable[[float], Outcome]] = {
+    "replay": lambda share: replay(round(10_000 * share)),
+    "pairs": lambda share: live("node", 600.0 * share, 0.8),
+    "overload": lambda share: live("node, overload", 300.0 * share, 2.0),
+}
+"""By name; each takes the share of its full length."""
+
+if __name__ == "__main__":
+    sys.exit(main())
