@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from ivfusion_ros.bags.files import is_bag
 from ivfusion_ros.commands.options import (
+    add_html_option,
     add_pipeline_options,
     add_source_options,
     pipeline_config,
@@ -28,6 +29,7 @@ from ivfusion_ros.images.files import SUFFIXES, write_image
 from ivfusion_ros.images.pairs import PairPaths
 from ivfusion_ros.images.radiometric import read_camera_image
 from ivfusion_ros.pipeline.build import build_pipeline
+from ivfusion_ros.report import start_page, write_page
 from ivfusion_ros.sources import EXPECTED, find_pairs, open_source
 from ivfusion_ros.sources.pairs import pairs_in_time, pairs_of_equal_names
 from ivfusion_ros.types import Frame, FramePair
@@ -67,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", type=Path, help="image to write, or folder for PNG images")
     add_source_options(parser)
     parser.add_argument("--force", action="store_true", help="replace existing outputs")
+    add_html_option(parser)
     add_pipeline_options(parser, SECTIONS)
 
 
@@ -74,18 +77,23 @@ def run(options: argparse.Namespace) -> None:
     """Fuse each pair on its own; one that cannot be fused is skipped. Raises IvfusionError, also then."""
     config = pipeline_config(options)
     config = dataclasses.replace(config, detection=dataclasses.replace(config.detection, model=""))
-    skipped = Skipped("pairs")
+    skipped, page = Skipped("pairs"), start_page(options.html)
     with ExitStack() as stack:
         jobs, count = _jobs(options, config, skipped, stack)
         pipeline = stack.enter_context(build_pipeline(config))
         for job in tqdm(jobs, total=count, unit="pair", disable=count == 1):
-            fused = None
+            result = None
             with skipped.costs_one(job.name):
                 pipeline.reset()
-                fused = pipeline.process(job.read()).fused
-            if fused is not None:
+                result = pipeline.process(job.read())
+            if result is not None:
                 job.output.parent.mkdir(parents=True, exist_ok=True)
-                write_image(job.output, fused)
+                write_image(job.output, result.fused)
+                if page:
+                    page.add(result, job.name)
+    if page:
+        figures = {"model": pipeline.fusion_model, "pairs": skipped.tried, "skipped": skipped.skipped}
+        write_page(options.html, page.page(options.output.name, figures))
     log.info("pairs fused: %d, in %s", skipped.tried - skipped.skipped, options.output)
     skipped.end()
     if not skipped.tried:

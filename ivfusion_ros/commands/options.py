@@ -184,6 +184,16 @@ def source_options(
     )
 
 
+def add_html_option(parser: argparse.ArgumentParser) -> None:
+    """--html FILE."""
+    parser.add_argument(
+        "--html",
+        type=output_file(".html"),
+        metavar="FILE",
+        help="also write a page that opens from disk: images to compare, time line, figures (needs jinja2)",
+    )
+
+
 def add_json_option(parser: argparse.ArgumentParser) -> None:
     """Where the printed figures go as JSON."""
     parser.add_argument(

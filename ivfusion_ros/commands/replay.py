@@ -15,6 +15,7 @@ from ivfusion_ros.bags import BagWriter
 from ivfusion_ros.commands.bag_topics import copy_originals, other_topics, read_other_topics
 from ivfusion_ros.commands.interruption import held_back
 from ivfusion_ros.commands.options import (
+    add_html_option,
     add_json_option,
     add_pipeline_options,
     add_source_options,
@@ -27,13 +28,12 @@ from ivfusion_ros.commands.options import (
 )
 from ivfusion_ros.commands.skipped import log_skipped
 from ivfusion_ros.errors import BagError, IvfusionError
-from ivfusion_ros.files import write_whole
 from ivfusion_ros.images.files import SUFFIXES
 from ivfusion_ros.images.film import Pictures
 from ivfusion_ros.pipeline.build import build_pipeline, detection_model_name
 from ivfusion_ros.pipeline.replay import Replay
 from ivfusion_ros.pipeline.skips import reason_of
-from ivfusion_ros.report import ReplayReport, check_renderer, render
+from ivfusion_ros.report import start_page, write_page
 from ivfusion_ros.sources import EXPECTED, SourceOptions, open_source
 from ivfusion_ros.sync.clocks import ClockCheck
 from ivfusion_ros.sync.pairing import READ_AHEAD
@@ -98,12 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="also write a contact sheet (PNG or JPEG) of the same",
     )
-    parser.add_argument(
-        "--html",
-        type=output_file(".html"),
-        metavar="FILE",
-        help="also write a page that opens from disk: images to compare, time line, figures (needs jinja2)",
-    )
+    add_html_option(parser)
     add_json_option(parser)
     add_pipeline_options(parser)
 
@@ -152,7 +147,7 @@ def replay_source(
         max_pixels=config.images.max_pixels,
         thermal_encoding=config.thermal.encoding,
     )
-    report_page = _report_page(outputs)
+    report_page = start_page(outputs.html)
     with ExitStack() as stack:
         source = stack.enter_context(closing(open_source(paths, options)))
         refuse_input(outputs.bag, *source.paths)
@@ -203,16 +198,9 @@ def replay_source(
             "losses": source.losses,
         }
     if report_page and outputs.html:
-        write_whole(outputs.html, render(report_page.page(outputs.bag.name, figures)))
+        write_page(outputs.html, report_page.page(outputs.bag.name, figures))
     _print(figures, outputs)
     return figures
-
-
-def _report_page(outputs: Outputs) -> ReplayReport | None:
-    if outputs.html is None:
-        return None
-    check_renderer()
-    return ReplayReport()
 
 
 def end_if_interrupted(figures: dict[str, Any]) -> None:

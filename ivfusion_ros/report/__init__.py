@@ -6,8 +6,8 @@ __getattr__, __all__ = later(
     __name__,
     {
         "chart": ("Chart", "Line", "chart_of"),
-        "page": ("Page", "check_renderer", "render"),
-        "replay": ("ReplayReport",),
+        "page": ("Page", "check_renderer", "render", "write_page"),
+        "replay": ("ReplayReport", "start_page"),
         "shot": ("Shot", "shot_of"),
     },
 )

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.files import write_whole
 from ivfusion_ros.report.chart import HEIGHT, WIDTH, Chart
 from ivfusion_ros.report.shot import Shot
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -27,11 +31,6 @@ class Page:
     notable: Sequence[tuple[str, int]] = ()
 
 
-def check_renderer() -> None:
-    """Raise ConfigError where the library for pages is missing, before any work."""
-    _jinja2()
-
-
 def render(page: Page) -> str:
     """The page as HTML that needs no other file and no network. Raises ConfigError without jinja2."""
     environment = _jinja2().Environment(
@@ -45,6 +44,16 @@ def render(page: Page) -> str:
             page=page, shots=shots, style=parts["css"], script=parts["js"], width=WIDTH, height=HEIGHT
         )
     )
+
+
+def write_page(path: Path, page: Page) -> None:
+    """Render into a file, which is there whole or not at all. Raises as render, and OSError."""
+    write_whole(path, render(page))
+
+
+def check_renderer() -> None:
+    """Raise ConfigError where the library for pages is missing, before any work."""
+    _jinja2()
 
 
 def _jinja2() -> Any:

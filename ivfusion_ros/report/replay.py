@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.images.film import EvenSample
 from ivfusion_ros.report.chart import chart_of
-from ivfusion_ros.report.page import Page
+from ivfusion_ros.report.page import Page, check_renderer
 from ivfusion_ros.report.shot import Shot, shot_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from ivfusion_ros.report.chart import Chart
     from ivfusion_ros.types import FusionResult
@@ -55,8 +56,8 @@ class ReplayReport:
         self._objects: list[Counter[str]] = []
         self._faulty: list[int] = []
 
-    def add(self, result: FusionResult) -> None:
-        """Take the next result."""
+    def add(self, result: FusionResult, name: str = "") -> None:
+        """Take the next result. name: of what has no time."""
         index = len(self._skews_ms)
         self._first_stamp_ns = self._first_stamp_ns or result.stamp_ns
         self._count(result)
@@ -68,7 +69,7 @@ class ReplayReport:
         if not (sampled or worst or new_faults):
             return
         seconds = (result.stamp_ns - self._first_stamp_ns) / 1e9
-        shot = shot_of(result, index, f"pair {index}, {seconds:.2f} s")
+        shot = shot_of(result, index, name or f"pair {index}, {seconds:.2f} s")
         if sampled:
             self._sample.add(index, shot)
         for name in worst:
@@ -92,13 +93,13 @@ class ReplayReport:
     def page(self, title: str, figures: Mapping[str, Any]) -> Page:
         """figures: of Replay.report() and what else is to be told; nested ones are written in a line."""
         notable = [
-            (f"pair {shot.index}: {each.reason.format(value)}", shot)
+            (f"{shot.title}: {each.reason.format(value)}", shot)
             for each in self._worst.values()
             for value, shot in each.kept
             if value > 0
         ]
         notable += [
-            (f"pair {shot.index}: first with fault {label}", shot)
+            (f"{shot.title}: first with fault {label}", shot)
             for label, shot in self._first_of_fault.items()
         ]
         shots = {shot.index: shot for _, shot in [*self._sample.chosen(), *notable]}
@@ -135,6 +136,14 @@ class ReplayReport:
             for title, values in charts.items()
             if values
         ]
+
+
+def start_page(html: Path | None) -> ReplayReport | None:
+    """For a page that is wanted, None where no file is named. Raises ConfigError without jinja2."""
+    if html is None:
+        return None
+    check_renderer()
+    return ReplayReport()
 
 
 def _text(value: Any) -> str:

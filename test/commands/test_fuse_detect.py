@@ -75,6 +75,15 @@ def test_images_without_a_partner_are_named(pairs: Path, fuse) -> None:
     assert sorted(path.name for path in (pairs / "new" / "fused").iterdir()) == ["a.png", "b.png"]
 
 
+def test_a_page_of_the_pairs(pairs: Path, fuse) -> None:
+    pytest.importorskip("jinja2", reason="needs jinja2")
+    (pairs / "thermal" / "b.png").write_bytes(b"damaged")
+    status, _ = fuse("thermal", "rgb", "fused", "--html", "page.html")
+    page = (pairs / "page.html").read_text(encoding="utf-8")
+    assert status != 0 and '<th scope="row">skipped</th><td>1</td>' in page
+    assert page.count("data:image/webp") == 3 and '"title": "a"' in page
+
+
 def test_what_is_missing_is_named(pairs: Path, fuse) -> None:
     status, error = fuse("nope", "rgb", "out")
     assert status == 7 and "there is no file or folder nope" in error

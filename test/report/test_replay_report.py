@@ -62,8 +62,8 @@ def test_memory_and_page_are_bounded_and_the_worst_are_there(page) -> None:
     # Evenly, but for the notable ones.
     assert max(np.diff(indices)) <= 2 * 300 / 20
     notable = {index: reason for reason, index in page.notable}
-    assert notable[123] == "pair 123: slowest, 93.0 ms"
-    assert notable[201] == "pair 201: first with fault thermal_frozen"
+    assert notable[123] == "pair 123, 12.30 s: slowest, 93.0 ms"
+    assert notable[201] == "pair 201, 20.10 s: first with fault thermal_frozen"
     assert page.figures == {"pairs": "300", "drops": "rgb_late 2", "losses": "none", "interrupted": "no"}
 
 
@@ -154,7 +154,7 @@ def test_the_viewer_in_a_browser(browser, html, tmp_path) -> None:
     assert tab.text_content("#title") == "pair 0, 0.00 s"
     tab.keyboard.press("ArrowRight")
     assert tab.text_content("#title") != "pair 0, 0.00 s"
-    tab.click("text=pair 123: slowest")
+    tab.click("text=pair 123, 12.30 s: slowest")
     assert tab.text_content("#title") == "pair 123, 12.30 s"
     assert tab.text_content("#found td") == "<b>person</b>"
     before = visible("thermal")
