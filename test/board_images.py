@@ -117,6 +117,32 @@ def as_thermal(
     return np.clip(counts, 0, 65535).astype(np.uint16)
 
 
+def as_heated(
+    picture: np.ndarray,
+    random: np.random.Generator,
+    contrast: float = 100.0,
+    noise: float = 5.0,
+    blur_px: float = 1.5,
+    bloom: float = 0.3,
+) -> np.ndarray:
+    """(H, W) uint16 counts of a board that a lamp at one side has heated, in a cooler room.
+
+    Ink takes up twice the heat of paper, and far less of it where the lamp's cone ends, so the ink at one
+    side is cooler than the paper at the other. blur_px: heat that has crept between the fields.
+    bloom: share of the heat that spills over a tenth of the image's width.
+    """
+    height, width = picture.shape
+    rows, columns = np.mgrid[:height, :width]
+    lamp = random.uniform((0.25 * width, 0.3 * height), (0.75 * width, 0.7 * height))
+    cone = 0.15 + 0.85 * np.exp(
+        -0.5 * ((columns - lamp[0]) ** 2 + (rows - lamp[1]) ** 2) / (0.22 * width) ** 2
+    )
+    board = cv2.GaussianBlur(np.where(picture == 0.5, 1.6, 1 - 0.5 * picture), (0, 0), blur_px)
+    heat = 2 * contrast * np.where(cv2.blur(picture, (9, 9)) == 0.5, 0.1, cone * np.minimum(board, 1.0))
+    counts = 29500.0 + heat + bloom * cv2.GaussianBlur(heat, (0, 0), 0.1 * width)
+    return np.clip(counts + random.normal(0, noise, picture.shape), 0, 65535).astype(np.uint16)
+
+
 def rig(
     baseline_m: float = 0.1,
     thermal_size: tuple[int, int] = (640, 512),
@@ -153,3 +179,14 @@ def make_poses(
         aside = np.array([((index * 0.618) % 1.0) * 2 - 1, ((index * 0.755) % 1.0) * 2 - 1]) * room
         position = np.array([*aside, depth]) - cv2.Rodrigues(rotation)[0] @ middle
         yield Pose(rotation, position)
+
+
+def middle_poses(board: Board, count: int, random: np.random.Generator) -> list[Pose]:
+    """In the middle, tilted by up to 35 degrees around each axis, and at an angle."""
+    middle = (board.points.min(axis=0) + board.points.max(axis=0)) / 2
+    turns = [Pose(random.uniform(-0.6, 0.6, 3), np.zeros(3)) for _ in range(count)]
+    places = random.uniform((-0.1, -0.1, 1.2), (0.1, 0.1, 2.0), (count, 3))
+    return [
+        Pose(turn.rotation, at - turn.world(middle[None])[0])
+        for turn, at in zip(turns, places, strict=True)
+    ]

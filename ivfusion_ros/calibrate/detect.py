@@ -18,14 +18,12 @@ if TYPE_CHECKING:
     from ivfusion_ros.types import AnyImage, Image
 
 _FIND: dict[str, Callable[[Board, Image], Corners | None]] = {
-    "checkerboard": find_checkerboard,
     "circles": find_circles,
     "asymmetric_circles": find_circles,
     "apriltag": find_tags,
     "charuco": find_charuco,
 }
 _REFINE: dict[str, Callable[[Board, AnyImage, Corners], Corners]] = {
-    "checkerboard": refine_saddles,
     "apriltag": refine_tags,
     "charuco": refine_saddles,
 }
@@ -47,6 +45,8 @@ class BoardFinder:
         by a fifth of its corners.
         """
         grey = to_grey(image)
+        if self.board.kind == "checkerboard":
+            return find_checkerboard(self.board, grey)
         if grey.shape[1] != self._width:
             self._width = grey.shape[1]
             self._looks = looks_for(self._width, self.board.has_circles)

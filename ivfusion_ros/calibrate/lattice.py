@@ -20,12 +20,10 @@ Cells = npt.NDArray[np.int64]
 Indices = npt.NDArray[np.int64]
 
 _NEIGHBOURS = 6
-_LONGEST_STEP_RADII = 8.0
-_LIKE = 2.5
 _TOLERANCE = 0.35
 _MIN_SINE = 0.35
 _MIN_DIAGONAL = 0.8
-_MOST_LOOKS = 20_000
+_MOST_LOOKS = 8_000
 _SIDES: tuple[Cell, ...] = ((1, 0), (-1, 0), (0, 1), (0, -1))
 # A grid is the same one by other directions, such as along its diagonals: every short way to name it
 # that does not mirror it.
@@ -38,14 +36,16 @@ _WAYS = [
 
 @dataclass(eq=False)
 class GridSearch:
-    """Grids of points (N, 2), each of similar areas (N,) throughout.
+    """Grids of points (N, 2).
 
+    like: (N, N) bool, which points may be neighbours. reach: (N,) the longest step from each, pixels.
     looks_left: how often points may still be compared with the place where the next one of a grid should
     lie; it bounds the time of a search in clutter.
     """
 
     points: Floats
-    areas: Floats
+    like: npt.NDArray[np.bool_]
+    reach: Floats
     looks_left: int = _MOST_LOOKS
 
     def grids(self, least: int) -> Iterator[dict[Cell, int]]:
@@ -55,24 +55,19 @@ class GridSearch:
         """
         taken: set[int] = set()
         for start in range(len(self.points)):
-            if start not in taken and np.count_nonzero(self._like(start)) >= least:
+            if start not in taken:
                 ways = (self._grow(start, *steps) for steps in self._steps_from(start))
                 grown = max(ways, key=len, default={})
                 if len(grown) >= least:
                     taken.update(grown.values())
                     yield grown
 
-    def _like(self, index: int) -> npt.NDArray[np.bool_]:
-        ratio = self.areas / self.areas[index]
-        return np.asarray((ratio < _LIKE) & (ratio > 1 / _LIKE))
-
     def _steps_from(self, start: int) -> Iterator[tuple[Floats, Floats]]:
         """Pairs of steps to two neighbours of a point's kind, the shortest first."""
         steps = self.points - self.points[start]
-        apart = np.where(self._like(start), np.linalg.norm(steps, axis=1), np.inf)
+        apart = np.where(self.like[start], np.linalg.norm(steps, axis=1), np.inf)
         apart[start] = np.inf
-        longest = _LONGEST_STEP_RADII * np.sqrt(self.areas[start] / np.pi)
-        near = [index for index in np.argsort(apart)[:_NEIGHBOURS] if apart[index] < longest]
+        near = [i for i in np.argsort(apart)[:_NEIGHBOURS] if apart[i] < self.reach[start]]
         for first, second in combinations(near, 2):
             u, v = steps[first], steps[second]
             sine = (u[0] * v[1] - u[1] * v[0]) / (apart[first] * apart[second])
@@ -108,7 +103,7 @@ class GridSearch:
             return None
         self.looks_left -= 1
         apart = np.linalg.norm(self.points - (self.points[here] + step), axis=1)
-        nearest = int(np.where(self._like(here), apart, np.inf).argmin())
+        nearest = int(np.where(self.like[here], apart, np.inf).argmin())
         return nearest if apart[nearest] < _TOLERANCE * np.linalg.norm(step) else None
 
 

@@ -18,22 +18,27 @@ _EDGE_PART = 0.8
 _SUBSTEPS = 4
 
 
-def saddle_points(grey: AnyImage, corners: Pixels, window: int) -> Pixels:
+def saddle_points(grey: Floats32, corners: Pixels, window: int, slopes: Floats | None = None) -> Pixels:
     """Corners (N, 2) moved to the saddle of the paraboloid that fits best around each.
 
     window: half of the side of what is fitted, pixels; nothing but the corner's four fields may lie in
     it. Steadier in noise than cv2.cornerSubPix. A corner without a saddle nearby stays.
+    slopes: (N, 2) how the grey level rises around each beside the fields' own steps, a pixel.
     """
-    smooth = np.asarray(cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0), np.float32)
+    smooth = np.asarray(cv2.GaussianBlur(grey, (0, 0), 1.0), np.float32)
     x, y = np.meshgrid(*[np.arange(-window, window + 1, dtype=np.float64)] * 2)
     weight = np.sqrt(np.maximum(0.0, 1.0 - np.hypot(x, y) / (window + 1)))
     terms = np.stack([x * x, x * y, y * y, x, y, np.ones_like(x)], axis=-1) * weight[..., None]
     solver = np.linalg.pinv(terms.reshape(-1, 6)) * weight.reshape(1, -1)
-    moved = [_saddle(smooth, corner.astype(np.float64), window, solver) for corner in corners]
+    slopes = np.zeros((len(corners), 2)) if slopes is None else slopes
+    moved = [
+        _saddle(smooth, corner.astype(np.float64), window, solver, slope)
+        for corner, slope in zip(corners, slopes, strict=True)
+    ]
     return np.array(moved, np.float32).reshape(-1, 2)
 
 
-def _saddle(smooth: Floats32, start: Floats, window: int, solver: Floats) -> Floats:
+def _saddle(smooth: Floats32, start: Floats, window: int, solver: Floats, slope: Floats) -> Floats:
     at, side = start.copy(), 2 * window + 1
     for _ in range(_STEPS):
         patch = cv2.getRectSubPix(smooth, (side, side), (float(at[0]), float(at[1])))
@@ -41,6 +46,7 @@ def _saddle(smooth: Floats32, start: Floats, window: int, solver: Floats) -> Flo
         determinant = 4 * xx * yy - xy * xy
         if determinant >= 0:
             return start
+        x, y = x - slope[0], y - slope[1]
         step = np.array([xy * y - 2 * yy * x, xy * x - 2 * xx * y]) / determinant
         at += step
         if np.hypot(*(at - start)) > _MAX_MOVE_PX:

@@ -5,10 +5,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from board_images import Painter, Pose, as_rgb, as_thermal, rig
+from board_images import Painter, Pose, as_rgb, as_thermal, middle_poses, rig
 
 from ivfusion_ros.calibrate.blobs import find_blobs
-from ivfusion_ros.calibrate.boards import Board, parse_board
+from ivfusion_ros.calibrate.boards import parse_board
 from ivfusion_ros.calibrate.circles import grid_cells
 from ivfusion_ros.calibrate.corners import Corners
 from ivfusion_ros.calibrate.detect import BoardFinder
@@ -20,17 +20,6 @@ from ivfusion_ros.simulate.camera import make_cameras
 
 SPECIFICATIONS = ("circles:6x4:0.1", "asymmetric_circles:4x9:0.06")
 CAMERAS = make_cameras(rig(0.1, (320, 256), (640, 480)))
-
-
-def poses(board: Board, count: int, random: np.random.Generator) -> list[Pose]:
-    """In the middle, tilted by up to 35 degrees around each axis, and at an angle."""
-    middle = (board.points.min(axis=0) + board.points.max(axis=0)) / 2
-    turns = [Pose(random.uniform(-0.6, 0.6, 3), np.zeros(3)) for _ in range(count)]
-    places = random.uniform((-0.1, -0.1, 1.2), (0.1, 0.1, 2.0), (count, 3))
-    return [
-        Pose(turn.rotation, at - turn.world(middle[None])[0])
-        for turn, at in zip(turns, places, strict=True)
-    ]
 
 
 def clutter(picture: np.ndarray, random: np.random.Generator, count: int = 60) -> np.ndarray:
@@ -62,7 +51,7 @@ def distances(found: Corners, painter: Painter, pose: Pose) -> np.ndarray:
 def test_found_among_other_round_things(specification, camera):
     board, random = parse_board(specification), np.random.default_rng(7)
     painter, finder = Painter(board, CAMERAS[camera]), BoardFinder(board)
-    for index, pose in enumerate(poses(board, 8, random)):
+    for index, pose in enumerate(middle_poses(board, 8, random)):
         picture = clutter(painter.paint(pose), random)
         if camera == "rgb":
             image = as_rgb(picture, random)
@@ -111,7 +100,7 @@ def test_a_tilted_circle_is_not_where_its_ellipse_has_its_centre():
 def test_half_hidden_circles_are_left_out():
     board = parse_board("circles:6x4:0.1")
     painter, random = Painter(board, CAMERAS["rgb"]), np.random.default_rng(3)
-    pose = poses(board, 1, random)[0]
+    pose = middle_poses(board, 1, random)[0]
     picture = painter.paint(pose)
     x, y = painter.corners(pose)[8]
     cv2.rectangle(picture, (round(x) - 20, round(y) + 2), (round(x) + 20, round(y) + 9), 1.0, -1)
@@ -126,7 +115,7 @@ def test_half_hidden_circles_are_left_out():
 def test_another_board_is_not_taken_for_it(shown):
     board = parse_board(shown)
     random = np.random.default_rng(4)
-    picture = Painter(board, CAMERAS["rgb"]).paint(poses(board, 1, random)[0])
+    picture = Painter(board, CAMERAS["rgb"]).paint(middle_poses(board, 1, random)[0])
     assert BoardFinder(parse_board("circles:6x4:0.1")).find(as_rgb(picture, random)) is None
 
 
