@@ -23,10 +23,13 @@ from ivfusion_ros.geometry.warp import Warp
 from ivfusion_ros.graphs.yolo import box_iou
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.simulate import SceneConfig, Simulator, TrueObject
-from ivfusion_ros.types import UNTRACKED, Detections, FramePair, Mode
+from ivfusion_ros.types import UNTRACKED, Detections, FramePair, Image, Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    Tracker = Callable[[Detections, int, Image | None], Detections]
+    """Detections, stamp in nanoseconds and the image -> the same with track_ids."""
 
 NAMES = ("person", "car")
 MODES: tuple[Mode, ...] = ("fused", "rgb_only", "fused", "thermal_only")
@@ -61,6 +64,7 @@ class Moment:
     stamp_ns: int
     truth: list[TrueObject]
     detections: Detections
+    image: Image | None = None
 
 
 def mode_at(time_s: float, switching: bool) -> Mode:
@@ -132,15 +136,16 @@ def detected(
             else:
                 result = pipeline.detect(pipeline.thermal_only(thermal, rgb.size))
             assert result.detections is not None
-            moments.append(Moment(result.stamp_ns, known(simulator, time_s), result.detections))
+            truth = known(simulator, time_s)
+            moments.append(Moment(result.stamp_ns, truth, result.detections, result.fused))
     return moments
 
 
-def play(moments: Sequence[Moment], tracker: ByteTracker) -> motmetrics.MOTAccumulator:
+def play(moments: Sequence[Moment], tracker: Tracker) -> motmetrics.MOTAccumulator:
     """Track, and match tracks with true objects of their class by an overlap of at least a half."""
     accumulator = motmetrics.MOTAccumulator(auto_id=True)
     for moment in moments:
-        found = tracker(moment.detections, moment.stamp_ns)
+        found = tracker(moment.detections, moment.stamp_ns, moment.image)
         assert found.track_ids is not None
         tracked = np.flatnonzero(found.track_ids != UNTRACKED)
         distances = np.full((len(moment.truth), len(tracked)), np.nan)
@@ -159,7 +164,7 @@ def track_time(moments: Sequence[Moment]) -> float:
     tracker = ByteTracker(TrackingConfig(tracker="bytetrack"))
     start = time.perf_counter()
     for moment in moments:
-        tracker(moment.detections, moment.stamp_ns)
+        tracker(moment.detections, moment.stamp_ns, moment.image)
     return time.perf_counter() - start
 
 

@@ -46,6 +46,7 @@ def test_python_of_the_readme_runs(
         "docs/papers.md",
         "docs/python.md",
         "docs/sources.md",
+        "docs/tracking.md",
         "docs/training.md",
         "docs/which-network.md",
     ],

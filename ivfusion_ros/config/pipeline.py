@@ -427,7 +427,7 @@ class TrackingConfig:
         "the picture (half a millisecond)",
     )
     lost_after_s: float = parameter(
-        1.0, "a track without an object for longer than this ends, s", minimum=0.0, maximum=60.0
+        1.5, "a track without an object for longer than this ends, s", minimum=0.0, maximum=60.0
     )
 
 

@@ -81,7 +81,7 @@ def test_a_person_on_a_bicycle_are_two_tracks() -> None:
 def test_life_of_a_track_is_measured_in_stamps() -> None:
     nothing = seen()
     for pause_s, expected in ((0.9, 1), (1.3, 2)):
-        tracker = ByteTracker(TRACKING)
+        tracker = ByteTracker(replace(TRACKING, lost_after_s=1.0))
         for index in range(5):
             tracker(seen((10, 10)), index * SECOND // 10)
         tracker(nothing, SECOND // 2)
