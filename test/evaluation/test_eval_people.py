@@ -114,4 +114,4 @@ def test_heads_count_and_hours_have_rows_of_their_own(evaluate, tmp_path) -> Non
 def test_people_alone_of_data_without_any(evaluate, tmp_path) -> None:  # noqa: F811
     data = make_data(tmp_path / "pairs", ("a",))
     status, told = evaluate("--data", data, "--fused", f"x={data / 'thermal'}", "--metrics", "people")
-    assert status and "nothing that these metrics look at" in told
+    assert status and "nothing that people could be computed of" in told

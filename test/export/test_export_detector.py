@@ -14,6 +14,7 @@ from ivfusion_ros.backends import load_backend
 from ivfusion_ros.cli import main
 from ivfusion_ros.config.pipeline import DetectionConfig
 from ivfusion_ros.detection import Detector
+from ivfusion_ros.images.files import write_image
 
 NAMES = {0: "person", 1: "deer", 2: "e-scooter"}
 
@@ -51,6 +52,7 @@ def test_ultralytics_detector_of_any_classes(tmp_path: Path, capsys: pytest.Capt
     assert main(["export", "weights/deer.pt", "other.onnx"]) == 5
     assert not (tmp_path / "other.onnx").exists()
     capsys.readouterr()
+    write_image("x.png", np.zeros((32, 32, 3), np.uint8))
     assert main(["detect", "x.png", "out", "--detector", "weights/deer.pt"]) == 5
     assert "`ivfusion export --detector weights/deer.pt weights/deer.onnx`" in capsys.readouterr().err
 
