@@ -56,6 +56,17 @@ class DataError(IvfusionError):
     exit_code = 7
 
 
+def forget_frames(error: BaseException | None) -> None:
+    """Let go of the frames that an error passed, once it has been told.
+
+    They hold the images that failed, and often the error again, so that these would wait for a full
+    collection of garbage: gigabytes where each image of a camera fails.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
+
+
 def no_folder(path: Path, what: str = "") -> DataError:
     """What to raise where a folder was expected. what: that it should hold, for people; "" if plain."""
     found = f"{path} is a file, expected a folder" if path.exists() else f"there is no folder {path}"

@@ -7,7 +7,7 @@ import traceback
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from ivfusion_ros.errors import IvfusionError
+from ivfusion_ros.errors import IvfusionError, forget_frames
 
 if TYPE_CHECKING:
     from ivfusion_ros.types import Header
@@ -50,7 +50,7 @@ class Skips:
         self._stamps_ns: dict[str, list[dict[str, int]]] = {}
 
     def add(self, error: Exception, **headers: Header) -> None:
-        """Count a pair of these cameras' headers that raised an error."""
+        """Count a pair of these cameras' headers that raised an error, whose traceback is let go of."""
         self.first = self.first or error
         reason = reason_of(error)
         if reason not in self.counts and len(self.counts) >= MAX_REASONS:
@@ -62,6 +62,7 @@ class Skips:
         self.counts[reason] += 1
         if len(told := self._stamps_ns.setdefault(reason, [])) < MAX_STAMPS:
             told.append(stamps_ns)
+        forget_frames(error)
 
     def report(self) -> dict[str, object]:
         """failed_pairs: pairs by reason. failed_stamps_ns: of each the first ones, by camera; for JSON."""

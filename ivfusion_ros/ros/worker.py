@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from ivfusion_ros.errors import IvfusionError
+from ivfusion_ros.errors import IvfusionError, forget_frames
 from ivfusion_ros.geometry.learned import write_learned
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.pipeline.overlap import THREAD_NAME as DETECTION_THREAD_NAME
@@ -175,6 +175,7 @@ class Worker:
         else:
             trace = "".join(traceback.format_exception(error))
             self._failures(repr(error), f"{job}: defect of this package: {trace}")
+        forget_frames(error)
 
     def _fuse(self, job: Job, pipeline: Pipeline, overlap: Overlap) -> Fused:
         extrinsics = self.mailbox.take_extrinsics()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +15,8 @@ from ivfusion_ros.errors import ModelError
 from ivfusion_ros.pipeline import overlap as overlap_module
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.pipeline.overlap import THREAD_NAME, Overlap
+from ivfusion_ros.pipeline.replay import Replay
+from ivfusion_ros.sync.synchronizer import Synchronizer
 from ivfusion_ros.types import Detections, Frame, FramePair, FusionResult
 
 if TYPE_CHECKING:
@@ -137,3 +141,39 @@ def test_an_error_comes_with_its_frame_alone(pipeline: Pipeline) -> None:
         with pytest.raises(ModelError):
             bad.result(PATIENCE_S)
         assert after.result(PATIENCE_S).detections is not None
+
+
+class Failing:
+    """A detector that always fails."""
+
+    backend = None
+
+    def __call__(self, image: object, resident: object = None) -> Detections:
+        raise ModelError("no")
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def only_by_count() -> Iterator[None]:
+    """What nothing refers to is freed at once, and what refers to itself is not."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("only_by_count")
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_replay_with_a_failing_detector_keeps_one_pair(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, cores: int
+) -> None:
+    monkeypatch.setattr(overlap_module.os, "cpu_count", lambda: cores)  # type: ignore[attr-defined]
+    pipeline.detector = Failing()  # type: ignore[assignment]
+    replay = Replay(Synchronizer(PipelineConfig()), pipeline)
+    given = [(camera, frame) for pair in pairs(6) for camera, frame in pair.frames.items()]
+    frames = [weakref.ref(frame) for _, frame in given]
+    assert list(replay.results(given)) == [] and replay.report()["failed_pairs"]
+    del given
+    # The last pair is in work until a next one comes.
+    assert sum(frame() is not None for frame in frames) <= 2

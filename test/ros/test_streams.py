@@ -1,6 +1,8 @@
 """What becomes of the frames of two live cameras, and the thread that works on them; needs no ROS."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -251,6 +253,40 @@ def test_worker_logs_a_failure_with_its_stamps_and_goes_on(
         ("thermal_only", (10, 20, 3)),
     ]
     assert (results[1].frame_id, results[1].camera_info, results[1].stamp_ns) == ("f", INFO, 10)
+
+
+class Failing:
+    """A detector that always fails."""
+
+    backend = None
+    class_names = ("person",)
+
+    def __call__(self, image: Any, resident: Any = None) -> Any:
+        raise ModelError("no")
+
+    def close(self) -> None: ...
+
+
+def test_a_failing_detector_keeps_no_images(config: FusionNodeConfig, log: Log) -> None:
+    worker = Worker(config, lambda result, job: None, log)
+    worker.load(lambda: True).detector = Failing()
+    frames = []
+    gc.collect()
+    # What refers to itself waits for a collection, which may come after gigabytes.
+    gc.disable()
+    try:
+        for index in range(6):
+            job = pair(index * S)
+            frames.append(weakref.ref(job.rgb))
+            worker.mailbox.put(job)
+            del job
+            drain(worker, index + 1)
+        assert worker.failed == 6
+        # One is in work until the next one comes.
+        assert sum(frame() is not None for frame in frames) <= 1
+    finally:
+        gc.enable()
+        assert worker.stop(10)
 
 
 def test_worker_brings_lone_rgb_frames_to_a_thermal_reference(
