@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.calibrate.detect import BoardFinder
+from ivfusion_ros.calibrate.guidance import Guide
 from ivfusion_ros.calibrate.views import BoardView, with_slips
 from ivfusion_ros.errors import DataError
-from ivfusion_ros.types import CameraName, FramePair, Size
+from ivfusion_ros.types import CAMERAS, CameraName, FramePair, Size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from ivfusion_ros.calibrate.boards import Board
     from ivfusion_ros.calibrate.pairs import NamedPair
@@ -24,31 +25,50 @@ class Collected:
     """What was found in all pairs.
 
     views: one per pair. sizes: of the images. best: the few in which both cameras see most of the board,
-    with their pairs, the best first.
+    with their pairs, the best first. missing: what views would still help.
     """
 
     views: list[BoardView]
     sizes: dict[CameraName, Size]
     best: list[tuple[BoardView, FramePair]]
+    missing: list[str]
 
 
-def collect_views(board: Board, pairs: Iterable[NamedPair]) -> Collected:
-    """Search the board in each pair. Raises DataError for no pairs, and for images of several sizes."""
-    thermal_finder, rgb_finder = BoardFinder(board), BoardFinder(board)
+def collect_views(
+    board: Board, pairs: Iterable[NamedPair], tell: Callable[[str], None] = lambda _: None
+) -> Collected:
+    """Search the board in each pair. Raises DataError for no pairs, and for images of several sizes.
+
+    tell: is called after each pair with how often it was found, and what view is missing most.
+    """
+    finders = {name: BoardFinder(board) for name in CAMERAS}
+    guides: dict[CameraName, Guide] = {}
     views: list[BoardView] = []
     sizes: dict[CameraName, Size] = {}
     best: list[tuple[BoardView, FramePair]] = []
     for name, pair in pairs:
         check_sizes(sizes, name, pair)
-        thermal, rgb = thermal_finder.find(pair.thermal.image), rgb_finder.find(pair.rgb.image)
+        thermal, rgb = finders["thermal"].find(pair.thermal.image), finders["rgb"].find(pair.rgb.image)
         views.append(BoardView(name, thermal, rgb, pair.rgb.stamp_ns, pair.skew_ns))
+        for camera, found in zip(CAMERAS, (thermal, rgb), strict=True):
+            guide = guides.setdefault(camera, Guide(camera, board, sizes[camera]))
+            if found is not None:
+                guide.add(found)
         best = sorted([*best, (views[-1], pair)], key=lambda item: -_seen(item[0]))[:_KEPT_PAIRS]
+        tell(_progress(guides, len(views)))
     if not views:
         raise DataError(
             "there are no pairs of a thermal and an RGB image; check the topics or folders, and the offset "
             "between the clocks (--time-offset)"
         )
-    return Collected(with_slips(views), sizes, best)
+    missing = [line for camera in CAMERAS for line in guides[camera].missing()]
+    return Collected(with_slips(views), sizes, best, missing)
+
+
+def _progress(guides: dict[CameraName, Guide], tried: int) -> str:
+    counts = ", ".join(f"{camera} {len(guides[camera].distances)}" for camera in CAMERAS)
+    missing = [line for camera in CAMERAS for line in guides[camera].missing()]
+    return f"found {counts} of {tried}" + (f"; {missing[0]}" if missing else "")
 
 
 def check_sizes(sizes: dict[CameraName, Size], name: str, pair: FramePair) -> None:

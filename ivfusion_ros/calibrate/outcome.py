@@ -9,6 +9,8 @@ import numpy as np
 
 from ivfusion_ros.calibrate.collect import Collected, collect_views
 from ivfusion_ros.calibrate.enhance import stretch_to_8_bit
+from ivfusion_ros.calibrate.left_out import reasons_left_out
+from ivfusion_ros.calibrate.lens import rms
 from ivfusion_ros.calibrate.report import Overlay, scene_report, target_report
 from ivfusion_ros.calibrate.solve import RigFit, solve_rig
 from ivfusion_ros.calibrate.targetless import SceneModel, fit_scenes
@@ -19,7 +21,7 @@ from ivfusion_ros.geometry.warp import Warp
 from ivfusion_ros.types import CAMERAS, CameraName, Floats32, FramePair, Image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from ivfusion_ros.calibrate.boards import Board
     from ivfusion_ros.calibrate.pairs import NamedPair
@@ -29,12 +31,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A calibration; report: its picture, (H, W, 3) RGB; lines, warnings: what to tell the user."""
+    """A calibration; report: its picture, (H, W, 3) RGB; lines, warnings: what to tell the user.
+
+    findings: what a program reads, for JSON.
+    """
 
     calibration: Calibration
     report: Image
     lines: list[str]
     warnings: list[str] = field(default_factory=list)
+    findings: dict[str, Any] = field(default_factory=dict)
 
 
 def calibrate_by_board(
@@ -43,20 +49,24 @@ def calibrate_by_board(
     pairs: Iterable[NamedPair],
     models: dict[CameraName, str],
     plane_distance_m: float,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
-    """By a board that both cameras see. Raises DataError, with advice, where it fails."""
-    collected = collect_views(board, pairs)
+    """By a board that both cameras see. Raises DataError, with advice, where it fails.
+
+    tell: is called after each pair with how often the board was found, and what view is missing most.
+    """
+    collected = collect_views(board, pairs, tell)
     fit = solve_rig(board, collected.views, collected.sizes, models)
     parts = RigParts(fit.rig.thermal, fit.rig.rgb, fit.rig.rgb_from_thermal, plane_distance_m)
     sizes = collected.sizes
     quality = {"method": "board", "board": specification, **_figures(fit)}
     calibration = Calibration(sizes["thermal"], sizes["rgb"], rig=parts, quality=quality)
-    return Outcome(
-        calibration,
-        target_report(fit, _example(fit, calibration, collected), sizes),
-        _lines(fit),
-        fit.warnings,
-    )
+    left_out = reasons_left_out(fit, collected.views)
+    lines = [*_lines(fit), *(f"left out {name}: {reason}" for name, reason in left_out.items())]
+    warnings = [*fit.warnings, *collected.missing]
+    picture = target_report(fit, _example(fit, calibration, collected), sizes)
+    findings = {**_findings(fit, len(collected.views)), "left_out": left_out, "missing": collected.missing}
+    return Outcome(calibration, picture, lines, warnings, findings)
 
 
 def calibrate_by_scenes(
@@ -128,6 +138,30 @@ def _figures(fit: RigFit) -> dict[str, Any]:
     }
 
 
+def _findings(fit: RigFit, tried: int) -> dict[str, Any]:
+    """Beside the figures of the calibration's file: each camera alone, the pose, and each shared view."""
+    shared = fit.shared
+    errors = zip(shared.views, shared.residuals["thermal"], shared.residuals["rgb"], strict=True)
+    return {
+        "tried_pairs": tried,
+        "cameras": {
+            name: {
+                "found": fit.found[name],
+                "used": len(fit.lenses[name].used),
+                "focal_px": round(float(fit.lenses[name].camera.matrix[0, 0]), 2),
+                "rms_px": round(fit.lenses[name].rms_px, 3),
+                "coverage": round(fit.coverage[name], 2),
+            }
+            for name in CAMERAS
+        },
+        "translation_m": shared.rgb_from_thermal.translation_m.round(5).tolist(),
+        "views": {
+            view.name: {"thermal_rms_px": round(rms(thermal), 3), "rgb_rms_px": round(rms(rgb), 3)}
+            for view, thermal, rgb in errors
+        },
+    }
+
+
 def _lines(fit: RigFit) -> list[str]:
     shared, lines = fit.shared, []
     for name in CAMERAS:
@@ -142,6 +176,15 @@ def _lines(fit: RigFit) -> list[str]:
     lines.append(
         f"both: {len(shared.views)} shared views, reprojection error {shared.rms_px():.3f} px RMS "
         f"(thermal {shared.rms_px('thermal'):.3f}, RGB {shared.rms_px('rgb'):.3f}), cameras "
-        f"{100 * baseline_m:.1f} cm apart and turned by {turn_deg:.2f} degrees"
+        f"{100 * baseline_m:.1f} cm apart ({_centimetres(shared.rgb_from_thermal)}) and turned by "
+        f"{turn_deg:.2f} degrees"
     )
     return lines
+
+
+def _centimetres(rgb_from_thermal: Extrinsics) -> str:
+    """Where the thermal camera is, as the RGB camera's right, down and forward."""
+    # Rounded before, and 0 added, for no "-0.0".
+    return "right {:.1f}, down {:.1f}, forward {:.1f}".format(
+        *np.round(100 * rgb_from_thermal.translation_m, 1) + 0.0
+    )

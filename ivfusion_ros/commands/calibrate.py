@@ -5,6 +5,7 @@ Or, with --import, calibrations of other tools in.
 
 from __future__ import annotations
 
+import functools
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -17,7 +18,7 @@ from ivfusion_ros.calibrate.output import write_outputs
 from ivfusion_ros.calibrate.pairs import PairSource, open_pairs
 from ivfusion_ros.calibrate.targetless import SceneModel
 from ivfusion_ros.commands.calibrate_import import add_import_options, run_import
-from ivfusion_ros.commands.options import add_source_options, source_options
+from ivfusion_ros.commands.options import add_json_option, add_source_options, source_options, write_json
 from ivfusion_ros.commands.skipped import log_skipped
 from ivfusion_ros.config.parameters import load_config
 from ivfusion_ros.config.pipeline import PipelineConfig
@@ -61,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="first estimate the offset between the clocks from motion",
     )
+    add_json_option(parser)
     add_source_options(parser)
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="YAML; its pairing and thermal parameters are used"
@@ -122,15 +124,18 @@ def run(options: argparse.Namespace) -> None:
     offset = _time_offset(source) if options.time_offset else {}
     if board is not None:
         pairs = tqdm(source.pairs(BOARD_PAIRS), unit="pair", desc="looking for the board")
+        tell = functools.partial(pairs.set_postfix_str, refresh=False)
         distance_m = options.plane_distance or DEFAULT_PLANE_DISTANCE_M
         models: dict[CameraName, str] = {"thermal": options.thermal_lens, "rgb": options.rgb_lens}
-        outcome = calibrate_by_board(board, options.board, pairs, models, distance_m)
+        outcome = calibrate_by_board(board, options.board, pairs, models, distance_m, tell)
     else:
         pairs = tqdm(source.pairs(SCENE_PAIRS), unit="pair", desc="reading scenes")
         model: SceneModel | None = options.model if options.baseline is None else "rig"
         outcome = calibrate_by_scenes(pairs, model, options.baseline)
     _print(outcome)
     picture = write_outputs(options.out, outcome.calibration, offset, outcome.report)
+    quality = {**outcome.calibration.quality, **offset}
+    write_json(options.json, {**quality, **outcome.findings, "warnings": outcome.warnings})
     log.info("calibration: %s, report: %s", options.out, picture)
 
 

@@ -1,5 +1,7 @@
 """`ivfusion calibrate` from recorded images to the files that the pipeline reads."""
 
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,7 +90,7 @@ def check_rig(path: Path, painters) -> None:
 def test_board_in_two_folders(folders, painters, tmp_path, capsys):
     out = tmp_path / "found.yaml"
     words = ["calibrate", *map(str, folders), "--board", BOARD, "--out", str(out), "--plane-distance", "6"]
-    assert cli.main(words) == 0
+    assert cli.main([*words, "--json", str(tmp_path / "found.json")]) == 0
     check_rig(out, painters)
     calibration = read_calibration(out)
     assert calibration.rig.plane_distance_m == 6.0
@@ -97,7 +99,11 @@ def test_board_in_two_folders(folders, painters, tmp_path, capsys):
     assert "reprojection error" in shown and "cm apart" in shown
     report = read_image(tmp_path / "found.png")
     assert report.shape[1] == 1280 and report.std() > 20
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["found.png", "found.yaml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["found.json", "found.png", "found.yaml"]
+    figures = json.loads((tmp_path / "found.json").read_text())
+    assert figures["rms_px"] == calibration.quality["rms_px"] and figures["tried_pairs"] == 14
+    assert len(figures["views"]) + len(figures["left_out"]) == 14
+    assert re.search(r"found thermal \d+, rgb \d+ of 14", shown)
     assert Warp(calibration)(np.zeros((256, 320), np.uint8), (400, 300)).shape == (300, 400)
 
 
