@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ivfusion_ros.registration.alike import PAIRS, Likeness
+
 if TYPE_CHECKING:
-    from ivfusion_ros.types import AnyImage, FramePair, Size
+    from ivfusion_ros.types import AnyImage, FramePair, Image, Size
 
 log = logging.getLogger(__name__)
 
@@ -17,16 +19,19 @@ _MIN_COLOURED = 0.01
 """Share of pixels whose channels differ by more than JPEG makes them differ, of an image with colour."""
 _JPEG_COLOUR = 12
 _STRIDE = 4
+_APART_NS = 1_000_000_000
 
 
 class MixUps:
-    """Looks at the first pair, and at each that has other sizes; every warning comes once."""
+    """Looks at the first pair, each that has other sizes, and some as registered; warnings come once."""
 
     def __init__(self, *, calibrated: bool) -> None:
         """calibrated: whether a calibration says where the cameras' pixels belong."""
         self._calibrated = calibrated
         self._sizes: tuple[Size, Size] | None = None
         self._said: set[str] = set()
+        self._likeness: Likeness | None = Likeness()
+        self._looked_ns = 0
 
     def __call__(self, pair: FramePair) -> None:
         """Warn of a pair in the log of this module."""
@@ -37,6 +42,21 @@ class MixUps:
         if not self._calibrated:
             self._warn("aspect", _stretched(*sizes))
         self._warn("swapped", _swapped(pair.thermal.image, pair.rgb.image))
+
+    def look(self, thermal: Image, rgb: Image, stamp_ns: int) -> None:
+        """Warn once where several pairs, as they are registered, do not look alike.
+
+        One in a second is looked at, or each where pairs have no times.
+        """
+        soon = stamp_ns != 0 and 0 <= stamp_ns - self._looked_ns < _APART_NS
+        if self._likeness is None or soon:
+            return
+        self._looked_ns = stamp_ns
+        self._likeness.add(thermal, rgb)
+        if self._likeness.complete:
+            if self._likeness.differs():
+                self._warn("scenes", _different(self._calibrated))
+            self._likeness = None
 
     def _warn(self, kind: str, text: str) -> None:
         if text and kind not in self._said:
@@ -53,6 +73,18 @@ def _stretched(thermal: Size, rgb: Size) -> str:
         f"thermal images are {thermal[0]}x{thermal[1]} and RGB images {rgb[0]}x{rgb[1]}: the aspect ratios "
         f"differ, and without a calibration the one is stretched onto the other (thermal by {stretch:.2f} "
         "across); calibrate (`ivfusion calibrate`, registration.calibration) or crop to one aspect ratio"
+    )
+
+
+def _different(calibrated: bool) -> str:
+    remedy = (
+        "the calibration may be of other cameras"
+        if calibrated
+        else "the cameras may not be aligned: `ivfusion calibrate`, registration.calibration"
+    )
+    return (
+        f"thermal and RGB images do not look alike in {PAIRS} pairs: are they of one scene and one time? "
+        f"If they are, {remedy}"
     )
 
 

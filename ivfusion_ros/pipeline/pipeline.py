@@ -149,6 +149,8 @@ class Pipeline:
         seen = self.registrar(
             pair, thermal, rgb, sound=sound, stage=clock.stage, window=window, values=values
         )
+        if sound and not pair.held:
+            self.mixups.look(seen.thermal, seen.rgb, pair.rgb.stamp_ns)
         reference = self.registrar.reference
         fused = blend(self.fuser(*seen.filled()), seen, reference, faults, self.strength)
         clock.stage("fuse")

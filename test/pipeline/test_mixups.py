@@ -2,10 +2,14 @@
 
 import logging
 
+import cv2
 import numpy as np
 import pytest
 
+from ivfusion_ros.images.encodings import to_rgb
+from ivfusion_ros.images.files import read_image
 from ivfusion_ros.pipeline.mixups import MixUps
+from ivfusion_ros.registration.alike import PAIRS, Likeness
 from ivfusion_ros.types import Frame, FramePair
 
 
@@ -74,3 +78,51 @@ def test_grey_with_the_colour_noise_of_jpeg_is_grey(caplog) -> None:
     noisy = np.dstack([grey(64, 48)] * 3)
     noisy[..., 2] += np.random.default_rng(0).integers(0, 9, (48, 64), np.uint8)
     assert said(caplog, pair(noisy, grey(64, 48))) == []
+
+
+def scene(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(thermal, rgb) of flat shapes that both cameras see, at grey levels of their own."""
+    random = np.random.default_rng(seed)
+    thermal, rgb = np.full((96, 128), 60, np.uint8), np.full((96, 128, 3), 90, np.uint8)
+    for _ in range(25):
+        corners = random.integers(0, (128, 96), (4, 2)).astype(np.int32)
+        hull = cv2.convexHull(corners)
+        cv2.fillPoly(thermal, [hull], int(random.integers(0, 256)))
+        cv2.fillPoly(rgb, [hull], random.integers(0, 256, 3).tolist())
+    return thermal, rgb
+
+
+def looked_at(caplog: pytest.LogCaptureFixture, apart: int, count: int, period_ns: int = 0) -> list[str]:
+    """Warnings of pairs whose RGB image is of a scene so many further."""
+    caplog.set_level(logging.WARNING)
+    mixups = MixUps(calibrated=False)
+    for index in range(count):
+        mixups.look(scene(index)[0], scene(index + apart)[1], index * period_ns)
+    return caplog.messages
+
+
+def test_different_scenes_are_told_once(caplog) -> None:
+    (text,) = looked_at(caplog, 100, 20)
+    assert "do not look alike in 8 pairs" in text and "ivfusion calibrate" in text
+
+
+@pytest.mark.parametrize(("apart", "count", "period_ns"), [(0, 20, 0), (100, 7, 0), (100, 200, 33_000_000)])
+def test_one_scene_or_too_few_are_not_told(caplog, apart, count, period_ns) -> None:
+    assert looked_at(caplog, apart, count, period_ns) == []
+
+
+def test_real_pairs_are_told_where_they_are_mixed_up(shared) -> None:
+    folders = [shared / "data" / name for name in ("roadscene_test", "misaligned_roadscene")]
+    for folder in folders:
+        pairs = [(to_rgb(read_image(path))[..., 1], to_rgb(read_image(folder / "rgb" / path.name)))
+                 for path in sorted((folder / "thermal").iterdir())]  # fmt: skip
+        found = {0: [], len(pairs) // 2: []}
+        for apart, differ in found.items():
+            for start in range(0, len(pairs) - PAIRS, 4):
+                likeness = Likeness()
+                for index in range(start, start + PAIRS):
+                    rgb = pairs[(index + apart) % len(pairs)][1]
+                    likeness.add(pairs[index][0], rgb)
+                differ.append(likeness.differs())
+        right, mixed = found.values()
+        assert not any(right) and np.mean(mixed) >= 0.9, folder
