@@ -17,20 +17,22 @@ if TYPE_CHECKING:
     from ivfusion_ros.calibrate.boards import Board
     from ivfusion_ros.calibrate.pairs import NamedPair
 
-_KEPT_PAIRS = 3
+_KEPT_PAIRS = 7
+_Kept = tuple[float, BoardView, FramePair]
+"""A relative distance, and what was seen there."""
 
 
 @dataclass(frozen=True, eq=False)
 class Collected:
     """What was found in all pairs.
 
-    views: one per pair. sizes: of the images. best: the few in which both cameras see most of the board,
-    with their pairs, the best first. missing: what views would still help.
+    views: one per pair. sizes: of the images. kept: a few pairs in which both cameras see the board, with
+    their views, from near to far. missing: what views would still help.
     """
 
     views: list[BoardView]
     sizes: dict[CameraName, Size]
-    best: list[tuple[BoardView, FramePair]]
+    kept: list[tuple[BoardView, FramePair]]
     missing: list[str]
 
 
@@ -45,7 +47,7 @@ def collect_views(
     guides: dict[CameraName, Guide] = {}
     views: list[BoardView] = []
     sizes: dict[CameraName, Size] = {}
-    best: list[tuple[BoardView, FramePair]] = []
+    kept: list[_Kept] = []
     for name, pair in pairs:
         check_sizes(sizes, name, pair)
         thermal, rgb = finders["thermal"].find(pair.thermal.image), finders["rgb"].find(pair.rgb.image)
@@ -54,7 +56,8 @@ def collect_views(
             guide = guides.setdefault(camera, Guide(camera, board, sizes[camera]))
             if found is not None:
                 guide.add(found)
-        best = sorted([*best, (views[-1], pair)], key=lambda item: -_seen(item[0]))[:_KEPT_PAIRS]
+        if thermal is not None and rgb is not None:
+            kept = _spread([*kept, (guides["rgb"].distances[-1], views[-1], pair)])
         tell(_progress(guides, len(views)))
     if not views:
         raise DataError(
@@ -62,7 +65,7 @@ def collect_views(
             "between the clocks (--time-offset)"
         )
     missing = [line for camera in CAMERAS for line in guides[camera].missing()]
-    return Collected(with_slips(views), sizes, best, missing)
+    return Collected(with_slips(views), sizes, [(view, pair) for _, view, pair in kept], missing)
 
 
 def _progress(guides: dict[CameraName, Guide], tried: int) -> str:
@@ -82,9 +85,10 @@ def check_sizes(sizes: dict[CameraName, Size], name: str, pair: FramePair) -> No
             )
 
 
-def _seen(view: BoardView) -> float:
-    """More for more corners, and for a board that fills more of the RGB image."""
-    if view.thermal is None or view.rgb is None:
-        return 0.0
-    extent = view.rgb.pixels.max(axis=0) - view.rgb.pixels.min(axis=0)
-    return float(min(len(view.thermal), len(view.rgb)) ** 2 * extent.prod())
+def _spread(kept: list[_Kept]) -> list[_Kept]:
+    """By distance; of too many, without the one that is most like those before and after it."""
+    kept = sorted(kept, key=lambda item: item[0])
+    if len(kept) > _KEPT_PAIRS:
+        gaps = [after[0] / before[0] for before, after in zip(kept[:-2], kept[2:], strict=True)]
+        del kept[1 + gaps.index(min(gaps))]
+    return kept

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivfusion_ros.calibrate.by_distance import ErrorAt, errors_by_distance
 from ivfusion_ros.calibrate.collect import Collected, collect_views
 from ivfusion_ros.calibrate.enhance import stretch_to_8_bit
 from ivfusion_ros.calibrate.left_out import reasons_left_out
@@ -21,7 +22,7 @@ from ivfusion_ros.geometry.warp import Warp
 from ivfusion_ros.types import CAMERAS, CameraName, Floats32, FramePair, Image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from ivfusion_ros.calibrate.boards import Board
     from ivfusion_ros.calibrate.pairs import NamedPair
@@ -62,10 +63,21 @@ def calibrate_by_board(
     quality = {"method": "board", "board": specification, **_figures(fit)}
     calibration = Calibration(sizes["thermal"], sizes["rgb"], rig=parts, quality=quality)
     left_out = reasons_left_out(fit, collected.views)
-    lines = [*_lines(fit), *(f"left out {name}: {reason}" for name, reason in left_out.items())]
+    errors = errors_by_distance(fit, collected.views, sizes, models, plane_distance_m)
+    lines = [
+        *_lines(fit),
+        _distance_line(errors, plane_distance_m),
+        *(f"left out {name}: {reason}" for name, reason in left_out.items()),
+    ]
     warnings = [*fit.warnings, *collected.missing]
-    picture = target_report(fit, _example(fit, calibration, collected), sizes)
-    findings = {**_findings(fit, len(collected.views)), "left_out": left_out, "missing": collected.missing}
+    examples = _examples(fit, calibration, collected)
+    picture = target_report(fit, next(iter(examples.values())), examples, errors, sizes)
+    findings = {
+        **_findings(fit, len(collected.views)),
+        "by_distance": [_known(asdict(error)) for error in errors],
+        "left_out": left_out,
+        "missing": collected.missing,
+    }
     return Outcome(calibration, picture, lines, warnings, findings)
 
 
@@ -98,15 +110,20 @@ def _rig_line(rig: SceneRig, baseline_m: float | None) -> str:
     )
 
 
-def _example(fit: RigFit, calibration: Calibration, collected: Collected) -> Overlay:
-    """The best pair, warped as if all were on the board's plane there, if it is known."""
+def _examples(fit: RigFit, calibration: Calibration, collected: Collected) -> dict[str, Overlay]:
+    """The nearest, a middle and the farthest kept pair, as if all were on the board's plane there."""
     poses = {
         view.name: pose for view, pose in zip(fit.shared.views, fit.shared.rgb_from_board, strict=True)
     }
-    for view, pair in collected.best:
-        if view.name in poses:
-            return _overlay(Warp(calibration), pair, _board_depth(fit.rig.rgb, poses[view.name]))
-    return _overlay(Warp(calibration), collected.best[0][1])
+    used = [(view, pair) for view, pair in collected.kept if view.name in poses]
+    chosen = sorted({0, len(used) // 2, len(used) - 1}) if used else []
+    examples = {}
+    for view, pair in (used[index] for index in chosen):
+        pose = poses[view.name]
+        overlay = _overlay(Warp(calibration), pair, _board_depth(fit.rig.rgb, pose))
+        examples[f"board at {np.linalg.norm(pose.translation_m):.1f} m, {view.name}"] = overlay
+    # Where no kept pair was used, at least how the images lie at the plane of alignment.
+    return examples or {"": _overlay(Warp(calibration), collected.kept[0][1])}
 
 
 def _board_depth(rgb: CameraModel, rgb_from_board: Extrinsics) -> Floats32:
@@ -180,6 +197,21 @@ def _lines(fit: RigFit) -> list[str]:
         f"{turn_deg:.2f} degrees"
     )
     return lines
+
+
+def _known(error: dict[str, float]) -> dict[str, float | None]:
+    """Rounded; JSON has no NaN."""
+    return {name: round(value, 3) if np.isfinite(value) else None for name, value in error.items()}
+
+
+def _distance_line(errors: Sequence[ErrorAt], plane_distance_m: float) -> str:
+    told = [error for error in errors if error.distance_m in (1.0, 5.0, 20.0)]
+    sure = ", ".join(f"{error.error_px:.1f} at {error.distance_m:g} m" for error in told)
+    aside = ", ".join(f"{error.aside_px:.1f} at {error.distance_m:g} m" for error in told)
+    return (
+        f"expected error, thermal pixels: {sure} where the distance is known; aligned at "
+        f"{plane_distance_m:g} m, things lie aside by {aside}"
+    )
 
 
 def _centimetres(rgb_from_thermal: Extrinsics) -> str:

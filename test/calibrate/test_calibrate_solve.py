@@ -8,6 +8,7 @@ import pytest
 from board_images import Pose, make_poses, rig
 
 from ivfusion_ros.calibrate.boards import parse_board
+from ivfusion_ros.calibrate.by_distance import errors_by_distance
 from ivfusion_ros.calibrate.corners import Corners
 from ivfusion_ros.calibrate.solve import RigFit, solve_rig
 from ivfusion_ros.calibrate.views import BoardView
@@ -205,3 +206,35 @@ def test_little_coverage_is_a_warning():
         )
     fit = solve_rig(BOARD, views, sizes(cameras), PINHOLE)
     assert any("rgb image only" in warning for warning in fit.warnings)
+
+
+def test_errors_by_distance_are_as_large_as_they_are():
+    cameras = make_cameras(rig(0.2))
+    views = make_views(cameras)
+    fit = solve_rig(BOARD, views, sizes(cameras), PINHOLE)
+    errors = {
+        error.distance_m: error for error in errors_by_distance(fit, views, sizes(cameras), PINHOLE, 5.0)
+    }
+    for distance_m in (1.0, 2.0, 20.0):
+        columns, rows = np.arange(60, 600, 60), np.arange(50, 450, 50)
+        pixels = np.stack(np.meshgrid(columns, rows), -1).reshape(-1, 2).astype(float)
+        slopes = cameras["rgb"].rays()[rows][:, columns].reshape(-1, 2)
+        points = np.concatenate([slopes, np.ones((len(slopes), 1))], axis=1) * distance_m
+        true = cameras["thermal"].project(points)
+        inside = ((true > 0) & (true < np.array(sizes(cameras)["thermal"]) - 1)).all(axis=1)
+        off = (fit.rig.other_pixels(pixels, distance_m, "rgb") - true)[inside]
+        true_px = float(np.sqrt(np.square(off).sum(axis=1).mean()))
+        assert 0.3 * true_px < errors[distance_m].error_px < 5 * true_px
+    # Parallax is focal length times baseline times the difference of the inverse distances.
+    focal = cameras["thermal"].matrix[0, 0]
+    for distance_m in (1.0, 50.0):
+        parallax_px = focal * np.hypot(0.2, 0.02) * abs(1 / distance_m - 1 / 5.0)
+        assert errors[distance_m].aside_px == pytest.approx(parallax_px, rel=0.15)
+
+
+def test_few_views_do_not_tell_the_error_by_distance():
+    cameras = make_cameras(rig())
+    views = [view for view in make_views(cameras) if view.thermal and view.rgb][:7]
+    fit = solve_rig(BOARD, views, sizes(cameras), PINHOLE)
+    errors = errors_by_distance(fit, views[:3], sizes(cameras), PINHOLE, 5.0)
+    assert all(np.isnan(error.error_px) and error.aside_px >= 0 for error in errors)
