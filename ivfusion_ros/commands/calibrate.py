@@ -18,7 +18,13 @@ from ivfusion_ros.calibrate.output import write_outputs
 from ivfusion_ros.calibrate.pairs import PairSource, open_pairs
 from ivfusion_ros.calibrate.targetless import SceneModel
 from ivfusion_ros.commands.calibrate_import import add_import_options, run_import
-from ivfusion_ros.commands.options import add_json_option, add_source_options, source_options, write_json
+from ivfusion_ros.commands.options import (
+    add_html_option,
+    add_json_option,
+    add_source_options,
+    source_options,
+    write_json,
+)
 from ivfusion_ros.commands.skipped import log_skipped
 from ivfusion_ros.config.parameters import load_config
 from ivfusion_ros.config.pipeline import PipelineConfig
@@ -26,6 +32,7 @@ from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.geometry.distortion import DISTORTION_LENGTHS
 from ivfusion_ros.geometry.rig import DEFAULT_PLANE_DISTANCE_M
 from ivfusion_ros.images.declared import MAX_PIXELS
+from ivfusion_ros.report import calibration_page, check_renderer, write_page
 from ivfusion_ros.sources import EXPECTED
 from ivfusion_ros.types import CAMERAS
 
@@ -63,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="first estimate the offset between the clocks from motion",
     )
     add_json_option(parser)
+    add_html_option(parser)
     add_source_options(parser)
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="YAML; its pairing and thermal parameters are used"
@@ -117,6 +125,8 @@ def run(options: argparse.Namespace) -> None:
     if options.imported:
         run_import(options)
         return
+    if options.html:
+        check_renderer()
     board = None if options.board is None else parse_board(options.board)
     config = load_config(PipelineConfig, options.config)
     chosen = source_options(options, log_skipped, MAX_PIXELS, config.thermal.encoding)
@@ -136,6 +146,8 @@ def run(options: argparse.Namespace) -> None:
     picture = write_outputs(options.out, outcome.calibration, offset, outcome.report)
     quality = {**outcome.calibration.quality, **offset}
     write_json(options.json, {**quality, **outcome.findings, "warnings": outcome.warnings})
+    if options.html:
+        write_page(options.html, calibration_page(options.out.name, outcome))
     log.info("calibration: %s, report: %s", options.out, picture)
 
 

@@ -190,7 +190,7 @@ def add_html_option(parser: argparse.ArgumentParser) -> None:
         "--html",
         type=output_file(".html"),
         metavar="FILE",
-        help="also write a page that opens from disk: images to compare, time line, figures (needs jinja2)",
+        help="also write a page that opens from disk, with pictures and figures (needs jinja2)",
     )
 
 

@@ -5,6 +5,7 @@ from ivfusion_ros.faces import later
 __getattr__, __all__ = later(
     __name__,
     {
+        "calibration": ("calibration_page",),
         "chart": ("Chart", "Line", "chart_of"),
         "page": ("Page", "check_renderer", "render", "write_page"),
         "replay": ("ReplayReport", "start_page"),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Page:
     """figures: names and texts of the table on top. shots: in order. charts: over all `count` results.
 
-    notable: what to look at first: a reason and the index of a shot.
+    notable: what to look at first: a reason and the index of a shot. pictures: a caption and a data URI.
     """
 
     title: str
@@ -29,6 +29,7 @@ class Page:
     charts: Sequence[Chart]
     count: int
     notable: Sequence[tuple[str, int]] = ()
+    pictures: Sequence[tuple[str, str]] = ()
 
 
 def render(page: Page) -> str:
@@ -44,6 +45,17 @@ def render(page: Page) -> str:
             page=page, shots=shots, style=parts["css"], script=parts["js"], width=WIDTH, height=HEIGHT
         )
     )
+
+
+def figure_text(value: Any) -> str:
+    """A figure as a page writes it; nested ones in a line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {figure_text(item)}" for name, item in value.items()) or "none"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(figure_text, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
 
 
 def write_page(path: Path, page: Page) -> None:

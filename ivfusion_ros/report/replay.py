@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.images.film import EvenSample
 from ivfusion_ros.report.chart import chart_of
-from ivfusion_ros.report.page import Page, check_renderer
+from ivfusion_ros.report.page import Page, check_renderer, figure_text
 from ivfusion_ros.report.shot import Shot, shot_of
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class ReplayReport:
         shots = {shot.index: shot for _, shot in [*self._sample.chosen(), *notable]}
         return Page(
             title,
-            {name.replace("_", " "): _text(value) for name, value in figures.items()},
+            {name.replace("_", " "): figure_text(value) for name, value in figures.items()},
             [shots[index] for index in sorted(shots)],
             self._charts(),
             len(self._skews_ms),
@@ -144,13 +144,3 @@ def start_page(html: Path | None) -> ReplayReport | None:
         return None
     check_renderer()
     return ReplayReport()
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_text(item)}" for name, item in value.items()) or "none"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(_text, value)) or "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value)

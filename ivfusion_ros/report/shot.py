@@ -55,15 +55,16 @@ def shot_of(result: FusionResult, index: int, title: str) -> Shot:
         index,
         title,
         result.size,
-        {name: _data_uri(image) for name, image in images.items()},
+        {name: data_uri(image) for name, image in images.items()},
         [] if result.detections is None else as_rows(result.detections),
         np.histogram(result.thermal, _BINS, (0, 256))[0].tolist(),
         facts,
     )
 
 
-def _data_uri(image: Image) -> str:
-    scale = _MAX_WIDTH / image.shape[1]
+def data_uri(image: Image, max_width: int = _MAX_WIDTH) -> str:
+    """An image within a page, reduced to a width in pixels where it is wider."""
+    scale = max_width / image.shape[1]
     if scale < 1:
         image = np.asarray(
             cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8

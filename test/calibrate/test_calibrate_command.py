@@ -107,6 +107,15 @@ def test_board_in_two_folders(folders, painters, tmp_path, capsys):
     assert Warp(calibration)(np.zeros((256, 320), np.uint8), (400, 300)).shape == (300, 400)
 
 
+def test_a_page(folders, tmp_path):
+    pytest.importorskip("jinja2", reason="needs jinja2")
+    out, html = tmp_path / "found.yaml", tmp_path / "found.html"
+    words = ["calibrate", *map(str, folders), "--board", BOARD, "--out", str(out), "--html", str(html)]
+    assert cli.main(words) == 0
+    page = html.read_text()
+    assert page.count("<img class") == 1 and "reprojection error" in page and "data:image/webp" in page
+
+
 def test_board_in_a_bag(images, painters, tmp_path):
     bag = write_bag(tmp_path / "board.mcap", images)
     out = tmp_path / "found.yaml"
