@@ -188,7 +188,7 @@ def test_random_bytes_are_image_errors(data, start):
 def test_encode_compressed_refuses_what_does_not_fit():
     with pytest.raises(ImageError, match=r"\.jpeg cannot hold mono16 images: use \.png"):
         encode_compressed(np.zeros((4, 4), np.uint16), "jpeg")
-    with pytest.raises(ImageError, match="'gif', expected jpeg, png or tiff"):
+    with pytest.raises(ImageError, match="'gif', expected jpeg, png, tiff or webp"):
         encode_compressed(np.zeros((4, 4), np.uint8), "gif")
 
 
