@@ -22,6 +22,7 @@ from ivfusion_ros.commands.options import (
     add_html_option,
     add_json_option,
     add_source_options,
+    output_file,
     source_options,
     write_json,
 )
@@ -58,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=output_file(".yaml", ".yml"),
         default=Path("calibration.yaml"),
         metavar="FILE",
         help="YAML file to write, with a picture beside it; both are replaced if they exist (default: "
@@ -152,8 +153,6 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    if options.out.suffix not in (".yaml", ".yml"):
-        raise ConfigError(f"--out is {options.out}, expected a name that ends with .yaml")
     if options.plane_distance is not None and not 0 < options.plane_distance < float("inf"):
         raise ConfigError(f"--plane-distance is {options.plane_distance}, expected metres above 0")
     if options.baseline is not None and not 0 < options.baseline < float("inf"):

@@ -121,7 +121,7 @@ def _graph(network: str) -> tuple[str, FusionGraph]:
     from ivfusion_ros.networks.graph import build_graph
 
     if network not in ALL_NETWORKS:
-        if not Path(network).exists():
+        if not Path(network).is_file():
             raise ModelError(
                 f"{network} is neither a file nor a network; expected the last.pt of a run of "
                 "`ivfusion train`, or mst, which needs no weights"

@@ -111,6 +111,8 @@ def _jobs(
     if found is None:
         source = stack.enter_context(closing(open_source(paths, chosen)))
         refuse_input(output, *source.paths)
+        if not output.is_dir() and (output.exists() or output.suffix.lower() in SUFFIXES):
+            raise DataError(f"the output is {output}, expected a folder for the images of a recording")
         return _in_time(source, config, output, options.force), source.expected
     chosen.refuse_unused((), "images that are pairs by their names")
     refuse_input(output, *paths)

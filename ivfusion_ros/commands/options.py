@@ -7,6 +7,7 @@ import dataclasses
 import json
 import logging
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from ivfusion_ros.backends import BACKENDS, backend_names
 from ivfusion_ros.config.parameters import assignments, load_config
 from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import ConfigError, DataError
-from ivfusion_ros.files import write_whole
+from ivfusion_ros.files import brief, write_whole
 from ivfusion_ros.images.pairs import images_by_stem
 from ivfusion_ros.sources.source import OnSkip, SourceOptions
 from ivfusion_ros.types import CAMERAS
@@ -33,6 +34,10 @@ SECTIONS = tuple(item.name for item in dataclasses.fields(PipelineConfig))
 
 TASKS: tuple[Task, ...] = ("fusion", "detection")
 """Those sections that have a network and its backend."""
+
+
+SIDES = (8, 8192)
+"""Of images that networks are timed and built for, pixels: larger ones take more memory than there is."""
 
 
 def add_pipeline_options(parser: argparse.ArgumentParser, sections: tuple[str, ...] = SECTIONS) -> None:
@@ -218,7 +223,9 @@ def output_file(*suffixes: str) -> Callable[[str], Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise argparse.ArgumentTypeError(f"cannot write {text}: {error.strerror}") from error
-        if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        if path.is_dir():
+            raise argparse.ArgumentTypeError(f"{text} is a folder, expected a file to write")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
             raise argparse.ArgumentTypeError(f"cannot write {text}")
         return path
 
@@ -282,11 +289,14 @@ def refuse_source_as_output(sources: Sequence[Path], output: Path) -> None:
 
 
 def parse_size(text: str) -> Size:
-    """(width, height) of WIDTHxHEIGHT, at least 8x8. Raises ConfigError."""
-    width, _, height = text.partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) >= 8 and int(height) >= 8):
-        raise ConfigError(f"--size is {text!r}, expected WIDTHxHEIGHT of at least 8x8, for example 640x480")
-    return int(width), int(height)
+    """(width, height) of WIDTHxHEIGHT, both within SIDES. Raises ConfigError."""
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text, re.ASCII)
+    if match is None or not all(SIDES[0] <= int(side) <= SIDES[1] for side in match.groups()):
+        raise ConfigError(
+            f"--size is {brief(text)}, expected WIDTHxHEIGHT of at least 8x8, for example 640x480, and at "
+            f"most {SIDES[1]}x{SIDES[1]}"
+        )
+    return int(match[1]), int(match[2])
 
 
 def write_json(path: Path | None, figures: dict[str, Any]) -> None:

@@ -178,5 +178,6 @@ def _opening(where: str, options: Mapping[str, str]) -> tuple[str, dict[str, Any
         usual = {"protocol_whitelist": _PROTOCOLS, "analyzeduration": "1000000", **_LOW_DELAY}
         return where, {"options": {**usual, **NETWORK[scheme.lower()], **options}}
     if not Path(where).is_file():
-        raise ImageError("there is no such file")
+        found = "it is no file" if Path(where).exists() else "there is no such file"
+        raise ImageError(f"{found}, expected a device, an address or a film")
     return f"file:{Path(where).absolute()}", {"options": {"protocol_whitelist": "file", **options}}

@@ -141,7 +141,6 @@ def test_a_wrong_board_fails_plainly_and_writes_nothing(folders, tmp_path, capsy
     ("words", "message"),
     [
         (["--board", "checkerboard"], "KIND:COLUMNSxROWS:SIZE"),
-        (["--out", "x.png"], "ends with .yaml"),
         (["--board", BOARD, "--model", "affine"], "without --board"),
         (["--plane-distance", "5"], "needs --board"),
         (["--board", BOARD, "--plane-distance", "-1"], "above 0"),

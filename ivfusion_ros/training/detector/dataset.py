@@ -79,7 +79,11 @@ class Kind:
         """`NAME` or `NAME:SHARE`. Raises ConfigError."""
         model, colon, share = text.rpartition(":")
         if not colon:
-            return cls(text)
+            model, share = text, "1"
+        if not model:
+            raise ConfigError(
+                f"{text!r} names no kind of images, expected thermal, rgb or a fusion network"
+            )
         try:
             value = float(share)
         except ValueError:
