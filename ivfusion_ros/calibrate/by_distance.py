@@ -38,29 +38,31 @@ class ErrorAt:
 
 
 def errors_by_distance(
-    fit: RigFit,
-    views: Sequence[BoardView],
-    sizes: dict[CameraName, Size],
-    models: dict[CameraName, str],
-    plane_distance_m: float,
+    rig: Rig, others: Sequence[Rig], sizes: dict[CameraName, Size], plane_distance_m: float
 ) -> list[ErrorAt]:
-    """At each of DISTANCES_M. The rig is solved again without each sixth of the views, and compared."""
-    rigs = _rigs_without_parts(fit, views, sizes, models)
+    """At each of DISTANCES_M. others: rigs_without_parts."""
     x, y = (np.linspace(0.05, 0.95, count) * side for count, side in zip(_GRID, sizes["rgb"], strict=True))
     pixels = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-    at_plane = fit.rig.other_pixels(pixels, plane_distance_m, "rgb")
+    at_plane = rig.other_pixels(pixels, plane_distance_m, "rgb")
     found = []
     for distance_m in DISTANCES_M:
-        here = fit.rig.other_pixels(pixels, distance_m, "rgb")
+        here = rig.other_pixels(pixels, distance_m, "rgb")
         seen = _inside(here, sizes["thermal"])
-        ways = np.array([rig.other_pixels(pixels[seen], distance_m, "rgb") for rig in rigs])
-        found.append(ErrorAt(distance_m, _jackknife_px(ways), _rms(at_plane[seen] - here[seen])))
+        ways = np.array([other.other_pixels(pixels[seen], distance_m, "rgb") for other in others])
+        found.append(ErrorAt(distance_m, _jackknife(ways), _rms(at_plane[seen] - here[seen])))
     return found
 
 
-def _rigs_without_parts(
+def translation_error_m(others: Sequence[Rig]) -> Floats:
+    """(3,) standard error of the thermal camera's place, metres; NaN where too few views tell."""
+    places = np.array([other.rgb_from_thermal.translation_m for other in others]).reshape(-1, 1, 3)
+    return np.array([_jackknife(places[..., axis : axis + 1]) for axis in range(3)])
+
+
+def rigs_without_parts(
     fit: RigFit, views: Sequence[BoardView], sizes: dict[CameraName, Size], models: dict[CameraName, str]
 ) -> list[Rig]:
+    """The rig as it is found without each sixth of the views; empty where that fails too often."""
     rigs = []
     for part in range(_GROUPS):
         kept = [view for index, view in enumerate(views) if index % _GROUPS != part]
@@ -75,8 +77,8 @@ def _inside(pixels: Floats, size: Size) -> npt.NDArray[np.bool_]:
     return np.asarray(((pixels >= 0) & (pixels <= np.array(size) - 1)).all(axis=1))
 
 
-def _jackknife_px(ways: Floats) -> float:
-    """Standard error of pixels (groups, N, 2) that were each found without one group."""
+def _jackknife(ways: Floats) -> float:
+    """Standard error of N vectors, (groups, N, D), that were each found without one group."""
     if len(ways) == 0 or ways.shape[1] == 0:
         return float("nan")
     apart = np.square(ways - ways.mean(axis=0)).sum(axis=(0, 2))

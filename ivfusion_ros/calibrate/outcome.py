@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivfusion_ros.calibrate.by_distance import ErrorAt, errors_by_distance
+from ivfusion_ros.calibrate.by_distance import (
+    ErrorAt,
+    errors_by_distance,
+    rigs_without_parts,
+    translation_error_m,
+)
 from ivfusion_ros.calibrate.collect import Collected, collect_views
 from ivfusion_ros.calibrate.enhance import stretch_to_8_bit
 from ivfusion_ros.calibrate.left_out import reasons_left_out
@@ -19,7 +24,7 @@ from ivfusion_ros.geometry.calibration import Calibration
 from ivfusion_ros.geometry.maps import pixel_grid
 from ivfusion_ros.geometry.rig import Extrinsics, RigParts
 from ivfusion_ros.geometry.warp import Warp
-from ivfusion_ros.types import CAMERAS, CameraName, Floats32, FramePair, Image
+from ivfusion_ros.types import CAMERAS, CameraName, Floats, Floats32, FramePair, Image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -63,9 +68,12 @@ def calibrate_by_board(
     quality = {"method": "board", "board": specification, **_figures(fit)}
     calibration = Calibration(sizes["thermal"], sizes["rgb"], rig=parts, quality=quality)
     left_out = reasons_left_out(fit, collected.views)
-    errors = errors_by_distance(fit, collected.views, sizes, models, plane_distance_m)
+    others = rigs_without_parts(fit, collected.views, sizes, models)
+    errors = errors_by_distance(fit.rig, others, sizes, plane_distance_m)
+    error_m = translation_error_m(others)
     lines = [
         *_lines(fit),
+        _place_line(fit.shared.rgb_from_thermal, error_m),
         _distance_line(errors, plane_distance_m),
         *(f"left out {name}: {reason}" for name, reason in left_out.items()),
     ]
@@ -74,6 +82,7 @@ def calibrate_by_board(
     picture = target_report(fit, next(iter(examples.values())), examples, errors, sizes)
     findings = {
         **_findings(fit, len(collected.views)),
+        "translation_error_m": [round(float(e), 5) if np.isfinite(e) else None for e in error_m],
         "by_distance": [_known(asdict(error)) for error in errors],
         "left_out": left_out,
         "missing": collected.missing,
@@ -193,8 +202,7 @@ def _lines(fit: RigFit) -> list[str]:
     lines.append(
         f"both: {len(shared.views)} shared views, reprojection error {shared.rms_px():.3f} px RMS "
         f"(thermal {shared.rms_px('thermal'):.3f}, RGB {shared.rms_px('rgb'):.3f}), cameras "
-        f"{100 * baseline_m:.1f} cm apart ({_centimetres(shared.rgb_from_thermal)}) and turned by "
-        f"{turn_deg:.2f} degrees"
+        f"{100 * baseline_m:.1f} cm apart and turned by {turn_deg:.2f} degrees"
     )
     return lines
 
@@ -214,9 +222,13 @@ def _distance_line(errors: Sequence[ErrorAt], plane_distance_m: float) -> str:
     )
 
 
-def _centimetres(rgb_from_thermal: Extrinsics) -> str:
-    """Where the thermal camera is, as the RGB camera's right, down and forward."""
+def _place_line(rgb_from_thermal: Extrinsics, error_m: Floats) -> str:
+    """Where the thermal camera is, in the RGB camera's axes."""
     # Rounded before, and 0 added, for no "-0.0".
-    return "right {:.1f}, down {:.1f}, forward {:.1f}".format(
-        *np.round(100 * rgb_from_thermal.translation_m, 1) + 0.0
-    )
+    place = np.round(100 * rgb_from_thermal.translation_m, 1) + 0.0
+    words = zip(("right", "down", "forward"), place, 100 * error_m, strict=True)
+    parts = [
+        f"{way} {value:.1f}" + (f" (± {error:.1f})" if np.isfinite(error) else "")
+        for way, value, error in words
+    ]
+    return f"thermal camera seen from the RGB camera, cm and standard error: {', '.join(parts)}"

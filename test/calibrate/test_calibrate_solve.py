@@ -8,7 +8,7 @@ import pytest
 from board_images import Pose, make_poses, rig
 
 from ivfusion_ros.calibrate.boards import parse_board
-from ivfusion_ros.calibrate.by_distance import errors_by_distance
+from ivfusion_ros.calibrate.by_distance import errors_by_distance, rigs_without_parts, translation_error_m
 from ivfusion_ros.calibrate.corners import Corners
 from ivfusion_ros.calibrate.solve import RigFit, solve_rig
 from ivfusion_ros.calibrate.views import BoardView
@@ -212,9 +212,9 @@ def test_errors_by_distance_are_as_large_as_they_are():
     cameras = make_cameras(rig(0.2))
     views = make_views(cameras)
     fit = solve_rig(BOARD, views, sizes(cameras), PINHOLE)
-    errors = {
-        error.distance_m: error for error in errors_by_distance(fit, views, sizes(cameras), PINHOLE, 5.0)
-    }
+    others = rigs_without_parts(fit, views, sizes(cameras), PINHOLE)
+    found = errors_by_distance(fit.rig, others, sizes(cameras), 5.0)
+    errors = {error.distance_m: error for error in found}
     for distance_m in (1.0, 2.0, 20.0):
         columns, rows = np.arange(60, 600, 60), np.arange(50, 450, 50)
         pixels = np.stack(np.meshgrid(columns, rows), -1).reshape(-1, 2).astype(float)
@@ -232,9 +232,22 @@ def test_errors_by_distance_are_as_large_as_they_are():
         assert errors[distance_m].aside_px == pytest.approx(parallax_px, rel=0.15)
 
 
+def test_the_error_of_the_translation_is_as_large_as_it_is():
+    cameras = make_cameras(rig(0.2))
+    off_m, error_m = [], []
+    for seed in range(4):
+        views = make_views(cameras, 24, seed)
+        fit = solve_rig(BOARD, views, sizes(cameras), PINHOLE)
+        off_m.append(fit.rig.rgb_from_thermal.translation_m - cameras["thermal"].position)
+        error_m.append(translation_error_m(rigs_without_parts(fit, views, sizes(cameras), PINHOLE)))
+    assert 0.4 < np.linalg.norm(error_m) / np.linalg.norm(off_m) < 2.5
+
+
 def test_few_views_do_not_tell_the_error_by_distance():
     cameras = make_cameras(rig())
     views = [view for view in make_views(cameras) if view.thermal and view.rgb][:7]
     fit = solve_rig(BOARD, views, sizes(cameras), PINHOLE)
-    errors = errors_by_distance(fit, views[:3], sizes(cameras), PINHOLE, 5.0)
+    others = rigs_without_parts(fit, views[:3], sizes(cameras), PINHOLE)
+    errors = errors_by_distance(fit.rig, others, sizes(cameras), 5.0)
+    assert np.isnan(translation_error_m(others)).all()
     assert all(np.isnan(error.error_px) and error.aside_px >= 0 for error in errors)
