@@ -91,7 +91,7 @@ def test_luminance_of_colour_and_grey_images(scans: Path) -> None:
 
 def test_pairs_need_their_folders_named(scans: Path) -> None:
     with pytest.raises(DataError, match="--folders"):
-        find_pairs(scans)
+        find_pairs(scans, ("thermal", "rgb"))
     with pytest.raises(DataError, match=r"3 images in MRI/ and 0 in SPECT/.*MRI/0001.png"):
         find_pairs(scans, ("MRI", "SPECT"))
     write_image(scans / "PET" / "head0.png", np.zeros((48, 48, 3), np.uint8))

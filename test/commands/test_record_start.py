@@ -57,4 +57,7 @@ def test_what_is_no_time(
 ) -> None:
     with pytest.raises(SystemExit):
         cli.main(["record", *pair_folders, str(tmp_path / "out.mcap"), "--start", "noon"])
-    assert "'noon' is no time, expected such as 2026-11-29T06:00:00Z" in capsys.readouterr().err
+    assert (
+        "'noon' is no time that a header holds, expected such as 2026-11-29T06:00:00Z"
+        in capsys.readouterr().err
+    )
