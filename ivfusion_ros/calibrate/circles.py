@@ -10,13 +10,15 @@ from ivfusion_ros.calibrate.blobs import Blobs, find_blobs
 from ivfusion_ros.calibrate.corners import Corners
 from ivfusion_ros.calibrate.lattice import Cells, GridSearch, Indices
 from ivfusion_ros.calibrate.plane import find_board_grid, find_homography, lengths_px, projected
+from ivfusion_ros.calibrate.rims import rim_ellipses
 
 if TYPE_CHECKING:
     from ivfusion_ros.calibrate.boards import Board
-    from ivfusion_ros.types import Floats, Image
+    from ivfusion_ros.types import AnyImage, Floats, Floats32, Image
 
 _LIKE = 2.5
 _LONGEST_STEP_RADII = 8.0
+_MOST_MOVED = 0.2
 _ROUNDS = 3
 
 
@@ -49,20 +51,32 @@ def grid_cells(board: Board) -> Cells:
 
 
 def _centres(board: Board, spots: Blobs, at: Indices) -> Corners:
-    """Of circles, which in a tilted view do not lie where their ellipses have their own centres."""
     ids = np.flatnonzero(at >= 0)
-    plane, middles, areas = (
-        board.points[ids, :2].astype(np.float64),
-        spots.centres[at[ids]],
-        spots.areas[at[ids]],
-    )
+    plane, middles = board.points[ids, :2].astype(np.float64), spots.centres[at[ids]]
+    lengths = lengths_px(find_homography(plane, middles), plane, 1.0)
+    radius = float(np.median(np.sqrt(spots.areas[at[ids]] / np.pi) / lengths))
+    return Corners(ids, _put_right(plane, middles, radius))
+
+
+def refine_circles(board: Board, grey: AnyImage, corners: Corners) -> Corners:
+    """Centres on the image as it came, of full depth."""
+    plane, pixels = board.points[corners.ids, :2].astype(np.float64), corners.pixels.astype(np.float64)
+    distance = board.size_m * (np.sqrt(2.0) if board.kind == "asymmetric_circles" else 1.0)
+    middles, radius = rim_ellipses(grey, plane, pixels, distance)
+    centres = _put_right(plane, middles, radius)
+    # Where a lens bends the board so much that a rim is sought in a wrong place, the spot is better.
+    most_px = _MOST_MOVED * radius * lengths_px(find_homography(plane, pixels), plane, 1.0)
+    near = np.linalg.norm(centres - corners.pixels, axis=1) < most_px
+    return Corners(corners.ids, np.where(near[:, None], centres, corners.pixels))
+
+
+def _put_right(plane: Floats, middles: Floats, radius: float) -> Floats32:
+    """(N, 2) centres of circles, which in a tilted view do not lie where their ellipses have theirs."""
     centres = middles
     for _ in range(_ROUNDS):
         homography = find_homography(plane, centres)
-        radii = np.sqrt(areas / np.pi) / lengths_px(homography, plane, 1.0)
-        aside = _ellipse_middles(homography, plane, float(np.median(radii))) - projected(homography, plane)
-        centres = middles - aside
-    return Corners(ids, centres.astype(np.float32))
+        centres = middles - (_ellipse_middles(homography, plane, radius) - projected(homography, plane))
+    return centres.astype(np.float32)
 
 
 def _ellipse_middles(homography: Floats, plane: Floats, radius: float) -> Floats:

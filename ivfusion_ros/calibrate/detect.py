@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.calibrate.checkerboard import find_checkerboard, refine_saddles
-from ivfusion_ros.calibrate.circles import find_circles
+from ivfusion_ros.calibrate.circles import find_circles, refine_circles
 from ivfusion_ros.calibrate.corners import Corners
 from ivfusion_ros.calibrate.enhance import Look, looks_for
 from ivfusion_ros.calibrate.markers import find_charuco, find_tags, refine_tags
@@ -24,10 +24,11 @@ _FIND: dict[str, Callable[[Board, Image], Corners | None]] = {
     "charuco": find_charuco,
 }
 _REFINE: dict[str, Callable[[Board, AnyImage, Corners], Corners]] = {
+    "circles": refine_circles,
+    "asymmetric_circles": refine_circles,
     "apriltag": refine_tags,
     "charuco": refine_saddles,
 }
-"""Circles are exact already."""
 
 
 class BoardFinder:
@@ -56,6 +57,5 @@ class BoardFinder:
                 self._looks.remove(look)
                 self._looks.insert(0, look)
                 corners = Corners(found.ids, look.original_pixels(found.pixels))
-                refine = _REFINE.get(self.board.kind)
-                return corners if refine is None else refine(self.board, grey, corners)
+                return _REFINE[self.board.kind](self.board, grey, corners)
         return None
