@@ -18,10 +18,11 @@ from ivfusion_ros.config.parameters import flatten
 from ivfusion_ros.errors import ConfigError, ModelError
 from ivfusion_ros.files import read_yaml
 from ivfusion_ros.models import read_models, share_folder
-from ivfusion_ros.networks import ALL_NETWORKS
-from ivfusion_ros.networks.checkpoint import load_checkpoint
+from ivfusion_ros.networks import ALL_NETWORKS, make_network
+from ivfusion_ros.networks.checkpoint import load_checkpoint, save_checkpoint
 from ivfusion_ros.sources.layouts import find_pairs
 from ivfusion_ros.training.fusion.config import MAY_CHANGE
+from ivfusion_ros.training.recipe.fusion_stages import mean_weights
 from ivfusion_ros.training.recipe.recipe import read_recipe
 from ivfusion_ros.training.recipe.toy import write_toy_data
 
@@ -126,6 +127,20 @@ stages:
   evaluation: {kind: evaluation, of: export, learner: refine, metrics: [VIF, SSIM]}
 toy: {}
 """
+
+
+def test_the_mean_of_two_networks(tmp_path) -> None:
+    saved = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        saved.append(make_network("refinefuse_lite").state_dict())
+        save_checkpoint(tmp_path / f"{seed}.pt", {"network": "refinefuse_lite", "weights": saved[-1]})
+    mean = mean_weights("refinefuse_lite", tmp_path / "1.pt", tmp_path / "2.pt", 0.25)
+    assert mean.keys() == saved[0].keys()
+    for key, weight in mean.items():
+        expected = 0.75 * saved[0][key].double() + 0.25 * saved[1][key].double()
+        assert torch.allclose(weight.double(), expected, atol=1e-7), key
+    assert any(not torch.equal(saved[0][key], mean[key]) for key in mean)
 
 
 def test_a_recipe_killed_at_every_stage_ends_with_the_same_bits(toy, tmp_path, monkeypatch) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.evaluation.fusion.journal import Journal
 from ivfusion_ros.evaluation.fusion.judge import judge
@@ -13,6 +15,7 @@ from ivfusion_ros.evaluation.fusion.report import page
 from ivfusion_ros.evaluation.fusion.sheet import write_sheet
 from ivfusion_ros.evaluation.fusion.tables import image_rows, means, to_csv
 from ivfusion_ros.files import write_whole
+from ivfusion_ros.networks import load_checkpoint, load_weights, make_network, save_checkpoint
 from ivfusion_ros.training.fusion.split import split_folders
 from ivfusion_ros.training.fusion.teacher import Teacher
 from ivfusion_ros.training.fusion.trainer import Trainer
@@ -57,6 +60,31 @@ def train(context: Context) -> Result:
         "weights": context.relative(best),
         "network": context.stage.config.network,
         "data": _told(context.inputs.data, identity),
+    }
+
+
+def take_mean(context: Context) -> Result:
+    """Write the mean of two networks' weights as a checkpoint. Raises ModelError, ConfigError."""
+    config = context.stage.config
+    first, second = (context.find(source, "weights") for source in (config.of, config.other))
+    name = load_checkpoint(first)["network"]
+    path = context.folder / "mean.pt"
+    save_checkpoint(path, {"network": name, "weights": mean_weights(name, first, second, config.share)})
+    return {"weights": context.relative(path), "network": name}
+
+
+def mean_weights(name: str, first: Path, second: Path, share: float) -> dict[str, torch.Tensor]:
+    """Weights of a network by name: those of the first file, and a share of the second's in their place.
+
+    Raises ModelError where a file does not hold this network.
+    """
+    network, other = make_network(name), make_network(name)
+    load_weights(network, first)
+    load_weights(other, second)
+    others = other.state_dict()
+    return {
+        key: torch.lerp(weight, others[key], share) if weight.is_floating_point() else weight
+        for key, weight in network.state_dict().items()
     }
 
 

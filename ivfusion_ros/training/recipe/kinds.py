@@ -15,6 +15,7 @@ from ivfusion_ros.training.recipe.stages import (
     ExportStage,
     FusionStage,
     Int8Stage,
+    MeanStage,
     TeacherImagesStage,
 )
 
@@ -57,6 +58,7 @@ _DETECTOR = "ultralytics openvino"
 KINDS: dict[str, Kind] = {
     "teacher_images": Kind(TeacherImagesStage, "fusion_stages", "prepare_teacher", "torch", ("model",)),
     "fusion": Kind(FusionStage, "fusion_stages", "train", "torch", ("init", "teacher")),
+    "mean": Kind(MeanStage, "fusion_stages", "take_mean", "torch", ("of", "other")),
     "export": Kind(ExportStage, "export_stages", "export", _FUSION, ("of",)),
     "evaluation": Kind(EvaluationStage, "fusion_stages", "evaluate", "torch", ("of", "learner")),
     "dataset": Kind(DatasetStage, "detector_stages", "make_dataset", "onnxruntime", ("teacher",)),

@@ -23,6 +23,15 @@ class FusionStage(TrainConfig):
 
 
 @dataclass(frozen=True)
+class MeanStage:
+    """The mean of two fusion networks' weights, as of one before and after it was trained on."""
+
+    of: str = parameter("train", "stage of kind fusion, or checkpoint")
+    other: str = parameter("", "likewise, or an ONNX file, of the same network")
+    share: float = parameter(0.5, "of the other one", minimum=0.0, maximum=1.0)
+
+
+@dataclass(frozen=True)
 class TeacherImagesStage:
     """A model's fused images, for a later stage to learn from."""
 
