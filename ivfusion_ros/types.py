@@ -53,6 +53,9 @@ DepthImage = npt.NDArray[np.float32] | npt.NDArray[np.uint16]
 """(H, W) float32 metres or uint16 millimetres along the optical axis; 0, NaN and below: not known."""
 
 
+MAX_SIDE = 32766
+"""Pixels of an image's side: OpenCV warps no larger ones."""
+
 UNTRACKED = -1
 """The track id of an object that belongs to no track."""
 
@@ -146,6 +149,11 @@ class Frame:
             raise ImageError(
                 f"frame image is {_describe(image)}, expected a non-empty (H, W) uint8, uint16, int16 or "
                 "float32, or (H, W, 3) uint8 or uint16 array"
+            )
+        if max(image.shape[:2]) > MAX_SIDE:
+            width, height = self.size
+            raise ImageError(
+                f"frame image is {width}x{height}, expected sides of at most {MAX_SIDE} pixels"
             )
 
     @property

@@ -124,8 +124,10 @@ def write_rosbag2(
     return folder
 
 
-def write_mcap(path: Path, messages: Iterable[Message], encoding: str = "cdr", **options: Any) -> Path:
-    """An MCAP file, by Foxglove's library; options are its Writer's."""
+def write_mcap(
+    path: Path, messages: Iterable[Message], encoding: str = "cdr", store: Any = STORE, **options: Any
+) -> Path:
+    """An MCAP file, by Foxglove's library; options are its Writer's. store: of the types, by rosbags."""
     from mcap.writer import Writer as McapWriter
 
     with path.open("wb") as file:
@@ -134,7 +136,7 @@ def write_mcap(path: Path, messages: Iterable[Message], encoding: str = "cdr", *
         channels: dict[str, int] = {}
         for number, (topic, msgtype, log_time_ns, data) in zip(itertools.count(), messages, strict=False):
             if topic not in channels:
-                text = STORE.generate_msgdef(msgtype, ros_version=2)[0].encode()
+                text = store.generate_msgdef(msgtype, ros_version=2)[0].encode()
                 schema = writer.register_schema(msgtype, "ros2msg", text)
                 channels[topic] = writer.register_channel(topic, encoding, schema)
             writer.add_message(channels[topic], log_time_ns, data, log_time_ns, number)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from message_samples import INFO, detections, result
 
+from ivfusion_ros.errors import ImageError
 from ivfusion_ros.types import DepthFrame, Detections, FaultReport, Frame, FramePair, RegistrationReport
 
 COUNTS = Frame(np.zeros((480, 640), np.uint16), 7, "thermal_frame")
@@ -16,6 +17,13 @@ CROWD = Detections(
     tuple(f"class {index}" for index in range(80)),
     age_ns=40,
 )
+
+
+@pytest.mark.parametrize("shape", [(1, 32767), (40000, 1, 3)])
+def test_sides_that_opencv_cannot_warp_are_refused(shape) -> None:
+    with pytest.raises(ImageError, match="expected sides of at most 32766 pixels"):
+        Frame(np.zeros(shape, np.uint8), 0)
+    Frame(np.zeros((1, 32766), np.uint8), 0)
 
 
 @pytest.mark.parametrize(

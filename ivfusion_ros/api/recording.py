@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.config.pipeline import PairingConfig
+from ivfusion_ros.errors import DataError
 from ivfusion_ros.sources import SourceOptions, open_source
 from ivfusion_ros.sources.pairs import pairs_in_time
 
@@ -16,20 +19,44 @@ if TYPE_CHECKING:
     from ivfusion_ros.sources import Source
     from ivfusion_ros.types import FramePair
 
+log = logging.getLogger(__name__)
+
+_NAMED = 3
+"""Most reasons that an error names."""
+
 
 class Recording:
     """The pairs of a source, in order of their RGB stamps; close it when done, or use `with`.
 
-    source: what is read; its `note` says what was chosen, `skipped` and `losses` what could not be used.
+    source: what is read; its `note` says what was chosen.
     """
 
-    def __init__(self, source: Source, pairing: PairingConfig) -> None:
+    def __init__(self, source: Source, pairing: PairingConfig, skipped: list[str]) -> None:
+        """skipped: gets a line for each image file that cannot be used, while it is read."""
         self.source = source
         self._pairing = pairing
+        self._skipped = skipped
 
     def __iter__(self) -> Iterator[FramePair]:
-        """All pairs, once. Raises IvfusionError."""
-        return pairs_in_time(self.source, self._pairing)
+        """All pairs, once; what cannot be read is logged. Raises IvfusionError, also without any pair."""
+        found = False
+        for pair in pairs_in_time(self.source, self._pairing):
+            found = True
+            yield pair
+        lost = [*(self._skipped or self._skipped_messages()), *self.source.losses]
+        if not found:
+            more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+            raise DataError(
+                "; ".join(["no thermal frame was paired with an RGB frame", *lost[:_NAMED]]) + more
+            )
+        for reason in lost:
+            log.warning("lost: %s", reason)
+
+    def _skipped_messages(self) -> list[str]:
+        reasons = self.source.skip_reasons
+        return [
+            f"{count} messages of {name}: {reasons[name]}" for name, count in self.source.skipped.items()
+        ]
 
     def close(self) -> None:
         """Let go of the files."""
@@ -52,5 +79,11 @@ def open(  # noqa: A001
     options: topics, rates, stamps. pairing: which frames belong together. Raises IvfusionError where the
     paths are none of these.
     """
-    source = open_source([Path(path) for path in paths], options)
-    return Recording(source, pairing or PairingConfig())
+    given, skipped = options or SourceOptions(), list[str]()
+
+    def note(name: str, error: Exception) -> None:
+        skipped.append(f"{name}: {error}")
+        given.on_skip(name, error)
+
+    source = open_source([Path(path) for path in paths], replace(given, on_skip=note))
+    return Recording(source, pairing or PairingConfig(), skipped)

@@ -48,6 +48,8 @@ def find_files(paths: Sequence[Path], losses: list[str]) -> list[Path]:
     for path in paths:
         if not path.exists():
             raise BagError(f"{path} does not exist")
+        if not (path.is_file() or path.is_dir()):
+            raise BagError(f"{path} is neither a file nor a folder but a pipe, socket or device")
         for file in _in_folder(path, losses) if path.is_dir() else [path]:
             if not _is_storage(file):
                 raise BagError(_refusal(file))

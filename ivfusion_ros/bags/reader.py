@@ -170,11 +170,11 @@ class BagReader:
                 # Of what no parser foresaw, too: one bad message costs itself, never the recording.
                 reason = f"{type(error).__name__}: {error}"
                 self._skip(topic.name, BagError(f"a {topic.type} message cannot be read ({reason})"))
-        try:
-            for name, frame in videos.flush():
-                yield cameras[name], frame
-        except IvfusionError as error:
-            self._skip(chosen.rgb, error)
+        for name, left in videos.flush():
+            if isinstance(left, IvfusionError):
+                self._skip(name, left)
+            else:
+                yield from ((cameras[name], frame) for frame in left)
 
     def _frames(
         self,

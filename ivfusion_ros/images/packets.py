@@ -10,9 +10,15 @@ from ivfusion_ros.images.declared import MAX_PIXELS
 from ivfusion_ros.images.video import frame_pixels, import_av
 
 if TYPE_CHECKING:
-    from ivfusion_ros.types import AnyImage
+    from ivfusion_ros.types import AnyImage, Size
 
 Tag = TypeVar("Tag")
+
+_DECODERS = {"av1": "libdav1d"}
+"""By codec, where FFmpeg's decoder of that name runs on GPUs alone."""
+
+_CAUSES = {"ffv1": "it is damaged, or FFV1 of version 3, whose header is in no packet: record version 1"}
+_CAUSE = "it is damaged, or the recording begins before a key frame"
 
 _MAX_WAITING = 64
 """More than any codec holds back for its order of display."""
@@ -21,19 +27,24 @@ _MAX_WAITING = 64
 class PacketDecoder(Generic[Tag]):
     """Decodes one stream's packets in order; images come out when they are complete, with their tags."""
 
-    def __init__(self, codec: str, max_pixels: int = MAX_PIXELS) -> None:
-        """codec: FFmpeg's name. max_pixels: of a frame. Raises ImageError."""
+    def __init__(self, codec: str, max_pixels: int = MAX_PIXELS, size: Size | None = None) -> None:
+        """codec: FFmpeg's name. max_pixels: of a frame. size: which packets need not repeat.
+
+        Raises ImageError.
+        """
         self._av = import_av()
         self._max_pixels = max_pixels
         self._codec = codec
         self._tags: OrderedDict[int, Tag] = OrderedDict()
         self._count = 0
         try:
-            self._context: Any = self._av.CodecContext.create(codec, "r")
+            self._context: Any = self._av.CodecContext.create(_DECODERS.get(codec, codec), "r")
         except (self._av.FFmpegError, ValueError) as error:
             raise ImageError(f"this PyAV cannot decode {codec} video ({error})") from error
         # Threads that work on whole frames would hold back as many.
         self._context.thread_type = "SLICE"
+        if size is not None:
+            self._context.width, self._context.height = size
 
     def decode(self, data: Any, tag: Tag) -> list[tuple[Tag, AnyImage]]:
         """The images that a packet completes; often its own, none at the start. Raises ImageError."""
@@ -56,8 +67,8 @@ class PacketDecoder(Generic[Tag]):
             if packet is not None:
                 self._tags.pop(packet.pts, None)
             raise ImageError(
-                f"a packet of {self._codec} video cannot be decoded: {error.strerror}; it is damaged, or "
-                "the recording begins before a key frame"
+                f"a packet of {self._codec} video cannot be decoded: {error.strerror}; "
+                f"{_CAUSES.get(self._codec, _CAUSE)}"
             ) from error
         images: list[tuple[Tag, AnyImage]] = []
         for frame in frames:

@@ -140,7 +140,7 @@ class ThermalInput:
         return counts
 
     def _of_floats(self, values: npt.NDArray[np.float32]) -> AnyImage:
-        values = _filled(values, np.isfinite(values))
+        values = _filled(values, np.abs(values) < _BEYOND_COUNTS)
         unit = self._config.float_unit
         self._unit = unit if unit != "auto" else self._unit or self._guess(values)
         config = self._config
@@ -176,6 +176,10 @@ class ThermalInput:
             log.warning("%s", text)
 
 
+_BEYOND_COUNTS = np.float32(1e9)
+"""Floats of this size are damage: no camera counts so far, and their differences overflow."""
+
+
 def _roughness(counts: npt.NDArray[Any]) -> float:
     """Mean difference of neighbours in a row, in counts, from a sample of rows."""
     rows = counts[:: max(1, len(counts) // _ROWS)].astype(np.int32)
@@ -187,7 +191,10 @@ def _filled(values: npt.NDArray[np.float32], known: Mask) -> npt.NDArray[np.floa
     if known.all():
         return values
     if not known.any():
-        raise ImageError("thermal image has no pixel but zeros, NaN and infinities, expected temperatures")
+        raise ImageError(
+            "thermal image has no pixel but zeros, NaN, infinities and numbers from 1e9 on, expected "
+            "temperatures"
+        )
     filled = np.where(known, values, values[known].min())
     filled[np.isposinf(values)] = values[known].max()
     return filled

@@ -152,4 +152,6 @@ def said(duration_ns: int) -> str:
     seconds = duration_ns / 1e9
     if seconds >= 86400:
         return f"{seconds:.1f} s ({seconds / 86400:.1f} days)"
+    if seconds < 1:
+        return f"{duration_ns / 1e6:.0f} ms"
     return f"{seconds:.1f} s" + (f" ({seconds / 3600:.1f} h)" if seconds >= 3600 else "")

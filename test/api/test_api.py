@@ -15,9 +15,10 @@ import ivfusion_ros as iv
 from ivfusion_ros.bags import BagWriter
 from ivfusion_ros.commands.replay import Outputs, replay_source
 from ivfusion_ros.config import PipelineConfig, make_config
-from ivfusion_ros.errors import ConfigError, ImageError
+from ivfusion_ros.errors import ConfigError, DataError, ImageError
 from ivfusion_ros.images.files import write_image
 from ivfusion_ros.simulate import SceneConfig, Simulator
+from ivfusion_ros.sources import SourceOptions
 from ivfusion_ros.types import CAMERAS, Detections, Frame, FramePair, FusionResult
 
 PLAIN = {"fusion.model": "mst", "detection.model": ""}
@@ -160,6 +161,26 @@ def test_a_recording_gives_what_replay_gives(tmp_path) -> None:
     assert len(results) == len(messages) == 5
     for result, message in zip(results, messages, strict=True):
         assert np.array_equal(result.fused.ravel(), message.data)
+
+
+def test_a_recording_without_pairs_says_why(tmp_path, caplog) -> None:
+    for camera, shape in (("thermal", (8, 8)), ("rgb", (8, 8, 3))):
+        (tmp_path / camera).mkdir()
+        for index in range(3):
+            write_image(tmp_path / camera / f"{index}.png", np.full(shape, 9 * index, np.uint8))
+    options = SourceOptions(rate_hz=10.0)
+    folders = (tmp_path / "thermal", tmp_path / "rgb")
+    (tmp_path / "rgb" / "1.png").write_bytes(b"damaged")
+    with iv.open(*folders, options=options) as recording:
+        assert len(list(recording)) == 2
+    assert "1.png" in caplog.text and "it is damaged" in caplog.text
+    for index in (0, 2):
+        (tmp_path / "rgb" / f"{index}.png").write_bytes(b"damaged")
+    with (
+        iv.open(*folders, options=options) as recording,
+        pytest.raises(DataError, match=r"no thermal frame.*0\.png.*2\.png.*damaged"),
+    ):
+        list(recording)
 
 
 def test_a_pipeline_of_the_node_s_file(fused) -> None:

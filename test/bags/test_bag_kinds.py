@@ -28,7 +28,7 @@ from rosbags.rosbag1 import Writer as Writer1
 from rosbags.typesys import Stores, get_typestore
 
 from ivfusion_ros.bags import BagReader, BagWriter
-from ivfusion_ros.bags.messages import to_frame
+from ivfusion_ros.bags.messages import to_frame, typestore
 from ivfusion_ros.errors import BagError
 from ivfusion_ros.messages.type_names import full_name
 
@@ -382,6 +382,8 @@ def video_packets(codec: str, count: int) -> list[bytes]:
     context.width, context.height, context.pix_fmt = 64, 48, "yuv420p"
     context.time_base = Fraction(1, 10)
     context.options = {"preset": "ultrafast", "tune": "zerolatency", "x265-params": "log-level=none"}
+    if codec == "libsvtav1":
+        context.options = {"preset": "10", "svtav1-params": "pred-struct=1:lookahead=0"}
     packets = []
     for index in range(count):
         pixels = np.full((48, 64, 3), 40 + 15 * index, np.uint8)
@@ -407,7 +409,9 @@ def video_bag(path: Path, codec: str, format_: str, first: int = 0) -> Path:
     return write_mcap(path, messages)
 
 
-@pytest.mark.parametrize(("codec", "format_"), [("libx264", "h264"), ("libx265", "hevc")])
+@pytest.mark.parametrize(
+    ("codec", "format_"), [("libx264", "h264"), ("libx265", "hevc"), ("libsvtav1", "av1")]
+)
 def test_video_packets_become_frames_with_their_own_stamps(tmp_path: Path, codec, format_) -> None:
     pytest.importorskip("av")
     frames, _ = frames_of([video_bag(tmp_path / "bag.mcap", codec, format_)])
@@ -416,6 +420,39 @@ def test_video_packets_become_frames_with_their_own_stamps(tmp_path: Path, codec
     assert [round(float(frame.image.mean())) for frame in rgb] == pytest.approx(
         [40 + 15 * i for i in range(8)], abs=3
     )
+
+
+@pytest.mark.parametrize(("level", "count"), [("1", 8), ("3", 0)])
+def test_packets_of_counts_keep_them_where_their_header_is_there(tmp_path: Path, level, count) -> None:
+    av = pytest.importorskip("av")
+    from bag_samples import header
+
+    store = typestore()
+    packet = "ffmpeg_image_transport_msgs/msg/FFMPEGPacket"
+    context = av.CodecContext.create("ffv1", "w")
+    context.width, context.height, context.pix_fmt = 64, 48, "gray16le"
+    context.time_base, context.options = Fraction(1, 10), {"level": level}
+    counts = np.arange(64 * 48, dtype=np.uint16).reshape(48, 64) * 7
+    messages = []
+    for index in range(8):
+        stamp = START_NS + index * 100_000_000
+        frame = av.VideoFrame.from_ndarray(counts + index, format="gray16le")
+        frame.pts = index
+        (data,) = map(bytes, context.encode(frame))
+        content = store.types[packet](
+            header=header(stamp, "thermal"), width=64, height=48, encoding="ffv1;gray16le;mono16;mono16",
+            pts=index, flags=1, is_bigendian=False, data=np.frombuffer(data, np.uint8),
+        )  # fmt: skip
+        messages.append(("/thermal/ffmpeg", packet, stamp, bytes(store.serialize_cdr(content, packet))))
+        messages.append(
+            ("/rgb/image_raw", IMAGE, stamp + 1, image(pixels_of(index)[1], "rgb8", stamp, "rgb"))
+        )
+    with BagReader(write_mcap(tmp_path / "bag.mcap", messages, store=store)) as reader:
+        frames = list(reader.frames(reader.choose_topics()))
+    thermal = [frame.image for camera, frame in frames if camera == "thermal"]
+    assert len(thermal) == count and len(frames) == 8 + count
+    assert all(np.array_equal(seen, counts + index) for index, seen in enumerate(thermal))
+    assert count or "FFV1 of version 3" in reader.skip_reasons["/thermal/ffmpeg"]
 
 
 def test_video_that_begins_before_its_key_frame_names_topic_and_codec(tmp_path: Path, caplog) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from typing import TYPE_CHECKING
@@ -280,8 +281,12 @@ def test_what_is_no_bag(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"" if "zero" in name else b"no bag at all, just text" * 100)
     with sqlite3.connect(tmp_path / "other.db3") as database:
         database.execute("CREATE TABLE other (id INTEGER PRIMARY KEY)")
+    os.mkfifo(tmp_path / "pipe.mcap")
+    (tmp_path / "device.bag").symlink_to("/dev/zero")
     for name, complaint in {
         "missing": "does not exist",
+        "pipe.mcap": "neither a file nor a folder but a pipe",
+        "device.bag": "neither a file nor a folder but a pipe, socket or device",
         "empty": "holds no .mcap, .db3 or .bag file",
         "ros1": "not a readable ROS 1 bag.*rosbag reindex",
         "ros1/a.bag": "not a readable ROS 1 bag.*rosbag reindex",

@@ -142,10 +142,11 @@ def test_what_is_not_known_of_floats_does_not_widen_the_range():
     values = smooth(280, 310).astype(np.float32)
     broken = values.copy()
     broken[:4], broken[4, :5], broken[5, 0], broken[6, 0] = 0, np.nan, np.inf, -np.inf
+    broken[7, 0], broken[7, 1] = -1e38, 3e38
     image = ThermalInput(ThermalConfig(float_unit="kelvin")).counts(broken)
     assert image.min() > 28000 - 1 and image.max() < 31000 + 1
-    np.testing.assert_allclose(image[7:], 100 * values[7:], rtol=1e-6)
-    with pytest.raises(ImageError, match="zeros, NaN and infinities"):
+    np.testing.assert_allclose(image[8:], 100 * values[8:], rtol=1e-6)
+    with pytest.raises(ImageError, match="zeros, NaN, infinities"):
         ThermalInput(ThermalConfig()).counts(np.full((4, 4), np.nan, np.float32))
 
 
