@@ -3,6 +3,7 @@
 from ivfusion_ros.faces import later
 from ivfusion_ros.images.bars import Bars
 from ivfusion_ros.images.coco_json import read_coco
+from ivfusion_ros.images.colour import has_colour, swapped
 from ivfusion_ros.images.declared import MAX_PIXELS
 from ivfusion_ros.images.draw import PALETTE, annotate, contact_sheet, outline
 from ivfusion_ros.images.encodings import (
@@ -83,6 +84,7 @@ __all__ = [
     "encode_compressed",
     "encode_image",
     "following_pairs",
+    "has_colour",
     "hold_out",
     "hold_out_end",
     "images_by_stem",
@@ -93,6 +95,7 @@ __all__ = [
     "read_objects",
     "read_voc",
     "spread",
+    "swapped",
     "to_grey",
     "to_rgb",
     "write_image",

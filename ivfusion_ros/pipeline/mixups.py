@@ -5,20 +5,15 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from ivfusion_ros.images.colour import swapped
 from ivfusion_ros.registration.alike import PAIRS, Likeness
 
 if TYPE_CHECKING:
-    from ivfusion_ros.types import AnyImage, FramePair, Image, Size
+    from ivfusion_ros.types import FramePair, Image, Size
 
 log = logging.getLogger(__name__)
 
 _MAX_STRETCH = 1.02
-_MIN_COLOURED = 0.01
-"""Share of pixels whose channels differ by more than JPEG makes them differ, of an image with colour."""
-_JPEG_COLOUR = 12
-_STRIDE = 4
 _APART_NS = 1_000_000_000
 
 
@@ -41,7 +36,7 @@ class MixUps:
         self._sizes = sizes
         if not self._calibrated:
             self._warn("aspect", _stretched(*sizes))
-        self._warn("swapped", _swapped(pair.thermal.image, pair.rgb.image))
+        self._warn("swapped", swapped(pair.thermal.image, pair.rgb.image))
 
     def look(self, thermal: Image, rgb: Image, stamp_ns: int) -> None:
         """Warn once where several pairs, as they are registered, do not look alike.
@@ -86,20 +81,3 @@ def _different(calibrated: bool) -> str:
         f"thermal and RGB images do not look alike in {PAIRS} pairs: are they of one scene and one time? "
         f"If they are, {remedy}"
     )
-
-
-def _swapped(thermal: AnyImage, rgb: AnyImage) -> str:
-    """A warning where the thermal image has colour and the RGB image has none, else ''."""
-    if not _has_colour(thermal) or _has_colour(rgb):
-        return ""
-    return (
-        "the RGB images are grey and the thermal images have colour: are the inputs swapped? If thermal is "
-        "in false colour and the other camera sees no colour, nothing is wrong"
-    )
-
-
-def _has_colour(image: AnyImage) -> bool:
-    if image.ndim != 3:
-        return False
-    few = image[::_STRIDE, ::_STRIDE].astype(np.int32)
-    return bool(np.mean(np.ptp(few, axis=2) > _JPEG_COLOUR) > _MIN_COLOURED)

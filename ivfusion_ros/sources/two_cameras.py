@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.errors import IvfusionError
+from ivfusion_ros.images.colour import swapped
 from ivfusion_ros.sources.film import FilmStream
 from ivfusion_ros.sources.folder import FolderStream
 from ivfusion_ros.sources.stream import camera_frame
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from ivfusion_ros.sources.source import SourceOptions
     from ivfusion_ros.sources.stream import CameraStream
-    from ivfusion_ros.types import CameraName, Frame
+    from ivfusion_ros.types import AnyImage, CameraName, Frame
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class TwoCameras:
         except BaseException:
             self.close()
             raise
+        self._first: dict[CameraName, AnyImage] = {}
         self._shifts_ns = self._find_shifts()
         self._compare_lengths()
 
@@ -89,6 +91,7 @@ class TwoCameras:
 
     def _stamped(self, camera: CameraName) -> Iterator[tuple[int, CameraName, Frame]]:
         for stamp_ns, image in self._streams[camera].images():
+            self._compare_colours(camera, image)
             try:
                 frame = camera_frame(camera, stamp_ns + self._shifts_ns[camera], image)
             except IvfusionError as error:
@@ -97,6 +100,13 @@ class TwoCameras:
                 self._options.on_skip(f"{camera} frame at {stamp_ns / 1e9:.3f} s", error)
                 continue
             yield frame.stamp_ns, camera, frame
+
+    def _compare_colours(self, camera: CameraName, image: AnyImage) -> None:
+        """Warn once of inputs that look swapped; a frame has the colours of its camera already."""
+        if camera not in self._first:
+            self._first[camera] = image
+            if len(self._first) == len(CAMERAS) and (warning := swapped(**self._first)):
+                log.warning("%s", warning)
 
     def _compare_lengths(self) -> None:
         """Warn of recordings of clearly different length: one of them may be another recording's."""

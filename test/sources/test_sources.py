@@ -66,6 +66,19 @@ def test_folders_in_natural_order_at_a_constant_rate(tmp_path: Path) -> None:
         assert frames == [(camera, S + index * S // 10, 20 * index) for index in range(12)]
 
 
+@pytest.mark.parametrize("swapped", [True, False])
+def test_swapped_folders_are_told_of_once(tmp_path: Path, caplog, swapped) -> None:
+    colours = np.zeros((8, 12, 3), np.uint8)
+    colours[..., 0] = 200
+    for name, image in (("grey", grey(90)), ("coloured", colours)):
+        (tmp_path / name).mkdir()
+        for index in range(3):
+            write_image(tmp_path / name / f"{index}.png", image)
+    order = ("coloured", "grey") if swapped else ("grey", "coloured")
+    assert len(read(*(tmp_path / name for name in order), rate_hz=10.0)) == 6
+    assert caplog.text.count("are the inputs swapped?") == swapped
+
+
 def test_folders_with_their_own_times_and_rates(tmp_path: Path, caplog) -> None:
     thermal = write_images(tmp_path / "t", [str(T0_NS + index * S // 10) for index in range(4)])
     rgb = write_images(tmp_path / "r", [str(T0_NS + index * S // 30) for index in range(10)])
