@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.bags import topics
 from ivfusion_ros.bags.compression import DamageError, unpack_message
+from ivfusion_ros.bags.displaced import in_place
 from ivfusion_ros.bags.files import BagFile, find_files, open_file
 from ivfusion_ros.bags.serializations import decode
 from ivfusion_ros.bags.video_topics import VideoTopics
@@ -140,9 +141,20 @@ class BagReader:
         each_message: called with every message of every topic, before the frame that it becomes;
         for example BagWriter.write_raw, to keep the original topics. others: by topic name, what takes
         the messages of further topics, before the frames that follow them. thermal_encoding: what raw
-        thermal images really are, '' for what they say. Unreadable messages are skipped.
+        thermal images really are, '' for what they say. Unreadable messages are skipped; a frame without
+        a log time, where others have one, comes by its stamp.
         """
-        others = others or {}
+        frames = self._logged_frames(chosen, each_message, others or {}, thermal_encoding)
+        return in_place(frames) if self.end_ns else frames
+
+    def _logged_frames(
+        self,
+        chosen: Topics,
+        each_message: Callable[[BagTopic, int, memoryview], None] | None,
+        others: Mapping[str, Callable[[Any], object]],
+        thermal_encoding: str,
+    ) -> Iterator[tuple[CameraName, Frame]]:
+        """In order of log times; see frames."""
         cameras: dict[str, CameraName] = {chosen.thermal: "thermal", chosen.rgb: "rgb"}
         image_of = {chosen.thermal_info: chosen.thermal, chosen.rgb_info: chosen.rgb}
         infos: dict[str, CameraInfo] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,7 @@ from bag_samples import Message, many_strings, two_cameras, write_mcap, write_ro
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin
+from sample_frames import make_frames
 
 from ivfusion_ros.bags import BagReader, BagTopic, BagWriter
 from ivfusion_ros.errors import BagError
@@ -286,3 +288,28 @@ def test_index_that_points_outside_of_the_file_is_rebuilt(tmp_path: Path) -> Non
             assert got == written
             assert len(losses) == 1
             assert "the index is missing or damaged" in losses[0]
+
+
+@pytest.mark.parametrize(("camera", "index"), [("rgb", 9), ("rgb", 4), ("thermal", 9), ("thermal", 0)])
+def test_a_frame_without_a_log_time_comes_by_its_stamp(tmp_path: Path, camera: str, index: int) -> None:
+    frames = list(make_frames(10))
+    (displaced,) = [frame for name, frame in frames if name == camera][index : index + 1]
+    with BagWriter(tmp_path / "bag.mcap") as writer:
+        for name, frame in frames:
+            received_ns = 0 if frame is displaced else frame.stamp_ns
+            writer.write_frame(name, replace(frame, received_ns=received_ns))
+    with BagReader(tmp_path / "bag.mcap") as reader:
+        read = [(name, frame.stamp_ns) for name, frame in reader.frames(reader.choose_topics())]
+    assert sorted(read) == sorted((name, frame.stamp_ns) for name, frame in frames)
+    for name in ("rgb", "thermal"):
+        stamps = [stamp for other, stamp in read if other == name]
+        assert stamps == sorted(stamps)
+
+
+def test_frames_none_of_which_has_a_log_time_stay_in_their_order(tmp_path: Path) -> None:
+    frames = list(make_frames(40))
+    with BagWriter(tmp_path / "bag.mcap") as writer:
+        for name, frame in frames:
+            writer.write_frame(name, replace(frame, received_ns=0))
+    with BagReader(tmp_path / "bag.mcap") as reader:
+        assert len(list(reader.frames(reader.choose_topics()))) == 80
