@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -76,13 +75,15 @@ def fuse(thermal: Picture, rgb: Picture, config: Mapping[str, Any] | None = None
     be an image of Pillow or a path too. config: parameters by dotted names, see docs/parameters.md. Raises
     IvfusionError.
     """
+    wanted = make_config(PipelineConfig, config or {})
     with _lock:
-        return _kept(make_config(PipelineConfig, config or {})).fuse(thermal, rgb)
+        if wanted not in _kept:
+            while _kept:
+                _kept.popitem()[1].close()
+            _kept[wanted] = Pipeline(wanted)
+        return _kept[wanted].fuse(thermal, rgb)
 
 
 _lock = Lock()
-
-
-@lru_cache(maxsize=1)
-def _kept(config: PipelineConfig) -> Pipeline:
-    return Pipeline(config)
+_kept: dict[PipelineConfig, Pipeline] = {}
+"""The last one alone: others would hold the memory of their models."""

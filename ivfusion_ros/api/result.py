@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import fields
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from ivfusion_ros.detection.rows import as_rows
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.images.draw import annotate
 from ivfusion_ros.images.encodings import to_rgb
-from ivfusion_ros.images.files import encode_compressed, write_image
+from ivfusion_ros.images.files import data_uri, write_image
 from ivfusion_ros.types import FusionResult, Image
 
 if TYPE_CHECKING:
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-_NOTEBOOK_QUALITY = 85
+_FORMAT, _QUALITY = "jpeg", 85
+"""Of images in a notebook."""
 _COLUMNS = ("class", "score", "track", "max_kelvin")
 
 
@@ -80,7 +80,7 @@ class Result(FusionResult):
         """The three images and a table of what was found, for notebooks."""
         images = "".join(
             f'<figure style="display:inline-block;width:32%;margin:0 .5%"><figcaption>{name}</figcaption>'
-            f'<img style="width:100%" alt="{name}" src="data:image/jpeg;base64,{_inline(image)}"></figure>'
+            f'<img style="width:100%" alt="{name}" src="{data_uri(image, _FORMAT, _QUALITY)}"></figure>'
             for name, image in self._images().items()
         )
         return f"<div>{images}{self._table()}</div>"
@@ -101,10 +101,6 @@ def _pyplot() -> Any:
     except ImportError as error:
         raise ConfigError("pictures in a window need matplotlib: pip install matplotlib") from error
     return pyplot
-
-
-def _inline(image: Image) -> str:
-    return base64.b64encode(encode_compressed(image, "jpeg", _NOTEBOOK_QUALITY)).decode()
 
 
 def _cell(value: Any) -> str:

@@ -44,6 +44,11 @@ log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    _add_what_is_judged(parser)
+    _add_how(parser)
+
+
+def _add_what_is_judged(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         nargs="+",
@@ -68,6 +73,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folders of images fused by other programs, named like the pairs; with several data "
         "folders, a subfolder for each",
     )
+
+
+def _add_how(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=output_folder, required=True, metavar="DIR", help="folder for the results"
     )

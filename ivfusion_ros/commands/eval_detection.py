@@ -45,6 +45,11 @@ log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    _add_what_is_judged(parser)
+    _add_how(parser)
+
+
+def _add_what_is_judged(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         type=Path,
@@ -86,6 +91,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="class map of a folder that is judged whole, as for `ivfusion dataset`",
     )
     add_camera_option(parser)
+
+
+def _add_how(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=output_folder, required=True, metavar="DIR", help="folder for the results"
     )

@@ -155,21 +155,8 @@ def replay_source(
         synchronizer = Synchronizer(config, READ_AHEAD)
         clocks = ClockCheck(_offset_taker(synchronizer, config))
         transforms = read_other_topics(source, config, synchronizer.depth, depth_topic)
-        # The outputs before the networks, which take seconds to load. The bag is complete before the sheet,
-        # so a sheet that fails does not lose it.
-        rate_hz = source.rate_hz or USUAL_RATE_HZ
-        pictures = stack.enter_context(Pictures(outputs.video, outputs.sheet, rate_hz))
-        writer = stack.enter_context(
-            BagWriter(
-                outputs.bag,
-                compressed=outputs.compressed,
-                overwrite=outputs.overwrite,
-                layout=config.detection.message_layout,
-                jpeg_quality=config.outputs.jpeg_quality,
-            )
-        )
-        if outputs.originals:
-            copy_originals(source, writer)
+        # The outputs before the networks, which take seconds to load.
+        pictures, writer = _open_outputs(outputs, source, config, stack)
         pipeline = stack.enter_context(build_pipeline(config))
         pipeline.measures = lambda: outputs.registered
         replay = Replay(
@@ -186,11 +173,11 @@ def replay_source(
         _warn_of_skipped(source)
         if not report["pairs"]:
             raise _no_pairs(replay, source, clocks.advice())
-        topics: dict[str, Any] = dict(source.names.items()) | {"others": other_topics(source)}
+        topics: dict[str, Any] = dict(source.names.items())
         figures = {
             "input": list(map(str, paths)),
             "output": str(outputs.bag),
-            "topics": topics,
+            "topics": topics | {"others": other_topics(source)},
             "models": _models(config, pipeline),
             "interrupted": interrupted,
             **report,
@@ -201,6 +188,25 @@ def replay_source(
         write_page(outputs.html, report_page.page(outputs.bag.name, figures))
     _print(figures, outputs)
     return figures
+
+
+def _open_outputs(
+    outputs: Outputs, source: Source, config: PipelineConfig, stack: ExitStack
+) -> tuple[Pictures, BagWriter]:
+    """Both are closed with the stack: the bag first, so that a sheet that fails does not lose it."""
+    pictures = stack.enter_context(Pictures(outputs.video, outputs.sheet, source.rate_hz or USUAL_RATE_HZ))
+    writer = stack.enter_context(
+        BagWriter(
+            outputs.bag,
+            compressed=outputs.compressed,
+            overwrite=outputs.overwrite,
+            layout=config.detection.message_layout,
+            jpeg_quality=config.outputs.jpeg_quality,
+        )
+    )
+    if outputs.originals:
+        copy_originals(source, writer)
+    return pictures, writer
 
 
 def end_if_interrupted(figures: dict[str, Any]) -> None:

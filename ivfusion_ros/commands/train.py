@@ -79,6 +79,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="any setting, also those in sections, for example schedule.name=cosine; the last one of a "
         "name counts",
     )
+    _add_settings(parser)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
     shared = {item.name: item for item in iter_parameters(DetectorConfig)}
     for item in _outside_sections(TrainConfig):
         _add_option(parser, item, shared.pop(item.name, None))

@@ -20,6 +20,7 @@ from ivfusion_ros.images.encodings import (
 from ivfusion_ros.images.files import (
     JPEG_QUALITY,
     SUFFIXES,
+    data_uri,
     decode_compressed,
     encode_compressed,
     read_image,
@@ -78,6 +79,7 @@ __all__ = [
     "annotate",
     "boxes_of",
     "contact_sheet",
+    "data_uri",
     "decode_compressed",
     "decode_depth",
     "decode_image",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,12 @@ def encode_compressed(
         raise ImageError(f"compression format is {format!r}, expected jpeg, png, tiff or webp")
     options = [_QUALITY_OF[format], quality] if format in _QUALITY_OF else []
     return _encode(image, f".{format}", options)
+
+
+def data_uri(image: AnyImage, format: str, quality: int) -> str:  # noqa: A002
+    """An image as encode_compressed gives it, within an address, for pages. Raises ImageError."""
+    content = base64.b64encode(encode_compressed(image, format, quality)).decode()
+    return f"data:image/{format};base64,{content}"
 
 
 def write_image(path: str | Path, image: AnyImage) -> None:

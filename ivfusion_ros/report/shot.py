@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from ivfusion_ros.detection.rows import as_rows
 from ivfusion_ros.images.encodings import to_rgb
-from ivfusion_ros.images.files import encode_compressed
+from ivfusion_ros.images.files import data_uri
 
 if TYPE_CHECKING:
     from ivfusion_ros.types import FusionResult, Image
@@ -55,18 +54,18 @@ def shot_of(result: FusionResult, index: int, title: str) -> Shot:
         index,
         title,
         result.size,
-        {name: data_uri(image) for name, image in images.items()},
+        {name: page_image(image) for name, image in images.items()},
         [] if result.detections is None else as_rows(result.detections),
         np.histogram(result.thermal, _BINS, (0, 256))[0].tolist(),
         facts,
     )
 
 
-def data_uri(image: Image, max_width: int = _MAX_WIDTH) -> str:
+def page_image(image: Image, max_width: int = _MAX_WIDTH) -> str:
     """An image within a page, reduced to a width in pixels where it is wider."""
     scale = max_width / image.shape[1]
     if scale < 1:
         image = np.asarray(
             cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8
         )
-    return "data:image/webp;base64," + base64.b64encode(encode_compressed(image, "webp", _QUALITY)).decode()
+    return data_uri(image, "webp", _QUALITY)

@@ -57,6 +57,16 @@ def test_models_are_loaded_once(monkeypatch, fused) -> None:
     assert np.array_equal(iv.fuse(THERMAL, RGB, PLAIN).fused, fused.fused)
 
 
+def test_other_parameters_release_the_models_before(monkeypatch) -> None:
+    closed = []
+    close = iv.Pipeline.close
+    monkeypatch.setattr(iv.Pipeline, "close", lambda self: (closed.append(self.config), close(self)))
+    iv.fuse(THERMAL, RGB, PLAIN)
+    closed.clear()
+    iv.fuse(THERMAL, RGB, {**PLAIN, "fusion.strength": 0.5})
+    assert [config.fusion.strength for config in closed] == [1.0]
+
+
 def test_paths_and_images_of_pillow_are_arrays_too(tmp_path, fused) -> None:
     write_image(tmp_path / "t.png", THERMAL)
     write_image(tmp_path / "r.png", RGB)
