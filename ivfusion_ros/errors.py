@@ -50,6 +50,10 @@ class BackendError(IvfusionError):
     exit_code = 6
 
 
+class DeviceLostError(BackendError):
+    """The GPU failed in a way that this process cannot recover from; a new process can."""
+
+
 class DataError(IvfusionError):
     """A data folder does not hold what training or evaluation needs."""
 

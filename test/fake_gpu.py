@@ -1,7 +1,9 @@
 """A GPU and a TensorRT of host memory: what the session does is done for real, but late.
 
 Streams are queues that run only when somebody waits for them, so a missing wait gives wrong bytes. Memory
-has addresses, and garbage in it when it is new. A plan is an ONNX file, run by ONNX Runtime.
+has addresses, and garbage in it when it is new; given back while work on it waits, it fails the test. Takes
+fail when told to, and so does all after a sticky error. A stream that records takes no wait. A plan is an
+ONNX file, run by ONNX Runtime.
 """
 
 import ctypes
@@ -16,19 +18,34 @@ import pytest
 from ivfusion_ros.backends import cuda, self_test
 from ivfusion_ros.backends.tensorrt import make
 from ivfusion_ros.backends.tensorrt.library import Library
-from ivfusion_ros.errors import BackendError
+from ivfusion_ros.errors import BackendError, DeviceLostError
 
 GPU = cuda.Gpu("NVIDIA Test", (8, 9), 2**33, (13, 0))
 BROKEN = b"broken"
 
 
 class Tally:
-    """Counts of what happened, and what is not yet given back."""
+    """Counts of what happened, and what is not yet given back.
+
+    fails_at: number of the take that fails, counted from 1. lost: whether the GPU is, by a sticky error.
+    """
 
     def __init__(self) -> None:
         self.uploads = self.downloads = self.copies = self.enqueued = self.graphs = self.launches = 0
         self.alive: set[int] = set()
         self.captures = True
+        self.taken = self.fails_at = 0
+        self.lost = False
+
+    def check(self) -> None:
+        if self.lost:
+            raise DeviceLostError("CUDA: cudaErrorIllegalAddress")
+
+    def take(self) -> None:
+        self.check()
+        self.taken += 1
+        if self.taken == self.fails_at:
+            raise BackendError("CUDA: cudaErrorMemoryAllocation")
 
 
 TALLY = Tally()
@@ -36,9 +53,12 @@ TALLY = Tally()
 
 class Resource:
     def __init__(self) -> None:
+        TALLY.take()
         TALLY.alive.add(id(self))
 
     def free(self) -> None:
+        TALLY.check()
+        assert not any(self in used for stream in Stream.every.values() for used in stream.waiting)
         TALLY.alive.remove(id(self))
 
 
@@ -62,25 +82,39 @@ class Stream(Resource):
     def __init__(self) -> None:
         super().__init__()
         self.queue: list = []
+        self.uses: list[tuple[Resource, ...]] = []
         self.done = 0
         self.recording: list | None = None
         self.address = id(self)
         Stream.every[self.address] = self
 
-    def push(self, work) -> None:
-        (self.queue if self.recording is None else self.recording).append(work)
+    @property
+    def waiting(self) -> list[tuple[Resource, ...]]:
+        """What the work that has not run yet reads and writes."""
+        return self.uses[self.done :]
+
+    def push(self, work, *uses: Resource) -> None:
+        TALLY.check()
+        if self.recording is not None:
+            self.recording.append(work)
+            return
+        self.queue.append(work)
+        self.uses.append(uses)
 
     def run(self, until: int) -> None:
+        TALLY.check()
         while self.done < until:
             self.done += 1
             self.queue[self.done - 1]()
 
     def synchronize(self) -> None:
+        if self.recording is not None:
+            raise BackendError("CUDA: cudaErrorStreamCaptureUnsupported")
         self.run(len(self.queue))
 
     def _copy(self, target: Memory, source: Memory, size: int) -> None:
         assert {id(target), id(source), id(self)} <= TALLY.alive
-        self.push(lambda: ctypes.memmove(target.address, source.address, size))
+        self.push(lambda: ctypes.memmove(target.address, source.address, size), target, source)
 
     def upload(self, target: Memory, source: Host) -> None:
         TALLY.uploads += 1
@@ -119,9 +153,14 @@ class Graph(Resource):
             raise BackendError("CUDA: cudaStreamEndCapture failed")
         super().__init__()
         TALLY.graphs += 1
-        stream.recording = []
-        work()
-        self.work, stream.recording = stream.recording, None
+        stream.recording = self.work = []
+        try:
+            work()
+        except BaseException:
+            super().free()
+            raise
+        finally:
+            stream.recording = None
 
     def launch(self, stream: Stream) -> None:
         TALLY.launches += 1
@@ -248,6 +287,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Tally:
     from ivfusion_ros.backends.tensorrt import backend
 
     TALLY.__init__()
+    Stream.every.clear()
     fakes = {"Stream": Stream, "Event": Event, "Graph": Graph, "HostArray": Host, "DeviceMemory": Memory}
     for name, fake in (fakes | {"find_gpu": lambda: GPU}).items():
         monkeypatch.setattr(cuda, name, fake)

@@ -18,7 +18,8 @@ __getattr__, _later = later(
     __name__,
     {
         "openvino_": ("core",),
-        "self_test": ("Outcome", "Run", "check_half", "halve_file", "reference"),
+        "compare": ("Outcome", "Run"),
+        "self_test": ("check_half", "halve_file", "reference"),
     },
 )
 

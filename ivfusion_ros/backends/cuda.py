@@ -2,25 +2,36 @@
 
 They go through NVIDIA's `cuda-bindings` (30 MB; torch with CUDA takes gigabytes), which is imported on
 first use. CUDA's runtime keeps to the device's primary context, so TensorRT and torch in one process share
-memory with this. Every failure is a BackendError that names the call.
+memory with this. Every failure is a BackendError that names the call; after one that CUDA calls sticky, all
+calls of this process fail, and it is a DeviceLostError.
 """
 
 from __future__ import annotations
 
 import ctypes
+import logging
 import math
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ivfusion_ros.errors import BackendError
+from ivfusion_ros.errors import BackendError, DeviceLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+log = logging.getLogger(__name__)
+
 INSTALL = "pip install cuda-bindings (on JetPack 6: pip install 'cuda-bindings<13')"
+
+STICKY = frozenset({214, 220, 226, 700, 702, 709, 710, *range(714, 720), 721})
+"""cudaError_t after which, by its documentation, "the process must be terminated and relaunched": memory
+that ECC cannot correct, illegal and misaligned addresses, launches that failed or took too long."""
+
+LOST = "the GPU is lost to this process, which has to be started anew"
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,26 @@ def _pair(version: int) -> str:
     return ".".join(map(str, _pair_of(version)))
 
 
+class Owned(ExitStack):
+    """Parts on the GPU, given back in reverse order, the others too where one cannot be.
+
+    A constructor takes its parts in a `with` that ends by pop_all(): where one cannot be had, the first
+    ones are given back.
+    """
+
+    def own(self, part: Any) -> Any:
+        """Keep a part, which has free(), until the end; returns it."""
+        self.callback(part.free)
+        return part
+
+    def free(self) -> None:
+        """Give all back. What fails is logged: there is nothing that a caller could do about it."""
+        try:
+            self.close()
+        except BackendError as error:
+            log.warning("not all of the GPU's memory was given back: %s", error)
+
+
 class HostArray:
     """A numpy array in pinned memory, which the GPU copies from and to by itself."""
 
@@ -94,10 +125,11 @@ class DeviceMemory:
 
 
 class Event:
-    """A mark in a stream that others wait for."""
+    """A mark in a stream that others wait for; the CPU sleeps meanwhile, instead of spinning."""
 
     def __init__(self) -> None:
-        self._handle = call("cudaEventCreateWithFlags", bindings().cudaEventDisableTiming)
+        flags = int(bindings().cudaEventDisableTiming) | int(bindings().cudaEventBlockingSync)
+        self._handle = call("cudaEventCreateWithFlags", flags)
 
     def record(self, stream: Stream) -> None:
         """Set the mark behind all that the stream has been given so far."""
@@ -125,10 +157,14 @@ class Graph:
         call("cudaStreamBeginCapture", stream.handle, mode)
         try:
             work()
+        except BaseException:
+            _abandon(stream)
+            raise
+        graph = call("cudaStreamEndCapture", stream.handle)
+        try:
+            self._executable = call("cudaGraphInstantiate", graph, 0)
         finally:
-            graph = call("cudaStreamEndCapture", stream.handle)
-        self._executable = call("cudaGraphInstantiate", graph, 0)
-        call("cudaGraphDestroy", graph)
+            call("cudaGraphDestroy", graph)
 
     def launch(self, stream: Stream) -> None:
         """Run it once, in the order of the stream."""
@@ -174,6 +210,18 @@ class Stream:
         call("cudaMemcpyAsync", target, source, size, getattr(bindings().cudaMemcpyKind, kind), self.handle)
 
 
+def _abandon(stream: Stream) -> None:
+    """End a recording that failed, so that the stream can be used again; what failed is known already."""
+    try:
+        graph = call("cudaStreamEndCapture", stream.handle)
+        if graph is not None and int(graph):
+            call("cudaGraphDestroy", graph)
+    except DeviceLostError:
+        raise
+    except BackendError as error:
+        log.debug("the recording was invalid: %s", error)
+
+
 @cache
 def bindings() -> Any:
     """CUDA's runtime in Python. Raises BackendError where it is missing."""
@@ -185,8 +233,14 @@ def bindings() -> Any:
 
 
 def call(name: str, *arguments: Any) -> Any:
-    """Call the CUDA runtime; what it returns after its status. Raises BackendError."""
-    status, *results = getattr(bindings(), name)(*arguments)
-    if int(status) != 0:
-        raise BackendError(f"CUDA: {name} failed with {getattr(status, 'name', status)}")
-    return results[0] if results else None
+    """Call the CUDA runtime; what it returns after its status. Raises BackendError, DeviceLostError."""
+    runtime = bindings()
+    status, *results = getattr(runtime, name)(*arguments)
+    if int(status) == 0:
+        return results[0] if results else None
+    what = f"CUDA: {name} failed with {getattr(status, 'name', status)}"
+    if int(status) in STICKY:
+        raise DeviceLostError(f"{what}; {LOST}")
+    # Else a later call of another library would find this one's error, and fail for it.
+    runtime.cudaGetLastError()
+    raise BackendError(what)

@@ -9,21 +9,23 @@ last, half precision, and a CUDA graph per image size.
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 import torch
 
+from ivfusion_ros.backends.cuda import LOST, STICKY
 from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
-from ivfusion_ros.errors import BackendError, ConfigError, ModelError
+from ivfusion_ros.errors import BackendError, ConfigError, DeviceLostError, ModelError
 from ivfusion_ros.graphs.onnx_file import read_metadata
 from ivfusion_ros.networks import make_network
 from ivfusion_ros.networks.graph import COLOUR_KEY, KEEPS_LUMINANCE, NETWORK_KEY, FusionGraph
 from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 _UINT8 = np.dtype(np.uint8)
@@ -71,6 +73,8 @@ class TorchBackend:
         try:
             fused = self._on_gpu(arrays) if self._device == "cuda" else self._eager(arrays)
         except RuntimeError as error:
+            if getattr(error, "error_code", None) in STICKY:
+                raise DeviceLostError(f"torch: {error}; {LOST}") from error
             raise ModelError(f"torch cannot run {self._name}: {error}") from error
         return {"fused": fused}
 
@@ -118,6 +122,18 @@ class TorchBackend:
         return graph
 
 
+@contextmanager
+def _own_kernels() -> Iterator[None]:
+    """cuDNN times its kernels for our sizes and takes the fastest, without TF32; then all is as before."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark
+    matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark = False, False, True
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark = before
+
+
 class _Recording:
     """A CUDA graph of one image size, with pinned memory on the host's side."""
 
@@ -129,19 +145,15 @@ class _Recording:
         self._inputs = [self._host[name].to("cuda") for name in CAMERAS]
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._recording = torch.cuda.CUDAGraph()
-        tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-        try:
-            # The casts of weights that autocast keeps would not outlive a recording.
-            casts = torch.autocast("cuda", torch.float16, enabled=half, cache_enabled=False)
-            with torch.inference_mode(), casts, torch.cuda.stream(self._stream):
-                for _ in range(_WARM_UPS):
-                    graph(*self._inputs)
-                self._stream.synchronize()
-                with torch.cuda.graph(self._recording, stream=self._stream):
-                    self._output = graph(*self._inputs)
-        finally:
-            torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
+        # The casts of weights that autocast keeps would not outlive a recording.
+        casts = torch.autocast("cuda", torch.float16, enabled=half, cache_enabled=False)
+        with torch.inference_mode(), casts, _own_kernels(), torch.cuda.stream(self._stream):
+            for _ in range(_WARM_UPS):
+                graph(*self._inputs)
+            self._stream.synchronize()
+            # Other threads of the process go on with CUDA meanwhile.
+            with torch.cuda.graph(self._recording, stream=self._stream, capture_error_mode="thread_local"):
+                self._output = graph(*self._inputs)
 
     def __call__(self, arrays: Mapping[str, Array]) -> Array:
         with torch.cuda.stream(self._stream):

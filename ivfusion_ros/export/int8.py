@@ -31,7 +31,8 @@ import onnx
 from onnx import TensorProto
 from tqdm import tqdm
 
-from ivfusion_ros.backends.self_test import Outcome, reference
+from ivfusion_ros.backends.compare import Outcome
+from ivfusion_ros.backends.self_test import reference
 from ivfusion_ros.errors import BackendError, DataError, IvfusionError, ModelError
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.graphs.letterbox import Letterbox

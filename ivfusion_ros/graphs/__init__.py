@@ -6,6 +6,7 @@ __getattr__, __all__ = later(
     __name__,
     {
         "byte_input": ("engine_graph",),
+        "checkable": ("rounded", "with_raw_output"),
         "half": ("to_half",),
         "letterbox": ("GREY", "Letterbox", "network_size", "stride_of"),
         "onnx_file": ("PRECISION_KEY", "read_metadata", "read_model", "set_metadata"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ivfusion_ros.backends import cuda
-from ivfusion_ros.errors import BackendError
+from ivfusion_ros.errors import BackendError, DeviceLostError, ModelError
 
 
 class Runtime:
@@ -48,15 +48,134 @@ def test_what_is_missing_is_named(found: dict, message: str, monkeypatch: pytest
         cuda.find_gpu()
 
 
-def test_a_failed_call_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Status(int):
-        name = "cudaErrorMemoryAllocation"
+class Status(int):
+    """A cudaError_t."""
 
-    monkeypatch.setattr(
-        cuda, "bindings", lambda: SimpleNamespace(cudaMalloc=lambda size: (Status(2), None))
-    )
-    with pytest.raises(BackendError, match="CUDA: cudaMalloc failed with cudaErrorMemoryAllocation"):
+    @property
+    def name(self) -> str:
+        return {2: "cudaErrorMemoryAllocation", 700: "cudaErrorIllegalAddress"}.get(self, f"error {self}")
+
+
+class Recorder:
+    """A CUDA runtime that fails where it is told to, and counts what is alive.
+
+    fails: name of a call to its status. last: what cudaGetLastError would give.
+    """
+
+    def __init__(self, **fails: int) -> None:
+        self.fails, self.last, self.flags = fails, 0, 0
+        self.graphs = 0
+        modes = SimpleNamespace(cudaStreamCaptureModeThreadLocal=1)
+        flags = {"cudaEventDisableTiming": 2, "cudaEventBlockingSync": 1}
+        vars(self).update(flags, cudaStreamCaptureMode=modes)
+
+    def answer(self, call: str, result: object = None) -> tuple:
+        status = Status(self.fails.get(call, 0))
+        self.last = int(status) or self.last
+        return status, None if status else result
+
+    def cudaGetLastError(self) -> tuple:
+        last, self.last = self.last, 0
+        return (Status(last),)
+
+    def cudaMalloc(self, size: int) -> tuple:
+        return self.answer("cudaMalloc", 4096)
+
+    def cudaEventCreateWithFlags(self, flags: int) -> tuple:
+        self.flags = flags
+        return self.answer("cudaEventCreateWithFlags", 1)
+
+    def cudaStreamBeginCapture(self, stream: object, mode: int) -> tuple:
+        return self.answer("cudaStreamBeginCapture")
+
+    def cudaStreamEndCapture(self, stream: object) -> tuple:
+        found = self.answer("cudaStreamEndCapture", 7)
+        self.graphs += found[1] is not None
+        return found
+
+    def cudaGraphInstantiate(self, graph: object, flags: int) -> tuple:
+        return self.answer("cudaGraphInstantiate", 8)
+
+    def cudaGraphDestroy(self, graph: object) -> tuple:
+        self.graphs -= 1
+        return self.answer("cudaGraphDestroy")
+
+
+def install(monkeypatch: pytest.MonkeyPatch, **fails: int) -> Recorder:
+    runtime = Recorder(**fails)
+    monkeypatch.setattr(cuda, "bindings", lambda: runtime)
+    return runtime
+
+
+def test_a_failed_call_is_named_and_its_error_cleared(monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = install(monkeypatch, cudaMalloc=2)
+    with pytest.raises(
+        BackendError, match="CUDA: cudaMalloc failed with cudaErrorMemoryAllocation"
+    ) as found:
         cuda.DeviceMemory(16)
+    assert not isinstance(found.value, DeviceLostError)
+    assert runtime.last == 0
+
+
+def test_a_sticky_error_says_to_start_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, cudaMalloc=700)
+    with pytest.raises(DeviceLostError, match=r"cudaErrorIllegalAddress; .* has to be started anew"):
+        cuda.DeviceMemory(16)
+
+
+def test_waiting_for_an_event_does_not_spin(monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = install(monkeypatch)
+    cuda.Event()
+    assert runtime.flags == 3
+
+
+@pytest.mark.parametrize(
+    ("fails", "message"),
+    [
+        ({"cudaStreamEndCapture": 901}, "cudaStreamEndCapture failed with error 901"),
+        ({"cudaGraphInstantiate": 2}, "cudaGraphInstantiate failed with cudaErrorMemoryAllocation"),
+        ({"cudaStreamBeginCapture": 900}, "cudaStreamBeginCapture failed"),
+    ],
+)
+def test_a_failed_recording_leaves_nothing_behind(
+    fails: dict[str, int], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = install(monkeypatch, **fails)
+    with pytest.raises(BackendError, match=message):
+        cuda.Graph(made(cuda.Stream, handle=1), lambda: None)
+    assert (runtime.graphs, runtime.last) == (0, 0)
+
+
+@pytest.mark.parametrize("ends_with", [0, 901])
+def test_work_that_fails_while_recorded_says_its_own_reason(
+    ends_with: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work() -> None:
+        raise ModelError("TensorRT cannot run the engine")
+
+    runtime = install(monkeypatch, cudaStreamEndCapture=ends_with)
+    with pytest.raises(ModelError, match="cannot run the engine"):
+        cuda.Graph(made(cuda.Stream, handle=1), work)
+    assert (runtime.graphs, runtime.last) == (0, 0)
+
+
+def test_parts_are_given_back_though_one_fails(caplog: pytest.LogCaptureFixture) -> None:
+    given: list[str] = []
+
+    def part(name: str) -> object:
+        def free() -> None:
+            given.append(name)
+            if name == "b":
+                raise BackendError("CUDA: cudaFree failed")
+
+        return SimpleNamespace(free=free)
+
+    owned = cuda.Owned()
+    for name in "abc":
+        owned.own(part(name))
+    owned.free()
+    assert given == ["c", "b", "a"]
+    assert "not all of the GPU's memory was given back: CUDA: cudaFree failed" in caplog.text
 
 
 def made(kind: type, **members: object) -> object:

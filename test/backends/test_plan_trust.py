@@ -7,7 +7,7 @@ import types
 import numpy as np
 import pytest
 
-from ivfusion_ros.backends.self_test import compare
+from ivfusion_ros.backends.compare import compare
 from ivfusion_ros.backends.tensorrt.build import _read_timing_cache
 from ivfusion_ros.backends.tensorrt.cache import (
     EngineKey,

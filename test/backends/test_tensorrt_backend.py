@@ -17,10 +17,11 @@ from ivfusion_ros.backends.device import DeviceBackend
 from ivfusion_ros.backends.tensorrt import backend as tensorrt
 from ivfusion_ros.backends.tensorrt import make
 from ivfusion_ros.backends.tensorrt.library import load_library
+from ivfusion_ros.backends.tensorrt.session import Lane, Session
 from ivfusion_ros.config.parameters import make_config
 from ivfusion_ros.config.pipeline import DetectionConfig, PipelineConfig
 from ivfusion_ros.detection import Detector
-from ivfusion_ros.errors import BackendError, ModelError
+from ivfusion_ros.errors import BackendError, DeviceLostError, ModelError
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.pipeline.fuser import Fuser
@@ -157,6 +158,88 @@ def test_without_a_graph_it_runs_all_the_same(fusion: Path, tally: fake_gpu.Tall
     for seed in range(6):
         assert close(fuser(*pair(seed)), reference(*pair(seed)))
     assert caplog.text.count("without a CUDA graph") == 1 and tally.launches == 0
+
+
+def test_a_take_that_fails_gives_back_what_was_taken(
+    fusion: Path, tally: fake_gpu.Tally, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = make.Library(fake_gpu.TENSORRT, "tensorrt_rtx", "1.7")
+    monkeypatch.setattr(tensorrt, "load_library", lambda: library)
+    Fuser(load_backend(fusion, "tensorrt"))(*pair(0))
+    plan = make.EngineBuilder.here(library, fake_gpu.GPU).engine(fusion, (48, 32), half=True).plan
+    takes = 0
+    for fails_at in range(1, 100):
+        tally.__init__()
+        fake_gpu.Stream.every.clear()
+        tally.fails_at = fails_at
+        try:
+            lane = Lane()
+        except BackendError:
+            assert not tally.alive
+            continue
+        try:
+            session = Session(plan, library, lane)
+        except BackendError as error:
+            assert "cudaErrorMemoryAllocation" in str(error) and len(tally.alive) == 3
+            takes += 1
+            continue
+        session.close()
+        lane.free()
+        assert not tally.alive
+        break
+    # The workspace of RTX; images and three events.
+    assert takes == 1 + 3 * 2 + 3
+
+
+def test_a_backend_out_of_memory_runs_again_when_there_is_some(fusion: Path, tally: fake_gpu.Tally) -> None:
+    backend = load_backend(fusion, "tensorrt")
+    fuser, reference = Fuser(backend), Fuser(load_backend(fusion, "onnxruntime"))
+    fuser(*pair(0))
+    before = len(tally.alive)
+    tally.fails_at = tally.taken + 5
+    with pytest.raises(BackendError, match="cudaErrorMemoryAllocation"):
+        fuser(*pair(0, (64, 48)))
+    assert len(tally.alive) == before
+    assert close(fuser(*pair(1)), reference(*pair(1)))
+    assert close(fuser(*pair(0, (64, 48))), reference(*pair(0, (64, 48))))
+    backend.close()
+    assert not tally.alive
+
+
+def test_a_lost_gpu_is_said_to_be_lost_and_closing_goes_on(
+    fusion: Path, tally: fake_gpu.Tally, caplog: pytest.LogCaptureFixture
+) -> None:
+    fuser = Fuser(load_backend(fusion, "tensorrt"))
+    for seed in range(3):
+        fuser(*pair(seed))
+    tally.lost = True
+    # The fourth run would record a graph: no reason to go on without one.
+    with pytest.raises(DeviceLostError):
+        fuser(*pair(3))
+    assert "without a CUDA graph" not in caplog.text
+    fuser.backend.close()
+    assert "not all of the GPU's memory was given back" in caplog.text
+    with pytest.raises(BackendError, match="closed"):
+        fuser(*pair(0))
+
+
+def test_what_a_recording_cannot_hold_ends_the_recording_alone(
+    fusion: Path, tally: fake_gpu.Tally, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    enqueue = fake_gpu.Context.execute_async_v3
+
+    def waits(context: fake_gpu.Context, stream: int) -> bool:
+        if fake_gpu.Stream.every[stream].recording is not None:
+            fake_gpu.Stream.every[stream].synchronize()
+        return enqueue(context, stream)
+
+    monkeypatch.setattr(fake_gpu.Context, "execute_async_v3", waits)
+    fuser, reference = Fuser(load_backend(fusion, "tensorrt")), Fuser(load_backend(fusion, "onnxruntime"))
+    for seed in range(6):
+        assert close(fuser(*pair(seed)), reference(*pair(seed)))
+    assert caplog.text.count("without a CUDA graph") == 1
+    fuser.backend.close()
+    assert not tally.alive
 
 
 def test_rtx_keeps_its_kernels(

@@ -1,5 +1,6 @@
 """Half precision: where it is and where it is not, and what the self-test sees."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ from places import SHARED
 from small_models import write_detector, write_fusion
 
 from ivfusion_ros.backends import load_backend
-from ivfusion_ros.backends.self_test import compare, reference, rounded, sample_pairs
+from ivfusion_ros.backends.compare import Outcome, compare
+from ivfusion_ros.backends.self_test import check_half, reference, sample_pairs
 from ivfusion_ros.cli import main
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.graphs.byte_input import engine_graph
+from ivfusion_ros.graphs.checkable import RAW, rounded, with_raw_output
 from ivfusion_ros.graphs.half import to_half
 from ivfusion_ros.graphs.onnx_file import PRECISION_KEY, read_metadata
 from ivfusion_ros.graphs.task import network_input_size, task_of
@@ -219,6 +222,8 @@ def test_overflow_is_seen_though_onnxruntime_hides_it(tmp_path: Path) -> None:
     assert check(quiet, to_half(quiet)).passed
     outcome = check(loud, to_half(loud))
     assert not outcome.passed and "grey levels" in outcome.text
+    # Where the image comes from the CPU, the floats are looked at as well.
+    assert "infinite" in check_half(loud, to_half(loud), SIZE).text
     boxes = onnx.load(write_detector(tmp_path / "boxes.onnx"))
     assert check(boxes, to_half(boxes)).passed
     hot = onnx.load(write_detector(tmp_path / "hot.onnx", gain=1e7))
@@ -229,6 +234,80 @@ def test_nan_is_no_pass() -> None:
     empty = {"y": np.zeros((1, 6, 126), np.float32)}
     outcome = compare("detection", SIZE, lambda _: empty, lambda _: {"y": empty["y"] * np.nan}, [{}])
     assert not outcome.passed and "NaN" in outcome.text
+
+
+def fused_outcome(damage: Callable[[np.ndarray], None]) -> Outcome:
+    good = np.random.default_rng(0).integers(0, 256, (1, 240, 320, 3), np.uint8)
+    bad = good.copy()
+    damage(bad)
+    return compare("fusion", (320, 240), lambda _: {"f": good}, lambda _: {"f": bad}, [{}])
+
+
+def black(image: np.ndarray) -> None:
+    """On .7% of the pixels."""
+    image.reshape(-1, 3)[:: 1000 // 7] = 0
+
+
+def inverted(image: np.ndarray) -> None:
+    """Over an object of 45x30 pixels: a mean error of 2 levels at most."""
+    image[0, 100:130, 100:145] = 255 - image[0, 100:130, 100:145]
+
+
+def spot(image: np.ndarray) -> None:
+    image[0, 5:9, 5:9] ^= 255
+
+
+def noise(image: np.ndarray) -> None:
+    """Of rounding: some pixels are one level brighter."""
+    image[:, ::3] = np.minimum(image[:, ::3], 254) + 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "passes"), [(black, False), (inverted, False), (spot, False), (noise, True)]
+)
+def test_local_damage_is_seen(damage: Callable[[np.ndarray], None], passes: bool) -> None:
+    assert fused_outcome(damage).passed == passes
+
+
+def test_a_few_wrong_boxes_are_seen() -> None:
+    rows = np.zeros((1, 6, 1580), np.float32)
+    rows[0, :4], rows[0, 4] = 50, np.linspace(0, 0.9, 1580)
+    moved, doubted = rows.copy(), rows.copy()
+    moved[0, :2, -3:] += 30
+    doubted[0, 4, -3:] -= 0.4
+
+    def outcome(other: np.ndarray) -> Outcome:
+        return compare("detection", (320, 240), lambda _: {"o": rows}, lambda _: {"o": other}, [{}])
+
+    assert outcome(rows).passed
+    assert not outcome(moved).passed
+    assert not outcome(doubted).passed
+
+
+def test_nan_is_seen_before_it_becomes_a_grey_level(tmp_path: Path) -> None:
+    graph = with_raw_output(engine_graph(onnx.load(write_fusion(tmp_path / "a.onnx")), SIZE))
+    (thermal, rgb), _ = pairs(SIZE)
+    outputs = reference(graph)({"thermal": thermal[None], "rgb": rgb[None]})
+    assert list(outputs) == ["fused", RAW]
+    assert outputs[RAW].dtype == np.float32 and np.abs(outputs[RAW].squeeze().max()) > 0
+    # Where a clip limits what is not finite, the image alone looks like any other.
+    image = outputs["fused"]
+    raw = outputs[RAW].copy()
+    raw.flat[0] = np.inf
+    outcome = compare(
+        "fusion", SIZE, lambda _: {"fused": image}, lambda _: {"fused": image, RAW: raw}, [{}]
+    )
+    assert not outcome.passed and "infinite" in outcome.text
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if "yolo" not in name])
+def test_shipped_networks_have_a_raw_output(name: str) -> None:
+    graph = with_raw_output(engine_graph(onnx.load(MODELS[name]), SIZE))
+    (thermal, rgb), _ = pairs(SIZE)
+    outputs = reference(graph)({"thermal": thermal[None], "rgb": rgb[None]})
+    # The grey levels are the rounded floats, with the axes in the same order or another.
+    levels = np.sort(np.clip(np.round(outputs[RAW]), 0, 255).ravel())
+    assert np.abs(levels - np.sort(outputs["fused"].ravel())).max() <= 1
 
 
 def test_models_that_half_is_not_for(tmp_path: Path) -> None:
@@ -255,7 +334,7 @@ def test_the_export_is_half_only_if_it_passes(
     assert is_half == (gain == 1.0)
     log = capsys.readouterr().err
     assert ("half precision: mean error" in log) == is_half
-    assert ("stays in f32, half precision failed its self-test: mean error" in log) != is_half
+    assert ("stays in f32, half precision failed its self-test: the output has NaN" in log) != is_half
 
 
 def test_sample_images_are_streets() -> None:

@@ -11,7 +11,7 @@ from ivfusion_ros.backends import cuda
 from ivfusion_ros.backends.tensorrt.cache import read_beside
 from ivfusion_ros.backends.tensorrt.library import Library, make_logger, reason
 from ivfusion_ros.backends.tensors import TensorInfo
-from ivfusion_ros.errors import BackendError, ModelError
+from ivfusion_ros.errors import BackendError, DeviceLostError, ModelError
 from ivfusion_ros.files import write_whole
 
 if TYPE_CHECKING:
@@ -41,9 +41,11 @@ class Execution:
         self.outputs: dict[str, TensorInfo] = {}
         self._sort_tensors()
         self._kernel_cache: Any = None
-        self._workspace: cuda.DeviceMemory | None = None
-        self._context = self._make_context(library)
         self._graph: cuda.Graph | None = None
+        with cuda.Owned() as taken:
+            self._context = self._make_context(library, taken)
+            taken.callback(self._let_go)
+            self._owned = taken.pop_all()
         self._captures = True
         self._runs = 0
 
@@ -61,12 +63,12 @@ class Execution:
             self._enqueue(stream)
         self._runs += 1
 
-    def close(self) -> None:
+    def free(self) -> None:
         """Free everything on the GPU; no run may be under way."""
-        for part in (self._graph, self._workspace):
-            if part is not None:
-                part.free()
-        self._graph = self._workspace = None
+        self._graph = None
+        self._owned.free()
+
+    def _let_go(self) -> None:
         # In this order: a context needs its engine, an engine its runtime.
         self._context = self._engine = self._runtime = None
 
@@ -79,7 +81,7 @@ class Execution:
             is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
             (self.inputs if is_input else self.outputs)[name] = info
 
-    def _make_context(self, library: Library) -> Any:
+    def _make_context(self, library: Library, taken: cuda.Owned) -> Any:
         if library.is_rtx:
             context = self._engine.create_execution_context(self._rtx_config())
         else:
@@ -88,8 +90,7 @@ class Execution:
             raise ModelError(f"{library.title} cannot run the engine: {reason(self._logger)}")
         if library.is_rtx:
             size = int(self._engine.device_memory_size_v2)
-            self._workspace = cuda.DeviceMemory(size)
-            context.set_device_memory(self._workspace.address, size)
+            context.set_device_memory(taken.own(cuda.DeviceMemory(size)).address, size)
         return context
 
     def _rtx_config(self) -> Any:
@@ -110,7 +111,9 @@ class Execution:
 
     def _capture(self, stream: cuda.Stream) -> None:
         try:
-            self._graph = cuda.Graph(stream, lambda: self._enqueue(stream))
+            self._graph = self._owned.own(cuda.Graph(stream, lambda: self._enqueue(stream)))
+        except DeviceLostError:
+            raise
         except (BackendError, ModelError) as error:
             self._captures = False
             log.warning("the engine runs without a CUDA graph, which costs some time: %s", error)

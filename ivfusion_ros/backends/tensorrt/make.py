@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.backends.cuda import Gpu
-from ivfusion_ros.backends.self_test import Outcome, Run, check_half, self_test
+from ivfusion_ros.backends.self_test import check_half, self_test
 from ivfusion_ros.backends.tensorrt.build import build_plan
 from ivfusion_ros.backends.tensorrt.cache import (
     EngineKey,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     import onnx
 
+    from ivfusion_ros.backends.compare import Outcome, Run
     from ivfusion_ros.backends.tensors import Array
     from ivfusion_ros.types import Size
 

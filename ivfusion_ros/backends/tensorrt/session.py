@@ -27,12 +27,13 @@ class Lane:
     """Streams for up, compute and down. Sessions on one lane compute one after the other."""
 
     def __init__(self) -> None:
-        self.up, self.compute, self.down = cuda.Stream(), cuda.Stream(), cuda.Stream()
+        with cuda.Owned() as taken:
+            self.up, self.compute, self.down = (taken.own(cuda.Stream()) for _ in range(3))
+            self._owned = taken.pop_all()
 
     def free(self) -> None:
         """Give the streams back; no session may use them any more."""
-        for stream in (self.up, self.compute, self.down):
-            stream.free()
+        self._owned.free()
 
 
 @dataclass(frozen=True)
@@ -55,17 +56,21 @@ class Session:
     def __init__(self, plan: bytes, library: Library, lane: Lane, kernels: Path | None = None) -> None:
         """Put the plan on the GPU; kernels and errors as in Execution."""
         self._lane = lane
-        self._execution = Execution(plan, library, kernels)
-        self.inputs, self.outputs = self._execution.inputs, self._execution.outputs
         self._host: dict[str, cuda.HostArray] = {}
         self._device: dict[str, cuda.DeviceMemory] = {}
-        for name, info in (self.inputs | self.outputs).items():
-            shape = tuple(side or 0 for side in info.shape or ())
-            self._host[name] = cuda.HostArray(shape, info.dtype)
-            self._device[name] = cuda.DeviceMemory(self._host[name].size)
-            self._execution.bind(name, self._device[name])
-        self._uploaded, self._computed, self._downloaded = cuda.Event(), cuda.Event(), cuda.Event()
         self._runs = 0
+        with cuda.Owned() as taken:
+            self._execution: Execution = taken.own(Execution(plan, library, kernels))
+            self.inputs, self.outputs = self._execution.inputs, self._execution.outputs
+            for name, info in (self.inputs | self.outputs).items():
+                shape = tuple(side or 0 for side in info.shape or ())
+                self._host[name] = taken.own(cuda.HostArray(shape, info.dtype))
+                self._device[name] = taken.own(cuda.DeviceMemory(self._host[name].size))
+                self._execution.bind(name, self._device[name])
+            self._uploaded, self._computed, self._downloaded = (taken.own(cuda.Event()) for _ in range(3))
+            for stream in (lane.down, lane.compute, lane.up):
+                taken.callback(stream.synchronize)
+            self._owned = taken.pop_all()
 
     def launch(self, inputs: Mapping[str, Array | DeviceArray]) -> dict[str, DeviceArray]:
         """Start a run; returns at once. Inputs fit self.inputs. Raises ModelError, BackendError.
@@ -104,14 +109,7 @@ class Session:
         return {name: self._host[name].array.copy() for name in self.outputs}
 
     def close(self) -> None:
-        """Free everything on the GPU."""
-        self._lane.compute.synchronize()
-        self._lane.down.synchronize()
-        self._execution.close()
-        for event in (self._uploaded, self._computed, self._downloaded):
-            event.free()
-        for name in (*self.inputs, *self.outputs):
-            self._host[name].free()
-            self._device[name].free()
+        """Free everything on the GPU, after the work that is under way."""
+        self._owned.free()
         self._host.clear()
         self._device.clear()
