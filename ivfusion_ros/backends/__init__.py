@@ -10,6 +10,7 @@ from ivfusion_ros.backends.choice import (
 )
 from ivfusion_ros.backends.cuda import Gpu, find_gpu
 from ivfusion_ros.backends.device import DeviceBackend
+from ivfusion_ros.backends.layers import Layer, ProfilingBackend
 from ivfusion_ros.backends.table import BACKENDS, BackendRow
 from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
 from ivfusion_ros.faces import later
@@ -31,6 +32,8 @@ __all__ = [
     "BackendStatus",
     "DeviceBackend",
     "Gpu",
+    "Layer",
+    "ProfilingBackend",
     "TensorInfo",
     "available_backends",
     "backend_names",

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
 
+from ivfusion_ros.backends.layers import Layer, multiply_adds, size_bytes
 from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
 from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.graphs.onnx_file import read_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 _DTYPES = {
     "float": "float32",
@@ -31,7 +34,7 @@ class OnnxRuntimeBackend:
 
     def __init__(self, model_path: Path, *, precision: str, threads: int) -> None:  # noqa: ARG002 (every backend has it)
         self.metadata: Mapping[str, str] = read_metadata(model_path)
-        self._model = model_path.name
+        self._path, self._threads = model_path, threads
         self._session = _session(model_path, threads)
         self.inputs: Mapping[str, TensorInfo] = _infos(self._session.get_inputs(), model_path)
         self.outputs: Mapping[str, TensorInfo] = _infos(self._session.get_outputs(), model_path)
@@ -41,22 +44,36 @@ class OnnxRuntimeBackend:
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """See Backend.run."""
         if self._session is None:
-            raise BackendError(f"{self._model} was closed and cannot run")
-        arrays = checked_inputs(inputs, self.inputs, self._model)
+            raise BackendError(f"{self._path.name} was closed and cannot run")
+        arrays = checked_inputs(inputs, self.inputs, self._path.name)
         try:
             outputs = self._session.run(list(self.outputs), arrays)
         # ONNX Runtime's errors share no base class but Exception.
         except Exception as error:
-            raise ModelError(f"ONNX Runtime cannot run {self._model}: {_reason(error)}") from error
+            raise ModelError(f"ONNX Runtime cannot run {self._path.name}: {_reason(error)}") from error
         return dict(zip(self.outputs, outputs, strict=True))
+
+    def profile(self, inputs: Mapping[str, Array], runs: int) -> list[Layer]:
+        """See ProfilingBackend."""
+        arrays = checked_inputs(inputs, self.inputs, self._path.name)
+        with tempfile.TemporaryDirectory() as folder:
+            session = _session(self._path, self._threads, Path(folder) / "profile")
+            for _ in range(runs):
+                session.run(list(self.outputs), arrays)
+            events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        return _layers(events, runs)
 
     def close(self) -> None:
         """See Backend.close."""
         self._session = None
 
 
-def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+def _session(path: Path, threads: int, profile: Path | None = None) -> onnxruntime.InferenceSession:
+    """profile: what the name of the file with the times of layers begins with, None for none."""
     options = onnxruntime.SessionOptions()
+    if profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile)
     options.intra_op_num_threads = threads
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     # Errors come as exceptions; without this they are printed as well.
@@ -80,6 +97,36 @@ def _info(value: onnxruntime.NodeArg, path: Path) -> TensorInfo:
         raise ModelError(f"{path}: {value.name} is a {value.type}, expected a plain tensor")
     shape = tuple(size if isinstance(size, int) else None for size in value.shape)
     return TensorInfo(shape, np.dtype(_DTYPES[kind]))
+
+
+def _layers(events: list[dict[str, Any]], runs: int) -> list[Layer]:
+    """From the trace of so many runs: of each node the mean time."""
+    nodes = [
+        event for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")
+    ]
+    elapsed_us: dict[str, int] = {}
+    for event in nodes:
+        elapsed_us[event["name"]] = elapsed_us.get(event["name"], 0) + event["dur"]
+    once = {event["name"]: event["args"] for event in nodes}
+    return [_layer(name, args, elapsed_us[name] / runs / 1e3) for name, args in once.items()]
+
+
+def _layer(name: str, args: dict[str, Any], milliseconds: float) -> Layer:
+    kind = args["op_name"]
+    inputs, outputs = (
+        [(tuple(shape), kind) for entry in args[key] for kind, shape in entry.items()]
+        for key in ("input_type_shape", "output_type_shape")
+    )
+    tensors = [*inputs, *outputs]
+    return Layer(
+        kind,
+        name.removesuffix("_kernel_time"),
+        milliseconds,
+        multiply_adds(kind, [shape for shape, _ in inputs], outputs[0][0]) if outputs else 0,
+        sum(
+            size_bytes(shape, np.dtype(_DTYPES.get(dtype, "float32")).itemsize) for shape, dtype in tensors
+        ),
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import openvino
 
+from ivfusion_ros.backends.layers import Layer, multiply_adds, size_bytes
 from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
 from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.graphs.onnx_file import PRECISION_KEY, read_metadata
@@ -53,6 +54,18 @@ class OpenVinoBackend:
             raise ModelError(f"OpenVINO cannot run {self._name}: {_reason(error)}") from error
         return {name: results[index] for index, name in enumerate(self.outputs)}
 
+    def profile(self, inputs: Mapping[str, Array], runs: int) -> list[Layer]:
+        """See ProfilingBackend."""
+        arrays = checked_inputs(inputs, self.inputs, self._name)
+        model = self._shaped({name: array.shape for name, array in arrays.items()})
+        compiled = core().compile_model(model, "CPU", self._properties | {"PERF_COUNT": True})
+        request = compiled.create_infer_request()
+        for _ in range(runs):
+            request.infer(arrays, share_inputs=True)
+        # Its times are means over all runs of the request.
+        layers = [_layer(node) for node in compiled.get_runtime_model().get_ordered_ops()]
+        return [layer for layer in layers if layer is not None]
+
     def close(self) -> None:
         """See Backend.close."""
         self._requests.clear()
@@ -65,12 +78,16 @@ class OpenVinoBackend:
             return self._requests[key]
         if len(self._requests) == _MAX_SHAPES:
             self._requests.popitem(last=False)
-        model = self._model
-        if model.is_dynamic():
-            model = model.clone()
-            model.reshape({name: list(shape) for name, shape in shapes.items()})
+        model = self._shaped(shapes)
         self._requests[key] = core().compile_model(model, "CPU", self._properties).create_infer_request()
         return self._requests[key]
+
+    def _shaped(self, shapes: dict[str, tuple[int, ...]]) -> Any:
+        if not self._model.is_dynamic():
+            return self._model
+        model = self._model.clone()
+        model.reshape({name: list(shape) for name, shape in shapes.items()})
+        return model
 
 
 @functools.cache
@@ -130,6 +147,24 @@ def _info(port: Any) -> TensorInfo:
         return TensorInfo(None, port.get_element_type().to_dtype())
     shape = tuple(size.get_length() if size.is_static else None for size in partial)
     return TensorInfo(shape, port.get_element_type().to_dtype())
+
+
+def _layer(node: Any) -> Layer | None:
+    """Of a node of the graph that ran; None of one that took no time."""
+    elapsed_us = node.rt_info["execTimeMcs"].astype(str)
+    if not elapsed_us.isdigit():
+        return None
+    kind = node.rt_info["layerType"].astype(str)
+    inputs = [tuple(port.get_shape()) for port in node.inputs()]
+    outputs = [tuple(port.get_shape()) for port in node.outputs()]
+    tensors = [*zip(inputs, node.inputs(), strict=True), *zip(outputs, node.outputs(), strict=True)]
+    return Layer(
+        kind,
+        node.rt_info["originalLayersNames"].astype(str) or node.get_friendly_name(),
+        int(elapsed_us) / 1e3,
+        multiply_adds(kind, inputs, outputs[0]) if outputs else 0,
+        sum(size_bytes(shape, port.get_element_type().bitwidth / 8) for shape, port in tensors),
+    )
 
 
 def _reason(error: RuntimeError) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import platform
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,15 +22,20 @@ from ivfusion_ros.commands.options import (
     parse_size,
     write_json,
 )
-from ivfusion_ros.errors import BackendError
+from ivfusion_ros.errors import BackendError, DataError, refusing
 from ivfusion_ros.evaluation.speed.benchmark import (
     PipelineRun,
     Times,
     alternate,
     detection_overhead,
     fusion_candidates,
+    fusion_fusers,
+    layers,
     stage_candidates,
 )
+from ivfusion_ros.evaluation.speed.guard import TIMES, YARDSTICK, compare, yardstick
+from ivfusion_ros.evaluation.speed.profile import by_kind
+from ivfusion_ros.files import read_bytes
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.pipeline.replay import summary
 
@@ -35,11 +43,16 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
+    from ivfusion_ros.evaluation.speed.roofline import Peak
+    from ivfusion_ros.pipeline.fuser import Fuser
     from ivfusion_ros.types import Size
 
 log = logging.getLogger(__name__)
 
 Rows = dict[str, dict[str, Any]]
+
+_MOST_BYTES = 1 << 26
+"""Of a baseline's file."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +86,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also measure the machine's peak and each network's share of it",
     )
+    parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="also print where each network's time goes, by kind of layer",
+    )
+    parser.add_argument(
+        "--compare",
+        type=Path,
+        metavar="BASELINE",
+        help="JSON of an earlier run: print time now over time then, with intervals",
+    )
     parser.add_argument("--plot", type=output_file(".png"), metavar="FILE", help="plot the times (PNG)")
     add_json_option(parser)
 
@@ -89,9 +113,15 @@ def run(options: argparse.Namespace) -> None:
         for name in options.backend or _usable_backends()
         for precision in BACKENDS[name].precisions
     ]
-    least_ms = _least_ms(options, backends, size)
-    networks = fusion_candidates(options.model, backends, size, options.threads)
+    baseline = None if options.compare is None else _read_baseline(options.compare)
+    peak = _peak(options, backends)
+    fusers = fusion_fusers(options.model, backends, options.threads)
+    networks = fusion_candidates(fusers, size) | {YARDSTICK: yardstick()}
+    least_ms = _least_ms(options, peak, size)
     network_rows = _table("network", networks, options.rounds, _warm_up(backends), least_ms)
+    unit = {YARDSTICK: network_rows.pop(YARDSTICK)}
+    profiles = _profiles(fusers, size, options.rounds, peak) if options.profile else {}
+    fusers.clear()
     networks.clear()
     pipeline_rows = _pipelines(options, backends, size)
     steps = stage_candidates(size)
@@ -104,16 +134,21 @@ def run(options: argparse.Namespace) -> None:
         "machine": platform.processor() or platform.machine(),
         "size": options.size,
         "networks": network_rows,
+        **unit,
         "pipelines": pipeline_rows,
         "steps": step_rows,
         "steps_total_ms": round(total, 3),
+        **({"peak": asdict(peak)} if peak else {}),
+        **({"profiles": profiles} if options.profile else {}),
     }
     write_json(options.json, figures)
     if options.plot:
         from ivfusion_ros.evaluation.speed.plot import write_plot
 
-        write_plot(options.plot, network_rows, pipeline_rows)
+        write_plot(options.plot, network_rows, pipeline_rows, profiles)
         log.info("plot: %s", options.plot)
+    if baseline is not None:
+        _compare(network_rows | unit, baseline)
 
 
 def _usable_backends() -> list[str]:
@@ -124,15 +159,23 @@ def _usable_backends() -> list[str]:
     return usable
 
 
-def _least_ms(options: argparse.Namespace, backends: list[tuple[str, str]], size: Size) -> dict[str, float]:
-    """Shortest time of each model by the machine's measured peak; empty unless asked for."""
-    if not options.roofline:
-        return {}
+def _peak(options: argparse.Namespace, backends: list[tuple[str, str]]) -> Peak | None:
+    """The machine's, where it is asked for, or welcome and onnx is there to measure it."""
+    if not options.roofline and not (options.profile and importlib.util.find_spec("onnx")):
+        return None
     from ivfusion_ros.evaluation.speed.roofline import measure_peak
-    from ivfusion_ros.graphs.operations import count_operations
 
     peak = measure_peak(tqdm(backends, desc="peak", leave=False), options.threads)
     print(f"peak of this machine: {peak}")
+    return peak
+
+
+def _least_ms(options: argparse.Namespace, peak: Peak | None, size: Size) -> dict[str, float]:
+    """Shortest time of each model by the machine's measured peak; empty unless asked for."""
+    if peak is None or not options.roofline:
+        return {}
+    from ivfusion_ros.graphs.operations import count_operations
+
     images = size[0] * size[1] * (1 + 3 + 3)
     bounds = {}
     for model in options.model:
@@ -140,6 +183,43 @@ def _least_ms(options: argparse.Namespace, backends: list[tuple[str, str]], size
         work = count_operations(path, size)[1]
         bounds[model] = peak.least_ms(work, path.stat().st_size + images)
     return bounds
+
+
+def _profiles(fusers: dict[str, Fuser], size: Size, runs: int, peak: Peak | None) -> dict[str, Rows]:
+    """Print and return the kinds of layers of each network, longest first."""
+    profiles = {}
+    for name, fuser in tqdm(fusers.items(), desc="profile", leave=False):
+        rows = by_kind(layers(fuser, size, runs), peak)
+        if not rows:
+            log.info("%s: its backend does not tell the times of layers", name)
+            continue
+        profiles[name] = rows
+        print(
+            f"{name:46} {'layers':>6} {'ms':>9} {'share':>7} {'G mult-adds':>12} {'MB':>9} {'of peak':>8}"
+        )
+        for kind, row in rows.items():
+            print(f"    {kind[:42]:42} {row['layers']:6} {row['ms']:9.3f} {row['share']:7.1%} {_work(row)}")
+    return profiles
+
+
+def _work(row: dict[str, Any]) -> str:
+    """Multiply-adds, bytes and share of the peak, blank where they are not known."""
+    adds, moved, share = (row.get(key) for key in ("multiply_adds", "moved_bytes", "share_of_peak"))
+    cells = ["" if adds is None else f"{adds / 1e9:.3f}", "" if moved is None else f"{moved / 1e6:.3f}"]
+    return f"{cells[0]:>12} {cells[1]:>9} {'' if share is None else f'{share:.1%}':>8}"
+
+
+def _read_baseline(path: Path) -> Rows:
+    """The networks of an earlier run, and its yardstick. Raises DataError, OSError."""
+    with refusing(DataError, str(path), "what `ivfusion bench --json` writes"):
+        figures = json.loads(read_bytes(path, _MOST_BYTES))
+        return {**figures["networks"], **{key: figures[key] for key in (YARDSTICK,) if key in figures}}
+
+
+def _compare(rows: Rows, baseline: Rows) -> None:
+    print(f"{'network, time now over time then':58} {'ratio':>10} {'95% interval':>18}")
+    for name, ratio in compare(rows, baseline).items():
+        print(f"{name:58} {ratio.ratio:10.3f} {ratio.low:9.3f}-{ratio.high:.3f}  {ratio.verdict}")
 
 
 def _pipelines(options: argparse.Namespace, backends: list[tuple[str, str]], size: Size) -> Rows:
@@ -190,7 +270,7 @@ def _table(
     speed_up = f" {'speed-up':>9}" if compare else ""
     print(f"{title:58} {'median ms':>10} {'p95 ms':>9}{speed_up}{roof}")
     for name, values in sorted(times.items(), key=lambda item: -float(np.median(item[1]))):
-        row: dict[str, Any] = dict(summary(values))
+        row: dict[str, Any] = {**summary(values), TIMES: [round(value, 4) for value in values]}
         line = f"{name:58} {row['median']:10.2f} {row['p95']:9.2f}"
         if compare:
             row["speed_up"] = round(float(slowest / np.median(values)), 2)

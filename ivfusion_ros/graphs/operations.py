@@ -86,26 +86,32 @@ def _shapes(model: onnx.ModelProto, names: list[str], size: Size, path: Path) ->
     return {name: tuple(map(int, shape)) for name, shape in zip(names, found, strict=True)}
 
 
-def _convolution(_: Shape, weight: Shape, output: Shape) -> int:
+def convolution(_: Shape, weight: Shape, output: Shape) -> int:
+    """Multiply-adds of one, also of one in groups: the shapes of its image, weights and output."""
     return math.prod(output) * math.prod(weight[1:])
 
 
-def _transposed_convolution(image: Shape, weight: Shape, _: Shape) -> int:
+def transposed_convolution(image: Shape, weight: Shape, _: Shape) -> int:
+    """As convolution."""
     return math.prod(image) * math.prod(weight[1:])
 
 
-def _batched_product(left: Shape, _: Shape, output: Shape) -> int:
-    return math.prod(output) * left[-1]
+def batched_product(left: Shape, _: Shape, output: Shape) -> int:
+    """As convolution, of two stacks of matrices."""
+    # A backend's left matrix may be transposed as well.
+    inner = left[-1] if len(left) < 2 else math.prod(left[-2:]) // output[-2]
+    return math.prod(output) * inner
 
 
-def _product(left: Shape, _: Shape, output: Shape) -> int:
+def product(left: Shape, _: Shape, output: Shape) -> int:
+    """As convolution, of two matrices."""
     # Gemm's left matrix may be transposed.
     return math.prod(left) * output[1]
 
 
 _COUNTS = {
-    "Conv": _convolution,
-    "ConvTranspose": _transposed_convolution,
-    "MatMul": _batched_product,
-    "Gemm": _product,
+    "Conv": convolution,
+    "ConvTranspose": transposed_convolution,
+    "MatMul": batched_product,
+    "Gemm": product,
 }

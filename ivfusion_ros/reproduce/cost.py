@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivfusion_ros.evaluation.speed.benchmark import alternate, fusion_candidates
+from ivfusion_ros.evaluation.speed.benchmark import alternate, fusion_candidates, fusion_fusers
 from ivfusion_ros.graphs.operations import count_operations
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.reproduce.job import Job, Outcome
@@ -52,10 +52,8 @@ def timed(job: Job, models: Mapping[str, Path]) -> tuple[Values, tuple[str, ...]
         width, height = (side // extent.shrink for side in _size(measure, TIME))
         calls = {}
         for name, path in models.items():
-            made = fusion_candidates(
-                [str(path)], [(how.backend, how.precision)], (width, height), how.threads
-            )
-            ((label, calls[name]),) = made.items()
+            fusers = fusion_fusers([str(path)], [(how.backend, how.precision)], how.threads)
+            ((label, calls[name]),) = fusion_candidates(fusers, (width, height)).items()
             notes[f"times: {label.removeprefix(f'{path}: ')} on this machine ({platform.machine()})"] = None
         for name, times in alternate(calls, range(extent.rounds), warm_up=1).items():
             values[name][measure] = float(np.median(times))

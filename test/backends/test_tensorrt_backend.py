@@ -242,6 +242,22 @@ def test_what_a_recording_cannot_hold_ends_the_recording_alone(
     assert not tally.alive
 
 
+def test_layers_are_timed_outside_of_the_graph(fusion: Path, tally: fake_gpu.Tally) -> None:
+    backend = load_backend(fusion, "tensorrt")
+    fuser, reference = Fuser(backend), Fuser(load_backend(fusion, "onnxruntime"))
+    for seed in range(5):
+        fuser(*pair(seed))
+    inputs = dict(zip(("thermal", "rgb"), (image[None] for image in pair(0)), strict=True))
+    layers = backend.profile(inputs, 4)
+    assert [(layer.name, layer.milliseconds) for layer in layers] == [
+        ("first + second", 0.5),
+        ("third", 0.25),
+    ]
+    assert close(fuser(*pair(2)), reference(*pair(2)))
+    backend.close()
+    assert not tally.alive
+
+
 def test_rtx_keeps_its_kernels(
     fusion: Path, tally: fake_gpu.Tally, engines: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

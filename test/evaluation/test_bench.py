@@ -9,11 +9,17 @@ import cv2
 import numpy as np
 import pytest
 
+from ivfusion_ros.backends import Layer, available_backends, load_backend
+from ivfusion_ros.backends.layers import multiply_adds
 from ivfusion_ros.cli import main
-from ivfusion_ros.errors import BackendError
+from ivfusion_ros.errors import BackendError, DataError
 from ivfusion_ros.evaluation.speed import roofline
-from ivfusion_ros.evaluation.speed.benchmark import PipelineRun, alternate
+from ivfusion_ros.evaluation.speed.benchmark import PipelineRun, alternate, layers
+from ivfusion_ros.evaluation.speed.guard import compare
+from ivfusion_ros.evaluation.speed.profile import by_kind
 from ivfusion_ros.evaluation.speed.roofline import Peak, measure_peak
+from ivfusion_ros.models import resolve_model
+from ivfusion_ros.pipeline.fuser import Fuser
 from ivfusion_ros.types import FaultReport, Frame
 
 
@@ -78,7 +84,7 @@ def test_command_with_roofline_and_plot(blend_model, box_model, tmp_path, monkey
     monkeypatch.setattr(roofline, "PROBE_SIZES", ((16, 16),))
     monkeypatch.setattr(roofline, "COPY_BYTES", 1 << 16)
     words = ["bench", "--model", str(blend_model), "--backend", "onnxruntime", "--size", "64x48"]
-    words += ["--rounds", "2", "--threads", "1", "--detector", str(box_model), "--roofline"]
+    words += ["--rounds", "2", "--threads", "1", "--detector", str(box_model), "--roofline", "--profile"]
     assert main([*words, "--json", str(tmp_path / "a.json"), "--plot", str(tmp_path / "a.png")]) == 0
     report = json.loads((tmp_path / "a.json").read_text())
     (network,), (pipeline,) = report["networks"].values(), report["pipelines"].values()
@@ -91,3 +97,93 @@ def test_command_with_roofline_and_plot(blend_model, box_model, tmp_path, monkey
     assert "peak of this machine" in printed and "of peak" in printed
     image = cv2.imread(str(tmp_path / "a.png"))
     assert image is not None and len(np.unique(image.reshape(-1, 3), axis=0)) > 20
+
+
+def test_layers_have_the_work_that_is_counted() -> None:
+    pytest.importorskip("onnx")
+    from ivfusion_ros.graphs.operations import count_operations
+
+    path = resolve_model("refinefuse_lite")
+    expected = count_operations(path, (640, 480))[1]
+    usable = available_backends()
+    for name in ("openvino", "onnxruntime"):
+        if not usable[name].usable:
+            continue
+        found = layers(Fuser(load_backend(path, name, threads=1)), (640, 480), 2)
+        assert all(layer.milliseconds >= 0 and layer.moved_bytes > 0 for layer in found)
+        # ONNX Runtime pads channels to whole blocks of its vectors.
+        assert expected <= sum(layer.multiply_adds for layer in found) < 1.1 * expected, name
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "output", "expected"),
+    [
+        ("Convolution", [(1, 8, 10, 10), (4, 8, 3, 3)], (1, 4, 10, 10), 4 * 100 * 8 * 9),
+        ("GroupConvolution", [(1, 8, 10, 10), (8, 1, 1, 3, 3)], (1, 8, 10, 10), 8 * 100 * 9),
+        ("MatMul", [(2, 5, 7), (2, 7, 3)], (2, 5, 3), 2 * 5 * 7 * 3),
+        ("FusedMatMul", [(2, 7, 5), (2, 7, 3)], (2, 5, 3), 2 * 5 * 7 * 3),
+        ("FullyConnected", [(1, 7), (3, 7)], (1, 3), 21),
+        ("Reorder", [(1, 8, 10, 10)], (1, 8, 10, 10), 0),
+    ],
+)
+def test_work_of_a_layer(kind: str, inputs: list, output: tuple, expected: int) -> None:
+    assert multiply_adds(kind, inputs, output) == expected
+
+
+def test_kinds_are_summed_longest_first_and_the_rest_is_one() -> None:
+    peak = Peak(operations_per_s=2e9, bytes_per_s=1e9, by="test")
+    some = [Layer("Conv", "a", 2.0, 500_000, 8), Layer("Add", "b", 1.0, 0, 500_000)]
+    rows = by_kind([*some, Layer("Conv", "c", 2.0, 500_000, 8)], peak)
+    assert list(rows) == ["Conv", "Add"]
+    assert rows["Conv"] == {
+        "layers": 2, "ms": 4.0, "share": 0.8, "multiply_adds": 1_000_000, "moved_bytes": 16,
+        "least_ms": 1.0, "share_of_peak": 0.25,
+    }  # fmt: skip
+    assert rows["Add"]["share_of_peak"] == 0.5
+    many = by_kind([Layer(str(kind), "x", 20.0 - kind) for kind in range(15)])
+    assert len(many) == 13 and list(many)[-1] == "others" and many["others"]["layers"] == 3
+    assert many["others"]["multiply_adds"] is None and "least_ms" not in many["others"]
+
+
+def rows_of(scale: float, seed: int, unit: float = 1.0) -> dict[str, dict[str, list[float]]]:
+    """Times of 60 rounds that were disturbed together."""
+    random = np.random.default_rng(seed)
+    noise = random.uniform(1.0, 1.6, 60)
+    own = random.uniform(1.0, 1.05, (2, 60))
+    return {
+        "a": {"times_ms": list(scale * unit * noise * own[0])},
+        "yardstick": {"times_ms": list(2.0 * unit * noise * own[1])},
+    }
+
+
+@pytest.mark.parametrize(
+    ("scale", "verdict"), [(3.0, "no difference seen"), (3.6, "slower"), (2.5, "faster")]
+)
+def test_a_slower_machine_is_not_a_slower_network(scale: float, verdict: str) -> None:
+    (ratio,) = compare(rows_of(scale, 1, unit=1.7), rows_of(3.0, 2)).values()
+    assert ratio.low < scale / 3.0 < ratio.high
+    assert ratio.verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "a.json"),
+        ('{"networks": 3}', "a.json"),
+        ('{"networks": {"a": {}}}', "no times of the yardstick"),
+        ('{"networks": {"other": {}}, "yardstick": {"times_ms": [1]}}', "none is in both"),
+    ],
+)
+def test_a_baseline_that_is_none(content: str, message: str, blend_model, tmp_path, capsys) -> None:
+    (tmp_path / "a.json").write_text(content)
+    words = ["bench", "--model", str(blend_model), "--backend", "onnxruntime", "--size", "64x48"]
+    assert main([*words, "--rounds", "1", "--compare", str(tmp_path / "a.json")]) == DataError.exit_code
+    assert message in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_a_run_compared_with_itself(blend_model, tmp_path, capsys) -> None:
+    words = ["bench", "--model", str(blend_model), "--backend", "onnxruntime", "--size", "64x48"]
+    path = str(tmp_path / "a.json")
+    assert main([*words, "--rounds", "3", "--json", path]) == 0
+    assert main([*words, "--rounds", "3", "--compare", path]) == 0
+    assert "time now over time then" in capsys.readouterr().out

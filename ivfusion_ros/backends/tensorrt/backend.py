@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 
 from ivfusion_ros.backends import cuda
+from ivfusion_ros.backends.layers import Layer
 from ivfusion_ros.backends.tensorrt.library import load_library
 from ivfusion_ros.backends.tensorrt.make import EngineBuilder
 from ivfusion_ros.backends.tensorrt.session import DeviceArray
@@ -71,15 +72,17 @@ class TensorRtBackend:
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """See Backend.run; the first run of a size takes the engine from the cache, or builds it."""
-        arrays = checked_inputs(inputs, self.inputs, self._path.name)
-        height, width = next(iter(arrays.values())).shape[1:3]
-        session = self._session((width, height))
-        self._fit(arrays, session)
+        arrays, session = self._ready(inputs)
         self._ahead = None
         self.resident = session.launch(arrays)
         for follower in self._followers:
             follower._start_on(self.resident)
         return session.fetch()
+
+    def profile(self, inputs: Mapping[str, Array], runs: int) -> list[Layer]:
+        """See ProfilingBackend; the kind of a layer is its name, by which TensorRT says what it joined."""
+        arrays, session = self._ready(inputs)
+        return [Layer(name, name, elapsed) for name, elapsed in session.profile(arrays, runs)]
 
     def run_image(self, image: Array, resident: Any = None) -> dict[str, Array]:
         """See DeviceBackend.run_image."""
@@ -111,6 +114,13 @@ class TensorRtBackend:
             self._sessions.close()
         self._sessions = None
         self.resident = {}
+
+    def _ready(self, inputs: Mapping[str, Array]) -> tuple[dict[str, Array], Session]:
+        arrays = checked_inputs(inputs, self.inputs, self._path.name)
+        height, width = next(iter(arrays.values())).shape[1:3]
+        session = self._session((width, height))
+        self._fit(arrays, session)
+        return arrays, session
 
     def _start_on(self, images: Mapping[str, DeviceArray]) -> None:
         """Launch on the leader's image. What fails here fails again in run_image, which can say so."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from ivfusion_ros.backends import cuda
 from ivfusion_ros.backends.tensorrt.cache import read_beside
-from ivfusion_ros.backends.tensorrt.library import Library, make_logger, reason
+from ivfusion_ros.backends.tensorrt.library import Library, make_logger, make_profiler, reason
 from ivfusion_ros.backends.tensors import TensorInfo
 from ivfusion_ros.errors import BackendError, DeviceLostError, ModelError
 from ivfusion_ros.files import write_whole
@@ -62,6 +62,18 @@ class Execution:
         else:
             self._enqueue(stream)
         self._runs += 1
+
+    def profile(self, stream: cuda.Stream, runs: int) -> list[tuple[str, float]]:
+        """Layers by the names that TensorRT gives them, and their mean time in ms, call by call."""
+        elapsed_ms: dict[str, float] = {}
+        self._context.profiler = make_profiler(self._trt, elapsed_ms)
+        try:
+            for _ in range(runs):
+                self._enqueue(stream)
+                stream.synchronize()
+        finally:
+            self._context.profiler = None
+        return [(name, total / runs) for name, total in elapsed_ms.items()]
 
     def free(self) -> None:
         """Free everything on the GPU; no run may be under way."""

@@ -110,6 +110,21 @@ def make_logger(module: Any) -> Any:
     return _Logger()
 
 
+def make_profiler(module: Any, elapsed_ms: dict[str, float]) -> Any:
+    """A TensorRT profiler that adds each layer's time to elapsed_ms, by its name."""
+
+    base: Any = module.IProfiler
+
+    class _Profiler(base):  # type: ignore[misc]
+        def __init__(self) -> None:
+            base.__init__(self)
+
+        def report_layer_time(self, name: str, ms: float) -> None:
+            elapsed_ms[name] = elapsed_ms.get(name, 0.0) + ms
+
+    return _Profiler()
+
+
 def reason(logger: Any) -> str:
     """The first line of the first error that a logger kept, without the places in TensorRT's sources."""
     lines = [line for message in logger.errors for line in message.splitlines() if line.strip()]

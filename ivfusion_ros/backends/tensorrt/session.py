@@ -103,6 +103,12 @@ class Session:
             for name, info in self.outputs.items()
         }
 
+    def profile(self, inputs: Mapping[str, Array], runs: int) -> list[tuple[str, float]]:
+        """As Execution.profile, on these inputs."""
+        self.launch(inputs)
+        self.fetch()
+        return self._execution.profile(self._lane.compute, runs)
+
     def fetch(self) -> dict[str, Array]:
         """Wait for the run that was launched last; copies of its outputs."""
         self._downloaded.synchronize()

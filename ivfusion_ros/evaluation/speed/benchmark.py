@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivfusion_ros.backends import load_backend
+from ivfusion_ros.backends import Layer, ProfilingBackend, load_backend
 from ivfusion_ros.bags.messages import make, serialize
 from ivfusion_ros.config.parameters import make_config
 from ivfusion_ros.config.pipeline import DetectionConfig, PipelineConfig, ThermalConfig
@@ -56,18 +57,30 @@ def sample_pair(size: Size) -> tuple[Image, Image]:
     return np.ascontiguousarray(rgb[::-1, :, 1]), rgb
 
 
-def fusion_candidates(
-    models: Iterable[str], backends: Iterable[tuple[str, str]], size: Size, threads: int
-) -> dict[str, Callable[[], object]]:
-    """A call per model and (backend, precision) that fuses one pair."""
-    thermal, rgb = sample_pair(size)
-    candidates: dict[str, Callable[[], object]] = {}
+def fusion_fusers(
+    models: Iterable[str], backends: Iterable[tuple[str, str]], threads: int
+) -> dict[str, Fuser]:
+    """A fuser per model and (backend, precision), by what is said of it."""
+    fusers: dict[str, Fuser] = {}
     for model in models:
         for backend, precision in backends:
             loaded = load_backend(resolve_model(model), backend, precision=precision, threads=threads)
-            fuser = Fuser(loaded)
-            candidates[f"{model}: {loaded.description}"] = lambda fuser=fuser: fuser(thermal, rgb)  # type: ignore[misc]
-    return candidates
+            fusers[f"{model}: {loaded.description}"] = Fuser(loaded)
+    return fusers
+
+
+def fusion_candidates(fusers: Mapping[str, Fuser], size: Size) -> dict[str, Callable[[], object]]:
+    """A call of each that fuses one pair."""
+    thermal, rgb = sample_pair(size)
+    return {name: partial(fuser, thermal, rgb) for name, fuser in fusers.items()}
+
+
+def layers(fuser: Fuser, size: Size, runs: int) -> list[Layer]:
+    """Of a network that fuses one pair, in the mean of so many runs; none where it tells none."""
+    if not isinstance(fuser.backend, ProfilingBackend):
+        return []
+    thermal, rgb = sample_pair(size)
+    return fuser.backend.profile({"thermal": thermal[None], "rgb": rgb[None]}, runs)
 
 
 class PipelineRun:

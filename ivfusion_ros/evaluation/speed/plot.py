@@ -16,19 +16,30 @@ if TYPE_CHECKING:
 Rows = Mapping[str, Mapping[str, Any]]
 
 
-def write_plot(path: Path, networks: Rows, pipelines: Rows) -> None:
-    """Write a PNG of what `ivfusion bench` measured. Raises ImportError where matplotlib is missing."""
+def write_plot(
+    path: Path, networks: Rows, pipelines: Rows, profiles: Mapping[str, Rows] | None = None
+) -> None:
+    """Write a PNG of what `ivfusion bench` measured. Raises ImportError where matplotlib is missing.
+
+    profiles: of each network the rows of its kinds of layers, None or empty for no such panel.
+    """
     # No pyplot: it would look for a display and keep the figure.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    counts = len(networks), len(pipelines)
+    counts = [len(networks), len(pipelines), *([len(profiles)] if profiles else [])]
     height = 2.3 + 0.34 * sum(counts)
     figure = Figure(figsize=(9.0, height), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
-    upper, lower = figure.subplots(2, 1, height_ratios=[count + 1 for count in counts])
-    _networks(upper, networks)
-    _pipelines(lower, pipelines)
+    panels = figure.subplots(len(counts), 1, height_ratios=[count + 1 for count in counts])
+    _networks(panels[0], networks)
+    _stacks(
+        panels[1], {name: _medians(row) for name, row in pipelines.items()},
+        "whole pipeline, medians of its stages, ms",
+    )  # fmt: skip
+    if profiles:
+        times = {name: {kind: row["ms"] for kind, row in rows.items()} for name, rows in profiles.items()}
+        _stacks(panels[2], times, "network by kind of layer, ms")
     with whole_file(path) as staged:
         figure.savefig(staged, format="png")
 
@@ -49,17 +60,22 @@ def _networks(axes: Axes, rows: Rows) -> None:
     _label(axes, rows, "network alone, ms")
 
 
-def _pipelines(axes: Axes, rows: Rows) -> None:
-    stages = list(dict.fromkeys(stage for row in rows.values() for stage in row["stages"]))
+def _medians(row: Mapping[str, Any]) -> dict[str, float]:
+    return {stage: figures["median"] for stage, figures in row["stages"].items()}
+
+
+def _stacks(axes: Axes, rows: Mapping[str, Mapping[str, float]], title: str) -> None:
+    """A bar per row, of its parts in the order in which they are first met."""
     ends = [0.0] * len(rows)
-    for index, stage in enumerate(stages):
-        widths = [row["stages"].get(stage, {"median": 0.0})["median"] for row in rows.values()]
-        axes.barh(range(len(rows)), widths, left=ends, color=COLOURS[index % len(COLOURS)], label=stage)
+    for index, part in enumerate(dict.fromkeys(part for row in rows.values() for part in row)):
+        widths = [row.get(part, 0.0) for row in rows.values()]
+        colour, hatch = COLOURS[index % len(COLOURS)], "//" if index >= len(COLOURS) else ""
+        axes.barh(range(len(rows)), widths, left=ends, color=colour, hatch=hatch, label=part)
         ends = [end + width for end, width in zip(ends, widths, strict=True)]
-    _label(axes, rows, "whole pipeline, medians of its stages, ms")
+    _label(axes, rows, title)
 
 
-def _label(axes: Axes, rows: Rows, title: str) -> None:
+def _label(axes: Axes, rows: Mapping[str, object], title: str) -> None:
     axes.set_yticks(range(len(rows)), list(rows), fontsize=7)
     axes.invert_yaxis()
     axes.set_xlim(left=0)
