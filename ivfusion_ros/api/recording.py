@@ -81,9 +81,9 @@ def open(  # noqa: A001
     """
     given, skipped = options or SourceOptions(), list[str]()
 
-    def note(name: str, error: Exception) -> None:
+    def note(name: str, error: Exception, count: int = 1, /) -> None:
         skipped.append(f"{name}: {error}")
-        given.on_skip(name, error)
+        given.on_skip(name, error, count)
 
     source = open_source([Path(path) for path in paths], replace(given, on_skip=note))
     return Recording(source, pairing or PairingConfig(), skipped)

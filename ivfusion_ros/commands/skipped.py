@@ -38,14 +38,14 @@ class Skipped:
         except Exception as error:  # noqa: BLE001
             self._skip(name, error)
 
-    def add(self, name: object, error: Exception) -> None:
-        """Skip one that failed elsewhere."""
-        self.tried += 1
-        self._skip(name, error)
+    def add(self, name: object, error: Exception, count: int = 1, /) -> None:
+        """Skip one or several that failed elsewhere."""
+        self.tried += count
+        self._skip(name, error, count)
 
-    def _skip(self, name: object, error: Exception) -> None:
+    def _skip(self, name: object, error: Exception, count: int = 1) -> None:
         self._first = self._first or (str(name), error)
-        self.skipped += 1
+        self.skipped += count
         log_skipped(name, error)
 
     def end(self) -> None:

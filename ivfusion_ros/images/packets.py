@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ivfusion_ros.errors import ImageError
 from ivfusion_ros.images.declared import MAX_PIXELS
-from ivfusion_ros.images.video import frame_pixels, import_av
+from ivfusion_ros.images.video import EVERY_DAMAGE, frame_pixels, import_av
 
 if TYPE_CHECKING:
     from ivfusion_ros.types import AnyImage, Size
@@ -43,6 +43,7 @@ class PacketDecoder(Generic[Tag]):
             raise ImageError(f"this PyAV cannot decode {codec} video ({error})") from error
         # Threads that work on whole frames would hold back as many.
         self._context.thread_type = "SLICE"
+        self._context.options = EVERY_DAMAGE
         if size is not None:
             self._context.width, self._context.height = size
 

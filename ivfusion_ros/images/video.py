@@ -12,6 +12,7 @@ import numpy as np
 
 from ivfusion_ros.errors import ImageError
 from ivfusion_ros.files import whole_file
+from ivfusion_ros.images.avi import AviClock
 from ivfusion_ros.images.declared import MAX_PIXELS
 from ivfusion_ros.images.encodings import decode_image, same_size_encoding
 
@@ -108,8 +109,8 @@ class VideoReader:
     """Reads a video file: iterate over (stamp in seconds from the start, image as of frame_pixels).
 
     rate_hz: average frame rate. frame_count: as the file declares it, 0 if it does not.
-    size: (width, height) in pixels as stored, before it is turned. losses: what could not be read, complete
-    after reading.
+    size: (width, height) in pixels as stored, before it is turned. losses: what could not be read. lost:
+    how many frames that are, as far as the file tells; complete after reading.
     """
 
     def __init__(self, path: str | Path, max_pixels: int = MAX_PIXELS, encoding: str = "") -> None:
@@ -121,7 +122,7 @@ class VideoReader:
         self._encoding = encoding
         self._av = import_av()
         self.losses: list[str] = []
-        self._damaged = 0
+        self.lost = 0
         self._container = self._open()
         try:
             self._stream = self._video_stream()
@@ -151,12 +152,13 @@ class VideoReader:
 
     def __iter__(self) -> Iterator[tuple[float, AnyImage]]:
         """Every readable frame, once, in display order; losses has what is damaged."""
-        count = self._damaged = 0
+        count = 0
         for packet in self._packets():
             for frame in self._frames(packet, count):
                 stamp_s = frame.time if frame.time is not None else count / (self.rate_hz or 30.0)
                 yield float(stamp_s), self._pixels(frame)
                 count += 1
+        self.lost = max(self.lost, self.frame_count - count)
         if count < self.frame_count:
             self._lose(f"{count} of {self.frame_count} frames could be read")
 
@@ -183,12 +185,22 @@ class VideoReader:
             raise ImageError(f"cannot read video {self._path}: its codec is not known; it may be damaged")
         streams[0].thread_type = "AUTO"
         streams[0].codec_context.thread_count = _THREADS
+        streams[0].codec_context.options = EVERY_DAMAGE
         return streams[0]
 
     def _packets(self) -> Iterator[Any]:
         """Compressed frames up to where the container is damaged, and a last empty one."""
+        clock = AviClock(self._stream) if self._container.format.name == "avi" else None
         try:
-            yield from self._container.demux(self._stream)
+            for packet in self._container.demux(self._stream):
+                if clock:
+                    clock.put_right(packet)
+                yield packet
+            if clock and clock.guessed:
+                self._lose(
+                    f"its index is lost, and holes in it were taken for {clock.guessed} frames by their "
+                    "length: times behind them may be wrong"
+                )
         except self._av.FFmpegError as error:
             self._lose(f"nothing could be read behind a damaged place: {error.strerror}")
 
@@ -197,8 +209,8 @@ class VideoReader:
         try:
             return list(packet.decode())
         except self._av.FFmpegError as error:
-            self._damaged += 1
-            if self._damaged == 1:
+            self.lost += 1
+            if self.lost == 1:
                 self._lose(f"damaged after {count} frames, and maybe further on: {error.strerror}")
             return []
 
@@ -219,6 +231,9 @@ class VideoReader:
         self.losses.append(loss)
         logger.warning("video %s: %s", self._path, loss)
 
+
+EVERY_DAMAGE = {"err_detect": "explode"}
+"""Of a decoder: an error for a frame that is damaged inside, which would be grey or smeared in part."""
 
 _RAW = {"yuyv422": "yuyv", "uyvy422": "uyvy"}
 """FFmpeg's names of raw frames that USB cameras put counts into."""

@@ -42,8 +42,9 @@ class FilmStream:
                 )
                 continue
             yield stamp_ns, image
-        for loss in self._film.losses:
-            self._options.on_skip(str(self._path), ImageError(loss))
+        if self._film.losses:
+            reason = "; ".join(self._film.losses)
+            self._options.on_skip(str(self._path), ImageError(reason), max(self._film.lost, 1))
 
     def _stamp_ns(self, index: int, stamp_s: float) -> int | None:
         if self._told_ns is not None:

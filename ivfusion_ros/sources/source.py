@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -16,11 +15,15 @@ if TYPE_CHECKING:
 
     from ivfusion_ros.types import CameraName, Frame
 
-OnSkip = Callable[[str, Exception], None]
-"""Takes the name of what could not be used, and why."""
+
+class OnSkip(Protocol):
+    """Takes the name of what could not be used, why, and how many images that are."""
+
+    def __call__(self, name: str, error: Exception, count: int = 1, /) -> None:
+        """See above."""
 
 
-def _ignore(name: str, error: Exception) -> None:
+def _ignore(name: str, error: Exception, count: int = 1, /) -> None:
     """Nobody asked."""
 
 

@@ -252,3 +252,48 @@ def test_the_rotation_of_a_film_is_obeyed(tmp_path: Path, matrix: tuple[int, ...
     seen = np.rot90(stored, -quarters)
     assert image.shape == seen.shape
     assert np.abs(image[12::24, 12::24].astype(int) - seen[12::24, 12::24]).max() < 12
+
+
+def make_avi(path: Path, count: int = 40) -> bytearray:
+    """An MJPEG film at 25 Hz whose frame i is grey level 5 i, with noise."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (96, 64))
+    random = np.random.default_rng(0)
+    for index in range(count):
+        noise = random.integers(0, 20, (64, 96, 3))
+        writer.write(np.clip(5 * index + noise, 0, 255).astype(np.uint8))
+    writer.release()
+    return bytearray(path.read_bytes())
+
+
+def shown(path: Path) -> tuple[list[int], list[int], VideoReader]:
+    """Frame numbers by stamp and by grey level, and the reader, of a film of make_avi."""
+    with VideoReader(path) as reader:
+        frames = [(round(stamp * 25), round((image.mean() - 9.5) / 5)) for stamp, image in reader]
+    return [number for number, _ in frames], [level for _, level in frames], reader
+
+
+@pytest.mark.parametrize("filler", [b"\0", b"Z"])
+@pytest.mark.parametrize("share", [(0.45, 0.5), (0.25, 0.75)])
+def test_frames_behind_a_hole_of_an_avi_keep_their_times(tmp_path: Path, filler: bytes, share) -> None:
+    path = tmp_path / "a.avi"
+    content = make_avi(path)
+    first, last = (int(len(content) * part) for part in share)
+    content[first:last] = filler * (last - first)
+    path.write_bytes(content)
+    by_time, by_grey, reader = shown(path)
+    assert by_time == by_grey
+    assert by_time[0] == 0 and by_time[-1] == 39
+    assert reader.lost == 40 - len(by_time) > 0
+    assert f"{len(by_time)} of 40 frames could be read" in reader.losses[-1]
+
+
+def test_an_avi_without_index_counts_a_hole_by_its_length_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "a.avi"
+    content = make_avi(path)
+    content = content[: content.rindex(b"idx1")]
+    first, last = len(content) // 3, len(content) // 2
+    content[first:last] = bytes(last - first)
+    path.write_bytes(content)
+    by_time, by_grey, reader = shown(path)
+    assert by_time == by_grey
+    assert "its index is lost" in "".join(reader.losses)
