@@ -10,13 +10,14 @@ import re
 import reprlib
 import shutil
 import stat
+import time
 import uuid
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any
 
 import yaml
 
-from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 MAX_YAML_BYTES = 2**20
 MAX_YAML_ENTRIES = 200_000
 MAX_YAML_DEPTH = 50
+PIPE_WAIT_S = 2.0
+"""For whoever reads from a pipe that is written."""
 
 
 @contextmanager
@@ -32,10 +35,11 @@ def whole_file(path: Path) -> Iterator[Path]:
     """A hidden name beside `path` to write under; becomes `path` if the `with` block ends well, else goes.
 
     The file behind a link is replaced, not the link. What is no regular file (a pipe, /dev/stdout) is
-    written in place. Raises OSError that names `path`.
+    written in place; a pipe that nobody reads is an error. Raises OSError that names `path`.
     """
     if path.exists() and not path.is_file():
-        yield path
+        with _written_in_place(path):
+            yield path
         return
     target = path.resolve()
     staged = _staged(target)
@@ -56,7 +60,8 @@ def whole_files(path: Path) -> Iterator[Path]:
     that a killed process left is removed.
     """
     if path.exists() and not path.is_file() and not path.is_dir():
-        yield path
+        with _written_in_place(path):
+            yield path
         return
     target = path.resolve()
     staged = _staged(target)
@@ -72,6 +77,49 @@ def whole_files(path: Path) -> Iterator[Path]:
         finally:
             shutil.rmtree(staged, ignore_errors=True)
             lock.close()
+
+
+@contextmanager
+def _written_in_place(path: Path) -> Iterator[None]:
+    """A pipe is held open: opening one waits, without an end, for somebody who reads."""
+    if not path.is_fifo():
+        yield
+        return
+    end = time.monotonic() + PIPE_WAIT_S
+    while True:
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+            break
+        except OSError as error:
+            if error.errno != errno.ENXIO or time.monotonic() > end:
+                raise
+        time.sleep(0.02)
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Make a folder and hold it: of two commands that write into one, each would leave half of its own.
+
+    It is gone again if nothing was written. Raises DataError where another process holds it.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if _try_lock(handle) is False:
+            raise DataError(
+                f"another command is writing into {folder}; wait until it has ended, or name another folder"
+            )
+        yield
+    finally:
+        os.close(handle)
+        with suppress(OSError):
+            for path in made:
+                path.rmdir()
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
@@ -164,14 +212,16 @@ def _make_locked(staged: Path) -> IO[str]:
     return lock
 
 
-def _try_lock(lock: IO[str]) -> bool:
-    """False where another holds the lock, or where the system has no such locks."""
+def _try_lock(lock: IO[str] | int) -> bool | None:
+    """False where another holds the lock, None where the system has no such locks."""
     try:
         import fcntl
 
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (ImportError, OSError):
+    except BlockingIOError:
         return False
+    except (ImportError, OSError):
+        return None
     return True
 
 

@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ivfusion_ros.files import whole_file, whole_files
+import ivfusion_ros.files
+from ivfusion_ros.cli import main
+from ivfusion_ros.errors import DataError
+from ivfusion_ros.files import alone_in, whole_file, whole_files
 from ivfusion_ros.images.files import read_image, write_image
 
 
@@ -149,3 +152,57 @@ def test_images_go_through_links(tmp_path: Path) -> None:
     write_image(tmp_path / "link.png", np.full((4, 4), 7, np.uint8))
     assert (tmp_path / "link.png").is_symlink()
     assert (read_image(tmp_path / "a.png") == 7).all()
+
+
+@pytest.mark.parametrize("writer", [whole_file, whole_files])
+def test_a_pipe_that_nobody_reads_is_an_error(tmp_path: Path, monkeypatch, writer) -> None:
+    monkeypatch.setattr(ivfusion_ros.files, "PIPE_WAIT_S", 0.0)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="pipe"), writer(pipe):
+        pytest.fail("it would wait without an end")
+
+
+def test_a_folder_is_held_by_one_process(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "out"
+    hold = (
+        "import sys; from pathlib import Path; from ivfusion_ros.files import alone_in\n"
+        "with alone_in(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", hold, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert other.stdout is not None and other.stdout.readline() == b"held\n"
+    with pytest.raises(DataError, match="another command is writing into"), alone_in(folder):
+        pytest.fail("both would write")
+    other.kill()
+    other.communicate()
+    with alone_in(folder):
+        (folder / "mine").write_text("kept")
+    assert (folder / "mine").exists()
+    with alone_in(tmp_path / "other" / "out"):
+        pass
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "fuse thermal rgb OUT",
+        "detect rgb OUT",
+        "eval --data . --model mst --out OUT",
+        "eval-detection --data . --detector yolov5n --out OUT",
+        "train refinefuse --data . --out OUT",
+        "dataset --data . --images rgb --out OUT",
+        "demo --out OUT",
+    ],
+)
+def test_a_second_command_into_one_folder_is_refused(tmp_path: Path, monkeypatch, capsys, words) -> None:
+    monkeypatch.chdir(tmp_path)
+    for camera in ("thermal", "rgb"):
+        (tmp_path / camera).mkdir()
+        write_image(tmp_path / camera / "a.png", np.zeros((48, 64), np.uint8))
+    with alone_in(tmp_path / "OUT"):
+        assert main(words.split()) == 7
+    assert "another command is writing into OUT" in capsys.readouterr().err
+    assert not (tmp_path / "OUT").exists()

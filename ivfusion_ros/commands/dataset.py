@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ivfusion_ros.commands.options import add_backend_option, add_camera_option, output_folder
 from ivfusion_ros.detection.classes import read_class_map
+from ivfusion_ros.files import alone_in
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.training.detector.dataset import Kind, write_dataset
 from ivfusion_ros.training.detector.teacher import Teacher
@@ -65,6 +66,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Write images, labels, preview.png and data.yaml. Raises IvfusionError."""
+    with alone_in(options.out):
+        _write(options)
+
+
+def _write(options: argparse.Namespace) -> None:
     kinds = [Kind.parse(text) for text in options.images]
     teacher = Teacher(resolve_model(options.teacher), options.backend) if options.teacher else None
     class_map = read_class_map(options.classes)

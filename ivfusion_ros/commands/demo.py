@@ -18,6 +18,7 @@ from ivfusion_ros.bags import BagWriter
 from ivfusion_ros.commands.options import add_pipeline_options, output_folder, pipeline_config, write_json
 from ivfusion_ros.commands.replay import Outputs, end_if_interrupted, replay_source
 from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.files import alone_in
 from ivfusion_ros.geometry.calibration import Calibration, Remap, write_calibration
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.pipeline.build import detection_model_name, fusion_model_name
@@ -68,6 +69,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Simulate, replay, and leave bags, pictures and figures. Raises IvfusionError."""
+    with alone_in(options.out):
+        _show(options)
+
+
+def _show(options: argparse.Namespace) -> None:
     if not options.seconds >= MIN_SECONDS:
         raise ConfigError(f"--seconds is {options.seconds:g}, expected at least {MIN_SECONDS:g}")
     folder: Path = options.out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config,
 from ivfusion_ros.commands.skipped import Skipped, refuse_existing
 from ivfusion_ros.detection.rows import as_rows
 from ivfusion_ros.errors import DataError, ModelError
-from ivfusion_ros.files import write_whole
+from ivfusion_ros.files import alone_in, write_whole
 from ivfusion_ros.images.draw import annotate
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import SUFFIXES, write_image
@@ -56,10 +56,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Detect in each image; one that cannot be read is skipped. Raises IvfusionError, also then."""
+    with ExitStack() as stack:
+        _detect(options, stack)
+
+
+def _detect(options: argparse.Namespace, stack: ExitStack) -> None:
     config = pipeline_config(options)
     rows_file = options.output / "detections.json"
     skipped = Skipped("images")
-    jobs, count = _jobs(options, config.images.max_pixels, skipped)
+    jobs, count = _jobs(options, config.images.max_pixels, skipped, stack)
     detector = build_detector(config.detection)
     if detector is None:
         raise ModelError("no detector was given; name one with --detector FILE.onnx")
@@ -72,7 +77,6 @@ def run(options: argparse.Namespace) -> None:
             detections = detector(image)
             annotated = annotate(image, detections)
         if annotated is not None:
-            options.output.mkdir(parents=True, exist_ok=True)
             write_image(picture, annotated)
             found[name] = as_rows(detections)
     detector.close()
@@ -83,7 +87,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _jobs(
-    options: argparse.Namespace, max_pixels: int, skipped: Skipped
+    options: argparse.Namespace, max_pixels: int, skipped: Skipped, stack: ExitStack
 ) -> tuple[Iterable[Job], int | None]:
     """What to read and the picture to write of it, and how many, as far as that is known."""
     images, output = options.images, options.output
@@ -94,6 +98,7 @@ def _jobs(
     if is_bag(images):
         raise DataError(f"{images} is a bag; `ivfusion replay` detects in bags")
     refuse_input(output, images)
+    stack.enter_context(alone_in(output))
     rows_file = output / "detections.json"
     if images.is_file() and images.suffix.lower() not in SUFFIXES:
         refuse_existing([rows_file], options.force)

@@ -27,7 +27,7 @@ from ivfusion_ros.evaluation.fusion.scores import JUDGED_BY, METRIC_NAMES, colum
 from ivfusion_ros.evaluation.fusion.sheet import write_sheet
 from ivfusion_ros.evaluation.fusion.tables import image_rows, mean_rows, metric_names, to_csv, to_markdown
 from ivfusion_ros.evaluation.speed.cost import Cost, measure_cost
-from ivfusion_ros.files import write_whole
+from ivfusion_ros.files import alone_in, write_whole
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.metrics.flicker import FLICKER
 
@@ -118,6 +118,11 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Score, then write tables and pictures. Raises IvfusionError, also where images were skipped."""
+    with alone_in(options.out):
+        _evaluate(options)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
     _check(options)
     refuse_existing([options.out / RESULTS], options.force)
     pairs = read_pairs(options.data, tuple(options.folders), limit=options.limit, sequence=options.sequence)

@@ -32,7 +32,7 @@ from ivfusion_ros.evaluation.detection.sheet import write_sheet
 from ivfusion_ros.evaluation.fusion.journal import Journal
 from ivfusion_ros.evaluation.fusion.methods import Method, make_methods
 from ivfusion_ros.evaluation.fusion.tables import finite, to_csv
-from ivfusion_ros.files import write_whole
+from ivfusion_ros.files import alone_in, write_whole
 from ivfusion_ros.graphs.onnx_file import set_metadata
 from ivfusion_ros.types import CAMERAS
 
@@ -127,6 +127,11 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Detect, then write tables and pictures. Raises IvfusionError."""
+    with alone_in(options.out):
+        _evaluate(options)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
     check_at_least(options, limit=1, rows=1, threads=0)
     class_map = read_class_map(options.classes)
     scenes, class_names = read_scenes(options.data, options.part, options.limit, class_map, options.camera)

@@ -25,6 +25,7 @@ from ivfusion_ros.commands.options import (
 )
 from ivfusion_ros.commands.skipped import Skipped, refuse_existing
 from ivfusion_ros.errors import DataError
+from ivfusion_ros.files import alone_in
 from ivfusion_ros.images.files import SUFFIXES, write_image
 from ivfusion_ros.images.pairs import PairPaths
 from ivfusion_ros.images.radiometric import read_camera_image
@@ -113,6 +114,7 @@ def _jobs(
         refuse_input(output, *source.paths)
         if not output.is_dir() and (output.exists() or output.suffix.lower() in SUFFIXES):
             raise DataError(f"the output is {output}, expected a folder for the images of a recording")
+        stack.enter_context(alone_in(output))
         return _in_time(source, config, output, options.force), source.expected
     chosen.refuse_unused((), "images that are pairs by their names")
     refuse_input(output, *paths)
@@ -121,6 +123,7 @@ def _jobs(
     if len(found) == 1 and not paths[0].is_dir() and not output.is_dir():
         pictures = [output]
     else:
+        stack.enter_context(alone_in(output))
         pictures = [output / f"{pair.stem}.png" for pair in found]
     for pair, picture in zip(found, pictures, strict=True):
         refuse_input(picture, pair.thermal, pair.rgb)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ivfusion_ros.commands.interruption import held_back
 from ivfusion_ros.commands.options import add_network_options, check_at_least, output_folder
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.files import write_whole
+from ivfusion_ros.files import alone_in, write_whole
 from ivfusion_ros.reproduce.job import Given, Job, Networks, Outcome
 from ivfusion_ros.reproduce.kinds import make_table
 from ivfusion_ros.reproduce.page import html_page, markdown_page
@@ -50,6 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Make the table, print it, and write it as Markdown and HTML. Raises IvfusionError."""
+    with alone_in(options.out / options.paper):
+        _reproduce(options)
+
+
+def _reproduce(options: argparse.Namespace) -> None:
     check_at_least(options, jobs=1, threads=0)
     paper = read_paper(options.paper, options.quick)
     given = Given(*(_named(getattr(options, name), f"--{name}") for name in ("data", "fused", "weights")))

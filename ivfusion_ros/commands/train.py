@@ -12,7 +12,7 @@ from ivfusion_ros.commands.interruption import held_back
 from ivfusion_ros.commands.options import add_folders_option, output_folder
 from ivfusion_ros.config.parameters import Parameter, assignments, iter_parameters, load_config
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.files import read_yaml
+from ivfusion_ros.files import alone_in, read_yaml
 from ivfusion_ros.models import share_folder
 from ivfusion_ros.training.detector.config import DetectorConfig
 from ivfusion_ros.training.fusion.config import TrainConfig, load_train_config
@@ -139,11 +139,11 @@ def _run_folder(options: argparse.Namespace, name: str) -> Iterator[Path]:
     runs = Path("runs") / name
     if options.out is not None:
         folder = options.out
-        folder.mkdir(parents=True, exist_ok=True)
     else:
         folder = latest_run(runs) if options.resume else new_run(runs)
     try:
-        yield folder
+        with alone_in(folder):
+            yield folder
     finally:
         for empty in (folder,) if options.out is not None else (folder, runs, runs.parent):
             with suppress(OSError):
