@@ -42,8 +42,9 @@ class NodeConfig:
     )
     lazy: bool = parameter(
         True,
-        "leave images alone while nobody listens to an output, and look for objects only while somebody "
-        "listens to what has them or to the status; nor is the clocks' offset estimated at rest",
+        "while nobody listens to an output, leave images alone, and after a second unsubscribe from them; "
+        "look for objects only while somebody listens to what has them or to the status; nor is the "
+        "clocks' offset estimated at rest",
         live=True,
     )
     autostart: bool = parameter(False, "configure and activate at startup")

@@ -155,8 +155,9 @@ def _camera_summary(session: FusionSession, rates: dict[str, float]) -> tuple[by
     troubles = camera_troubles(session, {camera: rates[camera] for camera in CAMERAS}, rates["pairs"])
     if troubles:
         return DiagnosticStatus.WARN, "; ".join(troubles)
-    if session.rest:
-        return DiagnosticStatus.OK, f"both cameras publish; {session.rest}"
+    if resting := session.resting():
+        closed = "; their images are not received" if session.rest.closed else ""
+        return DiagnosticStatus.OK, f"both cameras publish{closed}; {resting}"
     return _depth_summary(session, rates) or (DiagnosticStatus.OK, "both cameras publish")
 
 
@@ -185,8 +186,8 @@ def _fusion_summary(session: FusionSession, rates: dict[str, float], clock: str)
         return DiagnosticStatus.ERROR, f"pairs fail ({rates['failed']:.1f} Hz): see the log"
     if "nothing" in clock:
         return DiagnosticStatus.WARN, f"use_sim_time is set, {clock}"
-    if session.rest:
-        return DiagnosticStatus.OK, session.rest
+    if resting := session.resting():
+        return DiagnosticStatus.OK, resting
     if session.last is None or not rates["output"]:
         return DiagnosticStatus.WARN, "no output"
     if session.transforms is not None and session.transforms.missing:

@@ -16,6 +16,7 @@ from ivfusion_ros.messages import to_camera_info, to_depth_frame, to_frame
 from ivfusion_ros.ros import qos
 from ivfusion_ros.ros.gaps import missing_share
 from ivfusion_ros.ros.throttled_log import ThrottledLog
+from ivfusion_ros.ros.wire import read_image
 from ivfusion_ros.sync.clocks import MIN_FRAMES, Sighting
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class ImageInput:
         self._unreadable = ThrottledLog(node.get_logger().error)
         self._take = take
         self._subscriptions: list[Any] = []
+        self._openings: list[Callable[[], None]] = []
         self._subscribe(kind, topic, self._take_image, raw=True)
 
     @property
@@ -89,32 +91,41 @@ class ImageInput:
     def _subscribe(
         self, kind: Any, topic: str, callback: Callable[[Any], None], *, raw: bool = False
     ) -> None:
-        try:
-            with qos.as_config_error(self._node.resolve_topic_name(topic)):
-                subscription = self._node.create_subscription(
-                    kind,
-                    topic,
-                    callback,
-                    qos.sensor_data(),
-                    event_callbacks=qos.input_events(self._node, topic),
-                    qos_overriding_options=qos.overriding(),
-                    raw=raw,
-                )
-        except ConfigError:
-            self.close()
-            raise
-        self._subscriptions.append(subscription)
+        def subscribe() -> None:
+            try:
+                with qos.as_config_error(self._node.resolve_topic_name(topic)):
+                    subscription = self._node.create_subscription(
+                        kind,
+                        topic,
+                        callback,
+                        qos.sensor_data(),
+                        event_callbacks=qos.input_events(self._node, topic),
+                        qos_overriding_options=qos.overriding(),
+                        raw=raw,
+                    )
+            except ConfigError:
+                self.close()
+                raise
+            self._subscriptions.append(subscription)
+
+        subscribe()
+        self._openings.append(subscribe)
+
+    def open(self) -> None:
+        """Take messages again after close()."""
+        for subscribe in self._openings:
+            subscribe()
 
     def close(self) -> None:
-        """Take no more messages."""
+        """Take no more messages; what is known of the camera stays."""
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions = []
 
     def _take_image(self, data: bytes) -> None:
         if self._awake():
-            # As bytes until here: to make a message of them costs more than to receive them.
-            self._try(self._hand_over, deserialize_message(data, self._kind))
+            message = read_image(data) if self._kind is sensor_msgs.Image else None
+            self._try(self._hand_over, message or deserialize_message(data, self._kind))
         else:
             self.frames += 1
 

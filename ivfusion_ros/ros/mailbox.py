@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ivfusion_ros.geometry.rig import Extrinsics
     from ivfusion_ros.ros.streams import Job
+
+_LET_GO_S = 50e-6
+"""Enough for a thread to wake."""
 
 
 class Mailbox:
@@ -30,6 +34,8 @@ class Mailbox:
             self.superseded += self._job is not None
             self._job = job
             self._changed.notify()
+        # The interpreter is let go, or the other thread gets it only when the executor waits again.
+        time.sleep(_LET_GO_S)
 
     def take(self) -> Job | None:
         """Wait for the next job; None once the mailbox is closed."""

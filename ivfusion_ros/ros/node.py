@@ -98,8 +98,7 @@ class FusionNode(LifecycleNode):
         self.destroy_node()
 
     def _configure(self) -> None:
-        self._session = FusionSession(self, self._config_parameters.config())
-        self._session.enabled = self._enabled
+        self._session = FusionSession(self, self._config_parameters.config(), enabled=self._enabled)
 
     def _activate(self) -> None:
         assert self._session is not None
@@ -146,7 +145,7 @@ class FusionNode(LifecycleNode):
     def _on_enable(self, request: Any, response: Any) -> Any:
         self._enabled = request.data
         if self._session is not None:
-            self._session.enabled = self._enabled
+            self._session.enable(self._enabled)
         response.success = True
         response.message = "enabled" if self._enabled else "disabled: images are left alone"
         return response

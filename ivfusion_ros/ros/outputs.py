@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.messages import LABELS_TOPIC, REGISTERED_TOPICS, outputs_of
+from ivfusion_ros.messages import LABELS_TOPIC, REGISTERED_TOPICS, Output, outputs_of
 from ivfusion_ros.messages.detections import make_label_info
 from ivfusion_ros.messages.type_names import LABEL_INFO
 from ivfusion_ros.ros import qos
 from ivfusion_ros.ros.messages import make, message_class
+from ivfusion_ros.ros.seldom import SeldomGroup
 from ivfusion_ros.ros.topic_names import remapped_with_parent
+from ivfusion_ros.ros.wire import make_to_send
 from ivfusion_ros.types import FusionResult, Header
 
 if TYPE_CHECKING:
@@ -25,14 +27,23 @@ class Outputs:
     """All outputs of a node; they are silent while it is not active.
 
     class_names: of the detector; None where there is none, and then there are no detection topics. layout:
-    detection.message_layout. jpeg_quality: may be set at any time. Raises ConfigError for QoS overrides
+    detection.message_layout. jpeg_quality: may be set at any time. on_match: called where somebody begins
+    or ceases to listen: soon, and at once while `resting` says so. Raises ConfigError for QoS overrides
     that cannot be.
     """
 
     def __init__(
-        self, node: LifecycleNode, class_names: tuple[str, ...] | None, layout: str, jpeg_quality: int
+        self,
+        node: LifecycleNode,
+        class_names: tuple[str, ...] | None,
+        layout: str,
+        jpeg_quality: int,
+        on_match: Callable[[], None],
+        resting: Callable[[], bool],
     ) -> None:
         self._node = node
+        self._on_match = on_match
+        self._events = SeldomGroup(node, resting)
         self._class_names = class_names
         self.jpeg_quality = jpeg_quality
         self._outputs = outputs_of(layout, lambda: self.jpeg_quality)
@@ -48,12 +59,20 @@ class Outputs:
         if self._class_names is not None:
             self._labels.publish(make_label_info(make, Header(stamp_ns), self._class_names, threshold))
 
-    def publish(self, result: FusionResult) -> None:
-        """Publish everything that comes of one result; safe in any thread."""
+    def publish_fused(self, result: FusionResult) -> None:
+        """Publish what needs no detector and takes no time, before that one has looked at the image.
+
+        Safe in any thread.
+        """
         for output, publisher in self._of_results:
-            message = output.message(make, result) if _wanted(publisher) else None
-            if message is not None:
-                publisher.publish(message)
+            if _is_ready_early(output):
+                self._send(output, publisher, result)
+
+    def publish_rest(self, result: FusionResult) -> None:
+        """Publish everything else that comes of one result; safe in any thread."""
+        for output, publisher in self._of_results:
+            if not _is_ready_early(output):
+                self._send(output, publisher, result)
 
     def publish_status(self, make_status: Callable[[], DiagnosticStatus]) -> None:
         """Publish on ~/status what make_status gives, if anybody listens."""
@@ -82,6 +101,11 @@ class Outputs:
         for publisher in self._publishers:
             self._node.destroy_lifecycle_publisher(publisher)
 
+    def _send(self, output: Output, publisher: Any, result: FusionResult) -> None:
+        message = output.message(make_to_send, result) if _wanted(publisher) else None
+        if message is not None:
+            publisher.publish(message)
+
     def _advertise_all(self) -> None:
         detects = self._class_names is not None
         # Costly ones last, so that the others do not wait for them.
@@ -101,11 +125,16 @@ class Outputs:
                 kind,
                 topic,
                 profile(),
-                event_callbacks=qos.output_events(self._node, topic),
+                event_callbacks=qos.output_events(self._node, topic, self._on_match),
+                callback_group=self._events,
                 qos_overriding_options=qos.overriding(),
             )
         self._publishers.append(publisher)
         return publisher
+
+
+def _is_ready_early(output: Output) -> bool:
+    return not (output.by_detector or output.shows_objects or output.costly)
 
 
 def _wanted(publisher: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from rclpy.qos_overriding_options import InvalidQosOverridesError, QoSOverriding
 from ivfusion_ros.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rclpy.node import Node
 
@@ -27,6 +28,9 @@ try:
 except ImportError:
     # ROS 2 Humble has them elsewhere.
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
+
+TELLS_MATCHES = "matched" in inspect.signature(PublisherEventCallbacks).parameters
+"""Not on ROS 2 Humble."""
 
 INPUT_DEPTH = 5
 OUTPUT_DEPTH = 2
@@ -80,11 +84,17 @@ def input_events(node: Node, topic: str) -> SubscriptionEventCallbacks:
             f"(`ros2 topic info --verbose {name}` shows both ends)"
         )
 
-    return SubscriptionEventCallbacks(incompatible_qos=incompatible)
+    # rclpy looks at every event at every wake-up. That types differ is what the console says anyway.
+    return SubscriptionEventCallbacks(incompatible_qos=incompatible, use_default_callbacks=False)
 
 
-def output_events(node: Node, topic: str) -> PublisherEventCallbacks:
-    """Log a subscriber that cannot hear, with how to fix it."""
+def output_events(
+    node: Node, topic: str, on_match: Callable[[], None] | None = None
+) -> PublisherEventCallbacks:
+    """Log a subscriber that cannot hear, with how to fix it.
+
+    on_match: called where a subscriber comes or goes, if TELLS_MATCHES.
+    """
 
     def incompatible(event: Any) -> None:
         policy, name = _policy(event), node.resolve_topic_name(topic)
@@ -94,8 +104,8 @@ def output_events(node: Node, topic: str) -> PublisherEventCallbacks:
             f"(`ros2 topic info --verbose {name}` shows both ends)"
         )
 
-    # rclpy looks at every event at every wake-up; its own ones would double their number.
-    return PublisherEventCallbacks(incompatible_qos=incompatible, use_default_callbacks=False)
+    matched = {"matched": lambda _: on_match()} if on_match is not None and TELLS_MATCHES else {}
+    return PublisherEventCallbacks(incompatible_qos=incompatible, use_default_callbacks=False, **matched)
 
 
 _WEAKEST = {"reliability": "best_effort", "durability": "volatile"}

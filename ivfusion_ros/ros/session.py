@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.ros import qos
 from ivfusion_ros.ros.inputs import CameraInput, ImageInput, depth_input
 from ivfusion_ros.ros.outputs import Outputs
 from ivfusion_ros.ros.rehearsal import parse_sizes, rehearsal_pair
+from ivfusion_ros.ros.rest import Rest
 from ivfusion_ros.ros.status import change_status, result_status
 from ivfusion_ros.ros.streams import Job, Streams
 from ivfusion_ros.ros.tf import BaseWatch, TransformWatch
@@ -21,6 +23,8 @@ from ivfusion_ros.sync.time_offset import TimeOffsetWatch
 from ivfusion_ros.types import CAMERAS, CameraName
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rclpy.lifecycle import LifecycleNode
 
     from ivfusion_ros.config.node import FusionNodeConfig
@@ -33,16 +37,15 @@ PATIENCE_S = 10.0
 class FusionSession:
     """Loads the models on construction; raises what build_pipeline raises, and InterruptedError.
 
-    enabled: while it is not, images are counted and left alone, as where nobody listens and node.lazy is
-    set. inputs: empty while the node is not active; so depth_input, transforms and time_offset are None
-    then, and where they are not asked for. backends: what runs the networks, for people. last: the newest
-    result. faults: outputs with each fault.
+    rest: of the inputs, while nobody listens and node.lazy is set, and from enable(False) on. inputs: empty
+    while the node is not active; so depth_input, transforms and time_offset are None then, and where they
+    are not asked for. backends: what runs the networks, for people. last: the newest result. faults:
+    outputs with each fault.
     """
 
-    def __init__(self, node: LifecycleNode, config: FusionNodeConfig) -> None:
+    def __init__(self, node: LifecycleNode, config: FusionNodeConfig, *, enabled: bool) -> None:
         self.config = config
-        self.enabled = True
-        self._resting = False
+        self._enabled = enabled
         self.inputs: dict[CameraName, CameraInput] = {}
         self.depth_input: ImageInput | None = None
         self.transforms: TransformWatch | None = None
@@ -52,8 +55,9 @@ class FusionSession:
         self.faults: Counter[str] = Counter()
         self._closed = False
         self._node = node
+        self.rest = Rest(self.resting, self._image_inputs, self._restart, wakes=qos.TELLS_MATCHES)
         expected = parse_sizes(config.fusion.expected_size)
-        self.worker = Worker(config, self._on_result, node.get_logger())
+        self.worker = Worker(config, self._on_result, node.get_logger(), self._on_fused)
         pipeline = self.worker.load(node.context.ok)
         self._rehearse(expected)
         self._detector = detector = pipeline.detector
@@ -65,7 +69,7 @@ class FusionSession:
         try:
             names = None if detector is None else detector.class_names
             layout, quality = config.detection.message_layout, config.outputs.jpeg_quality
-            self._outputs = Outputs(node, names, layout, quality)
+            self._outputs = Outputs(node, names, layout, quality, self.rest.look, lambda: self.rest.closed)
         except ConfigError:
             self.worker.stop(PATIENCE_S)
             raise
@@ -88,6 +92,7 @@ class FusionSession:
     def activate(self) -> None:
         """Open the subscriptions."""
         self._restart()
+        self.rest.begin()
         self._announce()
         node = self.config.node
         for camera, transport in zip(CAMERAS, (node.thermal_transport, node.rgb_transport), strict=True):
@@ -97,12 +102,12 @@ class FusionSession:
                 transport,
                 self._on_frame,
                 self.config.images.max_pixels,
-                self._awake,
+                self.rest.awake,
                 self.config.thermal.encoding if camera == "thermal" else "",
             )
         depth = self.streams.synchronizer.depth
         if depth is not None:
-            self.depth_input = depth_input(self._node, depth.add, self._awake)
+            self.depth_input = depth_input(self._node, depth.add, self.rest.awake)
         if self.config.registration.extrinsics == "tf":
             self.transforms = TransformWatch(
                 self._node,
@@ -140,6 +145,7 @@ class FusionSession:
         self._outputs.jpeg_quality = config.outputs.jpeg_quality
         if config.detection.confidence != known.detection.confidence:
             self._announce()
+        self.rest.look()
 
     def close(self, patience_s: float = PATIENCE_S) -> bool:
         """Remove all topics and release the models; False if an image takes too long."""
@@ -149,20 +155,21 @@ class FusionSession:
         self._outputs.close()
         return ended
 
-    @property
-    def rest(self) -> str:
+    def enable(self, enabled: bool) -> None:
+        """Work on images, or leave them alone."""
+        self._enabled = enabled
+        self.rest.look()
+
+    def resting(self) -> str:
         """Why images are left alone, for people; empty where they are not."""
-        if not self.enabled:
+        if not self._enabled:
             return "disabled by ~/enable"
         idle = self.config.node.lazy and not self._outputs.wanted()
         return "idle: nobody listens to an output (node.lazy)" if idle else ""
 
-    def _awake(self) -> bool:
-        """Whether an image is to be worked on; what was smoothed or waits from before a rest is dropped."""
-        rested, self._resting = self._resting, bool(self.rest)
-        if rested and not self._resting:
-            self._restart()
-        return not self._resting
+    def _image_inputs(self) -> list[ImageInput]:
+        depth = [] if self.depth_input is None else [self.depth_input]
+        return [*self.inputs.values(), *depth]
 
     def _restart(self) -> None:
         self.worker.mailbox.restart()
@@ -192,16 +199,22 @@ class FusionSession:
             f"the clock offset is no longer estimated, defect of this package: {text}"
         )
 
+    def _on_fused(self, result: FusionResult) -> None:
+        self._try(lambda: self._outputs.publish_fused(result))
+
     def _on_result(self, result: FusionResult, job: Job) -> None:
+        self._try(lambda: self._publish(result, job))
+
+    def _try(self, publish: Callable[[], None]) -> None:
         try:
-            self._publish(result, job)
+            publish()
         except Exception:
             # After SIGTERM the topics may be gone while the last image is being processed.
             if self._node.context.ok() and not self._closed:
                 raise
 
     def _publish(self, result: FusionResult, job: Job) -> None:
-        self._outputs.publish(result)
+        self._outputs.publish_rest(result)
         self.last = result
         self.faults.update(result.faults.labels)
         node_ms = (time.perf_counter() - job.complete_s) * 1e3

@@ -64,32 +64,36 @@ def camera_troubles(
 ) -> list[str]:
     """A text for each trouble. received, pairs: how many of late, of which only 0 counts."""
     found = [_silent(session, camera) for camera in CAMERAS if not received[camera]]
+    found = list(filter(None, found))
     found += [
         f"all stamps on {item.topic} are {item.sightings[-1].stamp_ns} ns, so no clock sets them and "
         "nothing pairs by time: let the driver fill in header.stamp"
         for camera, item in session.inputs.items()
-        if received[camera] and item.stamps_stand_still and not session.rest
+        if received[camera] and item.stamps_stand_still and not session.resting()
     ]
     found += [
         f"{item.missing:.0%} of the images of {item.topic} never came, by the gaps in their stamps: "
         "either the camera skips them, or DDS loses pieces of large ones; then give both ends a profile "
         "of config/dds"
         for camera, item in session.inputs.items()
-        if received[camera] and item.missing > MAX_MISSING and not session.rest
+        if received[camera] and item.missing > MAX_MISSING and not session.resting()
     ]
     # At rest, images are counted and not looked at.
-    if found or pairs or session.rest:
+    if found or pairs or session.resting():
         return found
     return [_unpaired(session)]
 
 
 def _silent(session: FusionSession, camera: CameraName) -> str:
+    """Why no images come; empty where that is as it should be."""
     item = session.inputs[camera]
     text = f"no images on {item.topic} ({item.publishers} publishers)"
     others = sorted(set(item.published_types) - {item.type})
     if others:
         found = ", ".join(others)
         return f"{text}: it has {found}, expected {item.type}; {_cure(camera, others)}"
+    if item.publishers and session.rest.closed:
+        return ""
     if item.publishers:
         return (
             f"{text}: is the camera running, and does its data get here? `ros2 topic hz {item.topic}` and "

@@ -54,17 +54,23 @@ class Worker:
     """Builds, runs and closes a pipeline in a thread of its own.
 
     mailbox: takes the jobs. on_result: called in the order of the jobs, in a thread of the pipeline. done:
-    results. failed: jobs that raised, logged with their stamps.
+    results. failed: jobs that raised, logged with their stamps. on_fused: called with each result before
+    the detector has looked at it, and so without detections.
     """
 
     def __init__(
-        self, config: PipelineConfig, on_result: Callable[[FusionResult, Job], None], log: Log
+        self,
+        config: PipelineConfig,
+        on_result: Callable[[FusionResult, Job], None],
+        log: Log,
+        on_fused: Callable[[FusionResult], None] = lambda _: None,
     ) -> None:
         self.mailbox = Mailbox()
         self.done = 0
         self._failures = ThrottledLog(log.error)
         self._config = config
         self._on_result = on_result
+        self._on_fused = on_fused
         self._pipeline_lock = threading.Lock()
         self._pipeline: Pipeline | None = None
         self._overlap: Overlap | None = None
@@ -143,7 +149,9 @@ class Worker:
             return
         try:
             with self._pipeline_lock:
-                coming = overlap.submit(self._fuse(job, pipeline, overlap))
+                fused = self._fuse(job, pipeline, overlap)
+                self._on_fused(fused.result)
+                coming = overlap.submit(fused)
         except Exception as error:  # noqa: BLE001
             self._complain(job, error)
         else:

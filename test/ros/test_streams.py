@@ -23,6 +23,7 @@ from ivfusion_ros.config.pipeline import (
 )
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.files import read_yaml
+from ivfusion_ros.pipeline.pipeline import Fused, Pipeline
 from ivfusion_ros.ros import throttled_log
 from ivfusion_ros.ros.streams import Job, SilenceWatch, Streams, View
 from ivfusion_ros.ros.throttled_log import ThrottledLog
@@ -246,13 +247,34 @@ def test_worker_logs_a_failure_with_its_stamps_and_goes_on(
     drain(worker, 1)
     assert "thermal at 7 ns and rgb at 8 ns" in log.errors[0] and worker.failed == 1
     for job in (Job(None, frame(9)), Job(frame(10), None, view=View((20, 10), "f", INFO))):
+        count = worker.done + worker.failed
         worker.mailbox.put(job)
-        drain(worker, worker.done + worker.failed + 1)
+        drain(worker, count + 1)
     assert [(item.mode, item.fused.shape) for item in results] == [
         ("rgb_only", (12, 16, 3)),
         ("thermal_only", (10, 20, 3)),
     ]
     assert (results[1].frame_id, results[1].camera_info, results[1].stamp_ns) == ("f", INFO, 10)
+
+
+def test_a_fused_image_is_handed_out_before_it_is_searched(
+    monkeypatch: pytest.MonkeyPatch, config: FusionNodeConfig, results: list[FusionResult], log: Log
+) -> None:
+    handed_out: list[FusionResult] = []
+
+    def detect(pipeline: Pipeline, fused: Fused) -> FusionResult:
+        assert handed_out[-1] is fused.result
+        return replace(fused.result, detector_stride=7)
+
+    monkeypatch.setattr(Pipeline, "detect", detect)
+    worker = Worker(config, lambda result, job: results.append(result), log, handed_out.append)
+    worker.load(lambda: True)
+    for index in range(2):
+        worker.mailbox.put(pair(index))
+        drain(worker, index + 1)
+    assert worker.stop(10) and log.errors == []
+    assert [result.detector_stride for result in handed_out] == [1, 1]
+    assert [result.detector_stride for result in results] == [7, 7]
 
 
 class Failing:

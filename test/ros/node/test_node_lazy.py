@@ -18,6 +18,7 @@ class Sender:
     """Publishes pairs and listens to nothing."""
 
     def __init__(self, probe: Any) -> None:
+        self._node = probe.node
         self._rgb = probe.publisher(harness.Image, "/rgb/image_raw")
         self._thermal = probe.publisher(harness.Image, "/thermal/image_raw")
         self._now_ns = 10**18
@@ -26,6 +27,10 @@ class Sender:
         self._now_ns += STEP_NS
         self._rgb.publish(harness.image(noise(), "rgb8", self._now_ns))
         self._thermal.publish(harness.image(grey(), "mono8", self._now_ns))
+
+    def lose_rgb(self) -> None:
+        """The camera's driver ends."""
+        self._node.destroy_publisher(self._rgb)
 
     def send_until(self, condition: Any) -> None:
         def done() -> Any:
@@ -59,6 +64,37 @@ def test_nothing_is_fused_until_somebody_listens(probe: Any, blend_model: Path) 
     fused = probe.listen(harness.Image, "/fused/image_raw")
     sender.send_until(lambda: fused.messages)
     images_came(diagnostics, sender, text="fused", output=True)
+
+
+def test_the_cameras_have_no_listener_while_the_node_has_none(probe: Any, blend_model: Path) -> None:
+    probe.start_active(fusion__model=str(blend_model))
+    thermal, rgb = (probe.publisher(harness.Image, f"/{name}/image_raw") for name in ("thermal", "rgb"))
+    sender, diagnostics = Sender(probe), harness.Diagnostics(probe)
+    sender.send_until(lambda: not thermal.get_subscription_count() + rgb.get_subscription_count())
+    values = diagnostics.wait("cameras", lambda values: "not received" in values["message"])
+    assert values["level"] == "OK" and "nobody listens" in values["message"]
+    for _ in range(2):
+        fused = probe.listen(harness.Image, "/fused/image_raw")
+        sender.send_until(lambda fused=fused: fused.messages)
+        assert thermal.get_subscription_count() == rgb.get_subscription_count() == 1
+        for subscription in list(probe.node.subscriptions):
+            if subscription.topic_name == "/fused/image_raw":
+                probe.node.destroy_subscription(subscription)
+        sender.send_until(lambda: not thermal.get_subscription_count() + rgb.get_subscription_count())
+
+
+def test_a_wrong_topic_is_told_of_at_rest_too(probe: Any, blend_model: Path) -> None:
+    set_bool = pytest.importorskip("std_srvs.srv").SetBool
+    node = probe.start_active(fusion__model=str(blend_model))
+    sender = Sender(probe)
+    probe.listen(harness.Image, "/fused/image_raw")
+    probe.call(set_bool, "/fusion_node/enable", set_bool.Request(data=False))
+    sender.send_until(lambda: not probe.node.count_subscribers("/rgb/image_raw"))
+    sender.lose_rgb()
+    node.wait_for_log("no images on /rgb/image_raw (0 publishers)")
+    assert "no images on /thermal/image_raw" not in node.log()
+    probe.call(set_bool, "/fusion_node/enable", set_bool.Request(data=True))
+    harness.wait_until(lambda: probe.node.count_subscribers("/rgb/image_raw"), "no end of the rest")
 
 
 @pytest.mark.parametrize("topic", ["/detections", "/thermal/detections", "/fused/image_annotated"])
