@@ -27,7 +27,9 @@ setup(
     maintainer_email="maintainers@users.noreply.github.com",
     license="AGPL-3.0-or-later",
     packages=find_packages(exclude=["test", "test.*"]),
-    package_data={NAME: ["py.typed", "__init__.pyi", "report/page.*", "backends/*.jpg"]},
+    package_data={
+        NAME: ["py.typed", "__init__.pyi", "report/*.html", "report/*.css", "report/*.js", "backends/*.jpg"]
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (SHARE, ["package.xml"]),

@@ -39,6 +39,7 @@ COMMANDS = {
     "eval-detection": "evaluate what a detector finds in thermal, RGB and fused images",
     "reproduce": "make a table of a paper again, and compare",
     "bench": "time networks and backends side by side",
+    "report": "make a page to look at of a result: an evaluation, a bag, a run, figures",
     "doctor": "show what is installed, which backends run and which models are intact",
 }
 """Name (its module in commands/, with _ for - and a final _ where Python reserves it) and purpose."""

@@ -1,7 +1,7 @@
 """Bags in (MCAP, sqlite3, ROS 1) and out (MCAP), without ROS."""
 
 from ivfusion_ros.bags.files import is_bag
-from ivfusion_ros.bags.messages import make, serialize, to_transforms
+from ivfusion_ros.bags.messages import deserialize, make, serialize, to_transforms
 from ivfusion_ros.bags.reader import BagReader
 from ivfusion_ros.bags.serializations import decode
 from ivfusion_ros.bags.topics import BagTopic, Topics, choose_topics, transform_topics
@@ -14,6 +14,7 @@ __all__ = [
     "Topics",
     "choose_topics",
     "decode",
+    "deserialize",
     "is_bag",
     "make",
     "serialize",

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from ivfusion_ros.backends import BACKENDS, available_backends, backend_names
 from ivfusion_ros.commands.options import (
+    add_html_option,
     add_json_option,
     add_threads_option,
     check_at_least,
@@ -38,6 +39,7 @@ from ivfusion_ros.evaluation.speed.profile import by_kind
 from ivfusion_ros.files import read_bytes
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.pipeline.replay import summary
+from ivfusion_ros.report import check_renderer, speed_page, write_page
 
 if TYPE_CHECKING:
     import argparse
@@ -98,6 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="JSON of an earlier run: print time now over time then, with intervals",
     )
     parser.add_argument("--plot", type=output_file(".png"), metavar="FILE", help="plot the times (PNG)")
+    add_html_option(parser)
     add_json_option(parser)
 
 
@@ -105,6 +108,8 @@ def run(options: argparse.Namespace) -> None:
     """Time and print. Raises IvfusionError."""
     size = parse_size(options.size)
     check_at_least(options, rounds=1)
+    if options.html:
+        check_renderer()
     for option, package in (("roofline", "onnx"), ("plot", "matplotlib")):
         if getattr(options, option) and importlib.util.find_spec(package) is None:
             raise BackendError(f"--{option} needs {package}; run: pip install {package}")
@@ -142,6 +147,9 @@ def run(options: argparse.Namespace) -> None:
         **({"profiles": profiles} if options.profile else {}),
     }
     write_json(options.json, figures)
+    if options.html:
+        write_page(options.html, speed_page(f"bench, {options.size}", figures))
+        log.info("page: %s", options.html)
     if options.plot:
         from ivfusion_ros.evaluation.speed.plot import write_plot
 

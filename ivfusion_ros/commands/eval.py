@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from ivfusion_ros.commands.options import (
     add_folders_option,
+    add_html_option,
     add_network_options,
     check_at_least,
     output_folder,
     write_json,
 )
+from ivfusion_ros.commands.result_pictures import ResultPictures
 from ivfusion_ros.commands.skipped import refuse_existing
 from ivfusion_ros.errors import ConfigError, DataError, ImageError
 from ivfusion_ros.evaluation.fusion.journal import Journal
@@ -30,6 +32,7 @@ from ivfusion_ros.evaluation.speed.cost import Cost, measure_cost
 from ivfusion_ros.files import alone_in, write_whole
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.metrics.flicker import FLICKER
+from ivfusion_ros.report import check_renderer, quality_page, write_page
 
 if TYPE_CHECKING:
     import argparse
@@ -79,6 +82,7 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=output_folder, required=True, metavar="DIR", help="folder for the results"
     )
+    add_html_option(parser)
     parser.add_argument(
         "--force",
         action="store_true",
@@ -144,7 +148,12 @@ def _evaluate(options: argparse.Namespace) -> None:
         )
     _warn_of_gaps(pairs, results)
     pictures = _write_pictures(options, pairs, methods, results)
-    _write_tables(options.out, methods, results, costs, pictures)
+    _write_tables(options.out, results, costs, pictures)
+    numbers = figures(results, methods, costs, pairs)
+    write_json(options.out / RESULTS, numbers)
+    if options.html:
+        write_page(options.html, quality_page(options.out.name, numbers, ResultPictures(pairs, methods)))
+        log.info("page: %s", options.html)
     print(page(results, costs, ()))
     skipped = [result for result in results if not result.scores]
     log.info("scored %d images, skipped %d: %s", scored, len(skipped), options.out)
@@ -158,6 +167,8 @@ def _check(options: argparse.Namespace) -> None:
     if not options.model and not options.fused:
         raise ConfigError("nothing to evaluate; give networks with --model or fused images with --fused")
     check_at_least(options, limit=1, jobs=1, rows=1, threads=0)
+    if options.html:
+        check_renderer()
     if options.sheet_by and options.sheet_by not in columns(options.metrics):
         raise ConfigError(
             f"--sheet-by {options.sheet_by} is not among --metrics {' '.join(options.metrics)}"
@@ -212,7 +223,6 @@ def _write_pictures(
 
 def _write_tables(
     folder: Path,
-    methods: Sequence[Method],
     results: Sequence[Result],
     costs: dict[str, Cost],
     pictures: Sequence[str],
@@ -222,4 +232,3 @@ def _write_tables(
     write_whole(folder / "images.md", to_markdown(rows))
     write_whole(folder / "means.csv", to_csv(mean_rows(results, costs)))
     write_whole(folder / "results.md", page(results, costs, pictures))
-    write_json(folder / RESULTS, figures(results, methods, costs))

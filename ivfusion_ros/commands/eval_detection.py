@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 from ivfusion_ros.commands.options import (
     add_camera_option,
+    add_html_option,
     add_network_options,
     check_at_least,
     output_folder,
     write_json,
 )
+from ivfusion_ros.commands.result_pictures import ResultPictures
 from ivfusion_ros.detection.classes import read_class_map
 from ivfusion_ros.detection.detector import THRESHOLD_KEY
 from ivfusion_ros.errors import ConfigError, DataError
+from ivfusion_ros.evaluation.detection.by_scene import scene_rows
 from ivfusion_ros.evaluation.detection.calibration import (
     FALSE_ALARMS,
     Calibration,
@@ -34,6 +37,7 @@ from ivfusion_ros.evaluation.fusion.methods import Method, make_methods
 from ivfusion_ros.evaluation.fusion.tables import finite, to_csv
 from ivfusion_ros.files import alone_in, write_whole
 from ivfusion_ros.graphs.onnx_file import set_metadata
+from ivfusion_ros.report import check_renderer, objects_page, write_page
 from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
@@ -97,6 +101,7 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=output_folder, required=True, metavar="DIR", help="folder for the results"
     )
+    add_html_option(parser)
     parser.add_argument(
         "--limit", type=int, metavar="N", help="maximum scenes, evenly spaced (default: all)"
     )
@@ -133,6 +138,8 @@ def run(options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     check_at_least(options, limit=1, rows=1, threads=0)
+    if options.html:
+        check_renderer()
     class_map = read_class_map(options.classes)
     scenes, class_names = read_scenes(options.data, options.part, options.limit, class_map, options.camera)
     methods = _methods(options, scenes)
@@ -158,8 +165,13 @@ def _evaluate(options: argparse.Namespace) -> None:
     pictures = [*_plot(options.out, entries, scored), "misses.png"]
     write_whole(options.out / "results.csv", to_csv(rows(entries)))
     write_whole(options.out / "results.md", page(entries, detector, skipped, pictures, scored, added))
-    numbers = figures(entries, methods, detector, skipped, scored, added)
-    write_json(options.out / "results.json", finite(numbers))
+    pairs = [scene.pair for scene in scenes]
+    by_scene = scene_rows(truths, found, class_names, detector.threshold)
+    numbers = finite(figures(entries, methods, detector, skipped, scored, added, by_scene, pairs))
+    write_json(options.out / "results.json", numbers)
+    if options.html:
+        write_page(options.html, objects_page(options.out.name, numbers, ResultPictures(pairs, methods)))
+        log.info("page: %s", options.html)
     print(page(entries, detector, skipped, (), scored, added))
     log.info("evaluated %d scenes, left out %d: %s", len(truths), len(scenes) - len(truths), options.out)
     if options.set_threshold:

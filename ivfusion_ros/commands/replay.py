@@ -6,6 +6,7 @@ import itertools
 import logging
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,7 +159,8 @@ def replay_source(
         # The outputs before the networks, which take seconds to load.
         pictures, writer = _open_outputs(outputs, source, config, stack)
         pipeline = stack.enter_context(build_pipeline(config))
-        pipeline.measures = lambda: outputs.registered
+        # A page shows temperatures; only results that measured them have the topic.
+        pipeline.measures = lambda: outputs.registered or report_page is not None
         replay = Replay(
             synchronizer,
             pipeline,
@@ -168,7 +170,8 @@ def replay_source(
         )
         frames = clocks.frames(source.frames())
         sinks = [pictures.add, *([report_page.add] if report_page else [])]
-        interrupted = _write(replay, frames, source.expected, writer, sinks)
+        write = writer.write_result if outputs.registered else partial(_write_unmeasured, writer)
+        interrupted = _write(replay, frames, source.expected, writer, [write, *sinks])
         report = replay.report()
         _warn_of_skipped(source)
         if not report["pairs"]:
@@ -225,7 +228,6 @@ def _write(
     """Fuse and write; a signal ends the frames early, which it returns. Raises KeyboardInterrupt."""
     with held_back() as stopped, tqdm(total=expected, unit="pair") as progress:
         for result in replay.results(itertools.takewhile(lambda _: not stopped.is_set(), frames)):
-            writer.write_result(result)
             for take in sinks:
                 take(result)
             progress.update()
@@ -237,6 +239,10 @@ def _write(
             ", ".join(sorted(writer.left_out)),
         )
     return stopped.is_set()
+
+
+def _write_unmeasured(writer: BagWriter, result: FusionResult) -> None:
+    writer.write_result(replace(result, measured=None))
 
 
 def _models(config: PipelineConfig, pipeline: Pipeline) -> dict[str, str]:

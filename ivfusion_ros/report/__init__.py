@@ -5,10 +5,15 @@ from ivfusion_ros.faces import later
 __getattr__, __all__ = later(
     __name__,
     {
+        "anything": ("any_page",),
         "calibration": ("calibration_page",),
         "chart": ("Chart", "Line", "chart_of"),
+        "objects": ("objects_page",),
         "page": ("Page", "check_renderer", "render", "write_page"),
+        "quality": ("quality_page",),
+        "recorded": ("recorded_page",),
         "replay": ("ReplayReport", "start_page"),
         "shot": ("Shot", "shot_of"),
+        "speed": ("speed_page",),
     },
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ivfusion_ros.report.page import Page, figure_text
+from ivfusion_ros.report.page import Page, figure_texts
 from ivfusion_ros.report.shot import page_image
 
 if TYPE_CHECKING:
@@ -16,6 +16,5 @@ def calibration_page(title: str, outcome: Outcome) -> Page:
     figures = {**outcome.calibration.quality, **outcome.findings}
     words = {f"note {number}": line for number, line in enumerate(outcome.warnings, 1)}
     said = {f"result {number}": line for number, line in enumerate(outcome.lines, 1)}
-    told = {name.replace("_", " "): figure_text(value) for name, value in figures.items()}
     picture = page_image(outcome.report, outcome.report.shape[1])
-    return Page(title, {**said, **words, **told}, (), (), 0, pictures=[("what was seen", picture)])
+    return Page(title, {**said, **words, **figure_texts(figures)}, pictures=[("what was seen", picture)])

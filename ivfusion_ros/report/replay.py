@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.images.film import EvenSample
 from ivfusion_ros.report.chart import chart_of
-from ivfusion_ros.report.page import Page, check_renderer, figure_text
+from ivfusion_ros.report.page import Page, check_renderer, figure_texts
 from ivfusion_ros.report.shot import Shot, shot_of
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class ReplayReport:
         shots = {shot.index: shot for _, shot in [*self._sample.chosen(), *notable]}
         return Page(
             title,
-            {name.replace("_", " "): figure_text(value) for name, value in figures.items()},
+            figure_texts(figures),
             [shots[index] for index in sorted(shots)],
             self._charts(),
             len(self._skews_ms),

@@ -5,6 +5,7 @@ from ivfusion_ros.faces import later
 __getattr__, __all__ = later(
     __name__,
     {
+        "by_scene": ("scene_rows",),
         "calibration": ("FALSE_ALARMS", "Calibration", "pooled", "write_calibration"),
         "curves": ("write_curves",),
         "find": ("CameraMethod", "DetectorUnderTest", "Found"),

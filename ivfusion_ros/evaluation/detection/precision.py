@@ -124,6 +124,20 @@ def missed(
     return [sorted(result) for result in results]
 
 
+def false_alarms(
+    truths: Sequence[Truth], found: Sequence[Found], class_names: Sequence[str], threshold: float
+) -> list[int]:
+    """Of each image, the boxes with scores from the threshold on that are on no object of their class.
+
+    Raises BackendError where pycocotools is missing.
+    """
+    counts = [0] * len(truths)
+    for entry in _evaluated(truths, found, class_names, threshold).evalImgs:
+        if entry is not None:
+            counts[entry["image_id"]] += int(np.count_nonzero(entry["dtMatches"][0] == 0))
+    return counts
+
+
 def mean(values: Sequence[float | None]) -> float | None:
     """Over the classes that there are."""
     known = [value for value in values if value is not None]

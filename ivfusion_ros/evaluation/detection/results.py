@@ -18,15 +18,17 @@ from ivfusion_ros.evaluation.detection.find import (
 from ivfusion_ros.evaluation.detection.gain import section
 from ivfusion_ros.evaluation.detection.precision import ALL, Precision, mean, precisions
 from ivfusion_ros.evaluation.detection.scenes import read_truth
+from ivfusion_ros.evaluation.fusion.pairs import pair_files
 from ivfusion_ros.evaluation.fusion.tables import Row, to_markdown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ivfusion_ros.evaluation.detection.calibration import Calibration
     from ivfusion_ros.evaluation.detection.gain import Gain
     from ivfusion_ros.evaluation.detection.scenes import Truth
     from ivfusion_ros.evaluation.fusion.methods import Method
+    from ivfusion_ros.evaluation.fusion.pairs import Pair
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,8 +164,10 @@ def figures(
     skipped: Sequence[Found],
     scored: Mapping[str, Calibration],
     added: Sequence[Gain],
+    scenes: Sequence[Row],
+    pairs: Iterable[Pair],
 ) -> dict[str, Any]:
-    """Everything, for JSON; the curves are precision at recalls of 0, 0.01 to 1."""
+    """Everything, for JSON; the curves are precision at recalls of 0, 0.01 to 1. scenes: by scene_rows."""
     return {
         "version": __version__,
         "detector": detector.details(),
@@ -197,6 +201,8 @@ def figures(
             for name, own in scored.items()
         },
         "skipped": skipped_rows(skipped),
+        "scenes": list(scenes),
+        "pairs": pair_files(pairs),
     }
 
 

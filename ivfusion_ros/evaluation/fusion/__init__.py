@@ -8,7 +8,7 @@ __getattr__, __all__ = later(
         "journal": ("Journal", "Subject"),
         "judge": ("Result",),
         "methods": ("FolderMethod", "Method", "NetworkMethod", "file_identity", "make_methods"),
-        "pairs": ("Pair", "hour", "read_pairs"),
+        "pairs": ("Pair", "hour", "pair_files", "read_pairs"),
         "people": ("FADED", "FAINT"),
         "plots": ("COLOURS", "write_plot"),
         "report": ("figures", "page"),

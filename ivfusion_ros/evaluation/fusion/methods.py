@@ -63,7 +63,8 @@ class NetworkMethod:
     def details(self) -> dict[str, Any]:
         """See Method.details."""
         backend = self._fuser.backend.description
-        return {"model": self.path.name, "sha256": self._sha256, "backend": backend}
+        file = str(self.path.resolve())
+        return {"model": self.path.name, "file": file, "sha256": self._sha256, "backend": backend}
 
 
 class FolderMethod:
@@ -91,7 +92,7 @@ class FolderMethod:
 
     def details(self) -> dict[str, Any]:
         """See Method.details."""
-        return {"folder": str(self.folder)}
+        return {"folder": str(self.folder.resolve())}
 
     def _folder(self, pair: Pair) -> Path:
         own = self.folder / pair.data

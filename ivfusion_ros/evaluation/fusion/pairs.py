@@ -13,7 +13,7 @@ from ivfusion_ros.sources.layouts import find_pairs
 from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,16 @@ def read_pairs(
             found = spread(found, limit, ends=True)
         pairs += found
     return pairs
+
+
+def pair_files(pairs: Iterable[Pair]) -> dict[str, dict[str, list[str]]]:
+    """Thermal and RGB file by data set and pair; JSON."""
+    files: dict[str, dict[str, list[str]]] = {}
+    for pair in pairs:
+        files.setdefault(pair.data, {})[pair.stem] = [
+            str(path.resolve()) for path in (pair.thermal, pair.rgb)
+        ]
+    return files
 
 
 def hour(stem: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros import __version__
+from ivfusion_ros.evaluation.fusion.pairs import pair_files
 from ivfusion_ros.evaluation.fusion.scores import LOWER_IS_BETTER
 from ivfusion_ros.evaluation.fusion.tables import (
     ALL,
@@ -22,13 +23,16 @@ if TYPE_CHECKING:
 
     from ivfusion_ros.evaluation.fusion.judge import Result
     from ivfusion_ros.evaluation.fusion.methods import Method
+    from ivfusion_ros.evaluation.fusion.pairs import Pair
     from ivfusion_ros.evaluation.speed.cost import Cost
 
 MAX_SKIPPED = 50
 """Skipped images that the page lists; the JSON has all."""
 
 
-def figures(results: Sequence[Result], methods: Sequence[Method], costs: Mapping[str, Cost]) -> Row:
+def figures(
+    results: Sequence[Result], methods: Sequence[Method], costs: Mapping[str, Cost], pairs: Sequence[Pair]
+) -> Row:
     """Everything, for JSON; infinite values are None."""
     names = metric_names(results)
     networks: dict[str, Any] = {method.label: method.details() for method in methods}
@@ -42,6 +46,7 @@ def figures(results: Sequence[Result], methods: Sequence[Method], costs: Mapping
         "means": mean_rows(results, {}),
         "images": image_rows(results),
         "skipped": skipped_rows(results),
+        "pairs": pair_files(pairs),
     }
     return dict(finite(content))
 

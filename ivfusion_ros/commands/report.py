@@ -1,0 +1,109 @@
+"""`ivfusion report`: a page of a result that another command left."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ivfusion_ros.bags.files import is_bag
+from ivfusion_ros.commands.options import output_file, refuse_input
+from ivfusion_ros.errors import DataError
+from ivfusion_ros.images.encodings import to_rgb
+from ivfusion_ros.images.files import SUFFIXES, read_image
+from ivfusion_ros.report import (
+    any_page,
+    check_renderer,
+    objects_page,
+    quality_page,
+    recorded_page,
+    speed_page,
+    write_page,
+)
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ivfusion_ros.report import Page
+    from ivfusion_ros.types import Image
+
+log = logging.getLogger(__name__)
+
+MAX_PICTURES = 12
+"""Of a folder; a training writes one at each validation."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "result",
+        type=Path,
+        help="folder that eval, eval-detection, demo, train or reproduce wrote, a bag that replay or live "
+        "wrote, or a JSON file of --json",
+    )
+    parser.add_argument(
+        "--html",
+        type=output_file(".html"),
+        metavar="FILE",
+        help="page to write (default: report.html in the folder, or beside the file with its name)",
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write the page. Raises IvfusionError."""
+    check_renderer()
+    result: Path = options.result
+    if not result.exists():
+        raise DataError(f"there is no file or folder {result}; expected a result of another command")
+    folder = result.is_dir() and not is_bag(result)
+    html = options.html or (result / "report.html" if folder else result.with_suffix(".html"))
+    refuse_input(html, result)
+    write_page(html, _page(result, folder))
+    print(html)
+
+
+def _page(result: Path, folder: bool) -> Page:
+    if is_bag(result):
+        return recorded_page(result)
+    title = result.resolve().name
+    figures: dict[str, Any] = {}
+    for path in sorted(result.glob("*.json")) if folder else [result]:
+        figures |= _read(path)
+    if "scenes" in figures and "detector" in figures:
+        return objects_page(title, figures, _pictures_again(figures))
+    if "images" in figures and "networks" in figures:
+        return quality_page(title, figures, _pictures_again(figures))
+    if "steps" in figures and "networks" in figures:
+        return speed_page(title, figures)
+    sheets = {path.name: path.read_text("utf-8") for path in sorted(result.glob("*.csv"))} if folder else {}
+    pictures = _pictures(result if folder else result.parent, "" if folder else result.stem)
+    if not (figures or sheets or pictures):
+        raise DataError(f"{result} has no JSON, CSV or pictures; expected a result of another command")
+    return any_page(title, figures, sheets, pictures)
+
+
+def _pictures_again(figures: dict[str, Any]) -> Any:
+    # It brings the evaluations, which a page of other results does without.
+    from ivfusion_ros.commands.result_pictures import pictures_again
+
+    return pictures_again(figures)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"cannot read {path} as JSON: {error}; expected a bag, a folder or a JSON file"
+        ) from error
+    return content if isinstance(content, dict) else {path.stem: content}
+
+
+def _pictures(folder: Path, stem: str) -> dict[str, Image]:
+    """All in a folder, or those of a stem; the newest where there are many."""
+    found = [
+        path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES and path.is_file()
+    ]
+    found = [path for path in found if not stem or path.stem == stem]
+    return {path.name: to_rgb(read_image(path)) for path in found[-MAX_PICTURES:]}
