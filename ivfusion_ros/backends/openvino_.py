@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import openvino
 
 from ivfusion_ros.backends.layers import Layer, multiply_adds, size_bytes
+from ivfusion_ros.backends.openvino_layout import take_planes, to_pixels, to_planes
 from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
 from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.graphs.onnx_file import PRECISION_KEY, read_metadata
@@ -36,6 +37,7 @@ class OpenVinoBackend:
         self._requests: OrderedDict[tuple[tuple[int, ...], ...], Any] = OrderedDict()
         self.inputs: Mapping[str, TensorInfo] = _infos(self._model.inputs)
         self.outputs: Mapping[str, TensorInfo] = _infos(self._model.outputs)
+        self._planes_in, self._planes_out = take_planes(self._model)
         count = f"{threads} threads" if threads else "all cores"
         is_int8 = self.metadata.get(PRECISION_KEY) == "int8"
         computes_in = "int8" if is_int8 else _precision(precision)
@@ -45,18 +47,21 @@ class OpenVinoBackend:
         """See Backend.run; the first run of a shape compiles the model for it."""
         if self._model is None:
             raise BackendError(f"{self._name} was closed and cannot run")
-        arrays = checked_inputs(inputs, self.inputs, self._name)
+        arrays = self._arrays(inputs)
         try:
             request = self._request({name: array.shape for name, array in arrays.items()})
-            # The request reuses its output memory, hence share_outputs=False: one copy per output.
-            results = request.infer(arrays, share_inputs=True, share_outputs=False)
+            results = request.infer(arrays, share_inputs=True, share_outputs=True)
         except RuntimeError as error:
             raise ModelError(f"OpenVINO cannot run {self._name}: {_reason(error)}") from error
-        return {name: results[index] for index, name in enumerate(self.outputs)}
+        # The request uses its output memory again, hence one copy per output.
+        return {
+            name: to_pixels(results[index]) if name in self._planes_out else results[index].copy()
+            for index, name in enumerate(self.outputs)
+        }
 
     def profile(self, inputs: Mapping[str, Array], runs: int) -> list[Layer]:
         """See ProfilingBackend."""
-        arrays = checked_inputs(inputs, self.inputs, self._name)
+        arrays = self._arrays(inputs)
         model = self._shaped({name: array.shape for name, array in arrays.items()})
         compiled = core().compile_model(model, "CPU", self._properties | {"PERF_COUNT": True})
         request = compiled.create_infer_request()
@@ -70,6 +75,12 @@ class OpenVinoBackend:
         """See Backend.close."""
         self._requests.clear()
         self._model = None
+
+    def _arrays(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        arrays = checked_inputs(inputs, self.inputs, self._name)
+        for name in self._planes_in:
+            arrays[name] = to_planes(arrays[name])
+        return arrays
 
     def _request(self, shapes: dict[str, tuple[int, ...]]) -> Any:
         key = tuple(shapes.values())

@@ -310,3 +310,42 @@ def test_reference_detector_agrees_between_backends() -> None:
     assert "person" in backends[0].metadata["names"]
     a, b = (backend.run({"images": image})["output0"] for backend in backends)
     np.testing.assert_allclose(a, b, atol=0.01, rtol=1e-3)
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_openvino_takes_colour_as_planes_and_gives_pixels(channels_last: bool, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("openvino")
+    from onnx import TensorProto, helper
+
+    # An inverted image: the exporters' own way round, and pixels that were never planes.
+    nodes = [
+        helper.make_node("Transpose", ["rgb"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Cast", ["planes"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["white", "floats"], ["inverted"]),
+        helper.make_node("Transpose", ["inverted"], ["pixels"], perm=[0, 2, 3, 1]),
+        helper.make_node("Cast", ["pixels"], ["fused"], to=TensorProto.UINT8),
+    ]
+    if channels_last:
+        nodes = [
+            helper.make_node("Cast", ["rgb"], ["floats"], to=TensorProto.FLOAT),
+            helper.make_node("Sub", ["white", "floats"], ["inverted"]),
+            helper.make_node("Cast", ["inverted"], ["fused"], to=TensorProto.UINT8),
+        ]
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.UINT8, [1, "h", "w", 3])
+        for name in ("rgb", "fused")
+    ]
+    white = helper.make_tensor("white", TensorProto.FLOAT, [], [255.0])
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:], [white])
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), tmp_path / "inverts.onnx")
+    backend = load_backend(tmp_path / "inverts.onnx", "openvino", precision="f32")
+    assert str(backend.inputs["rgb"]) == str(backend.outputs["fused"])
+    kept = []
+    for size in ((6, 10), (6, 10), (8, 4)):
+        image = random.integers(0, 256, (1, *size, 3), np.uint8)
+        kept.append((image, backend.run({"rgb": image})["fused"]))
+    for image, fused in kept:
+        assert fused.dtype == np.uint8 and np.array_equal(fused, 255 - image)
