@@ -87,4 +87,4 @@ def _transposes(node: Any, order: list[int]) -> bool:
     if node.get_type_name() != "Transpose":
         return False
     axes = node.input_value(1).get_node()
-    return axes.get_type_name() == "Constant" and axes.get_data().ravel().tolist() == order
+    return bool(axes.get_type_name() == "Constant" and axes.get_data().ravel().tolist() == order)
