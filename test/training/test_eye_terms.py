@@ -5,10 +5,16 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training dependencies are not installed")
 
-from ivfusion_ros.metrics import eye
+from ivfusion_ros.metrics import eye, qabf
 from ivfusion_ros.training.fusion.loss_config import MultiScaleConfig
 from ivfusion_ros.training.fusion.losses.base import Batch
-from ivfusion_ros.training.fusion.losses.eye_terms import contrast_lost, invented_edges, noise_gained
+from ivfusion_ros.training.fusion.losses.edge_terms import edges_lost
+from ivfusion_ros.training.fusion.losses.eye_terms import (
+    contrast_lost,
+    invented_edges,
+    light_lost,
+    noise_gained,
+)
 from ivfusion_ros.training.fusion.losses.multiscale import MultiScaleLoss
 
 SHAPE = (128, 160)
@@ -86,3 +92,50 @@ def test_a_hot_object_does_not_darken_a_target_whose_level_is_the_median() -> No
         fall[level] = 255 * (before - after)[0, 0, 64, -1].item()
     assert fall["median"] == pytest.approx(0, abs=0.5)
     assert fall["mean"] > 10
+
+
+def test_edges_are_lost_as_the_metric_says() -> None:
+    # Black at the border, as it is outside for the metric.
+    window = np.outer(np.hanning(SHAPE[0]), np.hanning(SHAPE[1]))
+    thermal, visible = blob(80) * window, noisy(6, 0) * window
+    pair = batch(thermal, visible)
+    for fused in (thermal, (thermal + visible) / 2, np.maximum(thermal, visible)):
+        expected = 1 - qabf(thermal, visible, fused)
+        assert edges_lost(pair, tensor(fused)).item() == pytest.approx(expected, abs=0.05)
+    assert edges_lost(batch(thermal, thermal), tensor(thermal)).item() < 0.03
+    assert edges_lost(batch(thermal, thermal), tensor(FLAT)).item() > 0.95
+
+
+def test_the_edges_of_flat_images_have_a_gradient() -> None:
+    fused = tensor(FLAT).requires_grad_()
+    edges_lost(batch(FLAT, FLAT), fused).backward()
+    assert torch.isfinite(fused.grad).all()
+
+
+def test_a_lamp_and_a_sky_by_day_keep_their_light() -> None:
+    lamp = np.zeros(SHAPE, bool)
+    lamp[50:62, 70:82] = True
+    night = 10 + 120 * lamp
+    pair = batch(FLAT, night)
+    assert light_lost(pair, tensor(night)).item() == 0
+    assert light_lost(pair, tensor(10 + 30 * lamp)).item() > 0.4 * light_lost(pair, tensor(0 * FLAT)).item()
+    sky = batch(FLAT, FLAT + 120)
+    assert light_lost(sky, tensor(FLAT + 120)).item() == 0
+    assert light_lost(sky, tensor(FLAT + 10)).item() == pytest.approx(0.5, abs=0.05)
+
+
+def test_glare_by_night_and_what_is_around_people_may_lose_light() -> None:
+    def lost(lit_columns: int) -> float:
+        columns = np.arange(SHAPE[1])
+        visible = np.where(columns < lit_columns, 240.0, 5.0) * np.ones(SHAPE)
+        # Darker far from the edge, which could be a lamp's.
+        return light_lost(batch(FLAT, visible), tensor(np.where(columns < 10, 60, visible))).item()
+
+    # A third of the view is lit, which is night; three quarters are day.
+    assert lost(50) == 0
+    assert lost(120) > 0.02
+    person = np.zeros(SHAPE, bool)
+    person[40:80, 70:90] = True
+    snow, empty = batch(FLAT + 80 * person, FLAT + 120), batch(FLAT, FLAT + 120)
+    around = FLAT + 120 - 100 * eye._mean(person.astype(float), 31)
+    assert light_lost(snow, tensor(around)).item() < 0.5 * light_lost(empty, tensor(around)).item()

@@ -156,6 +156,8 @@ class TermsConfig:
     invented_edges: TermConfig = field(default_factory=TermConfig)
     noise: TermConfig = field(default_factory=TermConfig)
     contrast: TermConfig = field(default_factory=TermConfig)
+    edges: TermConfig = field(default_factory=TermConfig)
+    light: TermConfig = field(default_factory=TermConfig)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ivfusion_ros.training.fusion.losses.image_terms import PERSON_LABEL, box_mean, sobel
+from ivfusion_ros.training.fusion.losses.image_terms import PERSON_LABEL, box_mean, ramp, sobel
 
 if TYPE_CHECKING:
     from ivfusion_ros.training.fusion.losses.base import Batch
@@ -31,6 +31,13 @@ _HOT_SHARE = 0.3
 _FAINT = 0.03
 """Contrast that no relative loss is asked of."""
 _FEW_PIXELS = 100
+
+_LAMP = (0.1, 0.25)
+"""Excess of the visible image over its surroundings from which a lamp begins, and is one in full."""
+_SKY = (0.55, 0.8)
+"""The same of its own brightness, for what is bright by day."""
+_NIGHT_UNTIL = 0.35
+"""Visible mean below which nothing but lamps is bright by itself: large bright areas are glare."""
 
 
 def invented_edges(batch: Batch, fused: Tensor) -> Tensor:
@@ -97,4 +104,23 @@ def contrast_lost(batch: Batch, fused: Tensor) -> Tensor:
     better = torch.maximum(contrasts[0].abs(), contrasts[1].abs())
     lost = (1 - contrasts[2].abs() / (better + _FAINT)).clamp(min=0)
     weight = torch.maximum(person, _HOT_SHARE * hot) * (share > 0.1)
+    return (weight * lost).sum() / (weight.sum() + _FEW_PIXELS)
+
+
+def light_lost(batch: Batch, fused: Tensor) -> Tensor:
+    """What lamps and bright skies of the visible image lose of their light, 0 to 1.
+
+    Neither near people and hot things, which may need a darker background, nor by night in large bright
+    areas, which are glare.
+    """
+    thermal, visible, own = (
+        _reduced(image, _TARGET_STEP) for image in (batch.thermal, batch.visible, fused)
+    )
+    person = (_reduced((batch.labels == PERSON_LABEL).float(), _TARGET_STEP) > 0.5).float()
+    hot = (thermal - box_mean(thermal, _AROUND) > _HOT).float()
+    away = (1 - 4 * box_mean(torch.maximum(person, hot), _AROUND)).clamp(min=0)
+    lamp = ramp(visible - box_mean(visible, _AROUND), *_LAMP)
+    sky = ramp(visible, *_SKY) * (batch.visible_mean > _NIGHT_UNTIL)
+    weight = torch.maximum(lamp, sky) * away
+    lost = (visible - own).clamp(min=0) / (visible + _FAINT)
     return (weight * lost).sum() / (weight.sum() + _FEW_PIXELS)

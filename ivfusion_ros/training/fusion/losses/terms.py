@@ -10,7 +10,13 @@ from torch import Tensor, nn
 
 from ivfusion_ros.training.fusion.loss_config import TermConfig
 from ivfusion_ros.training.fusion.losses.base import Batch, Loss, Outputs, Terms
-from ivfusion_ros.training.fusion.losses.eye_terms import contrast_lost, invented_edges, noise_gained
+from ivfusion_ros.training.fusion.losses.edge_terms import edges_lost
+from ivfusion_ros.training.fusion.losses.eye_terms import (
+    contrast_lost,
+    invented_edges,
+    light_lost,
+    noise_gained,
+)
 from ivfusion_ros.training.fusion.losses.image_terms import (
     sobel,
     structural_similarity,
@@ -47,6 +53,8 @@ TERMS: dict[str, Callable[[Batch, Tensor, TermConfig], Tensor]] = {
     "invented_edges": lambda batch, fused, _: invented_edges(batch, fused),
     "noise": lambda batch, fused, _: noise_gained(batch, fused),
     "contrast": lambda batch, fused, _: contrast_lost(batch, fused),
+    "edges": lambda batch, fused, _: edges_lost(batch, fused),
+    "light": lambda batch, fused, _: light_lost(batch, fused),
 }
 """What can be added to any loss, by its name in TermsConfig: of a batch and the fused image, unweighted."""
 
