@@ -60,6 +60,8 @@ setup(
         "backports.zstd; python_version<'3.14'",
         "tqdm>=4.60",
         "av>=12",
+        # It sees that a JPEG is damaged inside.
+        "simplejpeg>=1.7",
     ],
     extras_require={
         # Bags in protobuf, as Foxglove's recorders write them.

@@ -13,6 +13,7 @@ BLOCKED = (
     "onnx",
     "openvino",
     "av",
+    "simplejpeg",
     "sensor_msgs",
     "vision_msgs",
 )

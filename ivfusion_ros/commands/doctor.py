@@ -33,7 +33,15 @@ T = TypeVar("T")
 _DRIVER_FILES = (Path("/proc/driver/nvidia/version"), Path("/etc/nv_tegra_release"))
 """First lines that name the driver, of a desktop and of a Jetson."""
 
-PACKAGES = ("numpy", "opencv-python-headless", "opencv-python", "rosbags", "av", "ultralytics")
+PACKAGES = (
+    "numpy",
+    "opencv-python-headless",
+    "opencv-python",
+    "rosbags",
+    "av",
+    "simplejpeg",
+    "ultralytics",
+)
 
 
 PARAMETERS_OF: dict[str, type[Any]] = {

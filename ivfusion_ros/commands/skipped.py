@@ -61,7 +61,7 @@ class Skipped:
         raise kind(reason) from error
 
 
-def log_skipped(name: object, error: Exception) -> None:
+def log_skipped(name: object, error: Exception, _count: int = 1, /) -> None:
     """Where one more or less does not decide the exit status."""
     log.warning("skipped %s: %s%s", name, reason_of(error), trace_of(error))
 

@@ -6,6 +6,8 @@ pixels are missing.
 
 from __future__ import annotations
 
+import math
+import re
 import struct
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,12 @@ _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 """Markers of a JPEG's frame header; the three others are tables."""
 _JPEG_ALONE = {0x01, *range(0xD0, 0xD9)}
 """Markers without a length."""
+_BLOCK = 64
+"""Pixels of a JPEG's block, for which Huffman's code needs a bit at least."""
+_ARITHMETIC = re.compile(rb"\xff[\xc9-\xcb\xcd-\xcf]\0")
+"""Frame headers of JPEGs of the other code, which can do with less."""
+_DEFLATE = 1032
+"""Bytes that one byte of a PNG unpacks to at most; a pixel takes a bit at least."""
 _TIFF_TYPES = {3: "H", 4: "I", 16: "Q"}
 _TIFF_SIZE_TAGS = (256, 257)
 
@@ -40,6 +48,20 @@ def check_declared_size(content: bytes, source: str, most: int = MAX_PIXELS) -> 
             f"{source} declares {size[0]}x{size[1]} pixels in {len(content)} bytes, expected at most "
             f"{most / 1e6:g} million"
         )
+    if size is not None and size[0] * size[1] > _most_pixels(content):
+        raise ImageError(
+            f"{source} declares {size[0]}x{size[1]} pixels, which its {len(content)} bytes cannot hold; it "
+            "is damaged"
+        )
+
+
+def _most_pixels(content: bytes) -> float:
+    """Of a JPEG or PNG: what so many bytes hold at most, however flat the image is."""
+    if content.startswith(_PNG):
+        return len(content) * _DEFLATE * 8
+    if content.startswith(b"\xff\xd8") and not _ARITHMETIC.search(content):
+        return len(content) * 8 * _BLOCK
+    return math.inf
 
 
 def declared_size(content: bytes) -> Size | None:

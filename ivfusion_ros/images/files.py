@@ -16,6 +16,7 @@ from ivfusion_ros.files import read_bytes, write_whole
 from ivfusion_ros.images.compressed_depth import is_compressed_depth, restore, split_compressed_depth
 from ivfusion_ros.images.declared import MAX_PIXELS, check_declared_size
 from ivfusion_ros.images.encodings import demosaic, natural_encoding
+from ivfusion_ros.images.jpeg import decode_jpeg
 from ivfusion_ros.images.orientation import exif_orientation, upright
 
 if TYPE_CHECKING:
@@ -121,9 +122,13 @@ def _content(data: Any) -> bytes:
 def decode_file(content: bytes, source: str, max_pixels: int) -> AnyImage:
     """Pixels of an image file's bytes, see read_image. source: for errors. Raises ImageError."""
     check_declared_size(content, source, max_pixels)
-    # Some OpenCV versions fill the missing rest of a JPEG with grey and say nothing.
-    if content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
-        raise ImageError(f"{source} is a truncated JPEG: {len(content)} bytes without its end marker")
+    if content.startswith(b"\xff\xd8"):
+        # Some OpenCV versions fill the missing rest of a JPEG with grey and say nothing.
+        if content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
+            raise ImageError(f"{source} is a truncated JPEG: {len(content)} bytes without its end marker")
+        decoded = decode_jpeg(content, source)
+        if decoded is not None:
+            return upright(decoded, exif_orientation(content))
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
     except cv2.error:

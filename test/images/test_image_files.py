@@ -260,3 +260,60 @@ def test_writing_where_it_cannot_be(tmp_path):
         write_image(tmp_path / "no_folder" / "a.png", smooth_rgb())
     with pytest.raises(ImageError, match="cannot hold mono16"):
         write_image(tmp_path / "a.jpg", np.zeros((4, 4), np.uint16))
+
+
+def damaged_jpeg(kind: str, seed: int) -> bytes:
+    """A JPEG of a smooth scene with noise, damaged inside, with its end marker."""
+    random = np.random.default_rng(seed)
+    scene = cv2.resize(random.integers(0, 255, (12, 16, 3), np.uint8), (320, 240))
+    content = bytearray(encode_compressed(scene + random.integers(0, 9, scene.shape, np.uint8), "jpeg"))
+    place = int(random.integers(len(content) // 3, len(content) * 2 // 3))
+    if kind == "cut":
+        return bytes(content[:place] + b"\xff\xd9")
+    if kind == "gap":
+        del content[place : place + 1000]
+    else:
+        content[place : place + 1000] = random.bytes(1000) if kind == "noise" else bytes(1000)
+    return bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["cut", "gap", "noise", "zeros"])
+def test_a_jpeg_damaged_inside_is_refused(kind: str) -> None:
+    pytest.importorskip("simplejpeg")
+    refused = 0
+    for seed in range(20):
+        try:
+            decode_compressed(damaged_jpeg(kind, seed))
+        except ImageError as error:
+            refused += "damaged JPEG" in str(error)
+    assert refused >= 18
+
+
+@pytest.mark.parametrize("shape", [(60, 81), (60, 81, 3)])
+def test_a_whole_jpeg_is_as_opencv_has_it(shape: tuple[int, ...]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    content = encode_compressed(image, "jpeg")
+    expected = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(
+        decode_compressed(content), expected[..., ::-1] if image.ndim == 3 else expected
+    )
+    # Many USB cameras leave some bytes before the end marker, and the picture is whole.
+    np.testing.assert_array_equal(
+        decode_compressed(content[:-2] + b"\0\0\0\xff\xd9"), decode_compressed(content)
+    )
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+def test_more_pixels_than_the_bytes_can_hold(kind: str) -> None:
+    content = bytearray(encode_compressed(np.zeros((120, 160, 3), np.uint8), kind))
+    if kind == "jpeg":
+        place = content.index(b"\xff\xc0") + 5
+        content[place : place + 4] = struct.pack(">HH", 8000, 8000)
+    else:
+        header = b"IHDR" + struct.pack(">II", 9000, 9000) + content[24:29]
+        content[12:33] = header + struct.pack(">I", zlib.crc32(header))
+    with pytest.raises(ImageError, match="bytes cannot hold"):
+        decode_compressed(bytes(content))
+    # The flattest images are read.
+    flat = np.zeros((2000, 2000), np.uint8)
+    np.testing.assert_array_equal(decode_compressed(encode_compressed(flat, kind)), flat)
