@@ -13,14 +13,14 @@ import re
 import signal
 import sys
 import threading
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ivfusion_ros import __version__
 from ivfusion_ros.errors import IvfusionError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 COMMANDS = {
     "demo": "simulate a bag, replay it, and draw pictures and a film of the result",
@@ -86,6 +86,24 @@ def _add_verbose(parser: argparse.ArgumentParser, default: object) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit status. A user's mistake gives one message and no traceback."""
+    try:
+        return _run(arguments) or _lost_output()
+    except SystemExit as end:
+        # argparse has printed a help text, or an error.
+        if not end.code and (status := _lost_output()):
+            return status
+        raise
+
+
+def _lost_output() -> int:
+    """The exit status where results were printed into nothing, such as a full disk; else 0."""
+    sys.stdout.flush()
+    lost = sys.stdout.lost if isinstance(sys.stdout, _Unbreakable) else None
+    return 0 if lost is None else _fail("", f"what was printed is lost: {lost.strerror}", 1)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """See main. Raises SystemExit where the words alone end it."""
     # Damaged images are reported by our own errors.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     _survive_closed_streams()
@@ -136,22 +154,36 @@ class _Log(logging.Handler):
 class _Unbreakable:
     """A text stream whose reader may leave (`| head`): what is written after that is dropped.
 
-    The work goes on, since its output is a file; losing who looks on must never cost that.
+    The work goes on, since its output is a file; losing who looks on must never cost that. lost: why
+    something could not be written that somebody waits for, as on a full disk.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self.lost: OSError | None = None
 
     def write(self, text: str) -> int:
         """Write what somebody reads."""
-        with suppress(OSError, ValueError):
+        with self._told():
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
         """Hand on what is buffered."""
-        with suppress(OSError, ValueError):
+        with self._told():
             self._stream.flush()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            pass
+        except OSError as error:
+            self.lost = error
+        except ValueError:
+            # Closed.
+            pass
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -168,7 +200,7 @@ def _survive_closed_streams() -> None:
 
 
 def _fail(command: str, message: str, status: int) -> int:
-    print(f"ivfusion {command}: {message}", file=sys.stderr)
+    print(f"{f'ivfusion {command}'.rstrip()}: {message}", file=sys.stderr)
     return status
 
 

@@ -10,9 +10,11 @@ import re
 import reprlib
 import shutil
 import stat
+import tempfile
 import time
 import uuid
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import yaml
@@ -21,7 +23,6 @@ from ivfusion_ros.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MAX_YAML_BYTES = 2**20
 MAX_YAML_ENTRIES = 200_000
@@ -44,7 +45,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     target = path.resolve()
     staged = _staged(target)
     try:
-        with _errors_name(path, staged):
+        with _errors_name(path, staged), staged.open("wb") as held:
+            # Whoever finds it sees that it is not left over.
+            _try_lock(held)
             yield staged
             staged.replace(target)
     finally:
@@ -104,7 +107,8 @@ def _written_in_place(path: Path) -> Iterator[None]:
 def alone_in(folder: Path) -> Iterator[None]:
     """Make a folder and hold it: of two commands that write into one, each would leave half of its own.
 
-    It is gone again if nothing was written. Raises DataError where another process holds it.
+    What a killed process left unfinished in it is removed. It is gone again if nothing was written. Raises
+    DataError where another process holds it.
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
@@ -114,12 +118,27 @@ def alone_in(folder: Path) -> Iterator[None]:
             raise DataError(
                 f"another command is writing into {folder}; wait until it has ended, or name another folder"
             )
+        _remove_left(folder / "*")
         yield
     finally:
         os.close(handle)
         with suppress(OSError):
             for path in made:
                 path.rmdir()
+
+
+@contextmanager
+def scratch_folder(name: str) -> Iterator[Path]:
+    """A folder among the system's temporary ones, gone at the end; what a killed process left goes too."""
+    target = Path(tempfile.gettempdir()) / name
+    staged = _staged(target)
+    lock = _make_locked(staged)
+    try:
+        _remove_left(target)
+        yield staged
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+        lock.close()
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
@@ -186,6 +205,10 @@ _BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 80
 _BRIEF.maxlist = _BRIEF.maxdict = _BRIEF.maxtuple = 8
 
 
+_STAGED = re.compile(r"\.[0-9]+-[0-9a-f]{8}\.partial$")
+"""The end of what _staged gives."""
+
+
 def _staged(target: Path) -> Path:
     """A name of this call alone: threads, processes and containers may write the same file."""
     return target.with_name(f".{target.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial")
@@ -226,11 +249,15 @@ def _try_lock(lock: IO[str] | int) -> bool | None:
 
 
 def _remove_left(target: Path) -> None:
-    """Remove the staged folders of this target that nobody holds: they may be as large as a recording."""
-    for left in target.parent.glob(f".{glob.escape(target.name)}.*.partial"):
-        with suppress(OSError), (left / "lock").open("r+") as lock:
-            if _try_lock(lock):
-                shutil.rmtree(left)
+    """Remove what was staged for a target, or for all (*), and nobody holds: it may be large."""
+    name = target.name if target.name == "*" else glob.escape(target.name)
+    for left in target.parent.glob(f".{name}.*.partial"):
+        if not _STAGED.search(left.name):
+            continue
+        lock = left / "lock" if left.is_dir() else left
+        with suppress(OSError), lock.open("r+") as held:
+            if _try_lock(held):
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def _put(item: Path, target: Path, staged: Path) -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -21,3 +22,14 @@ def test_a_closed_stream_costs_no_output(small_bag, blend_model, tmp_path, shell
     subprocess.run(["sh", "-c", shell, "sh", *map(str, program)], cwd=tmp_path, timeout=120)
     assert (tmp_path / "status").read_text().strip() == "0"
     assert (tmp_path / "out.mcap").stat().st_size > 1000
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+@pytest.mark.parametrize("words", ["--help", "bench --help", "doctor --parameters"])
+def test_results_that_nobody_gets_are_no_success(words) -> None:
+    program = [sys.executable, "-m", "ivfusion_ros.cli", *words.split()]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "what was printed is lost: No space left" in done.stderr
+    assert subprocess.run(program, stdout=subprocess.DEVNULL, timeout=120).returncode == 0

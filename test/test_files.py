@@ -12,7 +12,7 @@ import pytest
 import ivfusion_ros.files
 from ivfusion_ros.cli import main
 from ivfusion_ros.errors import DataError
-from ivfusion_ros.files import alone_in, whole_file, whole_files
+from ivfusion_ros.files import alone_in, scratch_folder, whole_file, whole_files
 from ivfusion_ros.images.files import read_image, write_image
 
 
@@ -145,6 +145,42 @@ def test_what_a_killed_process_left_goes_but_nothing_of_a_living_one(tmp_path: P
             staged.write_text("quicker")
         assert path.read_text() == "quicker" and len(list(tmp_path.iterdir())) == 2
     assert path.read_text() == "living" and list(tmp_path.iterdir()) == [path]
+
+
+_DIE_IN_ALL = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+from ivfusion_ros.files import scratch_folder, whole_file
+from ivfusion_ros.images.video import VideoWriter
+
+folder = Path(sys.argv[1])
+with whole_file(folder / "a.json") as staged, scratch_folder("ivfusion_bag") as scratch:
+    staged.write_text("half")
+    (scratch / "unpacked.db3").write_text("half")
+    with VideoWriter(folder / "a.mp4", 10) as film:
+        film.write(np.zeros((32, 32, 3), np.uint8))
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_process_leaves_nothing_for_good(tmp_path: Path, monkeypatch) -> None:
+    pytest.importorskip("av")
+    out, temporary = tmp_path / "out", tmp_path / "temporary"
+    out.mkdir()
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    subprocess.run([sys.executable, "-c", _DIE_IN_ALL, out])
+    assert len(list(out.iterdir())) == 2 and len(list(temporary.iterdir())) == 1
+    (out / ".mine.partial").write_text("of no process of ours")
+    with whole_file(out / "b.json") as living:
+        living.write_text("living")
+        with alone_in(out):
+            assert {path.name for path in out.iterdir()} == {".mine.partial", living.name}
+    with scratch_folder("ivfusion_bag") as scratch:
+        assert list(temporary.iterdir()) == [scratch]
+    assert not list(temporary.iterdir())
 
 
 def test_images_go_through_links(tmp_path: Path) -> None:

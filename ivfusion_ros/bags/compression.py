@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import lz4.frame  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 if sys.version_info >= (3, 14):
@@ -17,6 +18,11 @@ else:
 
 MAX_MESSAGE_BYTES = 2**29
 """Of a message that is unpacked: five times the largest image that is decoded by default, in bytes."""
+
+MAX_RATIO = 1000
+"""Of a file that is unpacked, beyond MAX_MESSAGE_BYTES: hundreds of times what images give."""
+
+FILE_MAGICS = (b"\x89MCAP", b"SQLite format 3\0", b"#ROSBAG")
 
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
@@ -67,16 +73,38 @@ def unpack_message(data: memoryview) -> memoryview:
 
 
 def unpack_file(packed: Path, target: Path) -> str:
-    """Unpack a zstd file as far as it goes; what was lost, or ''. Raises OSError."""
-    unpacker, reason = zstd.ZstdDecompressor(), "cut off"
+    """Unpack a zstd file as far as it goes and is a bag's; what was lost, or ''. Raises OSError."""
+    most = max(MAX_MESSAGE_BYTES, MAX_RATIO * packed.stat().st_size)
+    reason, written = "cut off", 0
     with packed.open("rb") as source, target.open("wb") as output:
         try:
-            while not unpacker.eof and (block := source.read(2**20)):
-                output.write(unpacker.decompress(block, max_length=PART_BYTES))
-                while not unpacker.needs_input and not unpacker.eof:
-                    output.write(unpacker.decompress(b"", max_length=PART_BYTES))
+            for part in _parts(source):
+                if not written and not part.startswith(FILE_MAGICS):
+                    reason = "it holds no bag"
+                    break
+                if written + len(part) > most:
+                    reason = f"it unpacks to more than {most} bytes, which no recording does"
+                    break
+                output.write(part)
+                written += len(part)
+            else:
+                return ""
+        except EOFError:
+            pass
         except zstd.ZstdError as error:
             reason = f"damaged ({error})"
-        if unpacker.eof:
-            return ""
-        return f"{packed.name}: {reason}; only the first {output.tell()} bytes could be unpacked"
+    return f"{packed.name}: {reason}; only the first {written} bytes could be unpacked"
+
+
+def _parts(source: IO[bytes]) -> Iterator[bytes]:
+    """Content of the first zstd frame. Raises EOFError where it is cut off, and ZstdError."""
+    unpacker = zstd.ZstdDecompressor()
+    while not unpacker.eof:
+        block = source.read(2**20)
+        if not block:
+            raise EOFError
+        part = unpacker.decompress(block, max_length=PART_BYTES)
+        while part:
+            yield part
+            more = not unpacker.needs_input and not unpacker.eof
+            part = unpacker.decompress(b"", max_length=PART_BYTES) if more else b""

@@ -57,12 +57,12 @@ def find_files(paths: Sequence[Path], losses: list[str]) -> list[Path]:
     return list(found.values())
 
 
-def open_file(path: Path, scratch: Path) -> BagFile:
-    """Open a storage file, one compressed as a whole by way of a copy in scratch. Raises BagError."""
+def open_file(path: Path, scratch: Callable[[], Path]) -> BagFile:
+    """Open a storage file, one compressed as a whole by way of a copy in scratch(). Raises BagError."""
     try:
         if path.suffix != PACKED:
             return STORAGES[path.suffix](path)
-        unpacked = scratch / path.stem
+        unpacked = scratch() / path.stem
         loss = unpack_file(path, unpacked)
     except OSError as error:
         raise BagError(f"cannot read {path}: {error.strerror or error}") from error

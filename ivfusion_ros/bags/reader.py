@@ -7,8 +7,8 @@ import itertools
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.bags import topics
@@ -18,6 +18,7 @@ from ivfusion_ros.bags.files import BagFile, find_files, open_file
 from ivfusion_ros.bags.serializations import decode
 from ivfusion_ros.bags.video_topics import VideoTopics
 from ivfusion_ros.errors import BagError, IvfusionError
+from ivfusion_ros.files import scratch_folder
 from ivfusion_ros.geometry.camera_info import newest_info
 from ivfusion_ros.images.declared import MAX_PIXELS
 from ivfusion_ros.messages.frames import encoding_of, to_camera_info, to_frame
@@ -63,7 +64,7 @@ class BagReader:
 
     def __enter__(self) -> BagReader:
         try:
-            self._open_files(Path(self._stack.enter_context(TemporaryDirectory(prefix="ivfusion_bag_"))))
+            self._open_files(cache(lambda: self._stack.enter_context(scratch_folder("ivfusion_bag"))))
         except OSError as error:
             self.close()
             raise _cannot_read(error) from error
@@ -209,7 +210,7 @@ class BagReader:
         self.skipped[name] += 1
         self.skip_reasons.setdefault(name, str(error))
 
-    def _open_files(self, scratch: Path) -> None:
+    def _open_files(self, scratch: Callable[[], Path]) -> None:
         refusals: list[BagError] = []
         self.files = find_files(self.paths, self._found_losses)
         for path in self.files:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivfusion_ros.errors import ImageError
-from ivfusion_ros.files import whole_file
+from ivfusion_ros.files import whole_files
 from ivfusion_ros.images.avi import AviClock
 from ivfusion_ros.images.declared import MAX_PIXELS
 from ivfusion_ros.images.encodings import decode_image, same_size_encoding
@@ -42,7 +42,7 @@ class VideoWriter:
         self._size: Size | None = None
         self._stream: Any = None
         with self._errors(), contextlib.ExitStack() as stack:
-            partial = stack.enter_context(whole_file(self._path))
+            partial = stack.enter_context(whole_files(self._path))
             # PyAV opens the file at the first frame; find out now whether it can.
             partial.touch()
             options = {"movflags": "+faststart"}
