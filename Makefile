@@ -81,5 +81,5 @@ $(VENV)/.core: $(VENV)/.runtime
 # Nothing but what lock.txt has, by its hashes, and torch. setuptools, which builds, is there as well.
 $(VENV)/.test: setup.py constraints.txt lock.txt | $(BIN)/python
 	$(PIP) --require-hashes --no-deps --requirement lock.txt
-	$(PIP) --no-build-isolation --editable '.[openvino,report,train,test]'
+	$(PIP) --no-build-isolation --editable '.[openvino,report,web,train,test]'
 	touch $(VENV)/.runtime $(VENV)/.core $@

@@ -71,6 +71,8 @@ setup(
         "openvino": ["openvino>=2024.4"],
         # Pages to look at, `ivfusion replay --html`.
         "report": ["jinja2>=3.1"],
+        # The live page, `ivfusion live --web`.
+        "web": ["starlette>=0.40", "uvicorn>=0.30", "websockets>=13", "jinja2>=3.1"],
         "eval": ["matplotlib>=3.7", "onnx>=1.16", "pycocotools>=2.0.8"],
         # For a TensorRT that is there (JetPack, or pip install tensorrt); that for RTX GPUs comes with it.
         "tensorrt": ["cuda-bindings>=12.6", "onnx>=1.16"],

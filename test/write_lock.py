@@ -11,7 +11,7 @@ import tempfile
 
 from places import ROOT
 
-EXTRAS = ("openvino", "report", "train", "test")
+EXTRAS = ("openvino", "report", "web", "train", "test")
 """What the Makefile installs for the tests."""
 
 WITHOUT_DEPENDENCIES = ("ultralytics==8.4.190", "ultralytics-thop==2.2.3", "torchvision==0.28.0")

@@ -18,6 +18,7 @@ from ivfusion_ros.commands.options import (
     pipeline_config,
     write_json,
 )
+from ivfusion_ros.commands.web import add_web_option, open_page, unmeasured
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.pipeline.replay import summary
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import argparse
 
     from ivfusion_ros.pipeline.pipeline import Pipeline
+    from ivfusion_ros.report.live_server import LiveServer
     from ivfusion_ros.types import FramePair, FusionResult
 
 log = logging.getLogger(__name__)
@@ -81,6 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds in which the first pair must come (default: %(default)s)",
     )
+    add_web_option(parser)
     add_json_option(parser)
     add_pipeline_options(parser)
 
@@ -108,9 +111,12 @@ def run(options: argparse.Namespace) -> None:
             )
         )
         pipeline = stack.enter_context(build_pipeline(config))
-        pipeline.measures = lambda: options.registered
+        page = open_page(options.web, "ivfusion live", stack, records=True)
+        pipeline.measures = lambda: options.registered or (page is not None and page.watched)
         live = stack.enter_context(LivePairs(config, places, given))
-        session = Session(live, pipeline, writer, originals=options.originals)
+        session = Session(
+            live, pipeline, writer, originals=options.originals, registered=options.registered, page=page
+        )
         session.run(options.wait, options.duration)
         figures = {
             "output": str(options.out),
@@ -126,8 +132,20 @@ def run(options: argparse.Namespace) -> None:
 class Session:
     """One run: takes pairs, writes results, counts."""
 
-    def __init__(self, live: LivePairs, pipeline: Pipeline, writer: BagWriter, *, originals: bool) -> None:
+    def __init__(
+        self,
+        live: LivePairs,
+        pipeline: Pipeline,
+        writer: BagWriter,
+        *,
+        originals: bool,
+        registered: bool = False,
+        page: LiveServer | None = None,
+    ) -> None:
         self._live, self._pipeline, self._writer, self._originals = live, pipeline, writer, originals
+        self._registered, self._page = registered, page
+        self._recording, self._recorded = True, 0
+        self._marks_s: list[float] = []
         self._skips = Skips()
         self._pairs = 0
         self._ages_ms: deque[float] = deque(maxlen=MAX_AGES)
@@ -140,6 +158,7 @@ class Session:
         opened_s = next_status_s = time.monotonic()
         with held_back() as stopped:
             while not stopped.is_set():
+                self._obey()
                 pair, now_s = self._live.take(0.1), time.monotonic()
                 if pair is not None:
                     self._begun_s = self._begun_s if self._pairs else now_s
@@ -162,11 +181,43 @@ class Session:
         except Exception as error:  # noqa: BLE001
             self._skips.add(error, thermal=pair.thermal.header, rgb=pair.rgb.header)
             return
+        if self._page is not None:
+            self._page.offer(result, self._status)
+        if self._recording:
+            self._write(pair, result)
+        self._count(pair, result)
+
+    def _write(self, pair: FramePair, result: FusionResult) -> None:
         if self._originals:
             for camera in CAMERAS:
                 self._writer.write_frame(camera, pair.frames[camera])
-        self._writer.write_result(result)
-        self._count(pair, result)
+        self._writer.write_result(result if self._registered else unmeasured(result))
+        self._recorded += 1
+
+    def _obey(self) -> None:
+        """What was pressed on the page."""
+        for command in () if self._page is None else self._page.take_commands():
+            second = round(time.monotonic() - self._begun_s, 3)
+            if command == "mark":
+                self._marks_s.append(second)
+            else:
+                self._recording = command == "start"
+            log.info("%.1f s: %s, asked for on the page", second, command)
+
+    def _status(self) -> dict[str, str]:
+        """How it goes, for the page."""
+        seconds = max(1e-3, time.monotonic() - self._begun_s)
+        drops = ", ".join(f"{why} {n}" for why, n in sorted(self._live.synchronizer.pairer.drops.items()))
+        frames = ", ".join(f"{name} {camera.frames}" for name, camera in self._live.cameras.items())
+        trouble, how = self._live.trouble(), "on" if self._recording else "off"
+        return {
+            "recording": f"{how}, {self._recorded} pairs, marks {len(self._marks_s)}",
+            "pairs": f"{self._pairs}, {self._pairs / seconds:.1f} a second",
+            "superseded": str(self._live.superseded),
+            "frames": frames,
+            "drops": drops or "none",
+            **({"trouble": trouble} if trouble else {}),
+        }
 
     def _count(self, pair: FramePair, result: FusionResult) -> None:
         newest_ns = max(frame.stamp_ns for frame in pair.frames.values())
@@ -187,6 +238,8 @@ class Session:
             "seconds": round(seconds, 1),
             "pairs": self._pairs,
             "pairs_per_second": round(self._pairs / seconds, 2),
+            "recorded": self._recorded,
+            "marks_s": self._marks_s,
             "superseded": self._live.superseded,
             "drops": dict(sorted(self._live.synchronizer.pairer.drops.items())),
             "cameras": {

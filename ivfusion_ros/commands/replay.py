@@ -28,6 +28,7 @@ from ivfusion_ros.commands.options import (
     write_json,
 )
 from ivfusion_ros.commands.skipped import log_skipped
+from ivfusion_ros.commands.web import add_web_option, open_page, unmeasured
 from ivfusion_ros.errors import BagError, IvfusionError
 from ivfusion_ros.images.files import SUFFIXES
 from ivfusion_ros.images.film import Pictures
@@ -67,6 +68,7 @@ class Outputs:
     video: Path | None = None
     sheet: Path | None = None
     html: Path | None = None
+    web: str | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,6 +102,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also write a contact sheet (PNG or JPEG) of the same",
     )
     add_html_option(parser)
+    add_web_option(parser)
     add_json_option(parser)
     add_pipeline_options(parser)
 
@@ -115,6 +118,7 @@ def run(options: argparse.Namespace) -> None:
         options.video,
         options.sheet,
         options.html,
+        options.web,
     )
     refuse_source_as_output(options.source, options.output)
     config = pipeline_config(options)
@@ -159,8 +163,10 @@ def replay_source(
         # The outputs before the networks, which take seconds to load.
         pictures, writer = _open_outputs(outputs, source, config, stack)
         pipeline = stack.enter_context(build_pipeline(config))
-        # A page shows temperatures; only results that measured them have the topic.
-        pipeline.measures = lambda: outputs.registered or report_page is not None
+        live = open_page(outputs.web, f"replay of {paths[0].name}", stack, records=False)
+        # Pages show temperatures; only results that measured them have the topic.
+        watched = report_page is not None
+        pipeline.measures = lambda: outputs.registered or watched or (live is not None and live.watched)
         replay = Replay(
             synchronizer,
             pipeline,
@@ -171,6 +177,8 @@ def replay_source(
         frames = clocks.frames(source.frames())
         sinks = [pictures.add, *([report_page.add] if report_page else [])]
         write = writer.write_result if outputs.registered else partial(_write_unmeasured, writer)
+        if live is not None:
+            sinks.append(partial(live.offer, status=lambda: _status(replay)))
         interrupted = _write(replay, frames, source.expected, writer, [write, *sinks])
         report = replay.report()
         _warn_of_skipped(source)
@@ -242,7 +250,18 @@ def _write(
 
 
 def _write_unmeasured(writer: BagWriter, result: FusionResult) -> None:
-    writer.write_result(replace(result, measured=None))
+    writer.write_result(unmeasured(result))
+
+
+def _status(replay: Replay) -> dict[str, str]:
+    """How it goes, for the live page."""
+    report = replay.report()
+    drops = ", ".join(f"{reason} {count}" for reason, count in report["drops"].items()) or "none"
+    return {
+        "pairs": f"{report['pairs']}, {report['pairs_per_second']:.1f} a second",
+        "drops": drops,
+        "pairs that failed": str(sum(report["failed_pairs"].values())),
+    }
 
 
 def _models(config: PipelineConfig, pipeline: Pipeline) -> dict[str, str]:

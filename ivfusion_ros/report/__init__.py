@@ -8,6 +8,7 @@ __getattr__, __all__ = later(
         "anything": ("any_page",),
         "calibration": ("calibration_page",),
         "chart": ("Chart", "Line", "chart_of"),
+        "live_server": ("LiveServer", "parse_address"),
         "objects": ("objects_page",),
         "page": ("Page", "check_renderer", "render", "write_page"),
         "quality": ("quality_page",),

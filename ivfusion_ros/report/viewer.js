@@ -55,7 +55,8 @@ function freeField(taken, bottoms, x, wide, high, most) {
 
 function drawBoxes(pane, boxes) {
   const [width, height] = state.shot.size;
-  const size = Math.max(width / 60, 9);
+  // No smaller than people read, on a narrow screen too.
+  const size = Math.max(width / 60, 9, 11 * width / ($("stage").clientWidth || width));
   const taken = [];
   $(pane).setAttribute("viewBox", `0 0 ${width} ${height}`);
   $(pane).replaceChildren(...boxes.flatMap((box) => {
@@ -136,7 +137,7 @@ function drawShot(shot = state.shot) {
   for (const [name, boxes] of Object.entries(shown)) drawBoxes(`boxes-${name}`, boxes);
   drawTable(shown.fused);
   drawParts();
-  drawCursor();
+  if (!shot.live) drawCursor();
 }
 
 function move(handle, edge) {
@@ -182,9 +183,14 @@ function drawCursor() {
   const at = inImage();
   const heat = state.shot?.heat;
   const value = at && heat ? heatAt(heat, at) : null;
-  $("cursor").hidden = value === null;
-  if (value === null) return;
-  $("cursor").textContent = `${value.toFixed(1)} ${heat.unit}`;
+  drawValue(value === null ? null : `${value.toFixed(1)} ${heat.unit}`);
+}
+
+// What was measured under the cursor.
+function drawValue(text) {
+  $("cursor").hidden = text === null || !state.at;
+  if ($("cursor").hidden) return;
+  $("cursor").textContent = text;
   $("cursor").style.left = `min(calc(${state.at[0]}% + .8rem), calc(100% - 6rem))`;
   $("cursor").style.top = `min(calc(${state.at[1]}% + .8rem), calc(100% - 2rem))`;
 }
@@ -218,7 +224,7 @@ function listenToFingers(stage) {
       } else pan(state.x + state.at[0] - before[0], state.y + state.at[1] - before[1]);
       fingers.set(event.pointerId, state.at);
     }
-    drawCursor();
+    if (!state.shot?.live) drawCursor();
   });
   stage.addEventListener("pointerleave", () => { state.at = null; drawCursor(); });
 }

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import signal
 import socket
 import threading
 import time
@@ -15,14 +16,17 @@ import pytest
 
 av = pytest.importorskip("av")
 
-from ivfusion_ros.bags import BagReader
+from ivfusion_ros.bags import BagReader, BagWriter
 from ivfusion_ros.cli import main
+from ivfusion_ros.commands.live import Session
+from ivfusion_ros.config.parameters import make_config
 from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import ConfigError, ImageError
+from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.sources import camera as camera_module
 from ivfusion_ros.sources.camera import LiveCamera, _opening
 from ivfusion_ros.sources.live import LivePairs, parse_options
-from ivfusion_ros.types import Frame
+from ivfusion_ros.types import Frame, FramePair, FusionResult
 
 RATE_HZ = 20
 PLACES = {"thermal": "absent thermal", "rgb": "absent rgb"}
@@ -188,3 +192,33 @@ def test_options_of_ffmpeg() -> None:
         with pytest.raises(ConfigError, match=r"--rgb-option is .*NAME=VALUE"):
             parse_options([text], "--rgb-option")
     assert main(["live", "--thermal", "a", "--rgb", "b", "--out", "c.mcap", "--duration", "-1"]) == 2
+
+
+def test_the_page_stops_and_starts_the_recording(blend_model, tmp_path) -> None:
+    class Page:
+        """Somebody presses stop after two pairs, and start after four."""
+
+        def __init__(self) -> None:
+            self.offered: list[FusionResult] = []
+
+        def offer(self, result: FusionResult, status) -> None:
+            self.offered.append(result)
+            assert status()["recording"].startswith("off" if 2 < len(self.offered) <= 4 else "on")
+
+        def take_commands(self) -> list[str]:
+            return {2: ["stop", "mark"], 4: ["start"]}.get(len(self.offered), [])
+
+    pairs = [
+        FramePair(Frame(np.full((48, 64), 30 * i, np.uint8), i), Frame(np.zeros((48, 64, 3), np.uint8), i))
+        for i in range(1, 7)
+    ]
+    config = make_config(PipelineConfig, {"fusion.model": str(blend_model), "detection.model": ""})
+    page = Page()
+    live = LivePairs(config, {}, {})
+    # A second Ctrl-C would not wait.
+    live.take = lambda _: pairs.pop(0) if pairs else signal.raise_signal(signal.SIGINT)
+    with build_pipeline(config) as pipeline, BagWriter(tmp_path / "run.mcap") as writer:
+        session = Session(live, pipeline, writer, originals=False, page=page)
+        session.run(60.0, None)
+    assert len(page.offered) == 6 and session.report()["recorded"] == 4
+    assert len(session.report()["marks_s"]) == 1
