@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_YAML_BYTES = 2**20
-MAX_YAML_ENTRIES = 200_000
+MAX_YAML_ENTRIES = 100_000
 MAX_YAML_DEPTH = 50
 PIPE_WAIT_S = 2.0
 """For whoever reads from a pipe that is written."""
@@ -147,7 +147,7 @@ def write_whole(path: Path, content: bytes | str) -> None:
         staged.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """Aliases that stand for aliases can make a gigabyte of a kilobyte, merged ones while it is read."""
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
@@ -160,6 +160,8 @@ class _Loader(yaml.SafeLoader):
 def parse_yaml(text: str, source: str) -> Any:
     """The value of a YAML text, of bounded size and depth. Raises ConfigError, in which source names it."""
     try:
+        if sum(map(text.count, "\n,:")) > MAX_YAML_ENTRIES:
+            raise ValueError(f"it has more than {MAX_YAML_ENTRIES} entries")
         value = yaml.load(text, _Loader)
         _check_bounds(value)
     # PyYAML's constructors raise whatever dates, numbers and tags that are none make Python raise.
@@ -235,7 +237,7 @@ def _make_locked(staged: Path) -> IO[str]:
     return lock
 
 
-def _try_lock(lock: IO[str] | int) -> bool | None:
+def _try_lock(lock: IO[Any] | int) -> bool | None:
     """False where another holds the lock, None where the system has no such locks."""
     try:
         import fcntl

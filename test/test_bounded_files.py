@@ -5,6 +5,7 @@ import os
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from ivfusion_ros.cli import main
 from ivfusion_ros.config.parameters import assignments, make_config
@@ -113,3 +114,11 @@ def test_a_home_that_there_is_not(tmp_path, capsys) -> None:
     output = str(tmp_path / "fused.png")
     assert main(["fuse", image, image, output, "--model", "~nobody_of_this_name/m.onnx"]) in (5, 7)
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_yaml_of_very_many_lines_is_not_parsed(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "many.yaml"
+    path.write_text("fusion:\n" + "".join(f"  k{number}: 1\n" for number in range(60_000)))
+    monkeypatch.setattr(yaml, "load", lambda *_: pytest.fail("it takes seconds"))
+    with pytest.raises(ConfigError, match="more than 100000 entries"):
+        read_yaml(path)

@@ -66,10 +66,10 @@ def export_detector(weights: Path, path: Path, size: Size) -> tuple[str, ...]:
 
 def _is_final(weights: Path) -> bool:
     """Whether a file is the final.pt of a detector with anchors, by what torch reads of it as data."""
-    import torch
+    from ivfusion_ros.networks.torch_file import load_data
 
     try:
-        content = torch.load(weights, map_location="cpu", weights_only=True)
+        content = load_data(weights)
     except Exception:  # noqa: BLE001 (torch raises many kinds for what is no such file)
         return False
     return isinstance(content, dict) and content.get("head") == "anchors"

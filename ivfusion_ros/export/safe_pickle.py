@@ -36,7 +36,10 @@ def check_is_data(copy: Path, weights: Path) -> None:
     """
     import torch
 
+    from ivfusion_ros.networks.torch_file import check_form
+
     try:
+        check_form(copy)
         named = torch.serialization.get_unsafe_globals_in_checkpoint(str(copy))
     except Exception as error:
         # The format before torch 1.6 cannot be looked through without being run.

@@ -9,6 +9,7 @@ from torch import nn
 
 from ivfusion_ros.errors import ModelError, refusing
 from ivfusion_ros.files import whole_file
+from ivfusion_ros.networks.torch_file import load_data
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +23,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint written by save_checkpoint, on the CPU. Raises ModelError."""
     # torch raises many kinds of errors for a damaged file.
     with refusing(ModelError, f"checkpoint {path}", _CHECKPOINT):
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = load_data(path)
     parts = [state.get(name) for name in ("ema", "weights")] if isinstance(state, dict) else []
     if not any(map(_are_weights, parts)) or not all(part is None or _are_weights(part) for part in parts):
         raise ModelError(f"{path} is not a checkpoint; expected {_CHECKPOINT}")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ivfusion_ros.errors import ConfigError, ModelError
 from ivfusion_ros.networks.mda import MDA, published_weights
+from ivfusion_ros.networks.torch_file import load_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,7 +46,9 @@ def read_published(name: str, path: Path) -> dict[str, Tensor]:
     try:
         # The authors' log of the training loss lies in the same file, as NumPy numbers.
         with torch.serialization.safe_globals(_numpy_numbers()):
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = load_data(path)
+    except ModelError:
+        raise
     except Exception as error:  # torch raises many kinds for a damaged file
         reason = str(error).partition("WeightsUnpickler error: ")[2] or f"{type(error).__name__}: {error}"
         raise ModelError(

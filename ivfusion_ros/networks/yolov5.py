@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ultralytics.nn.tasks import DetectionModel
 
 from ivfusion_ros.errors import ModelError
+from ivfusion_ros.networks.torch_file import load_data
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,7 +102,7 @@ class AnchorModel(DetectionModel):
 def load_final(path: Path) -> AnchorModel:
     """The model of a file of save_final; nothing in it is executed. Raises ModelError."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_data(path)
         model = AnchorModel(content["network"], content["names"])
         model.load_state_dict(content["weights"])
     except (OSError, pickle.UnpicklingError, RuntimeError, KeyError, TypeError) as error:

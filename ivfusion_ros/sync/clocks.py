@@ -7,6 +7,7 @@ offset between their clocks, and by a link's delay, which is seconds at most. St
 
 from __future__ import annotations
 
+import itertools
 import logging
 import statistics
 from dataclasses import dataclass, replace
@@ -23,6 +24,10 @@ log = logging.getLogger(__name__)
 
 MIN_FRAMES = 3
 """Of each camera, before its clock is judged."""
+LOOKED_FRAMES = 20
+"""Of each camera, before a difference is told that may be a clock's or a link's."""
+MIN_TOLD_NS = 50_000_000
+"""Links differ by less."""
 MAX_HELD_BYTES = 128 * 2**20
 """Of frames that wait for the judgement, on which the pairs of the first frames depend."""
 APART_NS = 10_000_000_000
@@ -58,7 +63,7 @@ class ClockCheck:
         self._on_offset = on_offset
         self._seen: dict[str, list[Sighting]] = {camera: [] for camera in CAMERAS}
         self._by_arrival = False
-        self._judged = False
+        self._judged = self._looked = False
 
     def frames(self, frames: Iterable[Stamped]) -> Iterator[Stamped]:
         """The same frames in the same order."""
@@ -74,6 +79,7 @@ class ClockCheck:
                 yield from map(self._stamped, held)
                 held = []
             else:
+                self._look(camera, frame)
                 yield self._stamped((camera, frame))
         yield from map(self._stamped, held)
 
@@ -86,7 +92,7 @@ class ClockCheck:
     def _see(self, camera: CameraName, frame: Frame) -> None:
         if frame.received_ns is None:
             # Of films and folders nobody knows when they arrived.
-            self._judged = True
+            self._judged = self._looked = True
             return
         if len(self._seen[camera]) < MIN_FRAMES:
             self._seen[camera].append(Sighting(frame.stamp_ns, frame.received_ns))
@@ -97,7 +103,7 @@ class ClockCheck:
     def _judge(self) -> None:
         still = [camera for camera in CAMERAS if len({seen.stamp_ns for seen in self._seen[camera]}) == 1]
         if still:
-            self._by_arrival = True
+            self._by_arrival = self._looked = True
             stamp_ns = self._seen[still[0]][0].stamp_ns
             log.warning(
                 "%s: all stamps are %d ns, so no clock sets them; frames are paired by the times at which "
@@ -110,9 +116,27 @@ class ClockCheck:
         # A camera that starts later is no clock that differs, nor are two recorders with one clock each.
         if self._on_offset is None or min(abs(self.measured_ns), abs(first_ns)) < APART_NS:
             return
+        self._looked = True
         chosen_ns = usual(self.measured_ns)
         log.warning("%s; paired with this offset", self.advice(chosen_ns))
         self._on_offset(chosen_ns)
+
+    def _look(self, camera: CameraName, frame: Frame) -> None:
+        """Tell once of clocks so little apart that frames pair which are not of one moment."""
+        if self._looked or self._on_offset is None or frame.received_ns is None:
+            return
+        self._seen[camera].append(Sighting(frame.stamp_ns, frame.received_ns))
+        if any(len(seen) < LOOKED_FRAMES for seen in self._seen.values()):
+            return
+        self._looked = True
+        self.measured_ns = offset_ns(self._seen["thermal"], self._seen["rgb"])
+        period_ns = min(map(_period_ns, self._seen.values()))
+        if MIN_TOLD_NS < abs(self.measured_ns) < APART_NS and abs(self.measured_ns) > period_ns / 2:
+            log.warning(
+                "frames may be paired with a neighbour of their partner, %.1f frames off: %s, unless frames "
+                "of one camera only reach the recorder later", abs(self.measured_ns) / max(period_ns, 1),
+                self.advice(self.measured_ns),
+            )  # fmt: skip
 
     def advice(self, chosen_ns: int | None = None) -> str:
         """How far the clocks are apart, and the parameter that makes up for it; '' where not known."""
@@ -135,6 +159,12 @@ def offset_ns(thermal: Iterable[Sighting], rgb: Iterable[Sighting]) -> int:
              for seens in (thermal, rgb))  # fmt: skip
     thermal_ahead, rgb_ahead = ahead
     return rgb_ahead - thermal_ahead
+
+
+def _period_ns(seen: list[Sighting]) -> int:
+    """The usual time between two frames."""
+    stamps = sorted(item.stamp_ns for item in seen)
+    return statistics.median_low(later - earlier for earlier, later in itertools.pairwise(stamps))
 
 
 def usual(measured_ns: int) -> int:

@@ -89,3 +89,20 @@ def test_usual_differences_are_taken_exactly() -> None:
     near = 100_000_000
     assert usual(-37 * S + near) == -37 * S and usual(7200 * S - near) == 7200 * S
     assert usual(18 * S + 3 * near) == 18 * S + 3 * near and usual(0) == 0
+
+
+@pytest.mark.parametrize(
+    ("off_s", "told"), [(0.2, "200 ms ahead of"), (-0.2, "200 ms behind"), (0.06, "60 ms ahead of")]
+)
+def test_a_constant_skew_beyond_half_a_period_is_told(caplog, off_s, told) -> None:
+    frames = recording(round(off_s * 1e9), count=40)
+    passed, offsets, _ = check(frames)
+    assert passed == frames and not offsets
+    assert told in caplog.text and f"thermal_time_offset_ms to {-off_s * 1e3:.1f}" in caplog.text
+    assert caplog.text.count("paired with a neighbour") == 1
+
+
+@pytest.mark.parametrize("off_s", [0.0, 0.04])
+def test_a_constant_skew_below_half_a_period_is_not_told(caplog, off_s) -> None:
+    check(recording(round(off_s * 1e9), count=40))
+    assert not caplog.text

@@ -14,6 +14,7 @@ import torch
 
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.files import whole_file, write_whole
+from ivfusion_ros.networks.torch_file import load_data
 from ivfusion_ros.training.fusion.provenance import check_same_run, files_identity
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def load_state(folder: Path, origin: Mapping[str, Any]) -> State:
     if not path.is_file():
         raise ModelError(f"there is no checkpoint at {path}; train without --resume first")
     try:
-        state = State(**torch.load(path, map_location="cpu", weights_only=True))
+        state = State(**load_data(path))
     except Exception as error:  # torch raises many kinds for a damaged file
         raise ModelError(f"{path} is not a readable state; begin again, with another --out") from error
     check_same_run(folder, state.origin, origin, MAY_CHANGE)
