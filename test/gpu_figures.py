@@ -62,7 +62,7 @@ def gpu_bytes_in_use() -> int | None:
 
 
 def measure_memory(frames: int = FRAMES) -> dict[str, list[dict[str, Any]]]:
-    """Readings over so many frames, by backend: frames, seconds, MiB of the GPU, peak MiB of the process."""
+    """Readings over frames by backend: frames, seconds, MiB of the GPU, peak MiB of the process."""
     found = {}
     thermal, rgb = sample_pair(SIZE)
     for name in gpu_backends():

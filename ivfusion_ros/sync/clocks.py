@@ -132,10 +132,11 @@ class ClockCheck:
         self.measured_ns = offset_ns(self._seen["thermal"], self._seen["rgb"])
         period_ns = min(map(_period_ns, self._seen.values()))
         if MIN_TOLD_NS < abs(self.measured_ns) < APART_NS and abs(self.measured_ns) > period_ns / 2:
+            frames_off = abs(self.measured_ns) / max(period_ns, 1)
             log.warning(
-                "frames may be paired with a neighbour of their partner, %.1f frames off: %s, unless frames "
-                "of one camera only reach the recorder later", abs(self.measured_ns) / max(period_ns, 1),
-                self.advice(self.measured_ns),
+                "frames may be paired with a neighbour of their partner, %.1f frames off: %s, unless "
+                "frames of one camera only reach the recorder later",
+                frames_off, self.advice(self.measured_ns),
             )  # fmt: skip
 
     def advice(self, chosen_ns: int | None = None) -> str:
