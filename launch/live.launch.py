@@ -35,6 +35,10 @@ OTHERS = {
     "node_name": ("fusion_node", "name of the node"),
     "log_level": ("info", "debug, info, warn or error"),
     "respawn": ("false", "start the node again when it ends"),
+    "device": (
+        "",
+        "cpu, or cuda or cuda:N by TensorRT; empty: a GPU where one can be used, as backend says",
+    ),
     "rgb_topic": ("rgb/image_raw", "RGB image topic; camera_info is expected beside it"),
     "thermal_topic": ("thermal/image_raw", "thermal image topic; camera_info is expected beside it"),
     "image_reliability": ("", "reliable or best_effort, of both image subscriptions; empty: best_effort"),
@@ -53,6 +57,14 @@ DDS = {"cyclonedds": ("CYCLONEDDS_URI", "file://{}"), "fastdds": ("FASTRTPS_DEFA
 def profile(name, share):
     variable, value = DDS[name]
     return SetEnvironmentVariable(variable, value.format(share / "config" / "dds" / f"{name}.xml"))
+
+
+def environment(device):
+    """What hides the other GPUs, or all of them, from the node."""
+    kind, _, number = device.partition(":")
+    if kind not in ("", "cpu", "cuda") or (number and (kind != "cuda" or not number.isdecimal())):
+        raise ValueError(f"device:={device} is unknown, expected cpu, cuda or cuda:N with a GPU's number")
+    return {"CUDA_VISIBLE_DEVICES": number} if kind == "cpu" or number else {}
 
 
 def remappings(camera, topic):
@@ -79,7 +91,9 @@ def reliability(given):
 def start_node(context):
     given = {name: LaunchConfiguration(name).perform(context) for name in (*PARAMETERS, *OTHERS)}
     share = Path(get_package_share_directory("ivfusion_ros"))
-    overrides = {PARAMETERS[name][0]: given[name] for name in PARAMETERS if given[name]}
+    on_gpu = given["device"].startswith("cuda")
+    overrides = {"fusion.backend": "tensorrt", "detection.backend": "tensorrt"} if on_gpu else {}
+    overrides |= {PARAMETERS[name][0]: given[name] for name in PARAMETERS if given[name]}
     overrides["node.autostart"] = given["autostart"].lower() == "true"
     if given["image_reliability"]:
         overrides |= reliability(given)
@@ -104,6 +118,7 @@ def start_node(context):
                 *([("depth/image_raw", given["depth_topic"])] if given["depth_topic"] else []),
             ],
             ros_arguments=["--log-level", given["log_level"]],
+            additional_env=environment(given["device"]),
             respawn=given["respawn"].lower() == "true",
             respawn_delay=1.0,
             output="screen",

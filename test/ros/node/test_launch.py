@@ -9,7 +9,8 @@ import stat
 import subprocess
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import harness
 import numpy as np
@@ -22,9 +23,6 @@ from ivfusion_ros.commands.replay import Outputs, replay_source
 from ivfusion_ros.config.parameters import make_config
 from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.types import CameraInfo, Frame
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 RATES = (1.0, 0.5, 0.25, 0.125)
 """Each for a busier machine: frames that are late for their turn are left out of a live run."""
@@ -124,11 +122,50 @@ def test_live_launch(probe: Any, prefix: Path, blend_model: Path) -> None:
 
 def test_launch_files_show_their_arguments(probe: Any, prefix: Path) -> None:
     shown = ros2(probe, prefix, "launch", "ivfusion_ros", "live.launch.py", "--show-args")
-    for name in ("namespace", "rgb_topic", "thermal_topic", "model", "backend", "calibration", "autostart"):
+    names = (
+        "namespace", "node_name", "log_level", "respawn", "rgb_topic", "thermal_topic", "depth_topic",
+        "config", "model", "backend", "device", "detector", "detector_backend", "threshold", "iou",
+        "tracker", "hold_thermal_ms", "image_reliability", "calibration", "extrinsics", "autostart", "dds",
+        "use_sim_time",
+    )  # fmt: skip
+    for name in names:
         assert f"'{name}':" in shown
     shown = ros2(probe, prefix, "launch", "ivfusion_ros", "replay.launch.py", "--show-args")
     for name in ("bag", "output", "loop", "rate"):
         assert f"'{name}':" in shown
+
+
+@pytest.mark.parametrize(
+    ("device", "backend", "visible"),
+    [("cpu", "auto", ""), ("cuda", "tensorrt", None), ("cuda:1", "onnxruntime", "1")],
+)
+def test_a_device_is_chosen_by_name(
+    probe: Any, prefix: Path, device: str, backend: str, visible: str | None
+) -> None:
+    words = [f"device:={device}", "autostart:=false"]
+    if backend == "onnxruntime":
+        words.append(f"backend:={backend}")
+    launched = probe.run(
+        ["ros2", "launch", "ivfusion_ros", "live.launch.py", *words],
+        AMENT_PREFIX_PATH=ament_path(prefix),
+        CUDA_VISIBLE_DEVICES="7",
+    )
+    launched.wait_for_log("waiting for: ros2 lifecycle set")
+    assert probe.get("fusion.backend") == backend
+    assert probe.get("detection.backend") == ("tensorrt" if "cuda" in device else "auto")
+    pid = launched.process.pid
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    (child,) = [child for task in tasks for child in (task / "children").read_text().split()]
+    variables = Path(f"/proc/{child}/environ").read_text().split("\0")
+    assert f"CUDA_VISIBLE_DEVICES={'7' if visible is None else visible}" in variables
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:one", "cpu:0"])
+def test_an_unknown_device_is_refused(probe: Any, prefix: Path, device: str) -> None:
+    command = ["ros2", "launch", "ivfusion_ros", "live.launch.py", f"device:={device}"]
+    launched = probe.run(command, AMENT_PREFIX_PATH=ament_path(prefix))
+    assert launched.process.wait(harness.PATIENCE_S) != 0
+    assert f"device:={device} is unknown, expected cpu, cuda or cuda:N" in launched.log()
 
 
 def test_an_unknown_profile_of_dds_is_refused(probe: Any, prefix: Path) -> None:
