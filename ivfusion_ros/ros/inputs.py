@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rclpy.serialization import deserialize_message
@@ -16,6 +18,7 @@ from ivfusion_ros.messages import to_camera_info, to_depth_frame, to_frame
 from ivfusion_ros.ros import qos
 from ivfusion_ros.ros.gaps import missing_share
 from ivfusion_ros.ros.throttled_log import ThrottledLog
+from ivfusion_ros.ros.topic_names import camera_info_topic
 from ivfusion_ros.ros.wire import read_image
 from ivfusion_ros.sync.clocks import MIN_FRAMES, Sighting
 
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 _SIGHTINGS = 150
 _NEWEST = 9
 """Of them, where a clock is judged that may have been set meanwhile."""
+_LOOK_S = 1.0
+"""From one look for a latched camera_info to the next, while there is none of any kind."""
 
 
 class ImageInput:
@@ -54,7 +59,7 @@ class ImageInput:
         self._take = take
         self._subscriptions: list[Any] = []
         self._openings: list[Callable[[], None]] = []
-        self._subscribe(kind, topic, self._take_image, raw=True)
+        self._subscribe(kind, topic, self._take_image)
 
     @property
     def unreadable(self) -> int:
@@ -84,12 +89,17 @@ class ImageInput:
         )
         return sorted(set(filter(self.count_publishers, names)) - {name for name, _ in own})
 
-    def subscribe(self, kind: Any, topic: str, take: Callable[[Any], None]) -> None:
-        """Listen to one more topic until close(). Raises ConfigError, closing all."""
-        self._subscribe(kind, topic, lambda message: self._try(take, message))
+    def subscribe(
+        self, kind: Any, topic: str, take: Callable[[Any], None], *, latched: bool = False
+    ) -> None:
+        """Listen to one more topic until close(). Raises ConfigError, closing all.
+
+        latched: to what was sent last before, too.
+        """
+        self._subscribe(kind, topic, partial(self._read, kind, take), latched=latched)
 
     def _subscribe(
-        self, kind: Any, topic: str, callback: Callable[[Any], None], *, raw: bool = False
+        self, kind: Any, topic: str, callback: Callable[[bytes], None], *, latched: bool = False
     ) -> None:
         def subscribe() -> None:
             try:
@@ -98,10 +108,10 @@ class ImageInput:
                         kind,
                         topic,
                         callback,
-                        qos.sensor_data(),
+                        qos.latched() if latched else qos.sensor_data(),
                         event_callbacks=qos.input_events(self._node, topic),
-                        qos_overriding_options=qos.overriding(),
-                        raw=raw,
+                        qos_overriding_options=None if latched else qos.overriding(),
+                        raw=True,
                     )
             except ConfigError:
                 self.close()
@@ -124,14 +134,27 @@ class ImageInput:
 
     def _take_image(self, data: bytes) -> None:
         if self._awake():
-            message = read_image(data) if self._kind is sensor_msgs.Image else None
-            self._try(self._hand_over, message or deserialize_message(data, self._kind))
+            self._read(self._kind, self._hand_over, data)
         else:
             self.frames += 1
 
     def _hand_over(self, message: Any) -> None:
         self._take(message)
         self.frames += 1
+
+    def _read(self, kind: Any, take: Callable[[Any], None], data: bytes) -> None:
+        try:
+            message = read_image(data) if kind is sensor_msgs.Image else None
+            message = message or deserialize_message(data, kind)
+        except Exception as error:  # noqa: BLE001
+            # Where rclpy itself reads them, they end the process.
+            self._unreadable(
+                "bytes",
+                f"{self.topic}: {len(data)} bytes came for a sensor_msgs/msg/{kind.__name__} and are none "
+                f"({error}): does the sender have the same ROS 2?",
+            )
+        else:
+            self._try(take, message)
 
     def _try(self, take: Callable[[Any], None], message: Any) -> None:
         # An exception that leaves a callback ends the process.
@@ -177,7 +200,9 @@ class CameraInput(ImageInput):
         kind = sensor_msgs.Image if raw else sensor_msgs.CompressedImage
         image_topic = f"{camera}/image_raw" + ("" if raw else f"/{transport}")
         super().__init__(node, kind, image_topic, self._take_frame, awake)
-        self.subscribe(sensor_msgs.CameraInfo, f"{camera}/camera_info", self._take_info)
+        self._info_topic = node.resolve_topic_name(camera_info_topic(node, camera))
+        self._looked_s = -math.inf
+        self.subscribe(sensor_msgs.CameraInfo, self._info_topic, self._take_info)
 
     @property
     def stamps_stand_still(self) -> bool:
@@ -195,10 +220,22 @@ class CameraInput(ImageInput):
         return missing_share([seen.stamp_ns for seen in self.sightings])
 
     def _take_frame(self, message: Any) -> None:
+        if self._info is None:
+            self._look_for_latched_info()
         frame = to_frame(message, self._info, max_pixels=self._max_pixels, encoding=self._encoding)
         self.frame_id = frame.frame_id
         self.sightings.append(Sighting(frame.stamp_ns, time.monotonic_ns()))
         self._on_frame(self._camera, frame)
+
+    def _look_for_latched_info(self) -> None:
+        """Some drivers send it once, for those who come late and ask for it."""
+        now_s = time.monotonic()
+        if now_s - self._looked_s < _LOOK_S:
+            return
+        self._looked_s = now_s
+        if qos.is_latched(self._node, self._info_topic):
+            self._looked_s = math.inf
+            self.subscribe(sensor_msgs.CameraInfo, self._info_topic, self._take_info, latched=True)
 
     def _take_info(self, message: Any) -> None:
         self._info = newest_info(self._info, to_camera_info(message, self.topic), self.topic)

@@ -51,6 +51,15 @@ def latched() -> QoSProfile:
     return _profile(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
 
 
+def is_latched(node: Node, topic: str) -> bool:
+    """Whether a publisher of the topic has its last message for those who come late."""
+    return any(
+        info.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+        and info.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+        for info in node.get_publishers_info_by_topic(topic)
+    )
+
+
 def heartbeat() -> QoSProfile:
     """As bond's own ends have it."""
     return _profile(5, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)

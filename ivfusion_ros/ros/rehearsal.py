@@ -16,6 +16,7 @@ from sensor_msgs.msg import CameraInfo as CameraInfoMessage
 from ivfusion_ros.errors import ConfigError, IvfusionError
 from ivfusion_ros.messages import to_camera_info
 from ivfusion_ros.ros import qos
+from ivfusion_ros.ros.topic_names import camera_info_topic
 from ivfusion_ros.types import CAMERAS, CameraInfo, CameraName, Frame, FramePair, Size
 
 if TYPE_CHECKING:
@@ -69,11 +70,12 @@ def _sizes_of(infos: dict[CameraName, CameraInfo | None]) -> dict[CameraName, Si
 
 
 def _info(node: Node, camera: CameraName) -> CameraInfo | None:
-    topic = node.resolve_topic_name(f"{camera}/camera_info")
+    topic = node.resolve_topic_name(camera_info_topic(node, camera))
     end_s = time.monotonic() + PATIENCE_S
     while node.count_publishers(topic) and (left_s := end_s - time.monotonic()) > 0:
+        profile = qos.latched() if qos.is_latched(node, topic) else qos.sensor_data()
         found, message = wait_for_message(
-            CameraInfoMessage, node, topic, qos_profile=qos.sensor_data(), time_to_wait=left_s
+            CameraInfoMessage, node, topic, qos_profile=profile, time_to_wait=left_s
         )
         if found:
             try:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rclpy.node import Node
 
+    from ivfusion_ros.types import CameraName
+
 
 def remapped_with_parent(node: Node, topic: str) -> str:
     """The name to use for a topic such as detections/label_info.
@@ -22,6 +24,18 @@ def remapped_with_parent(node: Node, topic: str) -> str:
             return str(node.resolve_topic_name(parent)) + topic[len(parent) :]
         parent = parent.rpartition("/")[0]
     return topic
+
+
+def camera_info_topic(node: Node, camera: CameraName) -> str:
+    """The name to use for a camera's camera_info.
+
+    Where its images are remapped and camera_info itself is not, that is beside them, as image_transport has
+    it.
+    """
+    topic, image = f"{camera}/camera_info", f"{camera}/image_raw"
+    if _is_remapped(node, topic) or not _is_remapped(node, image):
+        return topic
+    return str(node.resolve_topic_name(image)).rpartition("/")[0] + "/camera_info"
 
 
 def _is_remapped(node: Node, topic: str) -> bool:

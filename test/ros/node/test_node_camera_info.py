@@ -60,3 +60,34 @@ def test_rectified_images_have_no_distortion_left(probe: Any, blend_model: Any) 
     assert not any(found.d) and list(found.p) == list(info.p)
     assert list(found.k) == [310.0, 0.0, 201.0, 0.0, 312.0, 148.0, 0.0, 0.0, 1.0]
     node.wait_for_log("camera_info of /rgb/image_rect: the images are rectified")
+
+
+@pytest.mark.parametrize("when", ["before the node", "after it"])
+def test_intrinsics_that_a_driver_sends_once_are_found(probe: Any, blend_model: Any, when: str) -> None:
+    driver = None
+
+    def begin() -> None:
+        nonlocal driver
+        driver = probe.node.create_publisher(
+            harness.CameraInfo, "/rgb/camera_info", harness.profile(1, latched=True)
+        )
+        driver.publish(info_of(width=WIDTH, height=HEIGHT))
+
+    if when == "before the node":
+        begin()
+    probe.start_active(fusion__model=str(blend_model))
+    cameras = harness.Cameras(probe)
+    infos = probe.listen(harness.CameraInfo, "/fused/camera_info")
+    if when != "before the node":
+        begin()
+    found = send_until(cameras, infos)
+    assert list(found.k) == list(info_of().k)
+
+
+def test_camera_info_is_expected_beside_remapped_images(probe: Any, blend_model: Any) -> None:
+    remap = ("-r", "rgb/image_raw:=/left/image_color", "-r", "thermal/image_raw:=/boson/image")
+    other = ("-r", "thermal/camera_info:=/boson/raw/camera_info")
+    probe.start_active("--ros-args", *remap, *other, "--", fusion__model=str(blend_model))
+    for topic in ("/left/camera_info", "/boson/raw/camera_info"):
+        assert probe.publisher(harness.CameraInfo, topic)
+    assert not probe.node.count_subscribers("/rgb/camera_info")

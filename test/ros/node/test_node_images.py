@@ -134,6 +134,22 @@ def test_bad_images_are_named_and_survived(cameras: Any, node: Any, case: str) -
     assert not {*stamps_ns} & {harness.stamp_of(message) for message in cameras.fused.messages}
 
 
+def test_bytes_that_are_no_message_are_named_and_survived(
+    module_probe: Any, cameras: Any, node: Any
+) -> None:
+    info = module_probe.publisher(harness.CameraInfo, "/rgb/camera_info")
+    texts = [f"bytes came for a sensor_msgs/msg/{kind} and are none" for kind in ("Image", "CameraInfo")]
+
+    def told() -> bool:
+        for publisher in (info, cameras.rgb, cameras.thermal):
+            publisher.publish(b"\0\1\0\0" + b"\xff" * 500)
+        return all(text in node.log() for text in texts)
+
+    harness.wait_until(told, "complaints")
+    send(cameras)
+    module_probe.node.destroy_publisher(info)
+
+
 def test_diagnostics_count_what_was_unreadable(module_probe: Any, cameras: Any, node: Any) -> None:
     diagnostics = harness.Diagnostics(module_probe)
     first = diagnostics.wait("cameras", lambda values: "dropped: rgb_unreadable" in values)
