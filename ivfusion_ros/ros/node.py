@@ -7,9 +7,11 @@ import os
 import signal
 import sys
 import traceback
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import rclpy
+from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
@@ -49,6 +51,7 @@ class FusionNode(LifecycleNode):
         self._enabled = True
         self._config_parameters = NodeParameters(self)
         self.add_on_set_parameters_callback(self._on_set_parameters)
+        self._refuse_impossible_transitions()
         self.create_service(Trigger, "~/accept_calibration", self._on_accept_calibration)
         self.create_service(SetBool, "~/enable", self._on_enable)
         self._diagnostics = Diagnostics(self, lambda: self._session)
@@ -139,8 +142,31 @@ class FusionNode(LifecycleNode):
 
     def _autostart(self) -> None:
         self.destroy_timer(self._autostart_timer)
-        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-            self.trigger_activate()
+        try:
+            if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+                self.trigger_activate()
+        except rclpy_implementation.RCLError:
+            self.get_logger().warning(
+                "node.autostart: somebody else configures this node, and it is left to that"
+            )
+
+    def _refuse_impossible_transitions(self) -> None:
+        """rclpy lets a transition that the state does not allow end the process, and answers nobody."""
+        for service in self.services:
+            if service.srv_type is ChangeState:
+                service.callback = partial(self._change_state, service.callback)
+
+    def _change_state(self, change: Callable[[Any, Any], Any], request: Any, response: Any) -> Any:
+        try:
+            return change(request, response)
+        except rclpy_implementation.RCLError:
+            wanted = request.transition.label or f"with id {request.transition.id}"
+            self.get_logger().error(
+                f"the transition {wanted} is impossible in this state: "
+                f"`ros2 lifecycle list {self.get_fully_qualified_name()}` shows those that are possible"
+            )
+            response.success = False
+            return response
 
     def _on_enable(self, request: Any, response: Any) -> Any:
         self._enabled = request.data

@@ -61,8 +61,9 @@ def describe(item: Parameter) -> ParameterDescriptor:
     descriptor = ParameterDescriptor(
         description=item.description,
         additional_constraints="; ".join([*constraints, "fixed at start" if read_only else when]),
-        # A double must also take `5`, and a list of strings `[]`, which ROS reads as bytes.
-        dynamic_typing=item.type in (float, tuple),
+        # A double must also take `5`, a list of strings `[]`, which ROS reads as bytes, and a choice `off`,
+        # which YAML reads as false.
+        dynamic_typing=item.type in (float, tuple) or "off" in item.choices,
         read_only=read_only,
     )
     if item.minimum is not None and item.maximum is not None:

@@ -49,6 +49,34 @@ def test_failure_to_configure_says_why_and_another_model_works_in_the_same_proce
     assert node.stop()[0] == 0
 
 
+def test_a_transition_that_the_state_does_not_allow_is_refused(probe: Any, blend_model: Path) -> None:
+    node = probe.start(fusion__model=str(blend_model))
+    for state, wrong, right in (
+        ("unconfigured", ("activate", "deactivate", "cleanup"), "configure"),
+        ("inactive", ("configure", "deactivate"), "activate"),
+        ("active", ("configure", "activate", "cleanup"), ""),
+    ):
+        assert probe.state() == state
+        for transition in wrong:
+            assert not probe.change_state(transition)
+        assert probe.state() == state
+        assert not right or probe.change_state(right)
+    assert first_value(harness.Cameras(probe).send(*pair())) == 100
+    assert "is impossible in this state: `ros2 lifecycle list /fusion_node`" in node.log()
+    assert "Traceback" not in node.log() and node.stop()[0] == 0
+
+
+def test_a_manager_that_is_quicker_than_autostart_is_left_to_it(probe: Any, blend_model: Path) -> None:
+    # Of the two, one comes second, and neither ends the process.
+    node = probe.start(fusion__model=str(blend_model), node__autostart=True)
+    probe.change_state("configure")
+    harness.wait_until(
+        lambda: probe.change_state("activate") or probe.state() == "active", "an active node"
+    )
+    assert first_value(harness.Cameras(probe).send(*pair())) == 100
+    assert "Traceback" not in node.log() and node.stop()[0] == 0
+
+
 def test_reconfigure_while_images_come(probe: Any, blend_model: Path) -> None:
     node = probe.start_active(
         fusion__model=str(blend_model), **{**SLEEPING, "fusion__backend": "onnxruntime"}
@@ -173,6 +201,14 @@ def test_live_parameters_change_what_comes_out(probe: Any, blend_model: Path, bo
     assert probe.set(thermal__polarity="black_hot") == ""
     assert first_value(cameras.send(*pair())) == (50 + 255 - 150) // 2
     assert "white_hot, black_hot" in probe.set(thermal__polarity="blue_hot")
+
+
+def test_off_may_be_what_yaml_makes_of_it(probe: Any, blend_model: Path) -> None:
+    probe.start(fusion__model=str(blend_model))
+    assert probe.set(tracking__tracker=False) == ""
+    assert probe.set(tracking__tracker="bytetrack") == ""
+    assert "expected one of off, bytetrack" in probe.set(tracking__tracker=True)
+    assert probe.set(tracking__tracker=False) == "" and probe.change_state("configure")
 
 
 def test_parameters_are_described_with_type_range_and_meaning(probe: Any, blend_model: Path) -> None:
