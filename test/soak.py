@@ -1,8 +1,9 @@
-"""Long runs with the networks that ship: python test/soak.py [--full] [replay] [pairs] [overload]
+"""Long runs with the networks that ship: python test/soak.py [--full] [--minutes N] [PART ...]
 
 replay: a bag of both cameras with gaps and damaged images, by the command. pairs, overload: the node, sent
-fewer pairs than it can take, and twice as many (with a sourced ROS 2). A table of memory, ages and accounts
-follows; the exit status is 1 where memory or ages rise, or a pair is not accounted for.
+fewer pairs than it can take, and twice as many (with a sourced ROS 2). hostile: 30 pairs a second and
+between them what no camera should send, on all topics. A table of memory, ages, cores and accounts follows;
+the exit status is 1 where memory or ages rise, or a pair is not accounted for.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ GAP, DAMAGED = 100, 97
 """Every so many-th thermal image is missing, and RGB image damaged."""
 
 TENTHS = 10
+HOSTILE_HZ = 30.0
 FAST_HZ, SETTLE_S = 60.0, 5.0
 """Of the pairs that show what a node can take."""
 
@@ -57,6 +59,7 @@ class Outcome:
     unaccounted: int = 0
     memory_mib: list[float] = field(default_factory=list)
     ages_ms: list[float] = field(default_factory=list)
+    cores: float = 0.0
 
     @property
     def rise_mib(self) -> float:
@@ -90,7 +93,8 @@ class Outcome:
         ages = [f"{np.percentile(self.ages_ms, share):.0f}" for share in (50, 95, 100) if self.ages_ms]
         memory = self.memory_mib or [0.0]
         curve = f"{memory[0]:.0f}, {np.median(memory):.0f}, {max(memory):.0f}, {memory[-1]:.0f}"
-        return f"| {self.name} | {self.sent} | {self.out} | {lost} | {' / '.join(ages) or '-'} | {curve} |"
+        ages_ms, cores = " / ".join(ages) or "-", f"{self.cores:.2f}" if self.cores else "-"
+        return f"| {self.name} | {self.sent} | {self.out} | {lost} | {ages_ms} | {cores} | {curve} |"
 
 
 def resident_mib(pid: int) -> float:
@@ -182,8 +186,13 @@ class Latest:
         }
 
 
-def live(name: str, seconds: float, share: float) -> Outcome:
-    """The node, sent pairs for so long; share: their rate over what it can take."""
+def live(
+    name: str, seconds: float, share: float = 0.0, rate_hz: float = 0.0, *, bad: bool = False
+) -> Outcome:
+    """The node, sent pairs for so long.
+
+    share: their rate over what it can take, where rate_hz is 0. bad: with hostile messages between them.
+    """
     sys.path.insert(0, str(Path(__file__).parent / "ros" / "node"))
     import domain_coordinator
     import harness
@@ -197,13 +206,17 @@ def live(name: str, seconds: float, share: float) -> Outcome:
             newest = Latest()
             probe.node.create_subscription(harness.DiagnosticArray, "/diagnostics", newest, 10)
             run = measure_node.Run(probe, node, measure_node.street())
-            rate_hz = share * able_hz(run)
+            able = able_hz(run)
+            rate_hz = rate_hz or share * able
             run.sent_s.clear()
+            between = hostile(probe, harness) if bad else lambda *_: None
             before, memory = newest.drops(), []
+            cpu_s, begin_s = run.cpu_s(), time.monotonic()
             for _ in range(TENTHS):
-                run.play(rate_hz, round(rate_hz * seconds / TENTHS))
+                run.play(rate_hz, round(rate_hz * seconds / TENTHS), between)
                 memory.append(run.rss_mb())
                 tell(name, f"{len(run.sent_s)} sent, {memory[-1]:.0f} MiB")
+            cores = (run.cpu_s() - cpu_s) / (time.monotonic() - begin_s)
             # For the last output, and diagnostics of after it.
             time.sleep(SETTLE_S)
             drops = {reason: count - before.get(reason, 0) for reason, count in newest.drops().items()}
@@ -211,10 +224,71 @@ def live(name: str, seconds: float, share: float) -> Outcome:
             probe.close()
     ages = [age_ms for _, age_ms in sorted(run.ages_ms())]
     lost = len(run.sent_s) - len(ages) - sum(drops.values())
+    # What is hostile is dropped as well, and was not counted as sent.
+    unaccounted = 0 if bad else max(0, -lost)
     return Outcome(
         f"{name}, {rate_hz:.0f} Hz", len(run.sent_s), len(ages), drops | {"lost on the way": max(0, lost)},
-        max(0, -lost), memory, ages,
+        unaccounted, memory, ages, cores,
     )  # fmt: skip
+
+
+def hostile(probe: Any, harness: Any) -> Callable[[int, int], None]:
+    """What sends one bad message after every fifth pair, each kind in turn, to each camera in turn."""
+    topics = {camera: f"/{camera}/image_raw" for camera in ("rgb", "thermal")}
+    images = {
+        camera: probe.publisher(harness.Image, topic, harness.profile(5, reliable=False))
+        for camera, topic in topics.items()
+    }
+    infos = {
+        camera: probe.publisher(harness.CameraInfo, f"/{camera}/camera_info", harness.profile(5))
+        for camera in topics
+    }
+    pixels = np.zeros((480, 640), np.uint8)
+
+    def image(stamp_ns: int, encoding: str = "mono8", **fields: Any) -> Any:
+        return harness.image(pixels, encoding, stamp_ns, **fields)
+
+    def overlong(stamp_ns: int) -> Any:
+        message = image(stamp_ns)
+        message.header.stamp.nanosec = 4_000_000_000
+        return message
+
+    second_ns = 10**9
+    kinds: list[Callable[[int], Any]] = [
+        lambda stamp_ns: image(stamp_ns, encoding="ultraviolet7"),
+        lambda stamp_ns: image(stamp_ns, height=2**31, width=2**31),
+        lambda stamp_ns: image(stamp_ns, width=0, height=0),
+        lambda stamp_ns: image(stamp_ns, step=3),
+        lambda stamp_ns: image(stamp_ns, encoding="64FC1"),
+        lambda stamp_ns: image(stamp_ns, frame_id="x" * 100_000),
+        lambda stamp_ns: image(stamp_ns - 3 * second_ns),
+        lambda stamp_ns: image(stamp_ns),
+        lambda stamp_ns: image(0),
+        overlong,
+        lambda _: b"\0\1\0\0" + bytes(range(256)) * 9,
+        lambda _: b"\0\1\0\0" + b"\xff" * 4096,
+    ]
+    infos_of: list[Callable[[int], Any]] = [
+        lambda stamp_ns: harness.set_stamp(harness.CameraInfo(), stamp_ns),
+        lambda _: harness.CameraInfo(width=640, height=480, k=[float("nan")] * 9, d=[float("inf")] * 5),
+        lambda _: harness.CameraInfo(width=2**32 - 1, height=1, distortion_model="fish", binning_x=9),
+        lambda _: b"\0\1\0\0" + b"\xff" * 512,
+    ]
+
+    def send(index: int, stamp_ns: int) -> None:
+        if index % 5:
+            return
+        turn, camera = divmod(index // 5, 2)
+        name = ("rgb", "thermal")[camera]
+        images[name].publish(kinds[turn % len(kinds)](stamp_ns))
+        infos[name].publish(infos_of[turn % len(infos_of)](stamp_ns))
+
+    return send
+
+
+def hostile_run(seconds: float) -> Outcome:
+    """The node at a usual rate, with hostile messages."""
+    return live("node, hostile", seconds, rate_hz=HOSTILE_HZ, bad=True)
 
 
 def able_hz(run: Any) -> float:
@@ -231,8 +305,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("parts", nargs="*", default=list(PARTS), metavar="PART", help=", ".join(PARTS))
     parser.add_argument(
-        "--full", action="store_true", help="10,000 pairs and 5 minutes, instead of a fifth"
+        "--full", action="store_true", help="10,000 pairs, 5 and 30 minutes, instead of a fifth"
     )
+    parser.add_argument("--minutes", type=float, help="of the hostile part")
     options = parser.parse_args()
     share = 1.0 if options.full else 0.2
     has_ros = importlib.util.find_spec("rclpy") is not None
@@ -241,12 +316,13 @@ def main() -> int:
         if name != "replay" and not has_ros:
             print(f"{name}: not run, there is no sourced ROS 2")
             continue
-        outcomes.append(PARTS[name](share))
+        minutes = options.minutes or 0.0
+        by_time = name == "hostile" and minutes
+        outcomes.append(hostile_run(60.0 * minutes) if by_time else PARTS[name](share))
         tell("", "")
-    print(
-        "| run | pairs sent | out | left out | age ms, median / p95 / max | MiB: start, median, most, end |"
-    )
-    print("|---|---|---|---|---|---|")
+    columns = "run | pairs sent | out | left out | age ms, median / p95 / max | cores"
+    print(f"| {columns} | MiB: start, median, most, end |")
+    print("|---|---|---|---|---|---|---|")
     print("\n".join(outcome.row() for outcome in outcomes))
     faults = [f"{outcome.name}: {fault}" for outcome in outcomes for fault in outcome.faults()]
     print("\n".join(faults or ["memory, ages and accounts hold"]))
@@ -257,6 +333,7 @@ PARTS: dict[str, Callable[[float], Outcome]] = {
     "replay": lambda share: replay(round(10_000 * share)),
     "pairs": lambda share: live("node", 600.0 * share, 0.8),
     "overload": lambda share: live("node, overload", 300.0 * share, 2.0),
+    "hostile": lambda share: hostile_run(1800.0 * share),
 }
 """By name; each takes the share of its full length."""
 

@@ -14,7 +14,9 @@ STEADY = [200.0, *[300.0] * 19]
 def test_what_rises_or_is_not_told_of_is_a_fault() -> None:
     fine = soak.Outcome("a", 100, 99, memory_mib=STEADY, ages_ms=[80.0, 90.0] * 30)
     assert fine.faults() == []
-    assert "| a | 100 | 99 | none | 85 / 90 / 90 | 200, 300, 300, 300 |" in fine.row()
+    assert "| a | 100 | 99 | none | 85 / 90 / 90 | - | 200, 300, 300, 300 |" in fine.row()
+    fine.cores = 0.834
+    assert "| 85 / 90 / 90 | 0.83 | 200" in fine.row()
     rising = [300.0 + 10 * step for step in range(20)]
     assert soak.Outcome("a", 100, 99, memory_mib=rising).faults() == ["memory rose by 150 MiB"]
     assert soak.Outcome("a", 100, 99, ages_ms=[80.0] * 30 + [160.0] * 30).faults() == [

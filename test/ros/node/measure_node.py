@@ -12,13 +12,16 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import domain_coordinator
 import harness
 import numpy as np
 
 from ivfusion_ros.simulate import SceneConfig, Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 WIDTH, HEIGHT = 640, 480
 SETTLE_S = 3.0
@@ -86,8 +89,13 @@ class Run:
     def _on_fused(self, message: Any) -> None:
         self._outputs[harness.stamp_of(message)] = time.monotonic()
 
-    def play(self, rate_hz: float, count: int) -> None:
-        """Publish pairs at a rate; the moment of sending is that of the second image of a pair."""
+    def play(
+        self, rate_hz: float, count: int, between: Callable[[int, int], None] = lambda *_: None
+    ) -> None:
+        """Publish pairs at a rate; the moment of sending is that of the second image of a pair.
+
+        between: called after each with its index and stamp.
+        """
         begin_s, begin_ns = time.monotonic(), time.time_ns()
         for index in range(count):
             due_s = begin_s + index / rate_hz
@@ -97,6 +105,7 @@ class Run:
             self._rgb.publish(harness.set_stamp(rgb, stamp_ns))
             self.sent_s[stamp_ns] = time.monotonic()
             self._thermal.publish(harness.set_stamp(thermal, stamp_ns))
+            between(index, stamp_ns)
 
     def ages_ms(self) -> list[tuple[float, float]]:
         """(seconds since the first pair, output's age) of each output that arrived."""
