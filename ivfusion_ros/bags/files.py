@@ -35,6 +35,8 @@ STORAGES: dict[str, Callable[[Path], BagFile]] = {
     ".mcap": McapFile,
     ".db3": SqliteFile,
     ".bag": Ros1File,
+    # What a recorder of ROS 1 leaves that was killed.
+    ".active": Ros1File,
 }
 PACKED = ".zstd"
 
@@ -83,6 +85,8 @@ def is_bag(path: Path) -> bool:
 
 def _is_storage(path: Path) -> bool:
     suffixes = path.suffixes[-2:]
+    if suffixes[-1:] == [".active"]:
+        return suffixes[0] == ".bag"
     return bool(suffixes) and (suffixes[-1] in STORAGES or suffixes in ([s, PACKED] for s in STORAGES))
 
 

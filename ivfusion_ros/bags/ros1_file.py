@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rosbags.rosbag1 import Reader, ReaderError
 
+from ivfusion_ros.bags.ros1_scan import Ros1Scan
 from ivfusion_ros.bags.topics import BagTopic
 from ivfusion_ros.errors import BagError
 from ivfusion_ros.messages.type_names import full_name
@@ -36,53 +37,91 @@ UNREADABLE = (
 
 
 class Ros1File:
-    """Reads a bag that has its index; a damaged place ends it and is named in losses. Raises BagError."""
+    """Reads a bag, without its index where that is damaged; losses has what is lost. Raises BagError."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.losses: list[str] = []
+        self._scan: Ros1Scan | None = None
         try:
-            with Reader(path) as reader:
-                counts = Counter({item.id: item.msgcount for item in reader.connections})
-                self._topics = {
-                    item.id: BagTopic(
-                        item.topic,
-                        full_name(item.msgtype),
-                        definition=item.msgdef.data,
-                        count=counts[item.id],
-                        serialization="ros1",
-                    )
-                    for item in reader.connections
-                }
-                filled = bool(reader.message_count)
-                self.start_ns = reader.start_time if filled else None
-                self.end_ns = reader.end_time - 1 if filled else None
+            self._read_index()
         except UNREADABLE as error:
-            raise BagError(
-                f"{path} is not a readable ROS 1 bag: {error}; of one that was cut off, `rosbag reindex` "
-                "saves what is there"
-            ) from error
+            self._scan = self._scanned(error)
         self.topics = list(self._topics.values())
+
+    def _read_index(self) -> None:
+        with Reader(self.path) as reader:
+            counts = Counter({item.id: item.msgcount for item in reader.connections})
+            self._topics = {
+                item.id: BagTopic(
+                    item.topic,
+                    full_name(item.msgtype),
+                    definition=item.msgdef.data,
+                    count=counts[item.id],
+                    serialization="ros1",
+                )
+                for item in reader.connections
+            }
+            filled = bool(reader.message_count)
+            self.start_ns = reader.start_time if filled else None
+            self.end_ns = reader.end_time - 1 if filled else None
+
+    def _scanned(self, reason: Exception) -> Ros1Scan:
+        try:
+            scan = Ros1Scan(self.path)
+        except (ValueError, OSError):
+            scan = None
+        if scan is None or not scan.topics:
+            raise BagError(f"{self.path} is not a readable ROS 1 bag: {reason}") from reason
+        self._topics, self.start_ns, self.end_ns = scan.topics, scan.start_ns, scan.end_ns
+        places = f", {scan.lost} damaged places were left out" if scan.lost else ""
+        self.losses.append(
+            f"{self.path.name}: its index cannot be used ({reason}); it was read from its front{places}, "
+            "and what was recorded last may be missing"
+        )
+        return scan
 
     def messages(self, wanted: Callable[[BagTopic], bool]) -> Iterator[RawMessage]:
         """Messages of the wanted topics."""
+        chosen = {number for number, topic in self._topics.items() if wanted(topic)}
         try:
-            with Reader(self.path) as reader:
-                chosen = [item.id for item in reader.connections if wanted(self._topics[item.id])]
-                for connection, log_time_ns, data in _in_order(reader, chosen):
+            for connection, log_time_ns, data in self._raw(chosen):
+                if connection in chosen:
                     yield self._topics[connection], log_time_ns, data
         except UNREADABLE as error:
             self.losses.append(f"{self.path.name}: reading stopped early: {error}")
 
+    def _raw(self, chosen: Iterable[int]) -> Iterator[tuple[int, int, memoryview]]:
+        if self._scan is not None:
+            yield from self._scan.messages()
+            return
+        with Reader(self.path) as reader:
+            yield from self._in_order(reader, [item.id for item in reader.connections if item.id in chosen])
 
-def _in_order(reader: Reader, connections: Iterable[int]) -> Iterator[tuple[int, int, memoryview]]:
-    """Connection, log time and bytes of their messages; as Reader.messages, which copies each once more."""
-    streams = [[(entry, connection) for entry in reader.indexes[connection]] for connection in connections]
-    place, chunk = None, memoryview(b"")
-    for entry, connection in heapq.merge(*streams):
-        if entry.chunk_pos != place:
-            place, chunk = entry.chunk_pos, _unpack(reader, entry.chunk_pos)
-        yield connection, entry.time, _message(chunk, entry.offset)
+    def _in_order(
+        self, reader: Reader, connections: Iterable[int]
+    ) -> Iterator[tuple[int, int, memoryview]]:
+        """Connection, log time and bytes of their messages; as Reader.messages, a copy less.
+
+        A chunk that is damaged costs itself.
+        """
+        streams = [
+            [(entry, connection) for entry in reader.indexes[connection]] for connection in connections
+        ]
+        place, chunk, lost = None, memoryview(b""), 0
+        for entry, connection in heapq.merge(*streams):
+            try:
+                if entry.chunk_pos != place:
+                    place, chunk = entry.chunk_pos, memoryview(b"")
+                    chunk = _unpack(reader, entry.chunk_pos)
+                data = _message(chunk, entry.offset)
+            except UNREADABLE as error:
+                lost += 1
+                reason = error
+                continue
+            yield connection, entry.time, data
+        if lost:
+            self.losses.append(f"{self.path.name}: {lost} messages are in damaged chunks: {reason}")
 
 
 def _unpack(reader: Reader, place: int) -> memoryview:

@@ -29,7 +29,6 @@ from rosbags.typesys import Stores, get_typestore
 
 from ivfusion_ros.bags import BagReader, BagWriter
 from ivfusion_ros.bags.messages import to_frame, typestore
-from ivfusion_ros.errors import BagError
 from ivfusion_ros.messages.type_names import full_name
 
 if TYPE_CHECKING:
@@ -347,12 +346,63 @@ def test_a_damaged_message_of_each_kind_costs_itself(tmp_path: Path) -> None:
             assert f"RawImage in {encoding}" in reader.skip_reasons["/rgb/image"]
 
 
-def test_a_ros1_bag_that_is_cut_off_says_what_saves_it(tmp_path: Path) -> None:
-    (path,) = write_ros1(tmp_path / "bag.bag")
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(BagError, match="rosbag reindex"), BagReader(path):
-        pass
+def chunked_ros1(path: Path, compression: str) -> bytes:
+    """The messages of two_cameras_1 in a chunk each."""
+    writer = Writer1(path)
+    if compression:
+        writer.set_compression(Writer1.CompressionFormat[compression])
+    writer.chunk_threshold = 1
+    with writer:
+        connections = {}
+        for topic, msgtype, log_time_ns, data in two_cameras_1():
+            if topic not in connections:
+                connections[topic] = writer.add_connection(topic, msgtype, typestore=STORE1)
+            writer.write(connections[topic], log_time_ns, data)
+    return path.read_bytes()
+
+
+def read_all(path: Path) -> tuple[list[tuple[str, int, bytes]], list[str]]:
+    with BagReader(path) as reader:
+        messages = [(topic.name, time_ns, bytes(data)) for topic, time_ns, data in reader.messages()]
+        return messages, reader.losses
+
+
+@pytest.mark.parametrize("compression", ["", "LZ4", "BZ2"])
+def test_of_a_ros1_bag_that_was_cut_off_is_read_what_is_whole(tmp_path: Path, compression: str) -> None:
+    path = tmp_path / "bag.bag"
+    content = chunked_ros1(path, compression)
+    everything, losses = read_all(path)
+    assert len(everything) == 4 * COUNT and not losses
+    active = tmp_path / "bag.bag.active"
+    counts = []
+    for share in (0.5, 0.7, 0.9):
+        active.write_bytes(content[: int(len(content) * share)])
+        read, losses = read_all(active)
+        assert read == everything[: len(read)]
+        counts.append(len(read))
+        assert "its index cannot be used" in losses[0]
+    assert 0 < counts[0] < counts[1] < counts[2] and counts[2] > COUNT
+    # Never closed: the header names no index.
+    place = content.index(b"index_pos=") + len(b"index_pos=")
+    path.write_bytes(content[:place] + bytes(8) + content[place + 8 :])
+    read, losses = read_all(path)
+    assert read == everything and "not indexed" in losses[0]
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_a_hole_in_a_ros1_bag_costs_its_chunks(tmp_path: Path, indexed: bool) -> None:
+    path = tmp_path / "bag.bag"
+    content = bytearray(chunked_ros1(path, "LZ4"))
+    everything, _ = read_all(path)
+    first = content.index(b"#ROSBAG") + len(content) // 3
+    if not indexed:
+        first = content.index(b"/chatter", first)
+        content = content[: int(len(content) * 0.95)]
+    content[first : first + 900] = bytes(900)
+    path.write_bytes(content)
+    read, losses = read_all(path)
+    assert losses and set(read) < set(everything)
+    assert {"/thermal/image_raw", "/rgb/image_raw"} <= {name for name, _, _ in read[-8:]}
 
 
 def test_protobuf_without_its_library_names_the_extra(tmp_path: Path, monkeypatch) -> None:
