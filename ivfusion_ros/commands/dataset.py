@@ -45,13 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="KIND[:SHARE]",
         help="thermal, rgb, or fusion networks by name or ONNX file; several are mixed. SHARE is the "
-        "part of the training pairs that is used in this kind, for example mda:0.1",
+        "part of the training pairs that is used in this kind, for example mda:0.1; mda+haze is fused with "
+        "RGB images in smoke",
     )
     parser.add_argument(
         "--teacher",
         metavar="MODEL",
-        help="detector of COCO's classes (ONNX) that separates touching objects and labels scenes without "
-        "labels/ and boxes/",
+        help="detector of COCO's classes (ONNX) that separates touching objects, adds those that labels/ "
+        "leaves out of what is trained on, and labels scenes without labels/ and boxes/",
     )
     parser.add_argument(
         "--classes",

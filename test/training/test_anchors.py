@@ -15,7 +15,8 @@ from ivfusion_ros.export.detector import export_detector
 from ivfusion_ros.networks.yolov5 import ANCHORS, STRIDES, AnchorHead, load_final
 from ivfusion_ros.training.detector.anchor_loss import complete_iou
 from ivfusion_ros.training.detector.anchors import TrainedAnchorModel as AnchorModel
-from ivfusion_ros.training.detector.anchors import load_coco, save_final
+from ivfusion_ros.training.detector.anchors import load_coco, load_start, save_final
+from ivfusion_ros.training.detector.memory import Memory, RememberingLoss
 
 SIZE = (96, 128)
 """Height and width."""
@@ -144,3 +145,49 @@ def test_cocos_weights_give_what_cocos_model_gives(shared: Path) -> None:
 def test_weights_of_another_size_are_refused(shared: Path) -> None:
     with pytest.raises(ModelError, match="no YOLOv5 of this size"):
         load_coco(AnchorModel("yolov5s", CLASS_NAMES), shared / "reference" / "yolov5n_coco.safetensors")
+
+
+def test_a_run_starts_where_another_ended(model: AnchorModel, tmp_path: Path) -> None:
+    save_final(model, model, 0.0, tmp_path / "final.pt")
+    torch.manual_seed(1)
+    other = AnchorModel("yolov5n", CLASS_NAMES)
+    load_start(other, tmp_path / "final.pt")
+    for name, weight in model.state_dict().items():
+        assert torch.equal(other.state_dict()[name], weight), name
+    with pytest.raises(ModelError, match=r"is a yolov5n of person, .*; expected a yolov5n of person, dog"):
+        load_start(AnchorModel("yolov5n", ["person", "dog"]), tmp_path / "final.pt")
+
+
+def test_what_no_label_speaks_of_is_remembered(model: AnchorModel) -> None:
+    box, other = (70.0, 44.0, 40.0, 52.0), (20.0, 60.0, 24.0, 30.0)
+    labelled = batch((0, 3, box[0] / SIZE[1], box[1] / SIZE[0], box[2] / SIZE[1], box[3] / SIZE[0]))
+    label, remembered = perfect(1, 1, 2, 4, box, 3), perfect(0, 2, 7, 2, other, 0)
+    both = [torch.maximum(one, two) for one, two in zip(label, remembered, strict=True)]
+    both[0][0, 2, 7, 2, :4], both[1][0, 1, 2, 4, :4] = (
+        remembered[0][0, 2, 7, 2, :4],
+        label[1][0, 1, 2, 4, :4],
+    )
+    criterion = model.init_criterion()
+    # Without a memory what no label speaks of is wrong; with it, its absence is.
+    assert criterion(both, labelled)[1]["obj_loss"] > criterion(label, labelled)[1]["obj_loss"]
+    answers = labelled | {"answers": remembered}
+    assert criterion(both, answers)[1]["obj_loss"] < criterion(label, answers)[1]["obj_loss"]
+    assert criterion(both, answers)[1]["box_loss"] < criterion(label, answers)[1]["box_loss"]
+    # A label is right, whatever a memory says of its cells.
+    contrary = [level * 0 - 12 for level in label]
+    told = criterion(label, labelled | {"answers": contrary})[0]
+    assert float(told) == pytest.approx(float(criterion(label, labelled)[0]))
+
+
+def test_a_memory_answers_as_the_model_did(model: AnchorModel, tmp_path: Path) -> None:
+    save_final(model, model, 0.0, tmp_path / "final.pt")
+    images = torch.rand(1, 3, *SIZE)
+    seen: list = []
+    memory = Memory(AnchorModel("yolov5n", CLASS_NAMES), tmp_path / "final.pt")
+    RememberingLoss(lambda _, given: seen.extend(given["answers"]), memory)(None, {"img": images})
+    with torch.no_grad():
+        expected = model.eval()(images)[1]
+    for answer, level in zip(seen, expected, strict=True):
+        # bf16 has 8 bits.
+        torch.testing.assert_close(answer.float(), level, atol=0.2, rtol=0.05)
+        assert not answer.requires_grad

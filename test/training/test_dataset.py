@@ -17,6 +17,7 @@ from ivfusion_ros.images.objects import Hints, boxes_of, without_nested
 from ivfusion_ros.images.pairs import RUN_GAP, PairPaths, hold_out
 from ivfusion_ros.sources.layouts import find_pairs
 from ivfusion_ros.training.detector.dataset import Kind, write_dataset
+from ivfusion_ros.training.detector.haze import with_haze
 from ivfusion_ros.training.detector.split import draw_scenes, hold_out_scenes, share_of
 from ivfusion_ros.training.detector.teacher import Teacher
 from ivfusion_ros.training.fusion.config import TrainConfig
@@ -312,6 +313,48 @@ def test_the_teacher_counts_what_views_agree_on(box_model: Path, monkeypatch: py
     boxes, class_ids = agreed(*[[(0.35, 1, left)], [(0.35, 1, right)]] * 2)
     np.testing.assert_allclose(boxes, [left])
     assert class_ids.tolist() == [5]
+
+
+def test_a_teacher_adds_what_a_map_leaves_out_to_what_is_trained_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, box_model: Path
+) -> None:
+    teacher = Teacher(box_model)
+    whole = np.array([[0, 0, 128, 96]], np.float32)
+    corner = np.array([[1, 1, 4, 6]], np.float32)
+    found = np.concatenate([whole, corner])
+    monkeypatch.setattr(teacher, "objects", lambda _: (found, np.array([PERSON, CAR])))
+    monkeypatch.setattr(Teacher, "__call__", lambda *_: {})
+    plain = write_dataset([folder], tmp_path / "plain", [Kind("rgb")], None)
+    counts = write_dataset([folder], tmp_path / "set", [Kind("rgb")], teacher)
+    added = {
+        name: counts["train"].objects[name] - number for name, number in plain["train"].objects.items()
+    }
+    # What covers a labelled object may be that one.
+    assert added == dict.fromkeys(CLASS_NAMES, 0) | {"car": counts["train"].pairs}
+    assert counts["val"].objects == plain["val"].objects
+
+
+def test_smoke_hides_what_rgb_shows_and_not_what_thermal_shows(folder: Path, tmp_path: Path) -> None:
+    kinds = [Kind.parse(text) for text in ("mst", "mst+haze:0.5")]
+    assert kinds[1] == Kind("mst", 0.5, haze=True)
+    write_dataset([folder], tmp_path / "set", kinds, None)
+    clear, hazy = (tmp_path / "set" / "images" / "val" / kind.name for kind in kinds)
+    names = sorted(path.name for path in hazy.iterdir())
+    assert names == sorted(path.name for path in clear.iterdir())
+    one, other = (cv2.imread(str(kind / names[0])) for kind in (clear, hazy))
+    assert np.abs(one.astype(int) - other).mean() > 2
+
+
+def test_smoke_takes_contrast_and_adds_light() -> None:
+    rng = np.random.default_rng(3)
+    image = rng.integers(0, 120, (96, 128, 3), np.uint8)
+    hazy = [with_haze(image, np.random.default_rng(seed)) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(hazy[0], hazy[1])
+    assert (hazy[1] != hazy[2]).any()
+    for seen in hazy:
+        assert seen.std() < image.std() and seen.mean() > image.mean()
+    # Far away, at the top, it is denser.
+    assert hazy[0][:24].std() < hazy[0][-24:].std()
 
 
 def test_m3fd_as_published_has_six_classes_in_three_parts(tmp_path: Path) -> None:

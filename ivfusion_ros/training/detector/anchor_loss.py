@@ -3,6 +3,9 @@
 An object belongs to each anchor whose sides differ from its own by less than a factor, in its cell and the
 two nearest ones. Boxes by complete IoU (Zheng et al. 2020), objectness learns that IoU, classes and
 objectness by cross-entropy. The default constants are those of YOLOv5's fine-tuning.
+
+Labels are never complete, and what they leave out would be unlearned. Where another detector's answers come
+with a batch (see memory.py), a cell that no label speaks of learns those, each by how sure it is.
 """
 
 from __future__ import annotations
@@ -14,10 +17,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ivfusion_ros.networks.yolov5 import BOX_VALUES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ivfusion_ros.training.detector.config import AnchorLossConfig
+
+_LEAST_SURE = 0.05
+"""Of an answer that counts."""
 
 
 class Targets(NamedTuple):
@@ -46,38 +54,70 @@ class AnchorLoss:
     def __call__(self, predictions: Any, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         """(loss times the batch size, the three terms by name).
 
-        batch: `batch_idx` (N,), `cls` (N, 1), `bboxes` (N, 4) as centre and size, shares of the image.
+        batch: `batch_idx` (N,), `cls` (N, 1), `bboxes` (N, 4) as centre and size, shares of the image; and
+        `answers`, if there are any, another detector's logits of these images.
         """
         levels = predictions[1] if isinstance(predictions, tuple) else predictions
         device = levels[0].device
         columns = batch["batch_idx"].view(-1, 1), batch["cls"].view(-1, 1), batch["bboxes"].view(-1, 4)
         objects = torch.cat([column.float() for column in columns], 1).to(device)
         terms = torch.zeros(3, device=device)
-        for level, logits in enumerate(levels):
-            terms = terms + self._of_level(logits, objects, level)
+        answers = batch.get("answers", [None] * len(levels))
+        for level, (logits, answer) in enumerate(zip(levels, answers, strict=True)):
+            terms = terms + self._of_level(logits, objects, level, answer)
         names = ("box_loss", "cls_loss", "obj_loss")
         return terms.sum() * len(levels[0]), dict(zip(names, terms.detach(), strict=True))
 
-    def _of_level(self, logits: Tensor, objects: Tensor, level: int) -> Tensor:
+    def _of_level(self, logits: Tensor, objects: Tensor, level: int, answer: Tensor | None) -> Tensor:
         targets = self._targets(objects, level, logits.shape)
         wanted = torch.zeros_like(logits[..., 4])
-        box = classes = logits.new_zeros(())
-        if len(targets.image):
-            cell = targets.image, targets.anchor, targets.row, targets.column
-            values = logits[cell]
-            share = values[:, :4].sigmoid()
-            boxes = torch.cat((share[:, :2] * 2 - 0.5, (share[:, 2:] * 2) ** 2 * targets.sizes), 1)
-            overlap = complete_iou(boxes, targets.boxes)
-            box = (1 - overlap).mean()
-            # Of several objects in one cell the best box counts.
-            order = overlap.detach().argsort()
-            wanted[tuple(part[order] for part in cell)] = overlap.detach().clamp(min=0)[order]
-            truth = functional.one_hot(targets.classes, values.shape[1] - 5).to(values.dtype)
-            classes = functional.binary_cross_entropy_with_logits(values[:, 5:], truth)
+        cell = targets.image, targets.anchor, targets.row, targets.column
+        values = logits[cell]
+        overlap = complete_iou(self._boxes(values, targets.sizes), targets.boxes)
+        truth = functional.one_hot(targets.classes, logits.shape[4] - BOX_VALUES).to(values.dtype)
+        classes = functional.binary_cross_entropy_with_logits(
+            values[:, BOX_VALUES:], truth, reduction="none"
+        ).mean(1)
+        sums = torch.stack(((1 - overlap).sum(), classes.sum()))
+        weight = sums.new_tensor(float(len(overlap)))
+        # Of several objects in one cell the best box counts.
+        order = overlap.detach().argsort()
+        wanted[tuple(part[order] for part in cell)] = overlap.detach().clamp(min=0)[order]
+        if answer is not None:
+            labelled = torch.zeros_like(wanted, dtype=torch.bool)
+            labelled[cell] = True
+            sure, more = self._of_answers(logits, answer.float(), labelled, level)
+            wanted, sums, weight = torch.maximum(wanted, sure), sums + more, weight + sure.sum()
         objectness = functional.binary_cross_entropy_with_logits(logits[..., 4], wanted)
         own = self._constants
-        weight = own.object_weight * own.level_balance[level]
-        return torch.stack((own.box_weight * box, own.class_weight * classes, weight * objectness))
+        box, of_classes = sums / weight.clamp(min=1e-6)
+        share = own.object_weight * own.level_balance[level]
+        return torch.stack((own.box_weight * box, own.class_weight * of_classes, share * objectness))
+
+    def _of_answers(
+        self, logits: Tensor, answer: Tensor, labelled: Tensor, level: int
+    ) -> tuple[Tensor, Tensor]:
+        """(how sure the answers are of each cell that no label speaks of, summed distances to them).
+
+        The distances, of boxes and of classes, count by how sure an answer is.
+        """
+        scores = answer[..., BOX_VALUES:].sigmoid()
+        sure = answer[..., 4].sigmoid() * scores.amax(4)
+        sure = torch.where(labelled | (sure < _LEAST_SURE), torch.zeros_like(sure), sure)
+        cell = sure.nonzero(as_tuple=True)
+        weights, values, said = sure[cell], logits[cell], answer[cell]
+        sizes = (self._anchors[level].to(logits.device) / self._strides[level])[cell[1]]
+        overlap = complete_iou(self._boxes(values, sizes), self._boxes(said, sizes))
+        classes = functional.binary_cross_entropy_with_logits(
+            values[:, BOX_VALUES:], scores[cell], reduction="none"
+        ).mean(1)
+        return sure, torch.stack((((1 - overlap) * weights).sum(), (classes * weights).sum()))
+
+    @staticmethod
+    def _boxes(values: Tensor, sizes: Tensor) -> Tensor:
+        """(N, 4) centre from the cell's corner and size, in cells, of logits and their anchors."""
+        share = values[:, :4].sigmoid()
+        return torch.cat((share[:, :2] * 2 - 0.5, (share[:, 2:] * 2) ** 2 * sizes), 1)
 
     def _targets(self, objects: Tensor, level: int, shape: Sequence[int]) -> Targets:
         height, width = shape[2:4]

@@ -16,7 +16,7 @@ import torch
 from ivfusion_ros.detection.classes import COCO_IDS
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.files import whole_file
-from ivfusion_ros.networks.yolov5 import BOX_VALUES, STRIDES, AnchorModel
+from ivfusion_ros.networks.yolov5 import BOX_VALUES, STRIDES, AnchorModel, load_final
 from ivfusion_ros.training.detector.anchor_loss import AnchorLoss
 from ivfusion_ros.training.detector.config import AnchorLossConfig
 
@@ -37,6 +37,24 @@ class TrainedAnchorModel(AnchorModel):
     def init_criterion(self) -> AnchorLoss:
         """As ultralytics asks for it."""
         return AnchorLoss(self.model[-1].sizes, STRIDES, self.constants)
+
+
+def load_start(model: AnchorModel, path: Path) -> None:
+    """Put weights into a model: of a classic YOLOv5 of COCO (safetensors), or of a final.pt.
+
+    Raises ModelError for a file that does not fit.
+    """
+    if path.suffix == ".safetensors":
+        load_coco(model, path)
+        return
+    start = load_final(path)
+    if start.names != model.names or start.yaml["yaml_file"] != model.yaml["yaml_file"]:
+        raise ModelError(f"{path} is {_told(start)}; expected {_told(model)}")
+    model.load_state_dict(start.state_dict())
+
+
+def _told(model: AnchorModel) -> str:
+    return f"a {Path(model.yaml['yaml_file']).stem} of {', '.join(model.names.values())}"
 
 
 def load_coco(model: AnchorModel, path: Path) -> None:

@@ -164,7 +164,18 @@ class ImitationConfig:
 
 
 @dataclass(frozen=True)
-class DetectorConfig(ImitationConfig, LearningConfig, SampleConfig, NetworkConfig):
+class MemoryConfig:
+    """What was known before."""
+
+    memory: str = parameter(
+        "",
+        "COCO's YOLOv5 (safetensors) or a final.pt, whose answers are learned where labels say nothing; "
+        "head anchors only; empty: none",
+    )
+
+
+@dataclass(frozen=True)
+class DetectorConfig(MemoryConfig, ImitationConfig, LearningConfig, SampleConfig, NetworkConfig):
     """Settings of one training run of a detector."""
 
     precision: str = parameter("bf16", "precision of the forward pass", choices=("bf16", "f32"))

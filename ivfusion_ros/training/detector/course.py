@@ -12,6 +12,7 @@ from ultralytics.utils.torch_utils import unwrap_model
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.training.detector.float32_loss import Float32Loss
 from ivfusion_ros.training.detector.imitation import ImitationLoss
+from ivfusion_ros.training.detector.memory import Memory, RememberingLoss
 from ivfusion_ros.training.detector.state import STATE, State, save_state
 
 if TYPE_CHECKING:
@@ -35,10 +36,11 @@ class Course:
         origin: dict[str, Any],
         before: State | None,
         teacher: FeatureTeacher | None,
+        memory: Path | None,
     ) -> None:
-        """origin: as in State. before: the state that the run goes on from."""
+        """origin: as in State. before: the state that the run goes on from. memory: weights of one."""
         self._trainer, self._config, self._folder = trainer, trainer.config, folder
-        self._origin, self._before, self._teacher = origin, before, teacher
+        self._origin, self._before, self._teacher, self._memory = origin, before, teacher, memory
         self._progress, self._step, self._batch, self._mosaic_closed = 0.0, 0, 0, False
         self.stop: Callable[[], bool] = lambda: False
         trainer.add_callback("on_train_start", lambda _: self._begin())
@@ -58,6 +60,8 @@ class Course:
             trainer.amp = self._config.precision == "bf16"
         model = unwrap_model(trainer.model)
         model.criterion = Float32Loss(model.init_criterion())
+        if self._memory is not None:
+            model.criterion = RememberingLoss(model.criterion, Memory(model, self._memory))
         if self._teacher is not None:
             model.criterion = ImitationLoss(
                 model,

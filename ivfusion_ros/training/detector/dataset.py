@@ -4,13 +4,14 @@
     OUT/labels/{train,val,test}/KIND/FOLDER_STEM.txt   class, centre x and y, width, height, over the size
     OUT/data.yaml                                 written last: a folder without it is not complete
 
-KIND is thermal, rgb, or the name of a fusion network. All kinds of one scene have the same boxes. A scene
-that one camera alone saw is there in that camera's kind only.
+KIND is thermal, rgb, or the name of a fusion network, whose RGB image may be in smoke: NAME+haze. All kinds
+of one scene have the same boxes. A scene that one camera alone saw is there in that camera's kind only.
 """
 
 from __future__ import annotations
 
 import logging
+import zlib
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from ivfusion_ros.images.labels import read_boxes
 from ivfusion_ros.images.pairs import RUN_GAP, spread
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.sources.scenes import Scene, find_scenes
+from ivfusion_ros.training.detector.haze import with_haze
 from ivfusion_ros.training.detector.labelling import label
 from ivfusion_ros.training.detector.split import PARTS, draw_scenes, hold_out_scenes, share_of
 from ivfusion_ros.types import CAMERAS, Boxes, CameraName, Detections, Frame, FramePair, Image
@@ -57,6 +59,8 @@ _NO_SHARE = "not in the share of any kind of images"
 _UNSEEN = "not seen by the cameras that are asked for"
 """Rules that leave scenes out."""
 
+_HAZE = "+haze"
+
 _SHOWN = 12
 """Pairs on the preview."""
 
@@ -68,15 +72,17 @@ class Kind:
     model: str
     share: float = 1.0
     """Of the training pairs; the held-out ones are always there in every kind."""
+    haze: bool = False
+    """Whether the RGB image that is fused is in smoke."""
 
     @property
     def name(self) -> str:
         """Of its folder."""
-        return Path(self.model).stem
+        return Path(self.model).stem + (_HAZE if self.haze else "")
 
     @classmethod
     def parse(cls, text: str) -> Kind:
-        """`NAME` or `NAME:SHARE`. Raises ConfigError."""
+        """`NAME` or `NAME:SHARE`; of a network, `NAME+haze` too. Raises ConfigError."""
         model, colon, share = text.rpartition(":")
         if not colon:
             model, share = text, "1"
@@ -92,7 +98,8 @@ class Kind:
             raise ConfigError(
                 f"{text!r} asks for a share of {share!r}, expected one above 0 up to 1, as in mst:0.5"
             )
-        return cls(model, value)
+        haze = model.endswith(_HAZE)
+        return cls(model.removesuffix(_HAZE), value, haze)
 
 
 @dataclass(frozen=True)
@@ -246,7 +253,7 @@ def _has(scene: Scene, kind: Kind) -> bool:
 
 
 def _networks(kinds: Sequence[Kind], teacher: Teacher | None) -> dict[str, str]:
-    networks = {kind.name: kind.model for kind in kinds if kind.name not in CAMERAS}
+    networks = {Path(kind.model).stem: kind.model for kind in kinds if kind.name not in CAMERAS}
     if teacher is not None or not networks:
         networks[_WITHOUT_WEIGHTS] = _WITHOUT_WEIGHTS
     return networks
@@ -283,7 +290,7 @@ def _write_scene(
     if not unlabelled:
         return Counter()
     seen = [images[name] for name in (*CAMERAS, _WITHOUT_WEIGHTS) if name in images]
-    objects = label(item.scene, seen, teacher, class_map)
+    objects = label(item.scene, seen, teacher, class_map, complete=item.part == "train")
     text = _as_text(objects.boxes, objects.class_ids, seen[0].shape[:2])
     for _, path in files.values():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -305,6 +312,14 @@ def _views(scene: Scene, wanted: set[str], pipelines: dict[str, Pipeline]) -> di
         pipelines[name].reset()
         result = pipelines[name].process(FramePair(*frames))
         views |= {name: result.fused, "thermal": to_rgb(result.thermal), "rgb": result.rgb}
+    hazy = [name for name in wanted if name.endswith(_HAZE)]
+    if hazy:
+        rng = np.random.default_rng(zlib.crc32(scene.stem.encode()))
+        rgb = Frame(with_haze(views["rgb"], rng), 0)
+        for name in hazy:
+            pipeline = pipelines[name.removesuffix(_HAZE)]
+            pipeline.reset()
+            views[name] = pipeline.process(FramePair(frames[0], rgb)).fused
     return views
 
 

@@ -5,29 +5,64 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ivfusion_ros.detection.given import Objects, given_objects
 from ivfusion_ros.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy.typing as npt
+
     from ivfusion_ros.sources.scenes import Scene
     from ivfusion_ros.training.detector.teacher import Teacher
-    from ivfusion_ros.types import Image
+    from ivfusion_ros.types import Boxes, Floats32, Image
+
+_APART = 0.4
+"""Share of the smaller of two boxes from which on they may be one object."""
 
 
 def label(
-    scene: Scene, images: list[Image], teacher: Teacher | None, class_map: Mapping[int | str, int]
+    scene: Scene,
+    images: list[Image],
+    teacher: Teacher | None,
+    class_map: Mapping[int | str, int],
+    *,
+    complete: bool,
 ) -> Objects:
-    """The objects in a scene; images: (H, W, 3) RGB views of it for the teacher. Raises DataError."""
+    """The objects in a scene; images: (H, W, 3) RGB views of it for the teacher. Raises DataError.
+
+    complete: whether what a map of labels leaves out is added where the teacher is sure of it. Nobody
+    should be judged by what a teacher found.
+    """
     size = images[0].shape[1], images[0].shape[0]
     divides = teacher is not None and scene.boxes is None and scene.labels is not None
     given = given_objects(scene, size, class_map, teacher(images) if teacher and divides else None)
     if given is not None:
-        return given
+        missing = teacher is not None and divides and complete
+        return _with_missed(given, *teacher.objects(images)) if teacher and missing else given
     if teacher is None:
         raise DataError(
             f"nothing says what is in {scene.image}: no map of it in labels/, no file of boxes; give a "
             "detector as --teacher to label it"
         )
     return Objects(*teacher.objects(images), Counter())
+
+
+def _with_missed(given: Objects, boxes: Boxes, class_ids: npt.NDArray[np.int64]) -> Objects:
+    """Given objects, and those found that none of the given ones is a part of or has as a part."""
+    apart = np.array([_shared(box, given.boxes).max(initial=0) < _APART for box in boxes], bool)
+    return Objects(
+        np.concatenate([given.boxes, boxes[apart]]),
+        np.concatenate([given.class_ids, class_ids[apart]]),
+        given.left_out,
+    )
+
+
+def _shared(box: Boxes, others: Boxes) -> Floats32:
+    """(N,) areas that a box shares with others, over the smaller area of the two."""
+    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
+    areas = np.minimum((box[2:] - box[:2]).prod(), (others[:, 2:] - others[:, :2]).prod(1))
+    shares: Floats32 = np.clip(sides, 0, None).prod(1) / np.maximum(areas, 1e-6)
+    return shares

@@ -22,7 +22,7 @@ from ivfusion_ros.config.parameters import plain
 from ivfusion_ros.errors import ConfigError, DataError, refusing
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.models import resolve_model
-from ivfusion_ros.training.detector.anchors import TrainedAnchorModel, load_coco, save_final
+from ivfusion_ros.training.detector.anchors import TrainedAnchorModel, load_start, save_final
 from ivfusion_ros.training.detector.course import Course
 from ivfusion_ros.training.detector.imitation import FeatureTeacher
 from ivfusion_ros.training.detector.label_cache import scan_labels_anew
@@ -57,11 +57,13 @@ class DetectorTrainer(DetectionTrainer):
         start: Path | None = None,
         resume: bool = False,
         teacher: Path | None = None,
+        memory: Path | None = None,
     ) -> None:
         """Set up a run in the folder `run`.
 
         data: folder of `ivfusion dataset`, or a data.yaml of ultralytics. start: checkpoint whose weights
-        to begin with. teacher: model, where config.teacher is no name of one.
+        to begin with. teacher: model, where config.teacher is no name of one. memory: weights, where
+        config.memory is no file of them.
 
         Raises ConfigError, DataError or ModelError.
         """
@@ -72,6 +74,8 @@ class DetectorTrainer(DetectionTrainer):
         if config.teacher and teacher is None:
             teacher = resolve_model(config.teacher)
         features = FeatureTeacher(teacher) if teacher else None
+        if config.memory and memory is None:
+            memory = Path(config.memory)
         self._crop = crop_of(config)
         self._start, self._folder = start, run.resolve()
         file = data_file(data)
@@ -81,6 +85,7 @@ class DetectorTrainer(DetectionTrainer):
             "data": data_identity(file),
             "init": file_identity(start),
             "teacher": file_identity(teacher),
+            "memory": file_identity(memory),
             "pasted": cut_outs_identity(config.paste),
             "versions": versions(),
         }
@@ -96,7 +101,7 @@ class DetectorTrainer(DetectionTrainer):
             cut_curves(results, self._before.epoch)
         # ultralytics prepares images in the training process itself where there is no GPU.
         self.args.workers = config.workers
-        self._course = Course(self, self._folder, origin, self._before, features)
+        self._course = Course(self, self._folder, origin, self._before, features, memory)
 
     def fit(self, stop: Callable[[], bool] = lambda: False) -> None:
         """Train to the end.
@@ -180,7 +185,7 @@ class DetectorTrainer(DetectionTrainer):
             if weights is not None:
                 model.load(weights)
             elif self._start is not None:
-                load_coco(model, self._start)
+                load_start(model, self._start)
         else:
             model = super().get_model(cfg, weights, verbose)
         return model.to(memory_format=torch.channels_last)
@@ -222,5 +227,5 @@ class DetectorTrainer(DetectionTrainer):
             trained = self.ema.ema.float()
             start = TrainedAnchorModel(self.config.detector, list(trained.names.values()))
             if self._start is not None:
-                load_coco(start, self._start)
+                load_start(start, self._start)
             save_final(trained, start, self.config.kept, self.wdir / "final.pt")

@@ -20,14 +20,17 @@ _ENDLESS = 1_000_000
 def check_start(config: DetectorConfig, start: Path | None) -> None:
     """Raises ConfigError for a start that the head cannot take."""
     if config.head == "anchors":
-        if start is not None and start.suffix != ".safetensors":
+        if start is not None and start.suffix not in (".safetensors", ".pt"):
             raise ConfigError(
-                f"--init is {start}; a detector with anchors starts from COCO's YOLOv5 in safetensors"
+                f"--init is {start}; a detector with anchors starts from COCO's YOLOv5 in safetensors, or "
+                "from the final.pt of another run"
             )
         if config.kept and start is None:
             raise ConfigError(f"kept is {config.kept}, but there is no --init whose weights could be kept")
-    elif config.kept:
-        raise ConfigError(f"kept is {config.kept}, which only head anchors can do")
+    elif config.kept or config.memory:
+        raise ConfigError(
+            f"kept is {config.kept} and memory {config.memory!r}, which only head anchors can do"
+        )
 
 
 def crop_of(config: DetectorConfig) -> Size:

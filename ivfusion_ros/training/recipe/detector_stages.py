@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,9 +50,9 @@ def make_dataset(context: Context) -> Result:
 def _kind(context: Context, text: str) -> Kind:
     """KIND[:SHARE], where KIND may be a stage that made a model."""
     kind = Kind.parse(text)
-    return (
-        Kind(str(context.find(kind.model, "model")), kind.share) if kind.model in context.results else kind
-    )
+    if kind.model not in context.results:
+        return kind
+    return replace(kind, model=str(context.find(kind.model, "model")))
 
 
 def evaluate(context: Context) -> Result:

@@ -28,6 +28,7 @@ def train(context: Context) -> Result:
         start=start,
         resume=context.inputs.resume if context.recipe.plain else begun,
         teacher=context.find(config.teacher, "model") if config.teacher else None,
+        memory=context.find(config.memory, "weights") if config.memory else None,
     )
     with context.hold() as stopped:
         trainer.fit(stopped.is_set)

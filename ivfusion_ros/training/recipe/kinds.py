@@ -62,7 +62,9 @@ KINDS: dict[str, Kind] = {
     "export": Kind(ExportStage, "export_stages", "export", _FUSION, ("of",)),
     "evaluation": Kind(EvaluationStage, "fusion_stages", "evaluate", "torch", ("of", "learner")),
     "dataset": Kind(DatasetStage, "detector_stages", "make_dataset", "onnxruntime", ("teacher",)),
-    "detector": Kind(DetectorStage, "detector_training", "train", _DETECTOR, ("data", "init", "teacher")),
+    "detector": Kind(
+        DetectorStage, "detector_training", "train", _DETECTOR, ("data", "init", "teacher", "memory")
+    ),
     "int8": Kind(Int8Stage, "export_stages", "quantise", "onnx", ("of", "images")),
     "detection_evaluation": Kind(
         DetectionEvaluationStage, "detector_stages", "evaluate", "onnxruntime", ("of", "data")

@@ -44,7 +44,8 @@ class DatasetStage:
     """A data set of images with boxes, as `ivfusion dataset` writes it."""
 
     images: tuple[str, ...] = parameter(
-        ("rgb", "thermal"), "KIND or KIND:SHARE: thermal, rgb, fusion models by name, file or stage"
+        ("rgb", "thermal"),
+        "KIND or KIND:SHARE: thermal, rgb, fusion models by name, file or stage; NAME+haze: RGB in smoke",
     )
     teacher: str = parameter("", "ONNX detector of COCO's classes that tells touching objects apart")
     class_map: str = parameter(
