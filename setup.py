@@ -64,8 +64,10 @@ setup(
         "simplejpeg>=1.7",
     ],
     extras_require={
-        # Bags in protobuf, as Foxglove's recorders write them.
-        "foxglove": ["mcap-protobuf-support>=0.5"],
+        # Bags in protobuf, as Foxglove's recorders write them; and its server, `--foxglove`.
+        "foxglove": ["mcap-protobuf-support>=0.5", "foxglove-sdk>=0.30"],
+        # Recordings for Rerun's viewer, which comes with it: 500 MB.
+        "rerun": ["rerun-sdk>=0.24"],
         # The temperatures in FLIR's JPEGs.
         "radiometric": ["flyr>=5.1"],
         "openvino": ["openvino>=2024.4"],

@@ -18,7 +18,13 @@ from ivfusion_ros.commands.options import (
     pipeline_config,
     write_json,
 )
-from ivfusion_ros.commands.web import add_web_option, open_page, unmeasured
+from ivfusion_ros.commands.web import (
+    add_viewer_options,
+    add_web_option,
+    open_page,
+    open_viewers,
+    unmeasured,
+)
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.pipeline.replay import summary
@@ -28,6 +34,7 @@ from ivfusion_ros.types import CAMERAS, CameraName
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable, Sequence
 
     from ivfusion_ros.pipeline.pipeline import Pipeline
     from ivfusion_ros.report.live_server import LiveServer
@@ -84,6 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="seconds in which the first pair must come (default: %(default)s)",
     )
     add_web_option(parser)
+    add_viewer_options(parser)
     add_json_option(parser)
     add_pipeline_options(parser)
 
@@ -112,10 +120,18 @@ def run(options: argparse.Namespace) -> None:
         )
         pipeline = stack.enter_context(build_pipeline(config))
         page = open_page(options.web, "ivfusion live", stack, records=True)
-        pipeline.measures = lambda: options.registered or (page is not None and page.watched)
+        viewers = open_viewers(options.rerun, options.foxglove, stack)
+        shown = options.registered or bool(viewers)
+        pipeline.measures = lambda: shown or (page is not None and page.watched)
         live = stack.enter_context(LivePairs(config, places, given))
         session = Session(
-            live, pipeline, writer, originals=options.originals, registered=options.registered, page=page
+            live,
+            pipeline,
+            writer,
+            originals=options.originals,
+            registered=options.registered,
+            page=page,
+            viewers=viewers,
         )
         session.run(options.wait, options.duration)
         figures = {
@@ -141,9 +157,10 @@ class Session:
         originals: bool,
         registered: bool = False,
         page: LiveServer | None = None,
+        viewers: Sequence[Callable[[FusionResult], None]] = (),
     ) -> None:
         self._live, self._pipeline, self._writer, self._originals = live, pipeline, writer, originals
-        self._registered, self._page = registered, page
+        self._registered, self._page, self._viewers = registered, page, viewers
         self._recording, self._recorded = True, 0
         self._marks_s: list[float] = []
         self._skips = Skips()
@@ -183,6 +200,8 @@ class Session:
             return
         if self._page is not None:
             self._page.offer(result, self._status)
+        for take in self._viewers:
+            take(result)
         if self._recording:
             self._write(pair, result)
         self._count(pair, result)

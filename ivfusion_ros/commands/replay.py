@@ -28,7 +28,13 @@ from ivfusion_ros.commands.options import (
     write_json,
 )
 from ivfusion_ros.commands.skipped import log_skipped
-from ivfusion_ros.commands.web import add_web_option, open_page, unmeasured
+from ivfusion_ros.commands.web import (
+    add_viewer_options,
+    add_web_option,
+    open_page,
+    open_viewers,
+    unmeasured,
+)
 from ivfusion_ros.errors import BagError, IvfusionError
 from ivfusion_ros.images.files import SUFFIXES
 from ivfusion_ros.images.film import Pictures
@@ -69,6 +75,8 @@ class Outputs:
     sheet: Path | None = None
     html: Path | None = None
     web: str | None = None
+    rerun: Path | None = None
+    foxglove: int | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,6 +111,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_html_option(parser)
     add_web_option(parser)
+    add_viewer_options(parser)
     add_json_option(parser)
     add_pipeline_options(parser)
 
@@ -119,6 +128,8 @@ def run(options: argparse.Namespace) -> None:
         options.sheet,
         options.html,
         options.web,
+        options.rerun,
+        options.foxglove,
     )
     refuse_source_as_output(options.source, options.output)
     config = pipeline_config(options)
@@ -163,9 +174,10 @@ def replay_source(
         # The outputs before the networks, which take seconds to load.
         pictures, writer = _open_outputs(outputs, source, config, stack)
         pipeline = stack.enter_context(build_pipeline(config))
+        viewers = open_viewers(outputs.rerun, outputs.foxglove, stack)
         live = open_page(outputs.web, f"replay of {paths[0].name}", stack, records=False)
         # Pages show temperatures; only results that measured them have the topic.
-        watched = report_page is not None
+        watched = report_page is not None or bool(viewers)
         pipeline.measures = lambda: outputs.registered or watched or (live is not None and live.watched)
         replay = Replay(
             synchronizer,
@@ -175,7 +187,7 @@ def replay_source(
             base_frame=config.positions.base_frame if config.positions.needs_base else "",
         )
         frames = clocks.frames(source.frames())
-        sinks = [pictures.add, *([report_page.add] if report_page else [])]
+        sinks = [pictures.add, *([report_page.add] if report_page else []), *viewers]
         write = writer.write_result if outputs.registered else partial(_write_unmeasured, writer)
         if live is not None:
             sinks.append(partial(live.offer, status=lambda: _status(replay)))

@@ -1,17 +1,23 @@
-"""--web: the live page of a command, and what it asks of the pipeline."""
+"""--web, --rerun and --foxglove: where else results are shown while they come."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ivfusion_ros.report.live_server import LiveServer, parse_address
+from ivfusion_ros.commands.options import output_file
+from ivfusion_ros.report import FoxgloveServer, LiveServer, RerunFile, parse_address
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
     from contextlib import ExitStack
+    from pathlib import Path
 
     from ivfusion_ros.types import FusionResult
+
+log = logging.getLogger(__name__)
 
 USUAL_PORT = "8080"
 
@@ -33,6 +39,37 @@ def open_page(web: str | None, title: str, stack: ExitStack, *, records: bool) -
     if web is None:
         return None
     return stack.enter_context(LiveServer(parse_address(web), title, records=records))
+
+
+def add_viewer_options(parser: argparse.ArgumentParser) -> None:
+    """--rerun FILE and --foxglove PORT."""
+    parser.add_argument(
+        "--rerun",
+        type=output_file(".rrd"),
+        metavar="FILE",
+        help="also write a recording for Rerun's viewer (.rrd; needs rerun-sdk)",
+    )
+    parser.add_argument(
+        "--foxglove",
+        type=int,
+        metavar="PORT",
+        help="also serve images, boxes and status to Foxglove or Lichtblick on this machine (usual: 8765; "
+        "needs foxglove-sdk)",
+    )
+
+
+def open_viewers(
+    rerun: Path | None, foxglove: int | None, stack: ExitStack
+) -> list[Callable[[FusionResult], None]]:
+    """What takes results for the viewers that are asked for, until the stack closes. Raises ConfigError."""
+    sinks: list[Callable[[FusionResult], None]] = []
+    if rerun is not None:
+        sinks.append(stack.enter_context(RerunFile(rerun)).add)
+    if foxglove is not None:
+        server = stack.enter_context(FoxgloveServer(foxglove))
+        log.info("Foxglove and Lichtblick: open the connection ws://127.0.0.1:%d", server.port)
+        sinks.append(server.add)
+    return sinks
 
 
 def unmeasured(result: FusionResult) -> FusionResult:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _MAX_WIDTH = 800
 """Pixels; a page of sixty shots of this size has some ten megabytes."""
 _QUALITY = 78
+_ZERO_CELSIUS_K = 273.15
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,14 @@ def facts_of(result: FusionResult) -> dict[str, str]:
     if result.registration.confidence is not None:
         facts["registration"] = f"confidence {result.registration.confidence:.2f}"
     return facts
+
+
+def label_of(row: Mapping[str, Any]) -> str:
+    """Class, track, score and hottest temperature of a row of as_rows, as far as there are."""
+    track = "" if row.get("track") is None else f" {row['track']}"
+    kelvin = row.get("max_kelvin")
+    heat = "" if kelvin is None else f" {kelvin - _ZERO_CELSIUS_K:.1f} °C"
+    return f"{row['class']}{track} {row['score']:.2f}{heat}"
 
 
 def shot_of_images(
