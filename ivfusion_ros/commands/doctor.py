@@ -19,6 +19,7 @@ from ivfusion_ros.config.node import FusionNodeConfig
 from ivfusion_ros.config.parameters import iter_parameters
 from ivfusion_ros.errors import BackendError, ConfigError, IvfusionError, ModelError
 from ivfusion_ros.models import read_models
+from ivfusion_ros.ros import describe_buffers
 from ivfusion_ros.training.detector.config import DetectorConfig
 from ivfusion_ros.training.fusion.config import TrainConfig
 
@@ -97,6 +98,7 @@ def examine() -> dict[str, dict[str, str]]:
         "platform": platform.platform(),
         "CPU cores": str(os.cpu_count()),
         "ROS": os.environ.get("ROS_DISTRO", "not sourced"),
+        "ROS image buffers": describe_buffers(),
     }
     packages = {name: version for name in PACKAGES if (version := _version(name)) is not None}
     backends = {name: _backend_finding(status) for name, status in available_backends().items()}

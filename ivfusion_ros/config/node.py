@@ -21,6 +21,12 @@ class NodeConfig:
     rgb_transport: str = parameter(
         "raw", "raw: rgb/image_raw; compressed: rgb/image_raw/compressed", choices=("raw", "compressed")
     )
+    image_buffers: str = parameter(
+        "cpu",
+        "memory in which raw images are received; cuda: a GPU's where the sender has them there, from "
+        "ROS 2 Lyrical on (rosidl::Buffer, needs cuda_buffer_backend)",
+        choices=("cpu", "cuda"),
+    )
     silent_after_s: float = parameter(
         1.0,
         "a camera is silent when the other one's stamps have advanced by this without a frame of it, s",

@@ -6,5 +6,6 @@ __getattr__, __all__ = later(
     __name__,
     {
         "node": ("FusionNode",),
+        "buffers": ("describe_buffers",),
     },
 )

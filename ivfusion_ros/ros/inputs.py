@@ -16,6 +16,7 @@ from ivfusion_ros.errors import ConfigError, IvfusionError
 from ivfusion_ros.geometry.camera_info import newest_info
 from ivfusion_ros.messages import to_camera_info, to_depth_frame, to_frame
 from ivfusion_ros.ros import qos
+from ivfusion_ros.ros.buffers import CPU, on_host, subscription_options
 from ivfusion_ros.ros.gaps import missing_share
 from ivfusion_ros.ros.throttled_log import ThrottledLog
 from ivfusion_ros.ros.topic_names import camera_info_topic
@@ -47,9 +48,18 @@ class ImageInput:
     """
 
     def __init__(
-        self, node: Node, kind: Any, topic: str, take: Callable[[Any], None], awake: Callable[[], bool]
+        self,
+        node: Node,
+        kind: Any,
+        topic: str,
+        take: Callable[[Any], None],
+        awake: Callable[[], bool],
+        buffers: str = CPU,
     ) -> None:
+        """buffers: node.image_buffers, for raw images."""
         self.frames = 0
+        buffers = buffers if kind is sensor_msgs.Image else CPU
+        self._image_options = subscription_options(buffers, node.create_subscription)
         self._kind = kind
         self._awake = awake
         self.topic: str = node.resolve_topic_name(topic)
@@ -59,7 +69,7 @@ class ImageInput:
         self._take = take
         self._subscriptions: list[Any] = []
         self._openings: list[Callable[[], None]] = []
-        self._subscribe(kind, topic, self._take_image)
+        self._subscribe(kind, topic, self._take_image, self._image_options)
 
     @property
     def unreadable(self) -> int:
@@ -96,10 +106,16 @@ class ImageInput:
 
         latched: to what was sent last before, too.
         """
-        self._subscribe(kind, topic, partial(self._read, kind, take), latched=latched)
+        self._subscribe(kind, topic, partial(self._read, kind, take), {"raw": True}, latched=latched)
 
     def _subscribe(
-        self, kind: Any, topic: str, callback: Callable[[bytes], None], *, latched: bool = False
+        self,
+        kind: Any,
+        topic: str,
+        callback: Callable[[Any], None],
+        options: dict[str, Any],
+        *,
+        latched: bool = False,
     ) -> None:
         def subscribe() -> None:
             try:
@@ -111,7 +127,7 @@ class ImageInput:
                         qos.latched() if latched else qos.sensor_data(),
                         event_callbacks=qos.input_events(self._node, topic),
                         qos_overriding_options=None if latched else qos.overriding(),
-                        raw=True,
+                        **options,
                     )
             except ConfigError:
                 self.close()
@@ -132,14 +148,17 @@ class ImageInput:
             self._node.destroy_subscription(subscription)
         self._subscriptions = []
 
-    def _take_image(self, data: bytes) -> None:
-        if self._awake():
+    def _take_image(self, data: Any) -> None:
+        """data: the message, or the bytes of one."""
+        if not self._awake():
+            self.frames += 1
+        elif isinstance(data, bytes):
             self._read(self._kind, self._hand_over, data)
         else:
-            self.frames += 1
+            self._try(self._hand_over, data)
 
     def _hand_over(self, message: Any) -> None:
-        self._take(message)
+        self._take(on_host(message))
         self.frames += 1
 
     def _read(self, kind: Any, take: Callable[[Any], None], data: bytes) -> None:
@@ -187,8 +206,12 @@ class CameraInput(ImageInput):
         max_pixels: int,
         awake: Callable[[], bool],
         encoding: str = "",
+        buffers: str = CPU,
     ) -> None:
-        """max_pixels: of a compressed image that is decoded. encoding: of raw images, as in to_frame."""
+        """max_pixels: of a compressed image that is decoded. encoding: of raw images, as in to_frame.
+
+        buffers: as for ImageInput.
+        """
         self.frame_id = ""
         self._camera = camera
         self._on_frame = on_frame
@@ -199,8 +222,8 @@ class CameraInput(ImageInput):
         raw = transport == "raw"
         kind = sensor_msgs.Image if raw else sensor_msgs.CompressedImage
         image_topic = f"{camera}/image_raw" + ("" if raw else f"/{transport}")
-        super().__init__(node, kind, image_topic, self._take_frame, awake)
-        self._info_topic = node.resolve_topic_name(camera_info_topic(node, camera))
+        super().__init__(node, kind, image_topic, self._take_frame, awake, buffers)
+        self._info_topic = camera_info_topic(node, camera)
         self._looked_s = -math.inf
         self.subscribe(sensor_msgs.CameraInfo, self._info_topic, self._take_info)
 
@@ -233,7 +256,7 @@ class CameraInput(ImageInput):
         if now_s - self._looked_s < _LOOK_S:
             return
         self._looked_s = now_s
-        if qos.is_latched(self._node, self._info_topic):
+        if qos.is_latched(self._node, self._node.resolve_topic_name(self._info_topic)):
             self._looked_s = math.inf
             self.subscribe(sensor_msgs.CameraInfo, self._info_topic, self._take_info, latched=True)
 

@@ -11,6 +11,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.ros import qos
+from ivfusion_ros.ros.buffers import subscription_options
 from ivfusion_ros.ros.inputs import CameraInput, ImageInput, depth_input
 from ivfusion_ros.ros.outputs import Outputs
 from ivfusion_ros.ros.rehearsal import parse_sizes, rehearsal_pair
@@ -56,6 +57,7 @@ class FusionSession:
         self._closed = False
         self._node = node
         self.rest = Rest(self.resting, self._image_inputs, self._restart, wakes=qos.TELLS_MATCHES)
+        subscription_options(config.node.image_buffers, node.create_subscription)
         expected = parse_sizes(config.fusion.expected_size)
         self.worker = Worker(config, self._on_result, node.get_logger(), self._on_fused)
         pipeline = self.worker.load(node.context.ok)
@@ -104,6 +106,7 @@ class FusionSession:
                 self.config.images.max_pixels,
                 self.rest.awake,
                 self.config.thermal.encoding if camera == "thermal" else "",
+                node.image_buffers,
             )
         depth = self.streams.synchronizer.depth
         if depth is not None:

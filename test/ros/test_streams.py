@@ -411,6 +411,7 @@ def test_node_parameters_extend_those_of_the_pipeline() -> None:
     assert [name for name in names if name.startswith("node.")] == [
         "node.thermal_transport",
         "node.rgb_transport",
+        "node.image_buffers",
         "node.silent_after_s",
         "node.when_silent",
         "node.watch_time_offset",

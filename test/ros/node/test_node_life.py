@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
 import sys
 import threading
@@ -75,6 +76,16 @@ def test_a_manager_that_is_quicker_than_autostart_is_left_to_it(probe: Any, blen
     )
     assert first_value(harness.Cameras(probe).send(*pair())) == 100
     assert "Traceback" not in node.log() and node.stop()[0] == 0
+
+
+def test_buffers_of_another_ros_are_refused_with_the_reason(probe: Any, blend_model: Path) -> None:
+    parameters = inspect.signature(type(probe.node).create_subscription).parameters
+    if "acceptable_buffer_backends" in parameters:
+        pytest.skip("this ROS 2 has buffer backends")
+    node = probe.start(fusion__model=str(blend_model), node__image_buffers="cuda")
+    assert not probe.change_state("configure")
+    assert "cannot configure: node.image_buffers is cuda, but rclpy of ROS 2" in node.log()
+    assert probe.set(node__image_buffers="cpu") == "" and probe.change_state("configure")
 
 
 def test_reconfigure_while_images_come(probe: Any, blend_model: Path) -> None:
