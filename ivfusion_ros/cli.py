@@ -13,7 +13,7 @@ import re
 import signal
 import sys
 import threading
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ivfusion_ros import __version__
@@ -40,6 +40,7 @@ COMMANDS = {
     "reproduce": "make a table of a paper again, and compare",
     "bench": "time networks and backends side by side",
     "report": "make a page to look at of a result: an evaluation, a bag, a run, figures",
+    "completion": "print a script with which a shell completes commands and options",
     "doctor": "show what is installed, which backends run and which models are intact",
 }
 """Name (its module in commands/, with _ for - and a final _ where Python reserves it) and purpose."""
@@ -47,8 +48,8 @@ COMMANDS = {
 INTERRUPTED = 130
 
 
-def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
-    """The parser, with the options of the chosen command only (all others cost their imports)."""
+def build_parser(*chosen: str) -> argparse.ArgumentParser:
+    """The parser, with the options of the chosen commands only (all others cost their imports)."""
     parser = argparse.ArgumentParser(
         prog="ivfusion", description="Thermal + RGB fusion and detection, from bags, folders and topics."
     )
@@ -60,7 +61,7 @@ def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
         subparser = subparsers.add_parser(name, help=purpose, description=description)
         # Without it, the one before the command counts.
         _add_verbose(subparser, argparse.SUPPRESS)
-        if name == chosen:
+        if name in chosen:
             module_name = f"{name}_" if keyword.iskeyword(name) else name.replace("-", "_")
             module = importlib.import_module(f"ivfusion_ros.commands.{module_name}")
             module.add_arguments(subparser)
@@ -110,14 +111,15 @@ def _run(arguments: Sequence[str] | None) -> int:
     if not sys.stderr.isatty():
         # tqdm reads this when it is imported; a log file needs no ten lines a second.
         os.environ.setdefault("TQDM_MININTERVAL", "10")
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = _asked(list(sys.argv[1:] if arguments is None else arguments))
     chosen = next((word for word in words if word in COMMANDS), "")
     _end_as_by_ctrl_c()
     try:
         options = _parse(words, chosen)
         level = logging.DEBUG if options.verbose else logging.INFO
         logging.basicConfig(level=level, format="%(message)s", handlers=[_Log()], force=True)
-        options.run(options)
+        with redirect_stdout(_Aside(sys.stdout)) if _json_alone(options) else nullcontext():
+            options.run(options)
     except IvfusionError as error:
         return _fail(chosen, str(error), error.exit_code)
     except OSError as error:
@@ -130,6 +132,20 @@ def _run(arguments: Sequence[str] | None) -> int:
     except KeyboardInterrupt as error:
         return _fail(chosen, f"interrupted; {error}" if error.args else "interrupted", INTERRUPTED)
     return 0
+
+
+def _asked(words: list[str]) -> list[str]:
+    """`ivfusion`, `ivfusion help` and `ivfusion help COMMAND` as --help. A mistyped command is told."""
+    if not words or words == ["help"]:
+        return ["--help"]
+    if words[0] == "help":
+        words = [*words[1:2], "--help"]
+    if not words[0].startswith("-") and words[0] not in COMMANDS:
+        close = difflib.get_close_matches(words[0], COMMANDS, 1, 0.6)
+        hint = f"did you mean {close[0]}?" if close else "`ivfusion help` lists them"
+        print(f"ivfusion: there is no command {words[0]!r}; {hint}", file=sys.stderr)
+        raise SystemExit(2)
+    return words
 
 
 def _end_as_by_ctrl_c() -> None:
@@ -187,6 +203,20 @@ class _Unbreakable:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+class _Aside:
+    """Standard output while it is kept for JSON: what is printed goes to stderr. behind: what it was."""
+
+    def __init__(self, behind: TextIO) -> None:
+        self.behind = behind
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
+
+
+def _json_alone(options: argparse.Namespace) -> bool:
+    return str(getattr(options, "json", "")) == "-"
 
 
 def _survive_closed_streams() -> None:

@@ -6,11 +6,12 @@ the ROS node logs it. Any other exception is a defect of this package.
 
 from __future__ import annotations
 
+import difflib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 
@@ -93,3 +94,9 @@ def refusing(kind: type[IvfusionError], what: str, expected: str) -> Iterator[No
         said = " ".join(str(error).split())[:200]
         reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
         raise kind(f"{what} cannot be read ({reason}), expected {expected}") from error
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question for the name that is closest, with a space at its end; empty where none is close."""
+    close = difflib.get_close_matches(name, list(known), 1, 0.6)
+    return f"did you mean {close[0]}? " if close else ""

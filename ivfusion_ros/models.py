@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ivfusion_ros.errors import ConfigError, ModelError
+from ivfusion_ros.errors import ConfigError, ModelError, did_you_mean
 from ivfusion_ros.files import read_yaml
 
 
@@ -86,7 +86,8 @@ def resolve_model(name: str) -> Path:
     entries = read_models()
     if name not in entries:
         raise ModelError(
-            f"unknown model {name!r}, expected a path or one of {', '.join(entries) or '(none ships)'}"
+            f"unknown model {name!r}, {did_you_mean(name, entries)}expected a path or one of "
+            f"{', '.join(entries) or '(none ships)'}"
         )
     if not entries[name].present:
         raise ModelError(f"{entries[name].path} is missing; reinstall the package, or restore models/")

@@ -302,3 +302,63 @@ def test_fuzz_broken_files_never_give_a_traceback(
         assert "Traceback" not in error
         if status:
             assert not OUTPUTS & {path.name for path in tmp_path.iterdir() if path.name in map(str, words)}
+
+
+@pytest.mark.parametrize(("word", "meant"), [("repaly", "did you mean replay?"), ("zzz", "lists them")])
+def test_a_mistyped_command_is_told(word, meant, capsys) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([word, "x"])
+    assert stop.value.code == 2 and meant in capsys.readouterr().err
+
+
+def test_help_is_a_command_too(capsys) -> None:
+    for words in ([], ["help"], ["help", "replay"]):
+        with pytest.raises(SystemExit) as stop:
+            main(words)
+        assert stop.value.code == 0
+    assert "usage: ivfusion replay" in capsys.readouterr().out
+
+
+def test_models_and_settings_are_guessed(run, tmp_path) -> None:
+    _, said = run("fuse", "a.png", "b.png", tmp_path / "c.png", "--model", "refinefus")
+    assert "did you mean refinefuse" in said or "there is no" in said
+    _, said = run("train", "refinfuse", "--data", tmp_path)
+    assert "did you mean refinefuse?" in said
+
+
+def test_json_to_standard_output_is_all_that_is_there(small_bag, blend_model, tmp_path, capsys) -> None:
+    words = [
+        "replay",
+        small_bag,
+        tmp_path / "out.mcap",
+        "--model",
+        blend_model,
+        *FUSION_ONLY,
+        "--json",
+        "-",
+    ]
+    assert main(list(map(str, words))) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["pairs"] == 10 and "written:" in printed.err
+    assert main(["doctor", "--json", "-"]) == 0
+    assert "backends" in str(json.loads(capsys.readouterr().out))
+    assert not Path("-").exists()
+
+
+def test_a_dry_run_writes_nothing(small_bag, blend_model, tmp_path, capsys) -> None:
+    out = tmp_path / "out.mcap"
+    words = ["replay", small_bag, out, "--model", blend_model, *FUSION_ONLY, "--dry-run"]
+    assert main(list(map(str, words))) == 0
+    said = capsys.readouterr().out
+    assert str(small_bag) in said and f"writes: {out}" in said and str(blend_model) in said
+    assert main(["train", "refinefuse_lite", "--data", str(tmp_path), "--dry-run"]) == 0
+    assert f"reads: {tmp_path} (there)" in capsys.readouterr().out
+    assert not out.exists()
+
+
+def test_completion_knows_commands_and_options(capsys) -> None:
+    pytest.importorskip("shtab", reason="needs shtab")
+    assert main(["completion", "bash"]) == 0
+    script = capsys.readouterr().out
+    assert "eval-detection" in script and "--registered" in script
+    assert subprocess.run(["bash", "-n"], input=script, text=True).returncode == 0

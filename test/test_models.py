@@ -26,7 +26,7 @@ def test_shipped_model(name: str) -> None:
 def test_names_and_paths_resolve(blend_model) -> None:
     assert resolve_model("refinefuse") == SHIPPED["refinefuse"].path
     assert resolve_model(str(blend_model)) == blend_model
-    with pytest.raises(ModelError, match="unknown model 'refinefus', expected a path or one of refinefuse"):
+    with pytest.raises(ModelError, match=r"'refinefus', did you mean refinefuse\? expected a path or one"):
         resolve_model("refinefus")
     with pytest.raises(ModelError, match="no model file at absent"):
         resolve_model("absent.onnx")

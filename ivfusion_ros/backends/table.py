@@ -61,7 +61,7 @@ BACKENDS: dict[str, BackendRow] = {
     ),
     "torch": BackendRow(
         runs="ivfusion_ros.backends.torch_:TorchBackend",
-        install="pip install torch",
+        install="pip install torch onnx",
         library="torch",
         tasks=("fusion",),
         any_graph=False,

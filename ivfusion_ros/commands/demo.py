@@ -85,6 +85,10 @@ def _show(options: argparse.Namespace) -> None:
     for model in (fusion_model_name(config.fusion), detection_model_name(config.detection)):
         if model:
             resolve_model(model)
+    log.info(
+        "writes about %.0f MB to %s; --seconds makes it less. Nothing is downloaded",
+        _megabytes(scene, rig), folder,
+    )  # fmt: skip
     if bag.exists():
         log.info("replacing the demo in %s", folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -106,6 +110,16 @@ def _show(options: argparse.Namespace) -> None:
     )
     end_if_interrupted(figures)
     log.info("look at %s and %s", outputs.html or outputs.sheet, outputs.video)
+
+
+def _megabytes(scene: SceneConfig, rig: RigConfig) -> float:
+    """Of both bags, whose images are raw; film and page are a few more."""
+    thermal, rgb = rig.thermal, rig.rgb
+    fused = 3 * rgb.width * rgb.height * min(thermal.rate_hz, rgb.rate_hz)
+    cameras = (
+        2 * thermal.width * thermal.height * thermal.rate_hz + 3 * rgb.width * rgb.height * rgb.rate_hz
+    )
+    return scene.duration_s * (fused + cameras) / 1e6
 
 
 def _settings(options: argparse.Namespace, rig: RigConfig, calibration: Path) -> list[str]:

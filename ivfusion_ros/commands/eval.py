@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ivfusion_ros.commands.options import (
     add_folders_option,
     add_html_option,
+    add_json_option,
     add_network_options,
     check_at_least,
     output_folder,
@@ -83,6 +84,7 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
         "--out", type=output_folder, required=True, metavar="DIR", help="folder for the results"
     )
     add_html_option(parser)
+    add_json_option(parser)
     parser.add_argument(
         "--force",
         action="store_true",
@@ -151,6 +153,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     _write_tables(options.out, results, costs, pictures)
     numbers = figures(results, methods, costs, pairs)
     write_json(options.out / RESULTS, numbers)
+    write_json(options.json, numbers)
     if options.html:
         write_page(options.html, quality_page(options.out.name, numbers, ResultPictures(pairs, methods)))
         log.info("page: %s", options.html)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ivfusion_ros.commands.options import (
     add_camera_option,
     add_html_option,
+    add_json_option,
     add_network_options,
     check_at_least,
     output_folder,
@@ -102,6 +103,7 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
         "--out", type=output_folder, required=True, metavar="DIR", help="folder for the results"
     )
     add_html_option(parser)
+    add_json_option(parser)
     parser.add_argument(
         "--limit", type=int, metavar="N", help="maximum scenes, evenly spaced (default: all)"
     )
@@ -169,6 +171,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     by_scene = scene_rows(truths, found, class_names, detector.threshold)
     numbers = finite(figures(entries, methods, detector, skipped, scored, added, by_scene, pairs))
     write_json(options.out / "results.json", numbers)
+    write_json(options.json, numbers)
     if options.html:
         write_page(options.html, objects_page(options.out.name, numbers, ResultPictures(pairs, methods)))
         log.info("page: %s", options.html)

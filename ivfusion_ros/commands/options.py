@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,9 @@ SECTIONS = tuple(item.name for item in dataclasses.fields(PipelineConfig))
 TASKS: tuple[Task, ...] = ("fusion", "detection")
 """Those sections that have a network and its backend."""
 
+
+STDOUT = Path("-")
+"""For --json."""
 
 SIDES = (8, 8192)
 """Of images that networks are timed and built for, pixels: larger ones take more memory than there is."""
@@ -203,10 +207,14 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
     """Where the printed figures go as JSON."""
     parser.add_argument(
         "--json",
-        type=output_file(".json", ""),
+        type=_json_file,
         metavar="FILE",
-        help="also write all printed figures as JSON",
+        help="also write all figures as JSON; -: to standard output, and nothing else there",
     )
+
+
+def _json_file(text: str) -> Path:
+    return STDOUT if text == str(STDOUT) else output_file(".json", "")(text)
 
 
 def output_file(*suffixes: str) -> Callable[[str], Path]:
@@ -301,6 +309,9 @@ def parse_size(text: str) -> Size:
 
 def write_json(path: Path | None, figures: dict[str, Any]) -> None:
     """Write figures as JSON where a path was asked for."""
-    if path is not None:
+    if path == STDOUT:
+        # What else is printed goes to standard error meanwhile, see cli.py.
+        print(json.dumps(figures, indent=2), file=getattr(sys.stdout, "behind", sys.stdout))
+    elif path is not None:
         write_whole(path, json.dumps(figures, indent=2) + "\n")
         log.info("figures: %s", path)

@@ -16,6 +16,7 @@ from ivfusion_ros.bags import BagWriter
 from ivfusion_ros.commands.bag_topics import copy_originals, other_topics, read_other_topics
 from ivfusion_ros.commands.interruption import held_back
 from ivfusion_ros.commands.options import (
+    STDOUT,
     add_html_option,
     add_json_option,
     add_pipeline_options,
@@ -38,7 +39,8 @@ from ivfusion_ros.commands.web import (
 from ivfusion_ros.errors import BagError, IvfusionError
 from ivfusion_ros.images.files import SUFFIXES
 from ivfusion_ros.images.film import Pictures
-from ivfusion_ros.pipeline.build import build_pipeline, detection_model_name
+from ivfusion_ros.models import resolve_model
+from ivfusion_ros.pipeline.build import build_pipeline, detection_model_name, fusion_model_name
 from ivfusion_ros.pipeline.replay import Replay
 from ivfusion_ros.pipeline.skips import reason_of
 from ivfusion_ros.report import start_page, write_page
@@ -109,6 +111,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="also write a contact sheet (PNG or JPEG) of the same",
     )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be read and written, and end"
+    )
     add_html_option(parser)
     add_web_option(parser)
     add_viewer_options(parser)
@@ -136,9 +141,32 @@ def run(options: argparse.Namespace) -> None:
     if options.depth_topic is not None:
         config = replace(config, registration=replace(config.registration, depth=True))
     chosen = source_options(options, log_skipped, config.images.max_pixels)
+    if options.dry_run:
+        _tell(options, outputs, config, chosen)
+        return
     figures = replay_source(options.source, outputs, config, chosen, options.depth_topic)
     write_json(options.json, figures)
     end_if_interrupted(figures)
+
+
+def _tell(
+    options: argparse.Namespace, outputs: Outputs, config: PipelineConfig, chosen: SourceOptions
+) -> None:
+    """What --dry-run prints. Raises what a replay would of its source and models."""
+    with closing(open_source(options.source, chosen)) as source:
+        print(f"reads: {', '.join(map(str, source.paths))}")
+        for camera, name in source.names.items():
+            print(f"{camera}: {name}")
+        if source.expected is not None:
+            print(f"pairs: about {source.expected}")
+    for task, model in (
+        ("fusion", fusion_model_name(config.fusion)),
+        ("detection", detection_model_name(config.detection)),
+    ):
+        print(f"{task} model: {resolve_model(model) if model else 'none'}")
+    written = (outputs.bag, outputs.video, outputs.sheet, outputs.html, outputs.rerun, options.json)
+    for path in (path for path in written if path is not None and path != STDOUT):
+        print(f"writes: {path}{', which exists' if path.exists() else ''}")
 
 
 def replay_source(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ivfusion_ros.commands.interruption import held_back
 from ivfusion_ros.commands.options import add_folders_option, output_folder
 from ivfusion_ros.config.parameters import Parameter, assignments, iter_parameters, load_config
-from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.errors import ConfigError, did_you_mean
 from ivfusion_ros.files import alone_in, read_yaml
 from ivfusion_ros.models import share_folder
 from ivfusion_ros.training.detector.config import DetectorConfig
@@ -66,6 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run folder (default: a number of its own in runs/CONFIG)",
     )
     parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be read and written, and end"
+    )
+    parser.add_argument(
         "--resume", action="store_true", help="continue from the run folder's last checkpoint"
     )
     parser.add_argument(
@@ -101,6 +104,9 @@ def run(options: argparse.Namespace) -> None:
     recipe = _recipe(path, options)
     if not options.data and not options.toy:
         raise ConfigError("there is nothing to train on; give folders with --data")
+    if options.dry_run:
+        _tell(options, path, recipe)
+        return
     with _run_folder(options, recipe.name) as folder:
         data = write_toy_data(folder.parent / "toy_data") if options.toy else []
         inputs = Inputs(
@@ -109,6 +115,19 @@ def run(options: argparse.Namespace) -> None:
         )  # fmt: skip
         run_recipe(recipe, folder, inputs, held_back)
         log.info("made %s", folder)
+
+
+def _tell(options: argparse.Namespace, path: Path, recipe: Recipe) -> None:
+    """What --dry-run prints."""
+    print(f"settings: {path}")
+    for stage in recipe.stages:
+        print(f"stage: {stage.name}")
+    for folder in options.data:
+        kind = "there" if folder.is_dir() else "missing"
+        print(f"reads: {folder} ({kind})")
+    if options.toy:
+        print("reads: simulated pairs, which it writes first")
+    print(f"writes: {options.out or f'a new folder in runs/{recipe.name}'}")
 
 
 def _recipe(path: Path, options: argparse.Namespace) -> Recipe:
@@ -193,8 +212,11 @@ def config_path(name: str) -> Path:
     for path in (folder / f"{name}.yaml", folder / "ablation" / f"{name}.yaml"):
         if path.is_file():
             return path
-    names = ", ".join(sorted(str(path.relative_to(folder).with_suffix("")) for path in _listed(folder)))
-    raise ConfigError(f"unknown training config {name!r}, expected a YAML file or one of {names}")
+    known = sorted(str(path.relative_to(folder).with_suffix("")) for path in _listed(folder))
+    raise ConfigError(
+        f"unknown training config {name!r}, {did_you_mean(name, known)}expected a YAML file or one of "
+        f"{', '.join(known)}"
+    )
 
 
 def _listed(folder: Path) -> list[Path]:
