@@ -99,7 +99,7 @@ def _box_errors(old: Array, new: Array, size: Size) -> tuple[npt.NDArray[Any], n
     if head.layout == "end2end":
         rows, other = _matched(old[0], new[0])
         return _apart(rows[:, :4], other[:, :4]), _apart(rows[:, 4], other[:, 4])
-    rows, other = (x[0] if head.layout == "classic" else x[0].T for x in (old, new))
+    rows, other = (x[0] if head.layout in ("classic", "u_rows") else x[0].T for x in (old, new))
     best = np.argsort(_scores(rows, head.layout))[-_ANCHORS:]
     return _apart(rows[best, :4], other[best, :4]), _apart(rows[best, 4:], other[best, 4:])
 

@@ -45,7 +45,7 @@ def open_pairs(
     config: its pairing counts, and of thermal what the images are.
     """
     thermal_input, options = ThermalInput(config.thermal), options or SourceOptions()
-    if len(paths) == 2 and all(map(images_by_stem, paths)):
+    if len(paths) == 2 and all(map(images_by_stem, paths)) and not options.names_times:
         options.refuse_unused((), "images of equal names, which are pairs without times")
         return PairsOnDisk(pairs_of_equal_names(*paths), thermal_input)
     if len(paths) == 1 and paths[0].is_dir() and not is_bag(paths[0]):

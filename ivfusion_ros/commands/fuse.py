@@ -107,8 +107,8 @@ def _jobs(
     """Pairs, and how many there are, as far as that is known. Raises IvfusionError."""
     paths, output = options.source, options.output
     refuse_source_as_output(paths, output)
-    found = _pairs_on_disk(paths)
     chosen = source_options(options, skipped.add, config.images.max_pixels, config.thermal.encoding)
+    found = None if chosen.names_times and len(paths) == 2 else _pairs_on_disk(paths)
     if found is None:
         source = stack.enter_context(closing(open_source(paths, chosen)))
         refuse_input(output, *source.paths)

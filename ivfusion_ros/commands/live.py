@@ -284,10 +284,11 @@ def said(figures: dict[str, Any]) -> str:
         for name, camera in figures["cameras"].items()
     )
     ages = figures["age_ms"]
+    drops = ", ".join(f"{why} {count}" for why, count in figures["drops"].items()) or "none"
     return (
         f"{figures['pairs']} pairs in {figures['seconds']:.0f} s: {figures['pairs_per_second']:.1f} a "
         f"second, {figures['superseded']} superseded; age ms: {ages.get('median', 0):.0f}, "
-        f"p95 {ages.get('p95', 0):.0f}; "
+        f"p95 {ages.get('p95', 0):.0f}; drops: {drops}; "
         f"{cameras}; {figures['memory_mib'][-1]:.0f} MiB"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from ivfusion_ros.backends import Backend
     from ivfusion_ros.config.pipeline import DetectionConfig
+
+log = logging.getLogger(__name__)
 
 _SQUARE = (640, 640)
 """Image (width, height) on which a model of free input size is tried."""
@@ -55,6 +58,10 @@ class Detector:
                 "name them: give detection.class_names"
             )
         if not self.class_names:
+            log.warning(
+                "the detector names none of its %d classes: give their names with detection.class_names",
+                head.class_count,
+            )
             self.class_names = tuple(f"class_{index}" for index in range(head.class_count))
         if head.class_count != len(self.class_names):
             found = f"the detector's output has {head.class_count} classes"

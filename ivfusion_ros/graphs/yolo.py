@@ -2,9 +2,9 @@
 
 classic: (1, anchors, 5 + classes), rows of cx, cy, w, h, objectness, class scores; three anchors per
 grid cell. u (ultralytics' anchor-free `yolov5*u`): (1, 4 + classes, anchors), one anchor per cell and
-no objectness. end2end, with NMS or a choice of its own inside (`nms=True`, YOLOv10, YOLO26): (1, N, 6),
-rows of x1, y1, x2, y2, score, class. Boxes are in network pixels, scores in [0, 1] (sigmoid is in the
-graph).
+no objectness. u_rows: the same as rows, (1, anchors, 4 + classes). end2end, with NMS or a choice of its
+own inside (`nms=True`, YOLOv10, YOLO26): (1, N, 6), rows of x1, y1, x2, y2, score, class. Boxes are in
+network pixels, scores in [0, 1] (sigmoid is in the graph).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _STRIDES = ((8, 16, 32), (8, 16, 32, 64))
 class Head(NamedTuple):
     """How to read an output. class_count: 0 for one that does not tell, and nobody else does."""
 
-    layout: Literal["classic", "u", "end2end"]
+    layout: Literal["classic", "u", "u_rows", "end2end"]
     class_count: int
 
 
@@ -79,6 +79,9 @@ def identify_head(shape: tuple[int, ...], size: Size, class_count: int | None = 
             heads.append(Head("classic", columns - 5))
         if columns in cells and rows > 4:
             heads.append(Head("u", rows - 4))
+        if rows in cells and columns > 4 and not heads:
+            # Of two classes it has the columns of an end-to-end head, which never has a row for each cell.
+            heads.append(Head("u_rows", columns - 4))
         if columns == 6 and not heads:
             heads.append(Head("end2end", class_count or 0))
     if not heads:
@@ -99,6 +102,8 @@ def decode(output: npt.NDArray[Any], head: Head, confidence: float) -> Candidate
     raw = output[0].astype(np.float32, copy=False)
     if head.layout == "end2end":
         return _end2end(raw, confidence)
+    if head.layout == "u_rows":
+        raw = np.ascontiguousarray(raw.T)
     # A broken network may give inf or nan: they end in nan scores, which no threshold lets through.
     with np.errstate(invalid="ignore", over="ignore"):
         rows, class_scores = (_classic if head.layout == "classic" else _u)(raw, confidence)

@@ -220,6 +220,13 @@ def _as_bytes(data: Any) -> memoryview:
         ) from error
 
 
+def _why_short(layout: _Layout, height: int, found: int, step: int) -> str:
+    rows = height * 2 // layout.lines
+    if layout.lines > 2 and found == step * height:
+        return f"does its driver count the rows of colour in the height? The image's own may be {rows}"
+    return "is it truncated?"
+
+
 def _view(
     data: memoryview, layout: _Layout, encoding: str, width: int, height: int, step: int, is_bigendian: bool
 ) -> npt.NDArray[Any]:
@@ -240,7 +247,7 @@ def _view(
     if data.nbytes < step * lines:
         raise ImageError(
             f"{encoding} image {width}x{height} with a step of {step} has {data.nbytes} bytes of data, "
-            f"expected {step * lines}: is it truncated?"
+            f"expected {step * lines}: " + _why_short(layout, height, data.nbytes, step)
         )
     rows = np.frombuffer(data, np.uint8, step * lines).reshape(lines, step)[:, :row_bytes]
     if dtype.itemsize > 1:

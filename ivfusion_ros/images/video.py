@@ -235,8 +235,11 @@ class VideoReader:
 EVERY_DAMAGE = {"err_detect": "explode"}
 """Of a decoder: an error for a frame that is damaged inside, which would be grey or smeared in part."""
 
-_RAW = {"yuyv422": "yuyv", "uyvy422": "uyvy"}
+_RAW = {"yuyv422": "yuyv", "uyvy422": "uyvy", "rgb555le": "mono16"}
 """FFmpeg's names of raw frames that USB cameras put counts into."""
+
+_COUNTS = ("rgb555le",)
+"""Of these, what a driver may have written that had no other name."""
 
 _LOSSLESS = {
     **{
@@ -256,11 +259,34 @@ def frame_pixels(frame: Any) -> AnyImage:
     Only formats of more than 8 bits that keep all of them are more than uint8 RGB: grey, and RGB.
     """
     kind = _LOSSLESS.get(frame.format.name, "rgb24")
+    if kind == "rgb24":
+        _tell_of_lost_bits(frame.format)
     pixels = frame.to_ndarray(format=kind)
     if not pixels.dtype.isnative:
         pixels = pixels.astype(pixels.dtype.newbyteorder("="))
     quarters = round(getattr(frame, "rotation", 0) / 90) % 4
     return np.ascontiguousarray(np.rot90(pixels, quarters)) if quarters else pixels
+
+
+_told: set[str] = set()
+"""Pixel formats that were warned of: a film has thousands of such frames."""
+
+
+def _tell_of_lost_bits(pixel_format: Any) -> None:
+    name, bits = pixel_format.name, max(part.bits for part in pixel_format.components)
+    if name in _told or not (bits > 8 or name in _COUNTS):
+        return
+    _told.add(name)
+    if name in _COUNTS:
+        logger.warning(
+            "a film is raw %s: of a thermal camera, these are counts of 16 bits, which AVI has no name "
+            "for; read it with thermal.encoding %s", name, _RAW[name],
+        )  # fmt: skip
+    else:
+        logger.warning(
+            "a film has %d bits a pixel in %s, of which 8 are read; counts keep all bits in grey, such as "
+            "FFV1 in gray16le", bits, name,
+        )  # fmt: skip
 
 
 def import_av() -> ModuleType:

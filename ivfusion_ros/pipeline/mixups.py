@@ -9,7 +9,7 @@ from ivfusion_ros.images.colour import swapped
 from ivfusion_ros.registration.alike import PAIRS, Likeness
 
 if TYPE_CHECKING:
-    from ivfusion_ros.types import FramePair, Image, Size
+    from ivfusion_ros.types import Frame, FramePair, Image, Size
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,8 @@ class MixUps:
         if sizes == self._sizes:
             return
         self._sizes = sizes
+        for camera, frame in pair.frames.items():
+            self._warn(f"info of {camera}", _of_other_size(camera, frame))
         if not self._calibrated:
             self._warn("aspect", _stretched(*sizes))
         self._warn("swapped", swapped(pair.thermal.image, pair.rgb.image))
@@ -68,6 +70,18 @@ def _stretched(thermal: Size, rgb: Size) -> str:
         f"thermal images are {thermal[0]}x{thermal[1]} and RGB images {rgb[0]}x{rgb[1]}: the aspect ratios "
         f"differ, and without a calibration the one is stretched onto the other (thermal by {stretch:.2f} "
         "across); calibrate (`ivfusion calibrate`, registration.calibration) or crop to one aspect ratio"
+    )
+
+
+def _of_other_size(camera: str, frame: Frame) -> str:
+    """A warning where a camera_info is not of the images that it comes with."""
+    info = frame.camera_info
+    if info is None or not info.width or not info.height or (info.width, info.height) == frame.size:
+        return ""
+    return (
+        f"the {camera} camera_info is of {info.width}x{info.height} pixels, and its images are "
+        f"{frame.size[0]}x{frame.size[1]}: K and P do not hold for them; publish the camera_info of the "
+        "images that are sent, or resize both"
     )
 
 

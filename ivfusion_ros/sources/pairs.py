@@ -33,7 +33,7 @@ def pairs_of_equal_names(thermal_folder: Path, rgb_folder: Path) -> list[PairPat
     if not found:
         raise DataError(
             f"no image in {thermal_folder} has the name of one in {rgb_folder}; expected equal names for a "
-            "pair"
+            "pair; with --stamps names they are paired by time"
         )
     alone = sorted(thermal.keys() ^ rgb.keys())
     if alone:

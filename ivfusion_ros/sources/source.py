@@ -46,6 +46,11 @@ class SourceOptions:
     thermal_encoding: str = ""
     on_skip: OnSkip = _ignore
 
+    @property
+    def names_times(self) -> bool:
+        """Whether the user says how images that are files have times."""
+        return self.stamps != "auto" or None not in (self.thermal_stamps, self.rgb_stamps)
+
     def refuse_unused(self, used: Collection[str], what: str) -> None:
         """Raises ConfigError where something is given that a source does not use.
 

@@ -7,6 +7,7 @@ numbers that count from elsewhere, it is the one that makes them come at 0.5 to 
 
 from __future__ import annotations
 
+import logging
 import re
 import statistics
 from decimal import Decimal, InvalidOperation
@@ -19,6 +20,8 @@ from ivfusion_ros.files import read_bytes
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 UNITS_NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 WAYS = ("auto", "names", "rate")
@@ -143,8 +146,8 @@ def _found_file(folder: Path, stems: Sequence[str]) -> dict[str, int] | None:
         if file.is_file():
             try:
                 return read_stamps(file, stems)
-            except DataError:
-                continue
+            except DataError as error:
+                log.warning("%s; it was left out, --stamps rate takes no file", error)
     return None
 
 

@@ -234,3 +234,14 @@ def test_images_or_a_file_but_not_both(tmp_path, capsys) -> None:
     for words in ([], [str(tmp_path), "--import", str(path)]):
         assert cli.main(["calibrate", *words]) != 0
         assert "either images" in capsys.readouterr().err
+
+
+def test_opencvs_file_with_a_rotation_vector(tmp_path) -> None:
+    path = storage(
+        tmp_path / "rig.yaml",
+        cameraMatrixThermal=THERMAL_K, distCoeffsThermal=np.array([LENS]),
+        image_size_thermal=np.array([160, 120]), image_size_rgb=np.array([320, 240]),
+        cameraMatrixRgb=RGB_K, distCoeffsRgb=np.array([LENS]),
+        rvec=cv2.Rodrigues(TURN)[0], tvec=SHIFT[:, None],
+    )  # fmt: skip
+    check(run(tmp_path, "--import", path))

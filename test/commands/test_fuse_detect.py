@@ -163,3 +163,20 @@ def test_images_that_no_model_takes(blend_model: Path, thermal: np.ndarray, rgb:
     fuser = Fuser(load_backend(blend_model, "onnxruntime"))
     with pytest.raises(ImageError, match=r"cannot fuse thermal .* expected uint8"):
         fuser(thermal, rgb)
+
+
+def test_fuse_pairs_folders_by_time_where_stamps_are_said(fuse, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for camera, names in (("thermal", (1_000, 1_100, 1_200)), ("rgb", (1_003, 1_103, 1_303))):
+        (tmp_path / camera).mkdir()
+        for name in names:
+            pixels = np.full((64, 96) if camera == "thermal" else (64, 96, 3), name % 200, np.uint8)
+            write_image(tmp_path / camera / f"{name}.png", pixels)
+    status, said = fuse("thermal", "rgb", "out")
+    assert status == 7 and "--stamps names" in said
+    status, said = fuse("thermal", "rgb", "out", "--stamps", "names:ms")
+    assert status == 0, said
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "1003000000.png",
+        "1103000000.png",
+    ]

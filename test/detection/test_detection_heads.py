@@ -11,7 +11,7 @@ from ivfusion_ros.backends.tensors import TensorInfo
 from ivfusion_ros.config.pipeline import DetectionConfig
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.errors import ConfigError, ModelError
-from ivfusion_ros.graphs.yolo import identify_head
+from ivfusion_ros.graphs.yolo import decode, identify_head
 
 
 def test_class_names(tmp_path: Path) -> None:
@@ -142,3 +142,20 @@ def test_an_end_to_end_head_needs_the_names_of_its_classes() -> None:
     outside = Detector(FakeBackend(end2end_output([[10, 10, 50, 40, 0.9, 3]])), DetectionConfig())
     with pytest.raises(ModelError, match="found class 3, but only 3 classes are named"):
         outside(IMAGE)
+
+
+def test_rows_for_each_cell_are_no_end_to_end_head() -> None:
+    cells = 8400
+    raw = np.zeros((1, cells, 6), np.float32)
+    raw[0, 100] = [320, 320, 100, 200, 0, 0.9]
+    head = identify_head(raw.shape, (640, 640), 2)
+    assert head == ("u_rows", 2)
+    found = decode(raw, head, 0.25)
+    np.testing.assert_allclose(found.boxes_xyxy, [[270, 220, 370, 420]])
+    assert found.class_ids.tolist() == [1] and found.scores[0] == np.float32(0.9)
+    assert identify_head((1, 300, 6), (640, 640), 2).layout == "end2end"
+
+
+def test_a_detector_without_class_names_says_how_to_give_them(caplog) -> None:
+    Detector(FakeBackend(NOTHING, {}), DetectionConfig())
+    assert "names none of its 3 classes" in caplog.text and "detection.class_names" in caplog.text

@@ -179,3 +179,8 @@ def test_what_is_written_comes_back(dtype, encoding):
     assert raw.encoding == encoding
     again = decode(raw.data, encoding, raw.step, raw.is_bigendian)
     np.testing.assert_array_equal(again, image)
+
+
+def test_a_height_that_counts_the_rows_of_colour_is_named() -> None:
+    with pytest.raises(ImageError, match=r"count the rows of colour.*may be 4"):
+        decode_image(bytes(8 * 6), encoding="nv12", width=8, height=6, step=8, is_bigendian=False)

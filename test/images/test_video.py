@@ -297,3 +297,33 @@ def test_an_avi_without_index_counts_a_hole_by_its_length_and_says_so(tmp_path: 
     by_time, by_grey, reader = shown(path)
     assert by_time == by_grey
     assert "its index is lost" in "".join(reader.losses)
+
+
+def test_bits_that_are_lost_are_told_once(tmp_path: Path, caplog, monkeypatch) -> None:
+    monkeypatch.setattr("ivfusion_ros.images.video._told", set())
+    path = tmp_path / "deep.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p10le"
+        for _ in range(3):
+            frame = av.VideoFrame.from_ndarray(np.zeros((48, 64), np.uint16), format="gray16le")
+            container.mux(stream.encode(frame.reformat(format="yuv420p10le")))
+        container.mux(stream.encode(None))
+    with VideoReader(path) as reader:
+        assert len(list(reader)) == 3
+    assert caplog.text.count("10 bits a pixel in yuv420p10le, of which 8 are read") == 1
+
+
+def test_counts_in_a_raw_avi_are_told_and_read(tmp_path: Path, caplog, monkeypatch) -> None:
+    monkeypatch.setattr("ivfusion_ros.images.video._told", set())
+    path, counts = tmp_path / "y16.avi", np.arange(64 * 48, dtype=np.uint16).reshape(48, 64) * 20
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("rawvideo", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "gray16le"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(counts, format="gray16le")))
+    with VideoReader(path) as reader:
+        list(reader)
+    assert "thermal.encoding mono16" in caplog.text
+    with VideoReader(path, encoding="mono16") as reader:
+        ((_, image),) = reader
+    np.testing.assert_array_equal(image, counts)

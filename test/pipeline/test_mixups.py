@@ -10,7 +10,7 @@ from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.pipeline.mixups import MixUps
 from ivfusion_ros.registration.alike import PAIRS, Likeness
-from ivfusion_ros.types import Frame, FramePair
+from ivfusion_ros.types import CameraInfo, Frame, FramePair
 
 
 def pair(thermal: np.ndarray, rgb: np.ndarray) -> FramePair:
@@ -126,3 +126,13 @@ def test_real_pairs_are_told_where_they_are_mixed_up(shared) -> None:
                 differ.append(likeness.differs())
         right, mixed = found.values()
         assert not any(right) and np.mean(mixed) >= 0.9, folder
+
+
+def test_a_camera_info_of_another_size_is_told_once(caplog) -> None:
+    info = CameraInfo(640, 480)
+    other = FramePair(Frame(grey(64, 48), 0), Frame(coloured(64, 48), 0, camera_info=info))
+    (text,) = said(caplog, other, other)
+    assert "rgb camera_info is of 640x480 pixels, and its images are 64x48" in text
+    caplog.clear()
+    same = FramePair(Frame(grey(64, 48), 0), Frame(coloured(640, 480), 0, camera_info=info))
+    assert not said(caplog, same)

@@ -111,3 +111,10 @@ def test_a_file_beside_the_images_is_found(tmp_path: Path) -> None:
     assert stamps_of(names, folder, "auto", None) == expected
     (folder / "timestamps.txt").write_text("not of these images\n")
     assert stamps_of(names, folder, "auto", None) == expected
+
+
+def test_a_file_of_stamps_that_cannot_be_used_is_named(tmp_path, caplog) -> None:
+    (tmp_path / "timestamps.csv").write_text("time\n1700000000.1\n")
+    found = stamps_of(images("1700000001", "1700000002"), tmp_path, "auto", None)
+    assert found == {"1700000001": 1_700_000_001 * 10**9, "1700000002": 1_700_000_002 * 10**9}
+    assert "timestamps.csv has 1 lines" in caplog.text and "left out" in caplog.text

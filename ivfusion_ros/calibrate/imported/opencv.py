@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 _MATRIX = "M|K|camera_?matrix|intrinsics?(?:_?matrix)?|mtx"
 _DISTORTION = "D|dist(?:ortion)?(?:_?coeff(?:icient)?s?)?"
-_ROTATIONS = ("R", "rotation", "rotation_matrix", "stereo_R")
-_TRANSLATIONS = ("T", "t", "translation", "translation_vector", "stereo_T")
+_ROTATIONS = ("R", "rotation", "rotation_matrix", "stereo_R", "rvec", "rotation_vector", "om")
+_TRANSLATIONS = ("T", "t", "translation", "translation_vector", "stereo_T", "tvec")
 _SIZES = ("image_size", "imageSize", "img_size", "size", "resolution")
 _FISHEYE = ("fisheye", "fisheye_model")
 
