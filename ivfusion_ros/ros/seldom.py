@@ -17,20 +17,21 @@ if TYPE_CHECKING:
     from rclpy.node import Node
 
 PERIOD_S, OPEN_S = 0.1, 0.02
-"""Of each period, the part in which the executor looks."""
+"""At most so long after it looked, and for so long, the executor looks again."""
 
 
 class SeldomGroup(CallbackGroup):
     """The node's default group, of which the executor sees these callbacks only now and then.
 
-    at_once: while it says so, it sees them always. An executor that has nothing else to do may look again
-    only with the next timer's turn, which is a second at most.
+    at_once: while it says so, it sees them always. An executor that begins to wait just after it looked
+    looks again when something wakes it, as the node's timers do once a second.
     """
 
     def __init__(self, node: Node, at_once: Callable[[], bool]) -> None:
         super().__init__()
         self._default = node.default_callback_group
         self._at_once = at_once
+        self._opened_s = -PERIOD_S
 
     def add_entity(self, entity: Any) -> None:
         """Take a callback's owner."""
@@ -39,8 +40,14 @@ class SeldomGroup(CallbackGroup):
 
     def can_execute(self, entity: Any) -> bool:
         """Whether it is this callback's turn."""
-        is_open = time.monotonic() % PERIOD_S < OPEN_S or self._at_once()
-        return is_open and bool(self._default.can_execute(entity))
+        return self._is_open() and bool(self._default.can_execute(entity))
+
+    def _is_open(self) -> bool:
+        now_s = time.monotonic()
+        # By the time since then, not by a clock's phase, which a timer could miss for ever.
+        if now_s - self._opened_s >= PERIOD_S:
+            self._opened_s = now_s
+        return now_s - self._opened_s < OPEN_S or self._at_once()
 
     def beginning_execution(self, entity: Any) -> bool:
         """Whether the callback may begin."""

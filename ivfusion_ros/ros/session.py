@@ -177,6 +177,9 @@ class FusionSession:
     def _restart(self) -> None:
         self.worker.mailbox.restart()
         self.streams.restart()
+        for item in self.inputs.values():
+            # Images that were not looked at are not missing.
+            item.sightings.clear()
 
     def _on_frame(self, camera: CameraName, frame: Frame) -> None:
         self.streams.add(camera, frame)

@@ -83,6 +83,21 @@ def test_the_cameras_have_no_listener_while_the_node_has_none(probe: Any, blend_
         sender.send_until(lambda: not thermal.get_subscription_count() + rgb.get_subscription_count())
 
 
+def test_images_of_a_rest_are_not_missing(probe: Any, blend_model: Path) -> None:
+    set_bool = pytest.importorskip("std_srvs.srv").SetBool
+    probe.start_active(fusion__model=str(blend_model))
+    sender, diagnostics = Sender(probe), harness.Diagnostics(probe)
+    fused = probe.listen(harness.Image, "/fused/image_raw")
+    sender.send_until(lambda: len(fused.messages) > 40)
+    probe.call(set_bool, "/fusion_node/enable", set_bool.Request(data=False))
+    sender.send_until(lambda: not probe.node.count_subscribers("/rgb/image_raw"))
+    probe.call(set_bool, "/fusion_node/enable", set_bool.Request(data=True))
+    count = len(fused.messages)
+    sender.send_until(lambda: len(fused.messages) > count)
+    values = diagnostics.wait("cameras", lambda values: "disabled" not in values["message"])
+    assert values["missing: rgb"] == values["missing: thermal"] == "0%"
+
+
 def test_a_wrong_topic_is_told_of_at_rest_too(probe: Any, blend_model: Path) -> None:
     set_bool = pytest.importorskip("std_srvs.srv").SetBool
     node = probe.start_active(fusion__model=str(blend_model))
