@@ -180,6 +180,8 @@ def _depth_summary(session: FusionSession, rates: dict[str, float]) -> tuple[byt
 
 
 def _fusion_summary(session: FusionSession, rates: dict[str, float], clock: str) -> tuple[bytes, str]:
+    if session.worker.lost:
+        return DiagnosticStatus.ERROR, session.worker.lost
     if not session.inputs:
         return DiagnosticStatus.OK, "not active"
     if rates["failed"]:

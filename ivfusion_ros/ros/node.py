@@ -18,10 +18,11 @@ from rclpy.clock_type import ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.task import Future
 from rclpy.utilities import remove_ros_args
 from std_srvs.srv import SetBool, Trigger
 
-from ivfusion_ros.errors import ConfigError, IvfusionError
+from ivfusion_ros.errors import ConfigError, DeviceLostError, IvfusionError
 from ivfusion_ros.ros.bond import Heartbeat, heartbeat
 from ivfusion_ros.ros.diagnostics import Diagnostics
 from ivfusion_ros.ros.logs import forward_logs
@@ -41,7 +42,8 @@ class FusionNode(LifecycleNode):
     """Pairs, fuses and detects; see the README for topics and parameters.
 
     Options are those of rclpy's Node. Several may share a process and an executor. Raises ConfigError
-    where a parameter override is wrong.
+    where a parameter override is wrong. lost: done once the GPU is lost to this process; whoever runs the
+    executor does well to end it then.
     """
 
     def __init__(self, name: str = "fusion_node", **options: Any) -> None:
@@ -49,6 +51,7 @@ class FusionNode(LifecycleNode):
         self._session: FusionSession | None = None
         self._heartbeat: Heartbeat | None = None
         self._enabled = True
+        self.lost = Future()
         self._config_parameters = NodeParameters(self)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._refuse_impossible_transitions()
@@ -101,7 +104,9 @@ class FusionNode(LifecycleNode):
         self.destroy_node()
 
     def _configure(self) -> None:
-        self._session = FusionSession(self, self._config_parameters.config(), enabled=self._enabled)
+        self._session = FusionSession(
+            self, self._config_parameters.config(), enabled=self._enabled, on_lost=self._lose
+        )
 
     def _activate(self) -> None:
         assert self._session is not None
@@ -116,6 +121,10 @@ class FusionNode(LifecycleNode):
             self._heartbeat = None
         if self._session is not None:
             self._session.deactivate()
+
+    def _lose(self) -> None:
+        if not self.lost.done():
+            self.lost.set_result(None)
 
     def _close(self) -> None:
         self._deactivate()
@@ -233,23 +242,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rclpy.try_shutdown()
         return error.exit_code
     _spin(nodes)
+    lost = any(node.lost.done() for node in nodes)
+    if lost:
+        # A launch file with respawn starts another process, which has the GPU again.
+        nodes[0].get_logger().fatal("the GPU is lost to this process, which ends")
     for node in nodes:
         node.end()
     rclpy.try_shutdown()
     # A second one, as from a launch whose terminal sent the first to all, would make this end a failure.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    status = DeviceLostError.exit_code if lost else 0
     if any_at_work():
         # A thread inside a backend would crash the interpreter's own end.
-        os._exit(0)
-    return 0
+        os._exit(status)
+    return status
 
 
 def _spin(nodes: Sequence[FusionNode]) -> None:
-    executor = SingleThreadedExecutor()
+    """Until the context is shut down, or the GPU is lost."""
+    executor, lost = SingleThreadedExecutor(), Future()
     for node in nodes:
         executor.add_node(node)
+        node.lost.add_done_callback(lambda _: lost.done() or lost.set_result(None))
     try:
-        executor.spin()
+        executor.spin_until_future_complete(lost)
     except ExternalShutdownException:
         pass
     except Exception:

@@ -44,7 +44,15 @@ class FusionSession:
     outputs with each fault.
     """
 
-    def __init__(self, node: LifecycleNode, config: FusionNodeConfig, *, enabled: bool) -> None:
+    def __init__(
+        self,
+        node: LifecycleNode,
+        config: FusionNodeConfig,
+        *,
+        enabled: bool,
+        on_lost: Callable[[], None] = lambda: None,
+    ) -> None:
+        """enabled: see ~/enable. on_lost: as in Worker."""
         self.config = config
         self._enabled = enabled
         self.inputs: dict[CameraName, CameraInput] = {}
@@ -59,7 +67,7 @@ class FusionSession:
         self.rest = Rest(self.resting, self._image_inputs, self._restart, wakes=qos.TELLS_MATCHES)
         subscription_options(config.node.image_buffers, node.create_subscription)
         expected = parse_sizes(config.fusion.expected_size)
-        self.worker = Worker(config, self._on_result, node.get_logger(), self._on_fused)
+        self.worker = Worker(config, self._on_result, node.get_logger(), self._on_fused, on_lost)
         pipeline = self.worker.load(node.context.ok)
         self._rehearse(expected)
         self._detector = detector = pipeline.detector

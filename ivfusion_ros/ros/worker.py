@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from ivfusion_ros.errors import IvfusionError, forget_frames
+from ivfusion_ros.errors import DeviceLostError, IvfusionError, forget_frames
 from ivfusion_ros.geometry.learned import write_learned
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.pipeline.overlap import THREAD_NAME as DETECTION_THREAD_NAME
@@ -55,7 +55,8 @@ class Worker:
 
     mailbox: takes the jobs. on_result: called in the order of the jobs, in a thread of the pipeline. done:
     results. failed: jobs that raised, logged with their stamps. on_fused: called with each result before
-    the detector has looked at it, and so without detections.
+    the detector has looked at it, and so without detections. on_lost: called once the GPU is lost to this
+    process, in a thread of the pipeline; jobs are dropped from then on. lost: why, empty before.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Worker:
         on_result: Callable[[FusionResult, Job], None],
         log: Log,
         on_fused: Callable[[FusionResult], None] = lambda _: None,
+        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         self.mailbox = Mailbox()
         self.done = 0
@@ -71,6 +73,8 @@ class Worker:
         self._config = config
         self._on_result = on_result
         self._on_fused = on_fused
+        self._on_lost = on_lost
+        self.lost = ""
         self._pipeline_lock = threading.Lock()
         self._pipeline: Pipeline | None = None
         self._overlap: Overlap | None = None
@@ -165,6 +169,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001
             # What is wrong for good is told with the first image, with its stamp.
             log.debug("the rehearsal failed: %s", error)
+            self._look_for_loss(error)
         finally:
             pipeline.reset()
             self._rehearsed.set()
@@ -178,12 +183,19 @@ class Worker:
             self.done += 1
 
     def _complain(self, job: Job, error: Exception) -> None:
+        self._look_for_loss(error)
         if isinstance(error, IvfusionError):
             self._failures(str(error), f"{job}: {error}")
         else:
             trace = "".join(traceback.format_exception(error))
             self._failures(repr(error), f"{job}: defect of this package: {trace}")
         forget_frames(error)
+
+    def _look_for_loss(self, error: Exception) -> None:
+        if isinstance(error, DeviceLostError) and not self.lost:
+            self.lost = str(error)
+            self.mailbox.close()
+            self._on_lost()
 
     def _fuse(self, job: Job, pipeline: Pipeline, overlap: Overlap) -> Fused:
         extrinsics = self.mailbox.take_extrinsics()

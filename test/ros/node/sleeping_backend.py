@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from ivfusion_ros.backends.tensors import Array, TensorInfo
+from ivfusion_ros.errors import DeviceLostError
 
 POISON = 13
 """The backend raises when the first byte of the RGB image has this value."""
+LOSS = 14
+"""The same, and the GPU is lost."""
 
 
 class SleepingBackend:
@@ -42,6 +45,8 @@ class SleepingBackend:
             time.sleep(0.01)
         if inputs["rgb"].flat[0] == POISON:
             raise RuntimeError("poisoned image")
+        if inputs["rgb"].flat[0] == LOSS:
+            raise DeviceLostError("CUDA: cudaEventSynchronize failed with cudaErrorIllegalAddress")
         return {"fused": inputs["rgb"].copy()}
 
     def close(self) -> None:

@@ -13,6 +13,8 @@ import harness
 import numpy as np
 import pytest
 
+from ivfusion_ros.errors import DeviceLostError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -86,6 +88,18 @@ def test_buffers_of_another_ros_are_refused_with_the_reason(probe: Any, blend_mo
     assert not probe.change_state("configure")
     assert "cannot configure: node.image_buffers is cuda, but rclpy of ROS 2" in node.log()
     assert probe.set(node__image_buffers="cpu") == "" and probe.change_state("configure")
+
+
+def test_a_lost_gpu_ends_the_process_with_its_status(probe: Any, blend_model: Path) -> None:
+    node = probe.start_active(fusion__model=str(blend_model), **SLEEPING)
+    cameras = harness.Cameras(probe)
+    assert first_value(cameras.send(*pair())) == 50
+    fatal, thermal = pair(red=14)
+    for message, camera in ((fatal, cameras.rgb), (thermal, cameras.thermal)):
+        camera.publish(harness.set_stamp(message, cameras.now_ns + cameras.step_ns))
+    assert node.process.wait(harness.PATIENCE_S) == DeviceLostError.exit_code
+    assert "cudaErrorIllegalAddress" in node.log() and "the GPU is lost to this process" in node.log()
+    assert "Traceback" not in node.log()
 
 
 def test_reconfigure_while_images_come(probe: Any, blend_model: Path) -> None:
