@@ -4,6 +4,8 @@ from setuptools import find_packages, setup
 
 NAME = "ivfusion_ros"
 SHARE = f"share/{NAME}"
+PYTHONS = range(10, 15)
+"""Minor versions that the CI runs `make test-core` on."""
 # Without torch and the other large libraries; tests that need one of them are skipped.
 CORE_TEST = [
     "pytest>=8",
@@ -26,6 +28,30 @@ setup(
     maintainer="The ivfusion_ros maintainers",
     maintainer_email="maintainers@users.noreply.github.com",
     license="AGPL-3.0-or-later",
+    license_files=["LICENSE"],
+    keywords=[
+        "thermal",
+        "infrared",
+        "image fusion",
+        "object detection",
+        "YOLOv5",
+        "ROS 2",
+        "rosbag",
+        "MCAP",
+    ],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in PYTHONS),
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
     packages=find_packages(exclude=["test", "test.*"]),
     package_data={
         NAME: ["py.typed", "__init__.pyi", "report/*.html", "report/*.css", "report/*.js", "backends/*.jpg"]
@@ -82,6 +108,7 @@ setup(
         "train": ["torch>=2.6", "safetensors>=0.4", "onnx>=1.16", "onnxscript>=0.3", "tensorboard>=2.14"],
         # For `ivfusion train yolov5n`; ultralytics brings torch and a second OpenCV.
         "train-detector": ["ultralytics>=8.3", "openvino>=2024.4", "onnx>=1.16", "onnxscript>=0.3"],
+        "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.27"],
         "completion": ["shtab>=1.7"],
         "core-test": CORE_TEST,
         "test": [
