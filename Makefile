@@ -2,6 +2,7 @@
 # make fuzz: damaged inputs of every kind, for four minutes; FUZZ=--seed=7 draws others.
 # make soak: long runs of a replay and, with a ROS 2, of the node; SOAK=--full: 10,000 pairs, 5 minutes of overload.
 # make lock: lock.txt and docker/constraints.txt again, after a change of setup.py or constraints.txt.
+# make docs: the site of docs/ into site/, with every link checked.
 # make test-core: the same tests without torch, on any Python from 3.10. make test-ros and make test-gpu: what
 # needs a ROS 2 or an NVIDIA GPU.
 PYTHON ?= python3
@@ -22,7 +23,7 @@ PYTEST := $(BIN)/python -m $(TESTS)
 # that coverage.py adds before Python 3.14.
 COVERAGE := $(BIN)/python -W 'ignore:Unable to activate pytest branch' -m slipcover --branch --source ivfusion_ros
 
-.PHONY: demo test test-core test-ros test-gpu fuzz soak lint lock clean
+.PHONY: demo test test-core test-ros test-gpu fuzz soak lint lock docs clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/ivfusion demo --out demo
@@ -64,8 +65,12 @@ lock: $(VENV)/.runtime
 	$(PIP) uv
 	$(BIN)/python test/write_lock.py
 
+docs: $(VENV)/.runtime
+	$(PIP) --editable '.[report,web,docs]'
+	$(BIN)/mkdocs build --quiet --strict
+
 clean:
-	rm -rf $(VENV) demo gpu_figures build install log
+	rm -rf $(VENV) demo site gpu_figures build install log
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

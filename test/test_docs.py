@@ -1,5 +1,7 @@
 """The documents say what the code does."""
 
+import ast
+import json
 import re
 from pathlib import Path
 
@@ -42,19 +44,25 @@ def test_python_of_the_readme_runs(
         "README.md",
         "CONTRIBUTING.md",
         "CHANGELOG.md",
+        "docs/contracts.md",
+        "docs/how-it-works.md",
+        "docs/how-to.md",
+        "docs/index.md",
         "docs/jetson.md",
+        "docs/looking.md",
         "docs/papers.md",
         "docs/python.md",
         "docs/sources.md",
         "docs/tracking.md",
         "docs/training.md",
+        "docs/tutorial.md",
         "docs/which-network.md",
     ],
 )
 def test_documents_name_only_commands_and_files_that_exist(name: str) -> None:
     document = ROOT / name
     text = document.read_text(encoding="utf-8")
-    assert set(re.findall(r"ivfusion ([\w-]+)", text)) - {"COMMAND"} <= set(COMMANDS)
+    assert set(re.findall(r"ivfusion ([\w-]+)", text)) - {"COMMAND", "help"} <= set(COMMANDS)
     for target in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (document.parent / target).exists(), target
 
@@ -92,3 +100,23 @@ def test_paths_of_the_how_tos_exist() -> None:
             ROOT / "ivfusion_ros" / "training" / "fusion" / path,
         )
         assert any(place.exists() for place in places) or "NAME" in path, path
+
+
+NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
+def test_notebooks_run(path, monkeypatch, tmp_path) -> None:
+    monkeypatch.chdir(tmp_path)
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    names: dict[str, object] = {}
+    value: object = None
+    for cell in (cell for cell in cells if cell["cell_type"] == "code"):
+        *lines, last = ast.parse("".join(cell["source"])).body
+        exec(compile(ast.Module(lines, []), path.name, "exec"), names)
+        if isinstance(last, ast.Expr):
+            value = eval(compile(ast.Expression(last.value), path.name, "eval"), names)
+        else:
+            exec(compile(ast.Module([last], []), path.name, "exec"), names)
+    # A notebook ends with what it claims.
+    assert bool(value) is True

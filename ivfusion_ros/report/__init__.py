@@ -1,4 +1,4 @@
-"""Results as one HTML file that opens from disk: pictures to compare, a time line, figures."""
+"""Results to look at: pages that open from disk, the live page, and what other viewers take."""
 
 from ivfusion_ros.faces import later
 
