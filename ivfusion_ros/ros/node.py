@@ -39,7 +39,7 @@ EXIT_PATIENCE_S = 1.0
 
 
 class FusionNode(LifecycleNode):
-    """Pairs, fuses and detects; see the README for topics and parameters.
+    """Pairs, fuses and detects; see docs/robot.md for topics and parameters.
 
     Options are those of rclpy's Node. Several may share a process and an executor. Raises ConfigError
     where a parameter override is wrong. lost: done once the GPU is lost to this process; whoever runs the

@@ -37,13 +37,11 @@ def start(probe: Any, blend_model: Any, box_model: Any, *words: str, **parameter
     )
 
 
-def test_the_consumer_in_the_readme_tells_temperatures(
-    probe: Any, blend_model: Any, box_model: Any
-) -> None:
+def test_the_consumer_in_the_docs_tells_temperatures(probe: Any, blend_model: Any, box_model: Any) -> None:
     node = start(probe, blend_model, box_model)
     cameras = harness.Cameras(probe)
-    readme = (harness.REPOSITORY / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(import message_filters.*?)```", readme, re.DOTALL)
+    page = (harness.REPOSITORY / "docs" / "robot.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(import message_filters.*?)```", page, re.DOTALL)
     consumer = probe.run([sys.executable, "-c", code])
 
     def told() -> bool:
