@@ -13,7 +13,7 @@ LINES = {
     "fuse thermal rgb": "both hold images, and the last name is the output",
     "record thermal rgb": "both hold images, and the last name is the output",
     "fuse thermal rgb notes.txt": "the output, notes.txt, is a file, expected a folder for 3 images",
-    "fuse thermal rgb out --stamps names:h": "--stamps does nothing for images that are",
+    "fuse thermal rgb out --stamps names:h": "expected auto, names, rate or names:UNIT",
     "fuse thermal rgb out --thermal-stamps absent": "--thermal-stamps does nothing",
     "fuse thermal rgb out --set =1": "--set is '=1', expected NAME=VALUE",
     "fuse thermal rgb out --set reference=rgb": "did you mean registration.reference?",
