@@ -36,6 +36,7 @@ SIZE = (640, 480)
 RATE_HZ = 10.0
 START_NS = 10**18
 MAIN_DEPTH_M = 15.0
+BUMP_S = 2.0
 GRID = np.stack(np.meshgrid(np.arange(8.0, 640, 16), np.arange(8.0, 480, 16)), -1).reshape(-1, 2)
 
 
@@ -113,6 +114,13 @@ def drifting(time_s: float) -> Floats:
     return np.array([[1.0, 0.0, 0.8 * time_s], [0.0, 1.0, -0.6 * time_s], [0.0, 0.0, 1.0]])
 
 
+def bumped(time_s: float) -> Floats:
+    """20 px at once, after two seconds."""
+    return (
+        np.array([[1.0, 0.0, 16.0], [0.0, 1.0, -12.0], [0.0, 0.0, 1.0]]) if time_s >= BUMP_S else np.eye(3)
+    )
+
+
 def turned(time_s: float) -> Floats:
     return np.vstack([cv2.getRotationMatrix2D((319.5, 239.5), 0.5, 1.0), [0.0, 0.0, 1.0]])
 
@@ -124,11 +132,16 @@ def report(clip: Clip, frames: int) -> None:
         drift = play(clip, model, frames, drifting)
         settled = drift.error_px[frames // 2 :]
         turn = play(clip, model, frames, turned)
+        bump = play(clip, model, frames, bumped)
+        after = bump.error_px[round(BUMP_S * RATE_HZ) :]
+        usual = correct.error_px[-1] + 2.0
+        near = np.flatnonzero(after > usual)
+        recovered = f"{(near[-1] + 1) / RATE_HZ:4.1f} s" if near[-1] + 1 < len(after) else "never"
         print(
             f"{clip.name:16} {model:10}  {correct.error_px[0]:6.2f} {correct.error_px[-1]:5.2f} "
             f"{change.max():+6.2f}  {settled.mean():6.2f} {settled.max():5.2f}  "
             f"{turn.error_px[0]:6.2f} {turn.error_px[-1]:5.2f}  "
-            f"{correct.last.confidence:6.2f} {correct.ms:6.2f}",
+            f"{recovered:>7} {correct.last.confidence:6.2f} {correct.ms:6.2f}",
             flush=True,
         )
 
@@ -158,7 +171,9 @@ def main() -> None:
     frames = parser.parse_args().frames
     cv2.setNumThreads(1)
     print(
-        "                             correct: before after worst   drift: mean  max   turned: to  conf  ms"
+        "bumped: seconds until errors are within 2 px of those of a correct calibration again\n"
+        "                             correct: before after worst   drift: mean  max   turned: to  bumped"
+        "    conf  ms"
     )
     for illumination, seed in (("day", 0), ("night", 1), ("dusk", 2)):
         for plane in (False, True):

@@ -185,10 +185,14 @@ class RefinementConfig:
         choices=("off", "shift", "affine", "homography"),
     )
     max_rate_px_s: float = parameter(
-        2.0, "fastest change of the correction, px/s of the reference image", minimum=0.01, maximum=100.0
+        2.0,
+        "fastest change of the correction, px/s of the reference image; a camera that was bumped further "
+        "than 4 s at this rate, and stays there for 1.5 s, is followed at once, which the log says",
+        minimum=0.01,
+        maximum=100.0,
     )
     max_px: float = parameter(
-        16.0, "largest correction, px of the reference image", minimum=0.5, maximum=1000.0
+        24.0, "largest correction, px of the reference image", minimum=0.5, maximum=1000.0
     )
     min_confidence: float = parameter(
         0.5, "below this the correction stays as it is", minimum=0.0, maximum=1.0
@@ -221,7 +225,7 @@ class RegistrationConfig:
         "off",
         "dense: a smooth displacement found in each pair on top of the calibration and its refinement, "
         "for objects nearer than the calibration's distance; kept only where it fits better, takes about "
-        "30 ms",
+        "15 ms",
         choices=("off", "dense"),
     )
     upsampling: str = parameter(

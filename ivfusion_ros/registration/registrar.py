@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from ivfusion_ros.config.pipeline import RegistrationConfig
     from ivfusion_ros.geometry.calibration import Calibration
     from ivfusion_ros.types import DepthImage, Floats, Frame, FramePair, Size, Window
+
+log = logging.getLogger(__name__)
 
 _ENLARGED_FROM, _MAX_FACTOR = 2.5, 16
 """Pixels of the reference along a thermal one: bilinear interpolation does for fewer, none has more."""
@@ -250,6 +253,12 @@ class Registrar:
         found = refinement.update(warped, reference, own.stamp_ns, valid=shown, frozen=not sound)
         if refinement.correction is not before:
             self.warp.set_correction(refinement.correction)
+        if found.status == "bumped":
+            log.warning(
+                "a camera was moved: images that lay apart were put together at once, the correction is "
+                "%.1f px now; check the mount, or calibrate again",
+                found.drift_px,
+            )
         stage("refine")
         return RegistrationReport(found.confidence, found.drift_px)
 

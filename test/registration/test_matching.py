@@ -122,7 +122,7 @@ def test_a_shift_is_where_the_scores_are_best(across: int, down: int) -> None:
     image = scene(14)[1]
     features = orientation_features(image)
     moved = np.roll(features, (down, across), axis=(1, 2))
-    volume = score_volume(features, moved, np.ones(image.shape, np.float32), 5, 16, 8.0)
+    volume = score_volume(features, moved, np.ones(image.shape, np.float32), 5, 8, 12.0)
     shifts, scores, _ = volume.best_shifts()
     inner = np.zeros(volume.cover.shape, bool)
     inner[3:-3, 3:-3] = True

@@ -141,6 +141,22 @@ def test_a_large_error_is_found_and_removed_at_the_allowed_rate() -> None:
     assert moves.max() <= 3.0 / RATE_HZ + 0.1
 
 
+def test_a_bumped_camera_is_followed_at_once_and_said_so() -> None:
+    refinement = refinement_of("shift")
+    steps = list(play(refinement, 7.0, lambda t: shifted(16.0, -12.0) if t >= 1.5 else np.eye(3)))
+    assert [step.result.status for step in steps].count("bumped") == 1
+    assert max(step.error_px for step in steps if step.time_s > 6.0) < 0.8
+    assert max(step.error_px for step in steps if 1.5 <= step.time_s < 2.5) > 15
+
+
+def test_what_lies_aside_for_a_moment_is_no_bump() -> None:
+    steps = list(
+        play(refinement_of("shift"), 6.0, lambda t: shifted(16.0, 0.0) if 2.0 < t < 2.8 else np.eye(3))
+    )
+    assert "bumped" not in [step.result.status for step in steps]
+    assert steps[-1].error_px < 0.5
+
+
 def test_affine_removes_a_rotation_that_a_shift_cannot() -> None:
     turn = np.vstack([cv2.getRotationMatrix2D((239.5, 179.5), 0.6, 1.0), [0, 0, 1]])
     errors = {

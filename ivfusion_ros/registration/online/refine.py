@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +13,7 @@ from ivfusion_ros.config.pipeline import RefinementConfig
 from ivfusion_ros.errors import ImageError
 from ivfusion_ros.geometry.maps import displacements_at
 from ivfusion_ros.registration.luminance import luminance
-from ivfusion_ros.registration.online.alignment import AlignmentFilter
+from ivfusion_ros.registration.online.alignment import Alignment, AlignmentFilter
 from ivfusion_ros.registration.online.edges import SUPPORT_PX, Structure, edge_structure
 from ivfusion_ros.registration.online.field import matrix_from_corners
 from ivfusion_ros.types import Floats, Size
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OnlineRefinement", "Refinement", "RefinementConfig", "RefinementStatus"]
 
-RefinementStatus = Literal["settling", "tracking", "searching", "unsure", "empty", "frozen"]
+RefinementStatus = Literal["settling", "tracking", "searching", "bumped", "unsure", "empty", "frozen"]
 
 _WORKING_WIDTH = 320
 _MAX_STEP_S = 0.2
@@ -31,6 +32,12 @@ _MIN_POWER = 0.01
 # In pixels of the working size, so that all follows the image's size.
 _DEAD_ZONE_PX = 0.15
 _PUBLISH_PX = 0.05
+_SAME_PLACE_PX = 3.0
+
+_PATIENCE_S = 4.0
+"""A way that would take longer at the allowed rate is a bumped camera's: it is gone at once."""
+_PERSISTENT_S = 1.5
+"""For how long the images must agree on where that ends."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +46,10 @@ class Refinement:
 
     correction: 3x3 float64, from pixels of the image as the calibration alone warps it to pixels of the
     reference image. confidence: in [0, 1]. drift_px: mean displacement that the correction makes over the
-    image. status: "tracking", "searching" (far from the optimum), "settling" (too few frames so far),
-    "unsure" (below the least confidence), "empty" (an image without edges), "frozen" (a repeated image);
-    only the first two change the correction.
+    image. status: "tracking", "searching" (far from the optimum), "bumped" (so far, for so long, that the
+    correction went there at once), "settling" (too few frames so far), "unsure" (below the least
+    confidence), "empty" (an image without edges), "frozen" (a repeated image); only the first three change
+    the correction.
     """
 
     correction: Floats
@@ -111,6 +119,8 @@ class _Tracker:
         self._confidence = 0.0
         self._corners: Floats = np.zeros((4, 2))
         self._published = self._corners
+        self._far: tuple[Floats, float] | None = None
+        """where a coarse search has found the corners, and for how long, s"""
 
     def update(
         self, warped: Image, reference: Image, valid: Image | None, frozen: bool, elapsed_s: float
@@ -146,13 +156,31 @@ class _Tracker:
         if self._filter.seen_s < self._config.smoothing_s:
             return "settling"
         if estimate is None or self._confidence < self._config.min_confidence:
+            self._far = None
             return "unsure"
-        self._step(estimate.corners, elapsed_s)
+        bumped = self._is_bumped(estimate, elapsed_s)
+        self._step(estimate.corners, math.inf if bumped else elapsed_s)
+        if bumped:
+            return "bumped"
         return "searching" if estimate.coarse else "tracking"
 
+    def _is_bumped(self, estimate: Alignment, elapsed_s: float) -> bool:
+        """Whether the images have said for long that everything lies at one other, distant place."""
+        way = _largest(self._within(estimate.corners) - self._corners)
+        if not estimate.coarse or way <= _PATIENCE_S * self._config.max_rate_px_s:
+            self._far = None
+            return False
+        place, since_s = self._far or (estimate.corners, 0.0)
+        if _largest(estimate.corners - place) > _SAME_PLACE_PX * self._px:
+            place, since_s = estimate.corners, 0.0
+        self._far = place, since_s + elapsed_s
+        return self._far[1] >= _PERSISTENT_S
+
+    def _within(self, target: Floats) -> Floats:
+        return target * min(1.0, self._config.max_px / max(_largest(target), 1e-9))
+
     def _step(self, target: Floats, elapsed_s: float) -> None:
-        target = target * min(1.0, self._config.max_px / max(_largest(target), 1e-9))
-        way = target - self._corners
+        way = self._within(target) - self._corners
         length = _largest(way)
         allowed = min(length - _DEAD_ZONE_PX * self._px, self._config.max_rate_px_s * elapsed_s)
         if allowed > 0:

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 
 from ivfusion_ros.errors import DataError, ImageError
+from ivfusion_ros.registration.scene.features import content_mask, orientation_features
 from ivfusion_ros.registration.scene.motion import Voting
-from ivfusion_ros.registration.scene.overlay import Overlay
+from ivfusion_ros.registration.scene.overlay import resized
 from ivfusion_ros.registration.scene.score_volume import ScoreVolume, mean_volume, score_volume
 from ivfusion_ros.types import Floats, Floats32, Image, Size
 
@@ -32,12 +33,13 @@ class _Level:
 
 _LEVELS = (
     _Level(160, 4, 4, 6.0, (3.0, 2.0, 1.4, 1.0), 4.0),
-    _Level(320, 2, 6, 10.0, (1.5, 1.0, 0.8), 3.5),
+    _Level(320, 1, 8, 10.0, (1.5, 0.8), 2.6),
 )
-_GATE_WINDOW_PX, _GATE_CELL_PX = 8.0, 6
+_GATE_WINDOW_PX, _GATE_CELL_PX = 6.0, 4
 _MIN_SIDE_PX, _MAX_OBLONG = 8, 20
 _MIN_GAIN = 0.01
-_PRIOR = 0.1
+_PRIOR = 0.03
+_SLACK = 0.03
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,18 +92,22 @@ def dense_residual_many(pairs: Sequence[tuple[Image, Image]]) -> Residual:
     As dense_residual otherwise. Raises DataError where there are no pairs.
     """
     _check(pairs)
-    flow = np.zeros((1, 1, 2), np.float32)
-    for level in _LEVELS:
-        overlays = [Overlay(*pair, level.side_px) for pair in pairs]
-        layers = [_Layers(overlay.fixed, *overlay.lay(np.eye(3))) for overlay in overlays]
-        flow = _refined(layers, _enlarged(flow, overlays[0].size), level)
-    share, gain = _gate(layers, flow)
-    flow *= share[:, :, None]
     height, width = pairs[0][1].shape
-    full = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR) / np.float32(
-        overlays[0].factor
+    small = list(pairs)
+    steps: list[tuple[_Level, list[_Layers]]] = []
+    for level in reversed(_LEVELS):
+        factor = min(1.0, level.side_px / max(small[0][1].shape))
+        small = [(resized(aligned, factor), resized(visible, factor)) for aligned, visible in small]
+        steps.append((level, [_layers(*pair) for pair in small]))
+    flow: Floats32 | None = None
+    for level, layers in reversed(steps):
+        flow = _refined(layers, None if flow is None else _resized(flow, layers[0].size), level)
+    share, gain = _gate(steps[-1][1], flow)
+    flow *= share[:, :, None] * np.float32(width / flow.shape[1])
+    map_x, map_y = (
+        np.asarray(cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+        for part in cv2.split(flow)
     )
-    map_x, map_y = np.ascontiguousarray(np.moveaxis(full, 2, 0), np.float32)
     return Residual(map_x, map_y, gain, float((share > 0.5).mean()))
 
 
@@ -124,19 +130,34 @@ def _check(pairs: Sequence[tuple[Image, Image]]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Layers:
-    """Features (4, h, w) of both images, and where the thermal one has content (h, w)."""
+    """The visible image's features (4, h, w), the thermal image, and where it has content (h, w)."""
 
     visible: Floats32
-    thermal: Floats32
+    image: Image
     content: Floats32
 
-    def scores(self, flow: Floats32, reach: int, cell_px: int, window_px: float) -> ScoreVolume:
+    @property
+    def size(self) -> Size:
+        """(width, height)."""
+        return int(self.content.shape[1]), int(self.content.shape[0])
+
+    def scores(self, flow: Floats32 | None, reach: int, cell_px: int, window_px: float) -> ScoreVolume:
         """Scores around the visible image's places, with the thermal one moved by a flow (h, w, 2)."""
-        moved, seen = _moved(self.thermal, flow), _moved(self.content[None], flow)[0]
+        image, seen = self.image, self.content
+        if flow is not None:
+            image, seen = _moved(image, seen, flow)
+        moved = orientation_features(image, np.floor(seen))
         return score_volume(self.visible * seen, moved, seen, reach, cell_px, window_px)
 
 
-def _refined(layers: list[_Layers], flow: Floats32, level: _Level) -> Floats32:
+def _layers(aligned: Image, visible: Image) -> _Layers:
+    content = np.asarray(
+        cv2.erode(content_mask(aligned), np.ones((3, 3), np.uint8), borderValue=0), np.float32
+    )
+    return _Layers(orientation_features(visible), aligned, content)
+
+
+def _refined(layers: list[_Layers], flow: Floats32 | None, level: _Level) -> Floats32:
     """A better flow (h, w, 2) by matching what is left after the one given."""
     matching = level.reach, level.cell_px, level.window_px
     volume = mean_volume([one.scores(flow, *matching) for one in layers])
@@ -146,10 +167,11 @@ def _refined(layers: list[_Layers], flow: Floats32, level: _Level) -> Floats32:
         wanted, trust = voting.near(found, near_px)
         found = _smoothed(wanted, trust, shape, level.smoothing_cells)
     cells = found.reshape(*shape, 2).astype(np.float32)
-    height, width = flow.shape[:2]
+    width, height = layers[0].size
     whole = cv2.resize(cells, (shape[1] * level.cell_px, shape[0] * level.cell_px))
     margin = ((0, height - whole.shape[0]), (0, width - whole.shape[1]), (0, 0))
-    return flow + np.pad(whole, margin, mode="edge")
+    rest = np.pad(whole, margin, mode="edge")
+    return np.asarray(rest if flow is None else flow + rest, np.float32)
 
 
 def _smoothed(wanted: Floats, trust: Floats, shape: tuple[int, ...], spread: float) -> Floats:
@@ -160,24 +182,28 @@ def _smoothed(wanted: Floats, trust: Floats, shape: tuple[int, ...], spread: flo
     return np.asarray((blurred[:, :, :2] / weight).reshape(-1, 2), np.float64)
 
 
-def _enlarged(flow: Floats32, size: Size) -> Floats32:
+def _resized(flow: Floats32, size: Size) -> Floats32:
     scale = np.float32(size[0] / flow.shape[1])
     return np.asarray(cv2.resize(flow, size, interpolation=cv2.INTER_LINEAR) * scale, np.float32)
 
 
-def _moved(layers: Floats32, flow: Floats32) -> Floats32:
-    """Layers (C, h, w) sampled at each pixel plus the flow (h, w, 2)."""
+def _moved(image: Image, content: Floats32, flow: Floats32) -> tuple[Image, Floats32]:
+    """Both sampled at each pixel plus the flow (h, w, 2)."""
     height, width = flow.shape[:2]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    maps = x + flow[:, :, 0], y + flow[:, :, 1]
-    return np.stack([cv2.remap(layer, *maps, cv2.INTER_LINEAR) for layer in layers])
+    maps = cv2.convertMaps(x + flow[:, :, 0], y + flow[:, :, 1], cv2.CV_16SC2)
+    moved, seen = (cv2.remap(layer, *maps, cv2.INTER_LINEAR) for layer in (image, content))
+    return np.asarray(moved, np.uint8), np.asarray(seen, np.float32)
 
 
 def _gate(layers: list[_Layers], flow: Floats32) -> tuple[Floats32, float]:
-    """Share (h, w) of the flow to keep, by narrower windows than it was found with; the mean gain."""
+    """Share (h, w) of the flow to keep, by narrower windows than it was found with; the mean gain.
+
+    layers: of the first level, where this costs least.
+    """
     before, after = (
         mean_volume([one.scores(tried, 0, _GATE_CELL_PX, _GATE_WINDOW_PX) for one in layers])
-        for tried in (np.zeros_like(flow), flow)
+        for tried in (None, _resized(flow, layers[0].size))
     )
     rise = after.scores[0, 0] - before.scores[0, 0]
     textured = np.minimum(before.cover, after.cover)
@@ -186,5 +212,5 @@ def _gate(layers: list[_Layers], flow: Floats32) -> tuple[Floats32, float]:
     if gain < _MIN_GAIN:
         return np.zeros((height, width), np.float32), gain
     # A soft edge: a hard one would tear the image.
-    share = cv2.GaussianBlur((rise > -_MIN_GAIN).astype(np.float32), (0, 0), 2.0)
+    share = cv2.GaussianBlur((rise > -_SLACK).astype(np.float32), (0, 0), 2.0)
     return np.asarray(cv2.resize(share, (width, height)), np.float32), gain

@@ -16,6 +16,13 @@ MotionModel = Literal["shift", "affine", "homography"]
 _STEPS = 12
 _SHARPNESS = 15.0
 _OUTLIER_SHARE, _OUTLIER_LAG = 0.02, 0.15
+_ASPECT, _SHEAR = (0, 0, 1, 0, 0, -1, 0, 0), (0, 0, 0, 1, 1, 0, 0, 0)
+_STIFFNESS = np.diag([1e-9] * 2 + [1e-3] * 4 + [1.1e-2] * 2) + 5e-3 * (
+    np.outer(_ASPECT, _ASPECT) + np.outer(_SHEAR, _SHEAR)
+)
+"""A trace for what the cells do not determine; more for what no two cameras side by side differ by much,
+and parallax in one corner of the image fakes: aspect, shear, and what grows with squares.
+"""
 _PARAMETERS: dict[MotionModel, int] = {"shift": 2, "affine": 6, "homography": 8}
 
 
@@ -78,8 +85,7 @@ def _least_squares(points: Floats, shifts: Floats, weights: Floats, model: Motio
     count = _PARAMETERS[model]
     design = np.concatenate([along_x, along_y])[:, :count]
     weighted = design * np.concatenate([weights, weights])[:, None]
-    # A trace of stiffness for what the cells do not determine.
-    normal = weighted.T @ design + np.diag(([1e-9] * 2 + [1e-3] * 6)[:count]) * weights.sum()
+    normal = weighted.T @ design + _STIFFNESS[:count, :count] * weights.sum()
     solved = np.linalg.solve(normal, weighted.T @ (shifts.T.ravel() / extent))
     dx, dy, xx, xy, yx, yy, px, py = np.pad(solved, (0, 8 - count))
     motion = np.array([[1 + xx, xy, dx], [yx, 1 + yy, dy], [-px, -py, 1]])
