@@ -40,6 +40,7 @@ _MIN_SIDE_PX, _MAX_OBLONG = 8, 20
 _MIN_GAIN = 0.01
 _PRIOR = 0.03
 _SLACK = 0.03
+_EVERY = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,10 +100,11 @@ def dense_residual_many(pairs: Sequence[tuple[Image, Image]]) -> Residual:
         factor = min(1.0, level.side_px / max(small[0][1].shape))
         small = [(resized(aligned, factor), resized(visible, factor)) for aligned, visible in small]
         steps.append((level, [_layers(*pair) for pair in small]))
-    flow: Floats32 | None = None
+    first, layers = steps.pop()
+    flow, gated = _refined(layers, None, first), layers
     for level, layers in reversed(steps):
-        flow = _refined(layers, None if flow is None else _resized(flow, layers[0].size), level)
-    share, gain = _gate(steps[-1][1], flow)
+        flow = _refined(layers, _resized(flow, layers[0].size), level)
+    share, gain = _gate(gated, flow)
     flow *= share[:, :, None] * np.float32(width / flow.shape[1])
     map_x, map_y = (
         np.asarray(cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
@@ -147,7 +149,7 @@ class _Layers:
         if flow is not None:
             image, seen = _moved(image, seen, flow)
         moved = orientation_features(image, np.floor(seen))
-        return score_volume(self.visible * seen, moved, seen, reach, cell_px, window_px)
+        return score_volume(self.visible * seen, moved, seen, reach, cell_px, window_px, _EVERY)
 
 
 def _layers(aligned: Image, visible: Image) -> _Layers:
