@@ -33,7 +33,7 @@ def load_backend(
     if threads < 0:
         raise BackendError(f"threads is {threads}, expected 0 (all cores) or more")
     by_auto = backend == "auto"
-    name = resolve_backend(backend, precision, int8=by_auto and _is_int8(Path(model_path)))
+    name = resolve_backend(backend, int8=by_auto and _is_int8(Path(model_path)))
     backend_class = _import(name, BACKENDS[name].runs)
     loaded: Backend = backend_class(Path(model_path), precision=precision, threads=threads)
     how = ", by auto" if by_auto else ""
@@ -41,13 +41,13 @@ def load_backend(
     return loaded
 
 
-def resolve_backend(backend: str = "auto", precision: str = "auto", *, int8: bool = False) -> str:
+def resolve_backend(backend: str = "auto", *, int8: bool = False) -> str:
     """The name in BACKENDS that `backend` stands for here. Raises BackendError.
 
-    auto: TensorRT where there is a GPU for it; OpenVINO where it computes in bf16 or f16 on this CPU (twice
-    as fast as f32), else ONNX Runtime, which measured faster than OpenVINO in f32.
-    int8: for a model in int8. Then auto takes OpenVINO: ONNX Runtime is slower with it than with the one in
-    f32, and TensorRT does not take it.
+    auto: TensorRT where there is a GPU for it, else OpenVINO, else ONNX Runtime. On x86 OpenVINO takes .65
+    to .8 of ONNX Runtime's time for each fusion network that ships, in f32 too, and less in bf16.
+    int8: for a model in int8. Then auto takes OpenVINO beside a GPU too: ONNX Runtime is slower with it
+    than with the one in f32, and TensorRT does not take it.
     """
     if backend in BACKENDS:
         return backend
@@ -58,15 +58,10 @@ def resolve_backend(backend: str = "auto", precision: str = "auto", *, int8: boo
     # Most machines have no GPU, which is found out before anything of TensorRT is imported.
     on_gpu = [name for name in eligible if "cpu" not in BACKENDS[name].devices] if _has_gpu() else []
     on_cpu = [name for name in eligible if "cpu" in BACKENDS[name].devices]
-    return next(filter(is_usable, [*gaining, *on_gpu]), None) or _resolve_on_cpu(on_cpu, precision)
-
-
-def _resolve_on_cpu(names: list[str], precision: str) -> str:
-    usable = [name for name in names if is_usable(name)]
-    if not usable:
-        raise BackendError(f"no inference backend is installed; run: {BACKENDS[names[0]].install}")
-    fast = [name for name in usable if precision == "auto" and _has_low_precision(name)]
-    return (fast or usable)[0]
+    found = next(filter(is_usable, [*gaining, *on_gpu, *on_cpu]), None)
+    if found is None:
+        raise BackendError(f"no inference backend is installed; run: {BACKENDS[on_cpu[0]].install}")
+    return found
 
 
 def backend_names(*tasks: Task) -> tuple[str, ...]:
@@ -97,11 +92,6 @@ def _has_gpu() -> bool:
     except BackendError:
         return False
     return True
-
-
-def _has_low_precision(name: str) -> bool:
-    probe = BACKENDS[name].low_precision
-    return bool(probe) and bool(_import(name, probe)())
 
 
 def _is_int8(model_path: Path) -> bool:

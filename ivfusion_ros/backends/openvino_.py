@@ -116,11 +116,6 @@ def _version() -> str:
     return str(openvino.__version__).split("-")[0]
 
 
-def has_low_precision() -> bool:
-    """Whether OpenVINO computes in less than f32 on this CPU unless told otherwise."""
-    return _precision("auto") != "f32"
-
-
 def _precision(asked: str) -> str:
     if asked == "f32":
         return asked

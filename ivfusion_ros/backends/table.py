@@ -37,27 +37,24 @@ class BackendRow(NamedTuple):
     """untimed runs of a benchmark: more where engines are built and CUDA graphs recorded"""
     auto: bool = False
     """whether `auto` may choose it; among those of a device the earlier row goes first"""
-    low_precision: str = ""
-    """function that says whether it computes in less than f32 on this CPU; then auto takes it first"""
     int8: bool = False
     """whether it gains by models in int8, for which auto takes it first"""
 
 
 BACKENDS: dict[str, BackendRow] = {
-    "onnxruntime": BackendRow(
-        runs="ivfusion_ros.backends.onnxruntime_:OnnxRuntimeBackend",
-        install="pip install onnxruntime",
-        library="onnxruntime",
-        auto=True,
-    ),
     "openvino": BackendRow(
         runs="ivfusion_ros.backends.openvino_:OpenVinoBackend",
         install="pip install openvino",
         library="openvino",
         precisions=("auto", "f32"),
         auto=True,
-        low_precision="ivfusion_ros.backends.openvino_:has_low_precision",
         int8=True,
+    ),
+    "onnxruntime": BackendRow(
+        runs="ivfusion_ros.backends.onnxruntime_:OnnxRuntimeBackend",
+        install="pip install onnxruntime",
+        library="onnxruntime",
+        auto=True,
     ),
     "torch": BackendRow(
         runs="ivfusion_ros.backends.torch_:TorchBackend",

@@ -76,7 +76,7 @@ def fusion_model_name(config: FusionConfig) -> str:
     """The configured fusion model; for auto, what this machine runs at camera rate. Raises BackendError."""
     if config.model != "auto":
         return config.model
-    backend = BACKENDS[resolve_backend(config.backend, config.precision)]
+    backend = BACKENDS[resolve_backend(config.backend)]
     return "refinefuse_lite" if "cpu" in backend.devices else "refinefuse"
 
 
@@ -93,11 +93,8 @@ def detection_model_name(config: DetectionConfig) -> str:
 
 def _gains_by_int8(config: DetectionConfig) -> bool:
     """Where int8 was measured to be faster: in OpenVINO on x86, with VNNI and without, and not on a GPU."""
-    usual = BACKENDS[resolve_backend(config.backend, config.precision)]
-    if config.precision != "auto" or "cpu" not in usual.devices:
-        return False
-    chosen = BACKENDS[resolve_backend(config.backend, config.precision, int8=True)]
-    return chosen.int8 and platform.machine() in ("x86_64", "AMD64")
+    chosen = BACKENDS[resolve_backend(config.backend)]
+    return config.precision == "auto" and chosen.int8 and platform.machine() in ("x86_64", "AMD64")
 
 
 def build_detector(config: DetectionConfig) -> Detector | None:

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
-from ivfusion_ros.backends import BACKENDS, available_backends, load_backend, resolve_backend
+from ivfusion_ros.backends import BACKENDS, available_backends, choice, cuda, load_backend, resolve_backend
 from ivfusion_ros.errors import BackendError
 from ivfusion_ros.graphs.onnx_file import PRECISION_KEY
 
 
 def test_unknown_names_and_settings(blend_model: Path) -> None:
     with pytest.raises(
-        BackendError, match=r"unknown backend 'tensorflow'; known: auto, onnxruntime, openvino"
+        BackendError, match=r"unknown backend 'tensorflow'; known: auto, openvino, onnxruntime"
     ):
         load_backend(blend_model, "tensorflow")
     with pytest.raises(BackendError, match="precision is 'int8', expected auto or f32"):
@@ -47,22 +47,15 @@ def test_missing_backend_says_what_to_install(blend_model: Path, monkeypatch: py
 
 def test_auto_without_any_backend(blend_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     block(monkeypatch, "openvino", "onnxruntime")
-    with pytest.raises(
-        BackendError, match="no inference backend is installed; run: pip install onnxruntime"
-    ):
+    with pytest.raises(BackendError, match="no inference backend is installed; run: pip install openvino"):
         load_backend(blend_model)
 
 
-@pytest.mark.parametrize("low_precision", [True, False])
-def test_auto_takes_openvino_where_it_is_faster(
-    low_precision: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    openvino_ = pytest.importorskip("ivfusion_ros.backends.openvino_")
-    monkeypatch.setattr(openvino_, "has_low_precision", lambda: low_precision)
-    assert resolve_backend() == ("openvino" if low_precision else "onnxruntime")
-    assert resolve_backend(precision="f32") == "onnxruntime"
-    block(monkeypatch, "onnxruntime")
-    assert resolve_backend(precision="f32") == "openvino"
+def test_auto_takes_openvino_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
+    assert resolve_backend() == "openvino"
+    block(monkeypatch, "openvino")
+    assert resolve_backend() == "onnxruntime"
 
 
 def test_a_signal_after_backends_were_closed_is_only_a_signal(blend_model: Path) -> None:
@@ -94,14 +87,17 @@ except KeyboardInterrupt:
 def test_auto_takes_openvino_for_int8(
     blend_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    onnx, openvino_ = pytest.importorskip("onnx"), pytest.importorskip("ivfusion_ros.backends.openvino_")
-    monkeypatch.setattr(openvino_, "has_low_precision", lambda: False)
+    onnx, _ = pytest.importorskip("onnx"), pytest.importorskip("openvino")
+    monkeypatch.setattr(cuda, "find_gpu", lambda: None)
+    monkeypatch.setattr(choice, "is_usable", lambda _: True)
     rounded = onnx.load(blend_model)
     rounded.metadata_props.add(key=PRECISION_KEY, value="int8")
     onnx.save(rounded, tmp_path / "int8.onnx")
-    assert load_backend(blend_model).name == "onnxruntime"
+    assert resolve_backend() == "tensorrt"
+    assert resolve_backend(int8=True) == "openvino"
     assert load_backend(tmp_path / "int8.onnx").name == "openvino"
     assert " int8 " in load_backend(tmp_path / "int8.onnx").description
+    monkeypatch.undo()
     block(monkeypatch, "openvino")
     assert load_backend(tmp_path / "int8.onnx").name == "onnxruntime"
 

@@ -106,7 +106,7 @@ def test_auto_takes_it_where_its_row_says_so(toy: Path, monkeypatch: pytest.Monk
     BACKENDS.clear()
     BACKENDS.update(toy=ROW._replace(auto=True), **others)
     monkeypatch.setattr(cuda, "find_gpu", Mock(side_effect=BackendError("no GPU")))
-    assert resolve_backend(precision="f32") == "toy"
+    assert resolve_backend() == "toy"
 
 
 def test_it_has_the_version_of_its_library(toy: Path) -> None:

@@ -355,7 +355,7 @@ def test_wrong_inputs_and_a_closed_backend(fusion: Path, tally: fake_gpu.Tally) 
 
 
 def test_auto_takes_tensorrt_where_there_is_a_gpu(tally: fake_gpu.Tally, monkeypatch) -> None:
-    assert resolve_backend() == resolve_backend(precision="f32") == "tensorrt"
+    assert resolve_backend() == "tensorrt"
     assert available_backends()["tensorrt"].detail == "TensorRT 10.13.0"
     monkeypatch.setattr(cuda, "find_gpu", lambda: make.BackendError)
 

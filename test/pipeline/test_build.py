@@ -5,7 +5,7 @@ from unittest.mock import Mock
 import pytest
 from pipeline_samples import configure, make_pair
 
-from ivfusion_ros.backends import BACKENDS, cuda
+from ivfusion_ros.backends import cuda
 from ivfusion_ros.config.parameters import make_config
 from ivfusion_ros.config.pipeline import DetectionConfig, FusionConfig, PipelineConfig
 from ivfusion_ros.errors import BackendError, ModelError
@@ -54,7 +54,6 @@ def test_auto_takes_int8_where_that_is_faster(
     # Where there is TensorRT, there is a GPU.
     missing = None if "tensorrt" in usable else BackendError("no GPU")
     monkeypatch.setattr(cuda, "find_gpu", Mock(side_effect=missing))
-    monkeypatch.setitem(BACKENDS, "openvino", BACKENDS["openvino"]._replace(low_precision=""))
     assert detection_model_name(config) == expected
 
 

@@ -70,7 +70,7 @@ def _run(
 ) -> tuple[float, int | None]:
     """(median ms of a run, growth of resident memory in bytes); needs a process of its own."""
     # Imports the backend's library, which is no part of the model's memory.
-    name = resolve_backend(backend, precision)
+    name = resolve_backend(backend)
     thermal, rgb = sample_pair(size)
     before = _resident_bytes("VmRSS")
     fuser = Fuser(load_backend(model_path, name, precision=precision, threads=threads))
