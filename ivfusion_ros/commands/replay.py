@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from ivfusion_ros.bags import BagWriter
-from ivfusion_ros.commands.bag_topics import copy_originals, other_topics, read_other_topics
 from ivfusion_ros.commands.interruption import held_back
 from ivfusion_ros.commands.options import (
     STDOUT,
@@ -36,27 +34,23 @@ from ivfusion_ros.commands.web import (
     open_viewers,
     unmeasured,
 )
-from ivfusion_ros.errors import BagError, IvfusionError
 from ivfusion_ros.images.files import SUFFIXES
 from ivfusion_ros.images.film import Pictures
 from ivfusion_ros.models import resolve_model
+from ivfusion_ros.pipeline.bag_topics import copy_originals
 from ivfusion_ros.pipeline.build import build_pipeline, detection_model_name, fusion_model_name
-from ivfusion_ros.pipeline.replay import Replay
-from ivfusion_ros.pipeline.skips import reason_of
+from ivfusion_ros.pipeline.recording import RecordingReplay, reading
 from ivfusion_ros.report import start_page, write_page
 from ivfusion_ros.sources import EXPECTED, SourceOptions, open_source
-from ivfusion_ros.sync.clocks import ClockCheck
-from ivfusion_ros.sync.pairing import READ_AHEAD
-from ivfusion_ros.sync.synchronizer import Synchronizer
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from ivfusion_ros.config.pipeline import PipelineConfig
     from ivfusion_ros.pipeline.pipeline import Pipeline
     from ivfusion_ros.sources import Source
-    from ivfusion_ros.types import CameraName, Frame, FusionResult
+    from ivfusion_ros.types import FusionResult
 
 log = logging.getLogger(__name__)
 
@@ -186,19 +180,13 @@ def replay_source(
     the output is an input, or for what no source is, ConfigError, ModelError and BackendError as
     build_pipeline does.
     """
-    options = replace(
-        options or SourceOptions(),
-        max_pixels=config.images.max_pixels,
-        thermal_encoding=config.thermal.encoding,
-    )
     report_page = start_page(outputs.html)
     with ExitStack() as stack:
-        source = stack.enter_context(closing(open_source(paths, options)))
+        chosen = reading(options or SourceOptions(), config)
+        source = stack.enter_context(closing(open_source(paths, chosen)))
         refuse_input(outputs.bag, *source.paths)
         log.info("%s", source.note or " and ".join(source.names.values()))
-        synchronizer = Synchronizer(config, READ_AHEAD)
-        clocks = ClockCheck(_offset_taker(synchronizer, config))
-        transforms = read_other_topics(source, config, synchronizer.depth, depth_topic)
+        replay = RecordingReplay(source, config, depth_topic)
         # The outputs before the networks, which take seconds to load.
         pictures, writer = _open_outputs(outputs, source, config, stack)
         pipeline = stack.enter_context(build_pipeline(config))
@@ -207,33 +195,17 @@ def replay_source(
         # Pages show temperatures; only results that measured them have the topic.
         watched = report_page is not None or bool(viewers)
         pipeline.measures = lambda: outputs.registered or watched or (live is not None and live.watched)
-        replay = Replay(
-            synchronizer,
-            pipeline,
-            transforms,
-            follows_cameras=config.registration.extrinsics == "tf",
-            base_frame=config.positions.base_frame if config.positions.needs_base else "",
-        )
-        frames = clocks.frames(source.frames())
         sinks = [pictures.add, *([report_page.add] if report_page else []), *viewers]
         write = writer.write_result if outputs.registered else partial(_write_unmeasured, writer)
         if live is not None:
             sinks.append(partial(live.offer, status=lambda: _status(replay)))
-        interrupted = _write(replay, frames, source.expected, writer, [write, *sinks])
-        report = replay.report()
-        _warn_of_skipped(source)
-        if not report["pairs"]:
-            raise _no_pairs(replay, source, clocks.advice())
-        topics: dict[str, Any] = dict(source.names.items())
+        interrupted = _write(replay, pipeline, writer, [write, *sinks])
         figures = {
             "input": list(map(str, paths)),
             "output": str(outputs.bag),
-            "topics": topics | {"others": other_topics(source)},
             "models": _models(config, pipeline),
             "interrupted": interrupted,
-            **report,
-            "skipped_messages": dict(source.skipped),
-            "losses": source.losses,
+            **replay.figures(),
         }
     if report_page and outputs.html:
         write_page(outputs.html, report_page.page(outputs.bag.name, figures))
@@ -267,15 +239,14 @@ def end_if_interrupted(figures: dict[str, Any]) -> None:
 
 
 def _write(
-    replay: Replay,
-    frames: Iterable[tuple[CameraName, Frame]],
-    expected: int | None,
+    replay: RecordingReplay,
+    pipeline: Pipeline,
     writer: BagWriter,
     sinks: Sequence[Callable[[FusionResult], None]],
 ) -> bool:
     """Fuse and write; a signal ends the frames early, which it returns. Raises KeyboardInterrupt."""
-    with held_back() as stopped, tqdm(total=expected, unit="pair") as progress:
-        for result in replay.results(itertools.takewhile(lambda _: not stopped.is_set(), frames)):
+    with held_back() as stopped, tqdm(total=replay.source.expected, unit="pair") as progress:
+        for result in replay.results(pipeline, stopped):
             for take in sinks:
                 take(result)
             progress.update()
@@ -293,7 +264,7 @@ def _write_unmeasured(writer: BagWriter, result: FusionResult) -> None:
     writer.write_result(unmeasured(result))
 
 
-def _status(replay: Replay) -> dict[str, str]:
+def _status(replay: RecordingReplay) -> dict[str, str]:
     """How it goes, for the live page."""
     report = replay.report()
     drops = ", ".join(f"{reason} {count}" for reason, count in report["drops"].items()) or "none"
@@ -310,48 +281,6 @@ def _models(config: PipelineConfig, pipeline: Pipeline) -> dict[str, str]:
         name = detection_model_name(config.detection)
         models["detection"] = f"{name} by {pipeline.detector.backend.description}"
     return models
-
-
-def _warn_of_skipped(source: Source) -> None:
-    for name, count in source.skipped.items():
-        log.warning("skipped %d messages of %s: %s", count, name, source.skip_reasons[name])
-
-
-def _offset_taker(synchronizer: Synchronizer, config: PipelineConfig) -> Callable[[int], None] | None:
-    """Sets the offset between clocks that are apart; None where the user has set one."""
-    if config.pairing.thermal_time_offset_ms:
-        return None
-
-    def take(offset_ns: int) -> None:
-        pairing = replace(config.pairing, thermal_time_offset_ms=offset_ns / 1e6)
-        synchronizer.set_config(replace(config, pairing=pairing))
-
-    return take
-
-
-def _no_pairs(replay: Replay, source: Source, clocks: str) -> IvfusionError:
-    """What to tell, and of which kind, where there is no pair: the reason that comes first on the way."""
-    report, first = replay.report(), replay.skips.first
-    if first is not None:
-        kind = type(first) if isinstance(first, IvfusionError) else IvfusionError
-        count = sum(replay.skips.counts.values())
-        return kind(f"none of the {count} pairs could be fused; the first: {reason_of(first)}")
-    frames = report["frames"]
-    for camera, name in source.names.items():
-        if not frames.get(camera) and (count := source.skipped[name]):
-            return BagError(
-                f"none of the {count} messages of {name} could be read; the first: "
-                f"{source.skip_reasons[name]}"
-            )
-    lost = "".join(f"; {loss}" for loss in source.losses)
-    for camera, name in source.names.items():
-        if not frames.get(camera):
-            return BagError(f"{name} has no {camera} image that could be read{lost}")
-    return BagError(
-        f"no thermal frame was paired with an RGB frame: {frames['thermal']} thermal and "
-        f"{frames['rgb']} RGB frames, dropped {report['drops']}; raise pairing.max_skew_ms, or, if the "
-        f"cameras' clocks differ, {clocks or 'set pairing.thermal_time_offset_ms'}{lost}"
-    )
 
 
 def _print(figures: dict[str, Any], outputs: Outputs) -> None:

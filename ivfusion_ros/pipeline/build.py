@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ivfusion_ros.backends import BACKENDS, load_backend, resolve_backend
 from ivfusion_ros.detection import Detector
@@ -22,20 +22,28 @@ from ivfusion_ros.pipeline.pipeline import Pipeline
 from ivfusion_ros.registration.registrar import build_registrar
 
 if TYPE_CHECKING:
+    from ivfusion_ros.backends import Backend
     from ivfusion_ros.config.pipeline import DetectionConfig, FusionConfig, PipelineConfig
 
 log = logging.getLogger(__name__)
 
 
-def build_pipeline(config: PipelineConfig) -> Pipeline:
-    """Load models and calibration. Raises ConfigError, ModelError or BackendError."""
-    if config.pairing.hold_thermal_ms and config.registration.reference != "rgb":
-        raise ConfigError(
-            f"pairing.hold_thermal_ms is {config.pairing.hold_thermal_ms:g}, but registration.reference is "
-            "thermal: results have the thermal images' stamps, so none can come between them; set it to 0, "
-            "or the reference to rgb"
-        )
-    registrar = build_registrar(config.registration)
+class Networks(NamedTuple):
+    """Loaded models, which pipelines may use one after the other; whoever loads them closes them."""
+
+    fusion: Backend
+    fusion_model: str
+    detection: Backend | None
+
+    def close(self) -> None:
+        """Free both."""
+        self.fusion.close()
+        if self.detection is not None:
+            self.detection.close()
+
+
+def load_networks(config: PipelineConfig) -> Networks:
+    """The configured models, in the backends that run them. Raises ModelError or BackendError."""
     fusion_model = fusion_model_name(config.fusion)
     fusion = load_backend(
         resolve_model(fusion_model),
@@ -43,7 +51,20 @@ def build_pipeline(config: PipelineConfig) -> Pipeline:
         precision=config.fusion.precision,
         threads=config.fusion.threads,
     )
-    detector = build_detector(config.detection)
+    return Networks(fusion, fusion_model, _load_detection(config.detection))
+
+
+def build_pipeline(config: PipelineConfig, networks: Networks | None = None) -> Pipeline:
+    """Load calibration, and models where none are given. Raises ConfigError, ModelError, BackendError."""
+    if config.pairing.hold_thermal_ms and config.registration.reference != "rgb":
+        raise ConfigError(
+            f"pairing.hold_thermal_ms is {config.pairing.hold_thermal_ms:g}, but registration.reference is "
+            "thermal: results have the thermal images' stamps, so none can come between them; set it to 0, "
+            "or the reference to rgb"
+        )
+    registrar = build_registrar(config.registration)
+    fusion, fusion_model, detection = networks or load_networks(config)
+    detector = None if detection is None else Detector(detection, config.detection)
     if detector is not None:
         detector.follow(fusion)
     return Pipeline(
@@ -99,6 +120,11 @@ def _gains_by_int8(config: DetectionConfig) -> bool:
 
 def build_detector(config: DetectionConfig) -> Detector | None:
     """The configured detector, None for fusion only. Raises ConfigError, ModelError or BackendError."""
+    backend = _load_detection(config)
+    return None if backend is None else Detector(backend, config)
+
+
+def _load_detection(config: DetectionConfig) -> Backend | None:
     name = detection_model_name(config)
     if not name:
         return None
@@ -108,5 +134,4 @@ def build_detector(config: DetectionConfig) -> Detector | None:
         raise ModelError(
             f"{path} is a checkpoint; run `ivfusion export --detector {path} {onnx}` and give {onnx}"
         )
-    backend = load_backend(path, config.backend, precision=config.precision, threads=config.threads)
-    return Detector(backend, config)
+    return load_backend(path, config.backend, precision=config.precision, threads=config.threads)

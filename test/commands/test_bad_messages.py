@@ -134,7 +134,7 @@ def test_a_camera_recorded_late_costs_no_pair(replay, tmp_path, monkeypatch, bou
         for log_time_ns, camera, content in sorted(messages, key=lambda item: item[0]):
             writer.write_raw(BagTopic(f"/{camera}/image_raw", IMAGE), log_time_ns, content)
     if bounded:
-        monkeypatch.setattr("ivfusion_ros.commands.replay.READ_AHEAD", Patience(10**12, held_bytes=1))
+        monkeypatch.setattr("ivfusion_ros.pipeline.recording.READ_AHEAD", Patience(10**12, held_bytes=1))
     few = f"pairing.queue_size={PAIRS}"
     status, said, figures = replay(tmp_path / "in.mcap", "--set", few)
     assert status == 0, said
