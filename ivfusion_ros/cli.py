@@ -6,6 +6,7 @@ import argparse
 import difflib
 import errno
 import importlib
+import io
 import keyword
 import logging
 import os
@@ -157,6 +158,10 @@ def _end_as_by_ctrl_c() -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+_LONGEST = 4000
+"""Characters of an error's line."""
+
+
 class _Log(logging.Handler):
     """Messages to stderr; above a progress bar, where there is one, and not into its line."""
 
@@ -225,11 +230,17 @@ def _survive_closed_streams() -> None:
         if stream is None:
             # Closed before the start (`2>&-`).
             stream = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+        if isinstance(stream, io.TextIOWrapper):
+            # Names of files need not be UTF-8.
+            stream.reconfigure(errors="backslashreplace")
         if not isinstance(stream, _Unbreakable):
             setattr(sys, name, _Unbreakable(stream))
 
 
 def _fail(command: str, message: str, status: int) -> int:
+    if len(message) > _LONGEST:
+        # A damaged file can have a name of a million letters within.
+        message = f"{message[: _LONGEST // 2]} [...] {message[-_LONGEST // 2 :]}"
     print(f"{f'ivfusion {command}'.rstrip()}: {message}", file=sys.stderr)
     return status
 

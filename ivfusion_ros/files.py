@@ -142,9 +142,10 @@ def scratch_folder(name: str) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
-    """Write a file, a text as UTF-8; as whole_file."""
+    """Write a file as whole_file does, a text as UTF-8; what cannot be UTF-8 is spelled out."""
     with whole_file(path) as staged:
-        staged.write_bytes(content.encode() if isinstance(content, str) else content)
+        text = isinstance(content, str)
+        staged.write_bytes(content.encode(errors="backslashreplace") if text else content)
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]

@@ -13,7 +13,7 @@ from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import ConfigError, ImageError
 from ivfusion_ros.files import brief, parse_yaml, read_bytes, read_yaml
 from ivfusion_ros.images.files import read_image
-from ivfusion_ros.images.video import VideoReader
+from ivfusion_ros.images.video import VideoReader, VideoWriter
 
 
 @pytest.fixture(params=["fifo", "/dev/zero", "folder"])
@@ -54,6 +54,25 @@ def test_no_more_than_asked_for(tmp_path) -> None:
 def test_a_film_is_a_file(name) -> None:
     with pytest.raises(ImageError, match="cannot read video"):
         VideoReader(name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1.0,\nfilm.mp4\n",  # no end: FFmpeg reads it for ever
+        "ffconcat version 1.0\nfile film.mp4\n",
+        "v=0\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+    ],
+)
+def test_a_list_of_films_is_no_film(tmp_path, text) -> None:
+    with VideoWriter(tmp_path / "film.mp4", 10) as film:
+        film.write(np.zeros((32, 32, 3), np.uint8))
+    (tmp_path / "list.mp4").write_text(text)
+    with pytest.raises(ImageError, match="expected a film such as"):
+        VideoReader(tmp_path / "list.mp4")
+    reader = VideoReader(tmp_path / "film.mp4")
+    assert len(list(reader)) == 1
+    reader.close()
 
 
 NEXT = list(zip("abcdefgh", "bcdefghi", strict=True))

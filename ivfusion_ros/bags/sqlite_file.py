@@ -76,6 +76,10 @@ class SqliteFile:
         self.end_ns: int | None = None
         if path.stat().st_size == 0:
             raise BagError(f"{path} is empty")
+        try:
+            str(path.absolute()).encode()
+        except UnicodeEncodeError:
+            raise BagError(f"the name of {path} is not UTF-8, which SQLite expects; rename it") from None
         self._location, self._vfs = self._locate()
         try:
             with closing(self._connect()) as database:

@@ -36,7 +36,7 @@ def check_is_data(copy: Path, weights: Path) -> None:
     """
     import torch
 
-    from ivfusion_ros.networks.torch_file import check_form
+    from ivfusion_ros.networks.torch_file import check_form, reason_alone
 
     try:
         check_form(copy)
@@ -49,7 +49,7 @@ def check_is_data(copy: Path, weights: Path) -> None:
         ) from error
     allowed = [_allowed(name, weights) for name in sorted(named)]
     try:
-        with torch.serialization.safe_globals(allowed):
+        with torch.serialization.safe_globals(allowed), reason_alone():
             torch.load(copy, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ModelError(f"ultralytics cannot read {weights}: {str(error).splitlines()[0]}") from error

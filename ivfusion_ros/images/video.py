@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+LISTS = frozenset({"concat", "dash", "hls", "imf", "sdp", "webm_dash_manifest"})
+"""Formats of FFmpeg that are no films, but name some."""
 _THREADS = 2
 """Video must not take the cores that the networks need."""
 _BT709, _LIMITED_RANGE = 1, 1
@@ -163,13 +165,14 @@ class VideoReader:
             self._lose(f"{count} of {self.frame_count} frames could be read")
 
     def _open(self) -> Any:
-        # FFmpeg takes names such as tcp:host for addresses, and waits for whoever writes into a pipe. Some
-        # formats name further files, which are to be files as well.
+        # FFmpeg takes names such as tcp:host for addresses, waits for whoever writes into a pipe, and reads
+        # a list of films again and again until that has an end. A film that names a file reads that.
         path = Path(self._path)
         if not path.is_file():
             reason = "not a file" if path.exists() else "No such file or directory"
             raise ImageError(f"cannot read video {path}: {reason}")
-        options = {"protocol_whitelist": "file"}
+        films = ",".join(sorted(self._av.formats_available - LISTS))
+        options = {"protocol_whitelist": "file", "format_whitelist": films}
         try:
             return self._av.open(f"file:{path.absolute()}", metadata_errors="replace", options=options)
         except (self._av.FFmpegError, OSError) as error:

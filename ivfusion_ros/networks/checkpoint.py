@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _NETWORK = "network."
 """What the names of a network's weights begin with in the graph that is exported around it."""
+_SAID = 500
+"""Characters of what torch says, which names every weight."""
 _CHECKPOINT = "the last.pt of a run of `ivfusion train`"
 
 
@@ -62,7 +64,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
     try:
         network.load_state_dict(weights)
     except (RuntimeError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path} holds weights of another network: {error}") from error
+        raise ModelError(f"{path} holds weights of another network: {str(error)[:_SAID]}") from error
 
 
 def _of_graph(network: nn.Module, path: Path) -> dict[str, torch.Tensor]:

@@ -47,13 +47,10 @@ def read_published(name: str, path: Path) -> dict[str, Tensor]:
         # The authors' log of the training loss lies in the same file, as NumPy numbers.
         with torch.serialization.safe_globals(_numpy_numbers()):
             state = load_data(path)
-    except ModelError:
-        raise
     except Exception as error:  # torch raises many kinds for a damaged file
-        reason = str(error).partition("WeightsUnpickler error: ")[2] or f"{type(error).__name__}: {error}"
+        reason = _first_line(str(error))
         raise ModelError(
-            f"{path} is not a checkpoint that can be loaded safely ({_first_line(reason)}); expected the "
-            "authors' file"
+            f"{path} is not a checkpoint that can be loaded safely ({reason}); expected the authors' file"
         ) from error
     if not isinstance(state, Mapping):
         raise ModelError(f"{path} holds a {type(state).__name__}, expected a dictionary of weights")

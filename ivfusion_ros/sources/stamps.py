@@ -30,6 +30,8 @@ EPOCH_S = (946_684_800, 4_102_444_800)
 MIN_PERIOD_S, MAX_PERIOD_S = 0.002, 2.0
 
 MAX_BYTES = 2**28
+_MAX_DIGITS = 20
+"""Before the point of a stamp; in nanoseconds 2**63 has 19."""
 _SECONDS_AND_PARTS = re.compile(r"(?<!\d)(\d{9,10})[_-](\d{6}|\d{9})$")
 _LAST_NUMBER = re.compile(r"\d+(?:\.\d+)?(?=\D*$)")
 _TOLD_UNIT = re.compile(r"(?:\[|_|\b)(ns|us|ms|s|sec|nsec|usec|msec)(?:\]|\b)", re.IGNORECASE)
@@ -187,7 +189,8 @@ def _decimal(word: str) -> Decimal | None:
         value = Decimal(word)
     except InvalidOperation:
         return None
-    return value if value.is_finite() and abs(value) < Decimal(10) ** 20 else None
+    # abs() and products of a huge exponent raise.
+    return value if value.is_finite() and value.adjusted() < _MAX_DIGITS else None
 
 
 def _stem(word: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -176,6 +177,13 @@ def test_sqlite_cut_off_anywhere_gives_every_whole_message(tmp_path: Path) -> No
         # The first pages hold the tables' definitions, without which nothing can be read.
         assert got == [message for message in written if message[3] in pages and cut > 30_000], cut
         assert losses, cut
+
+
+def test_sqlite_of_a_name_that_is_not_utf8(tmp_path: Path) -> None:
+    bag = write_rosbag2(tmp_path / "bag", many_strings(3, size=100), StoragePlugin.SQLITE3)
+    moved = tmp_path / os.fsdecode(b"b\xff.db3")
+    got, losses = read_bytes((bag / "bag.db3").read_bytes(), moved)
+    assert got == [] and losses == [f"the name of {moved} is not UTF-8, which SQLite expects; rename it"]
 
 
 def test_sqlite_messages_of_many_pages(tmp_path: Path) -> None:

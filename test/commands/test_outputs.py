@@ -1,7 +1,9 @@
 """What commands write: never over an input, checked before the work, and a failure costs nothing else."""
 
 import json
+import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -118,6 +120,29 @@ def test_a_page_of_a_replay(replay, small_bag, tmp_path) -> None:
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert status == 0 and "<h1>out.mcap</h1>" in page
     assert '<th scope="row">pairs</th><td>10</td>' in page and page.count("data:image/webp") == 30
+
+
+def test_names_that_are_not_utf8(replay, small_bag, tmp_path, blend_model, capsys) -> None:
+    pytest.importorskip("jinja2", reason="needs jinja2")
+    old, new = (tmp_path / os.fsdecode(name) for name in (b"g\xff.mcap", b"o\xff.mcap"))
+    shutil.copy(small_bag, old)
+    page, figures = tmp_path / os.fsdecode(b"p\xff.html"), tmp_path / "figures.json"
+    status, error = replay(old, new, "--html", page, "--json", figures)
+    assert status == 0, error
+    assert r"<h1>o\udcff.mcap</h1>" in page.read_text(encoding="utf-8")
+    assert json.loads(figures.read_text())["output"] == str(new)
+    main(
+        [
+            "replay",
+            str(old),
+            str(tmp_path / "b.mcap"),
+            "--dry-run",
+            "--model",
+            str(blend_model),
+            *FUSION_ONLY,
+        ]
+    )
+    assert r"g\udcff.mcap" in capsys.readouterr().out
 
 
 def test_a_page_that_cannot_be_made_is_told_before_the_work(

@@ -96,7 +96,7 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
     file = tmp_path / "stamps.txt"
     with pytest.raises(DataError, match="cannot read"):
         read_stamps(file, ["a"])
-    file.write_text("no number\n\n1.5\n2.5\n1e400\nnan\n")
+    file.write_text("no number\n\n1.5\n2.5\n1e400\n1E+9999999\nnan\n")
     with pytest.raises(DataError, match="2 lines with numbers for 3 images"):
         read_stamps(file, ["a", "b", "c"])
 

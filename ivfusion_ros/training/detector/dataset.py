@@ -11,6 +11,7 @@ of one scene have the same boxes. A scene that one camera alone saw is there in 
 from __future__ import annotations
 
 import logging
+import os
 import zlib
 from collections import Counter
 from contextlib import ExitStack
@@ -314,7 +315,7 @@ def _views(scene: Scene, wanted: set[str], pipelines: dict[str, Pipeline]) -> di
         views |= {name: result.fused, "thermal": to_rgb(result.thermal), "rgb": result.rgb}
     hazy = [name for name in wanted if name.endswith(_HAZE)]
     if hazy:
-        rng = np.random.default_rng(zlib.crc32(scene.stem.encode()))
+        rng = np.random.default_rng(zlib.crc32(os.fsencode(scene.stem)))
         rgb = Frame(with_haze(views["rgb"], rng), 0)
         for name in hazy:
             pipeline = pipelines[name.removesuffix(_HAZE)]

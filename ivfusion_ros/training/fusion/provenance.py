@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import subprocess
 from contextlib import suppress
@@ -57,7 +58,7 @@ def files_identity(root: Path, files: Iterable[Path]) -> dict[str, Any]:
     """Count and hash of a list of files: names below root and sizes, wherever that lies."""
     digest, count = hashlib.sha256(), 0
     for path in sorted(files):
-        digest.update(f"{path.relative_to(root)} {path.stat().st_size}\n".encode())
+        digest.update(os.fsencode(f"{path.relative_to(root)} {path.stat().st_size}\n"))
         count += 1
     return {"files": count, "sha256": digest.hexdigest()}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,5 +56,5 @@ def _hash(pairs: Iterable[PairPaths]) -> str:
         for path in filter(None, (pair.thermal, pair.rgb, pair.labels)):
             # The data folder's own name and what lies below it: it may be moved or mounted elsewhere.
             name = "/".join(path.resolve().parts[-3:])
-            digest.update(f"{name} {path.stat().st_size}\n".encode())
+            digest.update(os.fsencode(f"{name} {path.stat().st_size}\n"))
     return digest.hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import zlib
 from typing import TYPE_CHECKING
 
@@ -67,7 +68,7 @@ class Teacher:
 
     def _path(self, pair: PairPaths) -> Path:
         folder = pair.thermal.resolve().parents[1]
-        return self.cache / f"{folder.name}_{zlib.crc32(str(folder).encode()):08x}" / f"{pair.stem}.png"
+        return self.cache / f"{folder.name}_{zlib.crc32(os.fsencode(folder)):08x}" / f"{pair.stem}.png"
 
 
 class StudentPlanes:
