@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from functools import partial
@@ -14,7 +15,13 @@ import numpy as np
 from tqdm import tqdm
 
 from ivfusion_ros.bags.files import is_bag
-from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config, refuse_input
+from ivfusion_ros.commands.options import (
+    add_json_option,
+    add_pipeline_options,
+    pipeline_config,
+    refuse_input,
+    write_json,
+)
 from ivfusion_ros.commands.skipped import Skipped, refuse_existing
 from ivfusion_ros.detection.rows import as_rows
 from ivfusion_ros.errors import DataError, ModelError
@@ -25,7 +32,7 @@ from ivfusion_ros.images.files import SUFFIXES, write_image
 from ivfusion_ros.images.radiometric import read_camera_image
 from ivfusion_ros.images.thermal import ThermalScaler
 from ivfusion_ros.images.thermal_input import ThermalInput
-from ivfusion_ros.pipeline.build import build_detector
+from ivfusion_ros.pipeline.build import build_detector, detection_model_name
 from ivfusion_ros.sources import SourceOptions, open_stream
 from ivfusion_ros.sources.pairs import images_in
 from ivfusion_ros.types import AnyImage
@@ -51,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", type=Path, help="image, folder of images, or film; fused, RGB or thermal")
     parser.add_argument("output", type=Path, help="folder for pictures with boxes and detections.json")
     parser.add_argument("--force", action="store_true", help="replace existing outputs")
+    add_json_option(parser)
     add_pipeline_options(parser, SECTIONS)
 
 
@@ -79,11 +87,29 @@ def _detect(options: argparse.Namespace, stack: ExitStack) -> None:
         if annotated is not None:
             write_image(picture, annotated)
             found[name] = as_rows(detections)
+    model = f"{detection_model_name(config.detection)} by {detector.backend.description}"
     detector.close()
     if found:
         write_whole(rows_file, json.dumps(found, indent=1) + "\n")
+        write_json(options.json, _figures(options, model, skipped, found))
     log.info("images: %d, objects: %d, in %s", len(found), sum(map(len, found.values())), options.output)
     skipped.end()
+
+
+def _figures(
+    options: argparse.Namespace, model: str, skipped: Skipped, found: dict[str, list[dict[str, Any]]]
+) -> dict[str, Any]:
+    """What --json has."""
+    classes = Counter(row["class"] for rows in found.values() for row in rows)
+    return {
+        "input": str(options.images),
+        "output": str(options.output),
+        "models": {"detection": model},
+        "images": len(found),
+        **skipped.report(),
+        "detections": dict(classes.most_common()),
+        "results": [{"image": name, "detections": rows} for name, rows in found.items()],
+    }
 
 
 def _jobs(

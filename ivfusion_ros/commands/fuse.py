@@ -9,19 +9,21 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from ivfusion_ros.bags.files import is_bag
 from ivfusion_ros.commands.options import (
     add_html_option,
+    add_json_option,
     add_pipeline_options,
     add_source_options,
     pipeline_config,
     refuse_input,
     refuse_source_as_output,
     source_options,
+    write_json,
 )
 from ivfusion_ros.commands.skipped import Skipped, refuse_existing
 from ivfusion_ros.errors import DataError
@@ -30,6 +32,7 @@ from ivfusion_ros.images.files import SUFFIXES, write_image
 from ivfusion_ros.images.pairs import PairPaths
 from ivfusion_ros.images.radiometric import read_camera_image
 from ivfusion_ros.pipeline.build import build_pipeline
+from ivfusion_ros.pipeline.replay import summary
 from ivfusion_ros.report import start_page, write_page
 from ivfusion_ros.sources import EXPECTED, find_pairs, open_source
 from ivfusion_ros.sources.pairs import pairs_in_time, pairs_of_equal_names
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 
     from ivfusion_ros.config.pipeline import PipelineConfig
     from ivfusion_ros.sources import Source
+    from ivfusion_ros.types import FusionResult
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_source_options(parser)
     parser.add_argument("--force", action="store_true", help="replace existing outputs")
     add_html_option(parser)
+    add_json_option(parser)
     add_pipeline_options(parser, SECTIONS)
 
 
@@ -79,6 +84,7 @@ def run(options: argparse.Namespace) -> None:
     config = pipeline_config(options)
     config = dataclasses.replace(config, detection=dataclasses.replace(config.detection, model=""))
     skipped, page = Skipped("pairs"), start_page(options.html)
+    rows: list[dict[str, Any]] = []
     with ExitStack() as stack:
         jobs, count = _jobs(options, config, skipped, stack)
         pipeline = stack.enter_context(build_pipeline(config))
@@ -90,15 +96,51 @@ def run(options: argparse.Namespace) -> None:
             if result is not None:
                 job.output.parent.mkdir(parents=True, exist_ok=True)
                 write_image(job.output, result.fused)
+                if options.json:
+                    rows.append(_row(job, result))
                 if page:
                     page.add(result, job.name)
     if page:
         figures = {"model": pipeline.fusion_model, "pairs": skipped.tried, "skipped": skipped.skipped}
         write_page(options.html, page.page(options.output.name, figures))
+    if skipped.tried:
+        model = f"{pipeline.fusion_model} by {pipeline.fuser.backend.description}"
+        write_json(options.json, _figures(options, model, skipped, rows))
     log.info("pairs fused: %d, in %s", skipped.tried - skipped.skipped, options.output)
     skipped.end()
     if not skipped.tried:
         raise DataError(f"{' and '.join(map(str, options.source))} gave no pair")
+
+
+def _row(job: Job, result: FusionResult) -> dict[str, Any]:
+    """A pair in the figures."""
+    return {
+        "pair": job.name,
+        "file": str(job.output),
+        "size": list(result.size),
+        "mode": result.mode,
+        "faults": list(result.faults.labels),
+        "stages_ms": {stage: round(time, 3) for stage, time in result.timings_ms.items()},
+    }
+
+
+def _figures(
+    options: argparse.Namespace, model: str, skipped: Skipped, rows: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """What --json has."""
+    times: dict[str, list[float]] = {}
+    for row in rows:
+        for stage, time in row["stages_ms"].items():
+            times.setdefault(stage, []).append(time)
+    return {
+        "input": list(map(str, options.source)),
+        "output": str(options.output),
+        "models": {"fusion": model},
+        "pairs": len(rows),
+        **skipped.report(),
+        "stages_ms": {stage: summary(values) for stage, values in times.items()},
+        "results": rows,
+    }
 
 
 def _jobs(

@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="page to write (default: report.html in the folder, or beside the file with its name)",
     )
+    parser.add_argument("--force", action="store_true", help="replace an existing page of the default name")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -59,6 +60,11 @@ def run(options: argparse.Namespace) -> None:
     folder = result.is_dir() and not is_bag(result)
     html = options.html or (result / "report.html" if folder else result.with_suffix(".html"))
     refuse_input(html, result)
+    if html.exists() and not (options.html or options.force):
+        raise DataError(
+            f"{html} is there already, maybe another command's page; name one with --html FILE, or replace "
+            "it (--force)"
+        )
     write_page(html, _page(result, folder))
     print(html)
 

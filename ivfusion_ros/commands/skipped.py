@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.errors import DataError, IvfusionError
-from ivfusion_ros.pipeline.skips import reason_of, trace_of
+from ivfusion_ros.pipeline.skips import countable, reason_of, trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ class Skipped:
         self.tried = 0
         self.skipped = 0
         self._what = what
+        self._reasons: Counter[str] = Counter()
         self._first: tuple[str, Exception] | None = None
 
     @contextmanager
@@ -46,7 +48,12 @@ class Skipped:
     def _skip(self, name: object, error: Exception, count: int = 1) -> None:
         self._first = self._first or (str(name), error)
         self.skipped += count
+        self._reasons[countable(reason_of(error), self._reasons)] += count
         log_skipped(name, error)
+
+    def report(self) -> dict[str, Any]:
+        """How many were skipped, and how many for each reason; for JSON."""
+        return {"skipped": self.skipped, "skip_reasons": dict(self._reasons)}
 
     def end(self) -> None:
         """Raise what happened, of the first one's kind, if anything was skipped."""

@@ -10,6 +10,6 @@ __getattr__, __all__ = later(
         "overlap": ("Overlap", "THREAD_NAME"),
         "pipeline": ("Fused", "Pipeline"),
         "replay": ("Replay", "summary"),
-        "skips": ("Skips", "reason_of", "trace_of"),
+        "skips": ("Skips", "countable", "reason_of", "trace_of"),
     },
 )

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from ivfusion_ros.errors import IvfusionError, forget_frames
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ivfusion_ros.types import Header
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,11 @@ def trace_of(error: Exception) -> str:
     return "".join(traceback.format_exception(error))
 
 
+def countable(reason: str, counts: Mapping[str, int]) -> str:
+    """The reason, or OTHER_REASONS where counts has too many already."""
+    return reason if reason in counts or len(counts) < MAX_REASONS else OTHER_REASONS
+
+
 class Skips:
     """Counts failed pairs by reason, keeps the stamps of the first ones, and logs each new reason.
 
@@ -52,9 +59,7 @@ class Skips:
     def add(self, error: Exception, **headers: Header) -> None:
         """Count a pair of these cameras' headers that raised an error, whose traceback is let go of."""
         self.first = self.first or error
-        reason = reason_of(error)
-        if reason not in self.counts and len(self.counts) >= MAX_REASONS:
-            reason = OTHER_REASONS
+        reason = countable(reason_of(error), self.counts)
         stamps_ns = {camera: header.stamp_ns for camera, header in headers.items()}
         if reason not in self.counts:
             where = ", ".join(f"{camera} {stamp_ns}" for camera, stamp_ns in stamps_ns.items())

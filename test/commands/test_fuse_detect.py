@@ -84,6 +84,25 @@ def test_a_page_of_the_pairs(pairs: Path, fuse) -> None:
     assert page.count("data:image/webp") == 3 and '"title": "a"' in page
 
 
+def test_figures_of_fuse_and_detect_as_json(pairs: Path, blend_model, box_model, capsys) -> None:
+    (pairs / "thermal" / "b.png").write_bytes(b"damaged")
+    models = ["--backend", "onnxruntime", "--json"]
+    assert main(["fuse", "thermal", "rgb", "fused", "--model", str(blend_model), *models, "-"]) == 3
+    told = json.loads(capsys.readouterr().out)
+    assert (told["pairs"], told["skipped"], sum(told["skip_reasons"].values())) == (1, 1, 1)
+    (row,) = told["results"]
+    assert row["pair"] == "a" and Path(row["file"]).is_file() and row["size"] == [96, 64]
+    assert told["stages_ms"]["fuse"]["median"] == pytest.approx(row["stages_ms"]["fuse"], abs=0.01)
+    words = ["detect", "rgb", "found", "--detector", str(box_model), *models]
+    assert main([*words, "found.json"]) == 0
+    told = json.loads((pairs / "found.json").read_text())
+    assert told["images"] == len(told["results"]) == 3 and told["skipped"] == 0
+    written = json.loads((pairs / "found" / "detections.json").read_text())
+    assert {row["image"]: row["detections"] for row in told["results"]} == written
+    assert sum(told["detections"].values()) == sum(map(len, written.values())) > 0
+    assert "by ONNX Runtime" in told["models"]["detection"]
+
+
 def test_what_is_missing_is_named(pairs: Path, fuse) -> None:
     status, error = fuse("nope", "rgb", "out")
     assert status == 7 and "there is no file or folder nope" in error

@@ -205,6 +205,15 @@ def test_report_of_a_bag_and_of_what_is_no_result(
     assert main(["report", str(fused)]) == 0
     assert capsys.readouterr().out.strip().endswith("fused.html")
     html = (tmp_path / "fused.html").read_text("utf-8")
+    # What is there may be the replay's own page.
+    (tmp_path / "fused.html").write_text("mine")
+    assert main(["report", str(fused)]) == DataError.exit_code
+    assert "--force" in capsys.readouterr().err and (tmp_path / "fused.html").read_text() == "mine"
+    assert main(["report", str(fused), "--html", str(tmp_path / "other.html")]) == 0
+    assert main(["report", str(fused), "--force"]) == 0
+    assert (
+        (tmp_path / "fused.html").read_text("utf-8") == html == (tmp_path / "other.html").read_text("utf-8")
+    )
     stored = re.search(r'<script type="application/json" id="shots">(.*?)</script>', html, re.DOTALL)
     assert stored is not None
     shots = json.loads(stored[1])["shots"]
