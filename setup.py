@@ -106,8 +106,14 @@ setup(
         "tensorrt": ["cuda-bindings>=12.6", "onnx>=1.16"],
         "rtx": ["tensorrt_rtx_cu13>=1.7", "cuda-bindings>=13,<14", "onnx>=1.16"],
         "train": ["torch>=2.6", "safetensors>=0.4", "onnx>=1.16", "onnxscript>=0.3", "tensorboard>=2.14"],
-        # For `ivfusion train yolov5n`; ultralytics brings torch and a second OpenCV.
-        "train-detector": ["ultralytics>=8.3", "openvino>=2024.4", "onnx>=1.16", "onnxscript>=0.3"],
+        # For `ivfusion train yolov5n`; by itself, since ultralytics brings a second OpenCV beside torch.
+        "train-detector": [
+            "ultralytics>=8.3",
+            "openvino>=2024.4",
+            "safetensors>=0.4",
+            "onnx>=1.16",
+            "onnxscript>=0.3",
+        ],
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.27"],
         "completion": ["shtab>=1.7"],
         "core-test": CORE_TEST,

@@ -30,8 +30,8 @@ Result = dict[str, Any]
 class Kind:
     """A kind of stage.
 
-    config: its settings. module: of this room, with the function that runs it, which needs the libraries.
-    references: settings that may name an earlier stage.
+    config: its settings. module: of this room, with the function that runs it, which needs the libraries;
+    extra: of this package, which has them. references: settings that may name an earlier stage.
     """
 
     config: type[Any]
@@ -39,6 +39,7 @@ class Kind:
     function: str
     libraries: str
     references: tuple[str, ...]
+    extra: str = "train"
 
     def run(self, context: Context) -> Result:
         """Do a stage's work, from where it stopped. Raises BackendError where a library is missing."""
@@ -46,14 +47,15 @@ class Kind:
             module = importlib.import_module(f"ivfusion_ros.training.recipe.{self.module}")
         except ImportError as error:
             raise BackendError(
-                f"training needs {self.libraries} ({error}); run: pip install {self.libraries}"
+                f"training needs {self.libraries} ({error}); run: pip install {self.libraries}, or this "
+                f"package[{self.extra}]"
             ) from error
         result: Result = getattr(module, self.function)(context)
         return result
 
 
 _FUSION = "torch onnx onnxscript"
-_DETECTOR = "ultralytics openvino"
+_DETECTOR = "ultralytics openvino safetensors"
 
 KINDS: dict[str, Kind] = {
     "teacher_images": Kind(TeacherImagesStage, "fusion_stages", "prepare_teacher", "torch", ("model",)),
@@ -63,7 +65,12 @@ KINDS: dict[str, Kind] = {
     "evaluation": Kind(EvaluationStage, "fusion_stages", "evaluate", "torch", ("of", "learner")),
     "dataset": Kind(DatasetStage, "detector_stages", "make_dataset", "onnxruntime", ("teacher",)),
     "detector": Kind(
-        DetectorStage, "detector_training", "train", _DETECTOR, ("data", "init", "teacher", "memory")
+        DetectorStage,
+        "detector_training",
+        "train",
+        _DETECTOR,
+        ("data", "init", "teacher", "memory"),
+        "train-detector",
     ),
     "int8": Kind(Int8Stage, "export_stages", "quantise", "onnx", ("of", "images")),
     "detection_evaluation": Kind(
