@@ -22,7 +22,7 @@ from ivfusion_ros.errors import BagError
 from ivfusion_ros.files import whole_files
 from ivfusion_ros.images.files import JPEG_QUALITY
 from ivfusion_ros.images.files import SUFFIXES as IMAGE_SUFFIXES
-from ivfusion_ros.messages import LABELS_TOPIC, OUTPUTS, outputs_of
+from ivfusion_ros.messages import LABELS_TOPIC, MARKS_TOPIC, OUTPUTS, make_mark, outputs_of
 from ivfusion_ros.messages.detections import make_label_info
 from ivfusion_ros.messages.images import make_camera_info, make_compressed_image, make_image
 
@@ -167,6 +167,10 @@ class BagWriter:
             self._write(f"{name}/image_raw/compressed", message, log_time_ns)
         else:
             self._write(f"{name}/image_raw", make_image(make, header, frame.image), log_time_ns)
+
+    def write_mark(self, stamp_ns: int, text: str) -> None:
+        """/marks: a moment that somebody marked, by the stamp of the result that was to be seen."""
+        self._write(f"/{MARKS_TOPIC}", make_mark(make, stamp_ns, text), stamp_ns)
 
     def write_raw(self, topic: BagTopic, log_time_ns: int, data: bytes | memoryview) -> None:
         """Copy a message, for example as BagReader.frames' each_message; one of ROS 1 as ROS 2 has it."""

@@ -163,6 +163,7 @@ class Session:
         self._registered, self._page, self._viewers = registered, page, viewers
         self._recording, self._recorded = True, 0
         self._marks_s: list[float] = []
+        self._newest_ns = 0
         self._skips = Skips()
         self._pairs = 0
         self._ages_ms: deque[float] = deque(maxlen=MAX_AGES)
@@ -198,6 +199,7 @@ class Session:
         except Exception as error:  # noqa: BLE001
             self._skips.add(error, thermal=pair.thermal.header, rgb=pair.rgb.header)
             return
+        self._newest_ns = result.stamp_ns
         if self._page is not None:
             self._page.offer(result, self._status)
         for take in self._viewers:
@@ -219,6 +221,8 @@ class Session:
             second = round(time.monotonic() - self._begun_s, 3)
             if command == "mark":
                 self._marks_s.append(second)
+                # Also where the recording pauses: somebody has seen something.
+                self._writer.write_mark(self._newest_ns or time.time_ns(), f"mark {len(self._marks_s)}")
             else:
                 self._recording = command == "start"
             log.info("%.1f s: %s, asked for on the page", second, command)

@@ -11,6 +11,7 @@ from ivfusion_ros.messages.frames import (
 )
 from ivfusion_ros.messages.images import make_camera_info, make_compressed_image, make_image
 from ivfusion_ros.messages.make import NS_PER_S, Make
+from ivfusion_ros.messages.marks import MARKS_TOPIC, make_mark
 from ivfusion_ros.messages.outputs import LABELS_TOPIC, OUTPUTS, REGISTERED_TOPICS, Output, outputs_of
 from ivfusion_ros.messages.type_names import (
     CAMERA_INFO,
@@ -24,6 +25,7 @@ from ivfusion_ros.messages.type_names import (
     IMAGE,
     IMAGES,
     LABEL_INFO,
+    LOG,
     RAW_IMAGES,
     TRANSFORMS,
     VIDEOS,
@@ -45,6 +47,8 @@ __all__ = [
     "IMAGES",
     "LABELS_TOPIC",
     "LABEL_INFO",
+    "LOG",
+    "MARKS_TOPIC",
     "NS_PER_S",
     "OUTPUTS",
     "RAW_IMAGES",
@@ -59,6 +63,7 @@ __all__ = [
     "make_compressed_image",
     "make_image",
     "make_label_info",
+    "make_mark",
     "outputs_of",
     "stamp_ns",
     "to_camera_info",

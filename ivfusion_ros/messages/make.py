@@ -22,6 +22,10 @@ class Make(Protocol):
 
 def make_header(make: Make, header: Header) -> Any:
     """std_msgs/Header, its stamp exact to the nanosecond."""
-    sec, nanosec = divmod(header.stamp_ns, NS_PER_S)
-    stamp = make("builtin_interfaces/msg/Time", sec=sec, nanosec=nanosec)
-    return make("std_msgs/msg/Header", stamp=stamp, frame_id=header.frame_id)
+    return make("std_msgs/msg/Header", stamp=make_time(make, header.stamp_ns), frame_id=header.frame_id)
+
+
+def make_time(make: Make, stamp_ns: int) -> Any:
+    """builtin_interfaces/Time, exact to the nanosecond."""
+    sec, nanosec = divmod(stamp_ns, NS_PER_S)
+    return make("builtin_interfaces/msg/Time", sec=sec, nanosec=nanosec)

@@ -7,6 +7,7 @@ DETECTIONS = "vision_msgs/msg/Detection2DArray"
 POINTS = "sensor_msgs/msg/PointCloud2"
 DETECTIONS_3D = "vision_msgs/msg/Detection3DArray"
 LABEL_INFO = "vision_msgs/msg/LabelInfo"
+LOG = "rcl_interfaces/msg/Log"
 TRANSFORMS = "tf2_msgs/msg/TFMessage"
 
 FOXGLOVE_IMAGE = "foxglove_msgs/msg/RawImage"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from ivfusion_ros.bags import BagReader
 from ivfusion_ros.bags.messages import deserialize
 from ivfusion_ros.errors import BagError, ImageError
 from ivfusion_ros.images.encodings import to_rgb
-from ivfusion_ros.messages import LABELS_TOPIC, to_frame
+from ivfusion_ros.messages import LABELS_TOPIC, LOG, MARKS_TOPIC, to_frame
 from ivfusion_ros.report.chart import chart_of
 from ivfusion_ros.report.heat import heat_of, histogram_of, measured_values
 from ivfusion_ros.report.page import Page, figure_texts
@@ -29,6 +30,11 @@ FUSED = ("/fused/image_raw", "/fused/image_raw/compressed")
 REGISTERED = ("/thermal/image_registered", "/thermal/image_registered/compressed")
 DETECTIONS = "/detections"
 LABELS = f"/{LABELS_TOPIC}"
+MARKS = f"/{MARKS_TOPIC}"
+_MARKS = 40
+"""Whose results are shown, at most."""
+_LONGEST = 80
+"""Of a mark's text: other programs may write some too."""
 _LEAST_SPREAD = 1e-6
 
 
@@ -54,22 +60,31 @@ def recorded_page(path: Path) -> Page:
         stamps, objects = _overview(reader, fused, labels)
         if not stamps:
             raise BagError(f"{path} has no fused image that could be read")
-        chosen = [stamps[place] for place in np.unique(np.linspace(0, len(stamps) - 1, _SHOTS).astype(int))]
+        marks = _marks(reader, stamps)
+        places = {
+            *np.linspace(0, len(stamps) - 1, _SHOTS).astype(int).tolist(),
+            *(index for _, index in marks),
+        }
+        chosen = [stamps[place] for place in sorted(places)]
         shots = list(_shots(reader, names, stamps, chosen, labels))
         losses = reader.losses
     seconds = (stamps[-1] - stamps[0]) / 1e9
     classes = Counter(name for found in objects for name in found.elements())
     lines = {name: [float(found[name]) for found in objects] for name, _ in classes.most_common(8)}
     gaps = [0.0, *(np.diff(stamps) / 1e6).tolist()]
-    charts = [chart_of("time since the result before, ms", {"": gaps})]
-    charts += [chart_of("objects", lines)] if lines else []
+    marked = [index for _, index in marks]
+    note = "; lines: marked by hand" if marks else ""
+    charts = [chart_of(f"time since the result before, ms{note}", {"": gaps}, marked)]
+    charts += [chart_of(f"objects{note}", lines, marked)] if lines else []
+    titles = {shot.index: shot.title for shot in shots}
+    notable = [(f"{titles[index]}: {text}", index) for text, index in marks if index in titles]
     figures = {
         "pairs": len(stamps),
         "seconds": round(seconds, 2),
         "objects": dict(classes),
         "losses": losses,
     }
-    return Page(path.name, figure_texts(figures), shots, charts, len(stamps))
+    return Page(path.name, figure_texts(figures), shots, charts, len(stamps), notable)
 
 
 def _overview(
@@ -85,6 +100,16 @@ def _overview(
         else:
             stamps.append(stamp)
     return stamps, [found.get(stamp, Counter()) for stamp in stamps]
+
+
+def _marks(reader: BagReader, stamps: list[int]) -> list[tuple[str, int]]:
+    """What was marked by hand while recording, and the index of the result that is nearest in time."""
+    own = [topic.name for topic in reader.topics if (topic.name, topic.type) == (MARKS, LOG)]
+    found = islice(_messages(reader, own), _MARKS) if own else ()
+    times = np.array(stamps, np.int64)
+    return [
+        (message.msg[:_LONGEST], int(np.abs(times - _ns(message.stamp)).argmin())) for _, message in found
+    ]
 
 
 def _shots(
@@ -143,7 +168,11 @@ def _stretched(measured: AnyImage) -> Image:
 
 
 def _stamp_ns(message: Any) -> int:
-    return int(message.header.stamp.sec) * 10**9 + int(message.header.stamp.nanosec)
+    return _ns(message.header.stamp)
+
+
+def _ns(stamp: Any) -> int:
+    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
 
 
 def _labels(reader: BagReader) -> dict[str, str]:

@@ -6,12 +6,14 @@ import re
 import numpy as np
 import pytest
 
+from ivfusion_ros.bags import BagWriter
 from ivfusion_ros.cli import main
 from ivfusion_ros.errors import BagError, DataError, ImageError
-from ivfusion_ros.report import any_page, objects_page, quality_page, render, speed_page
+from ivfusion_ros.report import any_page, objects_page, quality_page, recorded_page, render, speed_page
 from ivfusion_ros.report.bars import WIDTH, spread_bars, stacked_bars
 from ivfusion_ros.report.heat import heat_of, histogram_of
 from ivfusion_ros.report.table import in_turn, ranked
+from ivfusion_ros.types import FusionResult
 
 pytest.importorskip("jinja2", reason="needs jinja2")
 
@@ -223,12 +225,28 @@ def test_report_of_a_bag_and_of_what_is_no_result(
         and shots[0]["boxes"][0]["class"] == "person"
     )
     with pytest.raises(BagError, match="replay"):
-        from ivfusion_ros.report import recorded_page
-
         recorded_page(small_bag)
     (tmp_path / "nothing").mkdir()
     assert main(["report", str(tmp_path / "nothing")]) == DataError.exit_code
     assert "no JSON, CSV or pictures" in capsys.readouterr().err
+
+
+def test_moments_marked_while_recording_are_on_the_page(tmp_path) -> None:
+    first_ns, step_ns, count = 10**18, 40_000_000, 200
+    grey = np.zeros((16, 24), np.uint8)
+    with BagWriter(tmp_path / "run.mcap") as writer:
+        for index in range(count):
+            fused = np.full((16, 24, 3), index, np.uint8)
+            writer.write_result(FusionResult(fused, grey, fused, first_ns + index * step_ns))
+        writer.write_mark(first_ns + 57 * step_ns, "mark 1")
+        # After the last result that was recorded.
+        writer.write_mark(first_ns + 500 * step_ns, "mark <2>")
+    page = recorded_page(tmp_path / "run.mcap")
+    assert page.notable == [("pair 57, 2.28 s: mark 1", 57), ("pair 199, 7.96 s: mark <2>", 199)]
+    assert {shot.index for shot in page.shots} >= {57, 199}
+    assert page.charts[0].marks == tuple(1000 * (index + 0.5) / count for index in (57, 199))
+    html = render(page)
+    assert 'data-index="57">pair 57, 2.28 s: mark 1</a>' in html and "mark &lt;2&gt;" in html
 
 
 def test_tables_sort_and_filter_in_a_browser(tab, tmp_path) -> None:

@@ -17,6 +17,7 @@ import pytest
 av = pytest.importorskip("av")
 
 from ivfusion_ros.bags import BagReader, BagWriter
+from ivfusion_ros.bags.messages import deserialize
 from ivfusion_ros.cli import main
 from ivfusion_ros.commands.live import Session
 from ivfusion_ros.config.parameters import make_config
@@ -222,3 +223,8 @@ def test_the_page_stops_and_starts_the_recording(blend_model, tmp_path) -> None:
         session.run(60.0, None)
     assert len(page.offered) == 6 and session.report()["recorded"] == 4
     assert len(session.report()["marks_s"]) == 1
+    with BagReader(tmp_path / "run.mcap") as reader:
+        ((topic, _, data),) = reader.messages({"/marks"})
+    mark = deserialize(data, topic.type)
+    # Of the pair that was to be seen, though the recording paused.
+    assert (mark.stamp.sec, mark.stamp.nanosec, mark.msg) == (0, 2, "mark 1")
