@@ -23,6 +23,7 @@ from ivfusion_ros.commands.web import (
     add_web_option,
     open_page,
     open_viewers,
+    open_window,
     unmeasured,
 )
 from ivfusion_ros.errors import ConfigError, DataError
@@ -118,6 +119,7 @@ def run(options: argparse.Namespace) -> None:
                 jpeg_quality=config.outputs.jpeg_quality,
             )
         )
+        windows = open_window("ivfusion live", stack, wanted=options.window)
         pipeline = stack.enter_context(build_pipeline(config))
         page = open_page(options.web, "ivfusion live", stack, records=True)
         viewers = open_viewers(options.rerun, options.foxglove, stack)
@@ -131,7 +133,7 @@ def run(options: argparse.Namespace) -> None:
             originals=options.originals,
             registered=options.registered,
             page=page,
-            viewers=viewers,
+            viewers=[*viewers, *windows],
         )
         session.run(options.wait, options.duration)
         figures = {

@@ -32,6 +32,7 @@ from ivfusion_ros.commands.web import (
     add_web_option,
     open_page,
     open_viewers,
+    open_window,
     unmeasured,
 )
 from ivfusion_ros.images.files import SUFFIXES
@@ -73,6 +74,7 @@ class Outputs:
     web: str | None = None
     rerun: Path | None = None
     foxglove: int | None = None
+    window: bool = False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -129,6 +131,7 @@ def run(options: argparse.Namespace) -> None:
         options.web,
         options.rerun,
         options.foxglove,
+        options.window,
     )
     refuse_source_as_output(options.source, options.output)
     config = pipeline_config(options)
@@ -189,13 +192,15 @@ def replay_source(
         replay = RecordingReplay(source, config, depth_topic)
         # The outputs before the networks, which take seconds to load.
         pictures, writer = _open_outputs(outputs, source, config, stack)
+        title = f"replay of {paths[0].name}"
+        windows = open_window(title, stack, wanted=outputs.window)
         pipeline = stack.enter_context(build_pipeline(config))
         viewers = open_viewers(outputs.rerun, outputs.foxglove, stack)
-        live = open_page(outputs.web, f"replay of {paths[0].name}", stack, records=False)
+        live = open_page(outputs.web, title, stack, records=False)
         # Pages show temperatures; only results that measured them have the topic.
         watched = report_page is not None or bool(viewers)
         pipeline.measures = lambda: outputs.registered or watched or (live is not None and live.watched)
-        sinks = [pictures.add, *([report_page.add] if report_page else []), *viewers]
+        sinks = [pictures.add, *([report_page.add] if report_page else []), *viewers, *windows]
         write = writer.write_result if outputs.registered else partial(_write_unmeasured, writer)
         if live is not None:
             sinks.append(partial(live.offer, status=lambda: _status(replay)))

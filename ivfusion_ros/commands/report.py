@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="page to write (default: report.html in the folder, or beside the file with its name)",
     )
-    parser.add_argument("--force", action="store_true", help="replace an existing page of the default name")
+    parser.add_argument("--force", action="store_true", help="replace a page that is there already")
 
 
 def run(options: argparse.Namespace) -> None:

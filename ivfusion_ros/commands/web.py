@@ -1,4 +1,4 @@
-"""--web, --rerun and --foxglove: where else results are shown while they come."""
+"""--web, --window, --rerun and --foxglove: where else results are shown while they come."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.commands.options import output_file
-from ivfusion_ros.report import FoxgloveServer, LiveServer, RerunFile, parse_address
+from ivfusion_ros.report import FoxgloveServer, LiveServer, RerunFile, Window, parse_address
 
 if TYPE_CHECKING:
     import argparse
@@ -42,7 +42,13 @@ def open_page(web: str | None, title: str, stack: ExitStack, *, records: bool) -
 
 
 def add_viewer_options(parser: argparse.ArgumentParser) -> None:
-    """--rerun FILE and --foxglove PORT."""
+    """--window, --rerun FILE and --foxglove PORT."""
+    parser.add_argument(
+        "--window",
+        action="store_true",
+        help="also show what is fused now in a window (needs a display, and opencv-python in place of "
+        "opencv-python-headless)",
+    )
     parser.add_argument(
         "--rerun",
         type=output_file(".rrd"),
@@ -70,6 +76,11 @@ def open_viewers(
         log.info("Foxglove and Lichtblick: open the connection ws://127.0.0.1:%d", server.port)
         sinks.append(server.add)
     return sinks
+
+
+def open_window(title: str, stack: ExitStack, *, wanted: bool) -> list[Callable[[FusionResult], None]]:
+    """What takes results for a window, where it is wanted. Raises ConfigError where none can be opened."""
+    return [stack.enter_context(Window(title)).add] if wanted else []
 
 
 def unmeasured(result: FusionResult) -> FusionResult:

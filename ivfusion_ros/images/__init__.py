@@ -5,7 +5,7 @@ from ivfusion_ros.images.bars import Bars
 from ivfusion_ros.images.coco_json import read_coco
 from ivfusion_ros.images.colour import has_colour, swapped
 from ivfusion_ros.images.declared import MAX_PIXELS
-from ivfusion_ros.images.draw import PALETTE, annotate, contact_sheet, outline
+from ivfusion_ros.images.draw import PALETTE, annotate, contact_sheet, outline, triptych
 from ivfusion_ros.images.encodings import (
     COLOUR_ENCODINGS,
     ENCODINGS,
@@ -102,4 +102,5 @@ __all__ = [
     "to_rgb",
     "write_image",
     *_later,
+    "triptych",
 ]

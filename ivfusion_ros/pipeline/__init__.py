@@ -5,10 +5,12 @@ from ivfusion_ros.faces import later
 __getattr__, __all__ = later(
     __name__,
     {
+        "bag_topics": ("copy_originals",),
         "build": ("build_detector", "build_pipeline", "detection_model_name", "fusion_model_name"),
         "fuser": ("Fuser",),
         "overlap": ("Overlap", "THREAD_NAME"),
         "pipeline": ("Fused", "Pipeline"),
+        "recording": ("RecordingReplay", "reading"),
         "replay": ("Replay", "summary"),
         "skips": ("Skips", "countable", "reason_of", "trace_of"),
     },

@@ -18,5 +18,6 @@ __getattr__, __all__ = later(
         "rerun_file": ("RerunFile",),
         "shot": ("Shot", "shot_of"),
         "speed": ("speed_page",),
+        "window": ("Window",),
     },
 )
