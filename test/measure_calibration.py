@@ -1,6 +1,6 @@
-"""Prints how exact calibrations are on simulated rigs, by a board and by ordinary scenes.
+"""Prints how exact calibrations are on simulated rigs, by a board, by ordinary scenes, with other lenses.
 
-Run: python test/measure_calibration.py [board | scenes] [--boards SPEC ...] [--baselines M ...]
+Run: python test/measure_calibration.py [board | scenes | fields] [--boards SPEC ...] [--baselines M ...]
 [--seeds N ...]
 """
 
@@ -18,7 +18,7 @@ from board_images import as_rgb, as_thermal, make_painters, make_poses, rig
 from ivfusion_ros.calibrate.boards import parse_board
 from ivfusion_ros.calibrate.collect import collect_views
 from ivfusion_ros.calibrate.solve import solve_rig
-from ivfusion_ros.calibrate.targetless import fit_scenes
+from ivfusion_ros.calibrate.targetless import Fields, fit_scenes
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.geometry.calibration import Remap
 from ivfusion_ros.geometry.maps import look_up
@@ -143,6 +143,59 @@ def measure_scenes(baseline_m: float, seed: int) -> None:
         )
 
 
+FIELDS = (
+    ((320, 256, 24.0), (640, 480, 90.0)),
+    ((320, 256, 90.0), (640, 480, 30.0)),
+    ((256, 320, 35.0), (640, 360, 60.0)),
+)
+"""Width, height and horizontal field in degrees, of thermal and RGB cameras."""
+
+
+def measure_fields(thermal: tuple, rgb: tuple, first_seed: int) -> None:
+    """Six streets through lenses of different fields; least error over the distances, RGB pixels."""
+    names = ("width", "height", "hfov_deg")
+    config = RigConfig(
+        RgbConfig(**dict(zip(names, rgb, strict=True))),
+        ThermalCameraConfig(
+            **dict(zip(names, thermal, strict=True)),
+            position_m=(0.06, -0.02, 0.01),
+            shutter_interval_s=0.0,
+            clock_offset_ms=0.0,
+        ),
+    )
+    pairs = []
+    for seed in range(first_seed, first_seed + SCENE_PAIRS):
+        simulator = Simulator(SceneConfig(seed=seed, illumination=("day", "dusk")[seed % 2]), config)
+        pairs.append((str(seed), FramePair(simulator.frame(2.0, "thermal"), simulator.frame(2.0, "rgb"))))
+    plain = [(name, _without_lenses(pair)) for name, pair in pairs]
+    magnification = simulator.cameras["rgb"].matrix[0, 0] / simulator.cameras["thermal"].matrix[0, 0]
+    fields = Fields(thermal[2], rgb[2])
+    for label, given, known in (
+        ("camera_info", pairs, None),
+        ("hfov", plain, fields),
+        ("neither", plain, None),
+    ):
+        name = f"thermal {thermal}, RGB {rgb}, {label}"
+        try:
+            fit = fit_scenes(given, fields=known)
+        except DataError as error:
+            print(f"{name}  refused: {str(error)[:80]}", flush=True)
+            continue
+        way = Warp(fit.calibration).point_map(thermal[:2], rgb[:2])
+        errors = []
+        for distance_m in (8.0, 10.0, 12.0, 15.0, 20.0, 30.0, 60.0):
+            x, y = simulator.static_map(distance_m)
+            rows, columns = np.nonzero(np.isfinite(x))
+            found = way(np.stack([columns, rows], axis=1).astype(float))
+            apart = np.hypot(found[:, 0] - x[rows, columns], found[:, 1] - y[rows, columns])
+            errors.append((magnification * float(np.nanmean(apart)), distance_m))
+        print(
+            f"{name}  {fit.model}, {min(errors)[0]:.2f} px at {min(errors)[1]:g} m, confidence "
+            f"{fit.alignment.confidence:.2f}",
+            flush=True,
+        )
+
+
 def _length(camera: ThermalCameraConfig) -> float:
     return float(np.linalg.norm(camera.position_m))
 
@@ -172,20 +225,24 @@ def _main_depth(depth: np.ndarray, edge: np.ndarray) -> float:
 def main() -> None:
     """Print all figures, or those asked for."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("which", nargs="?", choices=("board", "scenes"))
+    parser.add_argument("which", nargs="?", choices=("board", "scenes", "fields"))
     parser.add_argument("--boards", nargs="+", default=BOARDS)
     parser.add_argument("--baselines", nargs="+", type=float, default=BASELINES_M, metavar="M")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1], help="of the scenes")
     options = parser.parse_args()
     logging.disable(logging.INFO)
-    if options.which != "scenes":
+    if options.which in (None, "board"):
         for specification in options.boards:
             for baseline_m in options.baselines:
                 measure_board(specification, baseline_m)
-    if options.which != "board":
+    if options.which in (None, "scenes"):
         for seed in options.seeds:
             for baseline_m in options.baselines:
                 measure_scenes(baseline_m, seed)
+    if options.which == "fields":
+        for seed in options.seeds:
+            for thermal, rgb in FIELDS:
+                measure_fields(thermal, rgb, seed)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from ivfusion_ros.calibrate.left_out import reasons_left_out
 from ivfusion_ros.calibrate.lens import rms
 from ivfusion_ros.calibrate.report import Overlay, scene_report, target_report
 from ivfusion_ros.calibrate.solve import RigFit, solve_rig
-from ivfusion_ros.calibrate.targetless import SceneModel, fit_scenes
+from ivfusion_ros.calibrate.targetless import Fields, SceneModel, fit_scenes
 from ivfusion_ros.geometry.calibration import Calibration
 from ivfusion_ros.geometry.maps import pixel_grid
 from ivfusion_ros.geometry.rig import Extrinsics, RigParts
@@ -91,10 +91,13 @@ def calibrate_by_board(
 
 
 def calibrate_by_scenes(
-    pairs: Iterable[NamedPair], model: SceneModel | None = None, baseline_m: float | None = None
+    pairs: Iterable[NamedPair],
+    model: SceneModel | None = None,
+    baseline_m: float | None = None,
+    fields: Fields | None = None,
 ) -> Outcome:
     """By ordinary scenes; options as in fit_scenes. Raises DataError, with advice, where it fails."""
-    fit = fit_scenes(pairs, model, baseline_m)
+    fit = fit_scenes(pairs, model, baseline_m, fields)
     before, after = (_overlay(Warp(way), fit.example) for way in (None, fit.calibration))
     alignment = fit.alignment
     split_px = alignment.split_px if fit.rig is None else fit.rig.split_px
@@ -105,6 +108,11 @@ def calibrate_by_scenes(
     if fit.rig is not None:
         lines.append(_rig_line(fit.rig, baseline_m))
     warnings = [] if fit.doubt is None else [f"no rig, only a homography: {fit.doubt}"]
+    if fit.guessed:
+        warnings.append(
+            "both views were taken as about equally wide (0.8 to 1.25 times), as there is no camera_info; "
+            "lenses of other fields need --hfov THERMAL RGB, without which a street may fit at a wrong size"
+        )
     return Outcome(fit.calibration, scene_report(before, after, alignment.confidence), lines, warnings)
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _MAX_ACROSS_PX = 1.0
 """Of the compared image, at most 640 px wide: true lenses leave 0.2 to 0.3, a focal length 10% off 0.5."""
 _MAX_SPLIT_PX = 6.0
-_GRID = 12
+_GRID = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class SceneRig:
 
     alignment: of the images without distortion, from which it was found. split_px: how far rigs of separate
     halves of the frames (of the image, where there is only one) are apart, each at its median distance,
-    mean over the RGB image, its pixels.
+    mean over what both cameras see, RGB pixels.
     """
 
     lenses: Lenses
@@ -115,9 +115,10 @@ def fit_scene_rig(images: Sequence[ImagePair], lenses: Lenses) -> SceneRig:
     focal_px = float(lenses.rgb.matrix[0, 0]) * matches.factor
     views = fit_two_views(sightings, start, focal_px)
     halves = [fit_two_views(sightings.part(half), start, focal_px) for half in _halves(matches, lenses)]
-    one, other = (_shown_thermal(lenses, half) for half in halves)
-    magnification = lenses.rgb.matrix[0, 0] / lenses.thermal.matrix[0, 0]
-    split_px = float(np.nanmean(np.hypot(*(one - other).T)) * magnification)
+    one, other, both = (_shown_rgb(lenses, fit) for fit in (*halves, views))
+    # What only one camera sees is extrapolated, and most of the image where their fields differ.
+    common = np.all((both >= 0) & (both < lenses.rgb.size), axis=1)
+    split_px = float(np.nanmean(np.hypot(*(one - other)[common].T)))
     return SceneRig(lenses, views, alignment, split_px)
 
 
@@ -151,9 +152,9 @@ def _halves(matches: Matches, lenses: Lenses) -> Iterator[Mask]:
     yield ~first
 
 
-def _shown_thermal(lenses: Lenses, views: TwoViews) -> Floats:
-    """Thermal pixels (N, 2) of a grid of RGB pixels."""
-    width, height = lenses.rgb.size
+def _shown_rgb(lenses: Lenses, views: TwoViews) -> Floats:
+    """RGB pixels (N, 2) of a grid of thermal pixels."""
+    width, height = lenses.thermal.size
     grid = pixel_grid((_GRID, _GRID)) / (_GRID - 1) * (width - 1, height - 1)
     rig = Rig(lenses.thermal, lenses.rgb, Extrinsics(views.rotation, views.direction))
-    return rig.other_pixels(grid, views.distance, "rgb")
+    return rig.other_pixels(grid, views.distance, "thermal")

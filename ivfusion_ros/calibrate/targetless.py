@@ -15,7 +15,7 @@ from ivfusion_ros.geometry.calibration import Calibration
 from ivfusion_ros.images.encodings import to_grey
 from ivfusion_ros.images.thermal import ThermalScaler
 from ivfusion_ros.registration.scene.align import Alignment, ImagePair, align_many
-from ivfusion_ros.types import CameraName, FramePair, Image, Size
+from ivfusion_ros.types import CameraName, Floats, FramePair, Image, Size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,7 +30,8 @@ class SceneFit:
     """A calibration without a board.
 
     model: what was fitted. alignment: how well the images agree. rig: what the lenses gave, where the model
-    is a rig. doubt: why it is none, where it could have been. example: the last pair, as it was matched.
+    is a rig. doubt: why it is none, where it could have been. guessed: whether nothing told how wide the
+    views are. example: the last pair, as it was matched.
     """
 
     calibration: Calibration
@@ -39,20 +40,44 @@ class SceneFit:
     example: FramePair
     rig: SceneRig | None = None
     doubt: str | None = None
+    guessed: bool = False
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Horizontal fields of view of both lenses, degrees, as datasheets have them."""
+
+    thermal_deg: float
+    rgb_deg: float
+
+    def rgb_from_thermal(self, sizes: dict[CameraName, Size]) -> Floats:
+        """3x3 between images of those sizes, for cameras without distortion that look the same way."""
+        thermal = _centred_matrix(sizes["thermal"], self.thermal_deg)
+        return _centred_matrix(sizes["rgb"], self.rgb_deg) @ np.linalg.inv(thermal)
+
+
+def _centred_matrix(size: Size, hfov_deg: float) -> Floats:
+    width, height = size
+    focal = width / 2 / np.tan(np.radians(hfov_deg) / 2)
+    return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
 
 
 def fit_scenes(
-    pairs: Iterable[NamedPair], model: SceneModel | None = None, baseline_m: float | None = None
+    pairs: Iterable[NamedPair],
+    model: SceneModel | None = None,
+    baseline_m: float | None = None,
+    fields: Fields | None = None,
 ) -> SceneFit:
     """One calibration from all pairs. Raises DataError where it cannot be trusted.
 
     model: rig takes the lenses from camera_info, and so is the exact one; None takes it where both cameras
     publish lenses that fit the images, else homography. baseline_m: between the lenses, with which a rig
-    knows distances; without it, it becomes a map for the scenes' median distance.
+    knows distances; without it, it becomes a map for the scenes' median distance. fields: to start from
+    instead of camera_info, then without a rig; without either, both views are taken as about equally wide.
     """
     scenes = _read(pairs)
     doubt = None
-    if model in (None, "rig"):
+    if model == "rig" or (model is None and fields is None):
         fit = _by_rig(scenes, baseline_m)
         if isinstance(fit, SceneFit):
             return fit
@@ -61,17 +86,18 @@ def fit_scenes(
                 f"no rig can be made from these scenes: {fit}; use a board (--board), or --model homography"
             )
         doubt = fit if scenes.lenses is not None else None
-    initial = None if scenes.lenses is None else scenes.lenses.rgb_from_thermal
+    initial = scenes.start(fields)
     planar: Literal["homography", "affine"] = "affine" if model == "affine" else "homography"
     alignment = align_many(scenes.images, initial, planar)
-    _check(alignment)
+    _check(alignment, guessed=initial is None)
     calibration = Calibration(
         scenes.sizes["thermal"],
         scenes.sizes["rgb"],
         alignment.rgb_from_thermal,
         quality=_quality(planar, alignment, alignment.split_px),
     )
-    return SceneFit(calibration, planar, alignment, scenes.example, doubt=doubt)
+    guessed = initial is None
+    return SceneFit(calibration, planar, alignment, scenes.example, doubt=doubt, guessed=guessed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +106,12 @@ class _Scenes:
     sizes: dict[CameraName, Size]
     lenses: Lenses | None
     example: FramePair
+
+    def start(self, fields: Fields | None) -> Floats | None:
+        """rgb_from_thermal for cameras that look the same way, None where their lenses are unknown."""
+        if fields is not None:
+            return fields.rgb_from_thermal(self.sizes)
+        return None if self.lenses is None else self.lenses.rgb_from_thermal
 
 
 def _read(pairs: Iterable[NamedPair]) -> _Scenes:
@@ -132,12 +164,13 @@ def _thermal_grey(pair: FramePair) -> Image:
     return ThermalScaler(ThermalConfig())(pair.thermal.image, pair.thermal.stamp_ns)
 
 
-def _check(alignment: Alignment) -> None:
+def _check(alignment: Alignment, *, guessed: bool) -> None:
     if alignment.trusted:
         return
+    lenses = "; where one lens sees far more than the other, tell their fields of view (--hfov)"
     raise DataError(
         f"the images do not agree on one alignment: confidence {alignment.confidence:.2f}, expected 0.5 "
         f"or more (from {alignment.frames} pairs); record various scenes with edges that both cameras "
         "see, such as buildings, cars and people by day, at the distances that matter, or use a board "
-        "(--board)"
+        f"(--board){lenses if guessed else ''}"
     )

@@ -16,7 +16,7 @@ from ivfusion_ros.calibrate.boards import KINDS, SPECIFICATION, parse_board
 from ivfusion_ros.calibrate.outcome import Outcome, calibrate_by_board, calibrate_by_scenes
 from ivfusion_ros.calibrate.output import write_outputs
 from ivfusion_ros.calibrate.pairs import PairSource, open_pairs
-from ivfusion_ros.calibrate.targetless import SceneModel
+from ivfusion_ros.calibrate.targetless import Fields, SceneModel
 from ivfusion_ros.commands.calibrate_import import add_import_options, run_import
 from ivfusion_ros.commands.options import (
     add_html_option,
@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 BOARD_PAIRS = 200
 """Most pairs that are searched for the board; more take long and add little."""
 SCENE_PAIRS = 30
+_HFOV_DEG = 1.0, 150.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -118,6 +119,14 @@ def _add_scene_options(group: argparse._ArgumentGroup) -> None:
         help="distance between the two lenses, metres, which gives the rig its scale; without it, the "
         "calibration is a map for the scenes' median distance",
     )
+    group.add_argument(
+        "--hfov",
+        type=float,
+        nargs=2,
+        metavar=("THERMAL", "RGB"),
+        help="horizontal fields of view of both lenses, degrees, as in their datasheets: for lenses of "
+        "very different fields without camera_info (default: camera_info, else both about equal)",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -142,7 +151,8 @@ def run(options: argparse.Namespace) -> None:
     else:
         pairs = tqdm(source.pairs(SCENE_PAIRS), unit="pair", desc="reading scenes")
         model: SceneModel | None = options.model if options.baseline is None else "rig"
-        outcome = calibrate_by_scenes(pairs, model, options.baseline)
+        fields = None if options.hfov is None else Fields(*options.hfov)
+        outcome = calibrate_by_scenes(pairs, model, options.baseline, fields)
     _print(outcome)
     picture = write_outputs(options.out, outcome.calibration, offset, outcome.report)
     quality = {**outcome.calibration.quality, **offset}
@@ -159,6 +169,7 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError(f"--baseline is {options.baseline}, expected metres above 0")
     if options.baseline is not None and (options.board is not None or options.model not in (None, "rig")):
         raise ConfigError("--baseline is for the rig that is found without --board; give only one of them")
+    _check_fields(options)
     for name in ("thermal_camera", "rgb_camera", "thermal_size", "rgb_size"):
         if getattr(options, name) is not None and not options.imported:
             raise ConfigError(f"--{name.replace('_', '-')} is for --import; leave it out")
@@ -173,6 +184,20 @@ def _check(options: argparse.Namespace) -> None:
         )
     if options.board is not None and options.model is not None:
         raise ConfigError("--model is for calibration without --board; give only one of them")
+
+
+def _check_fields(options: argparse.Namespace) -> None:
+    if options.hfov is None:
+        return
+    low, high = _HFOV_DEG
+    if not all(low <= field <= high for field in options.hfov):
+        given = " ".join(f"{field:g}" for field in options.hfov)
+        raise ConfigError(f"--hfov is {given}, expected {low:g} to {high:g} degrees for each camera")
+    if options.board is not None or options.baseline is not None or options.model == "rig":
+        raise ConfigError(
+            "--hfov is where the search for a homography without --board starts; a rig takes its lenses "
+            "from camera_info, so leave --board, --baseline and --model rig out"
+        )
 
 
 def _time_offset(source: PairSource) -> dict[str, float]:

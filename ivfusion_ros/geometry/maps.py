@@ -62,17 +62,17 @@ def transform(homography: Floats, points: Floats, visible: tuple[float, float]) 
         return np.asarray(np.where(depth > 0, rows[:2] / rows[2], np.nan).T, np.float64)
 
 
-def magnification(remap: Remap) -> float:
-    """Pixels of the reference image along one of the other camera's, in the median.
+def magnification(remap: Remap, other_size: Size) -> float:
+    """Pixels of the reference image along one of the other camera's, in the median of what both see.
 
-    1 for a map that shows nothing, or is too small to tell.
+    other_size: of the other camera's image. 1 for a map that shows nothing, or is too small to tell.
     """
     x, y = (values[::_SAMPLED_PX, ::_SAMPLED_PX] for values in (remap.map_x, remap.map_y))
     if min(x.shape) < 2:
         return 1.0
     (x_down, x_right), (y_down, y_right) = (np.gradient(values, _SAMPLED_PX) for values in (x, y))
     areas = np.abs(x_right * y_down - x_down * y_right)
-    areas = areas[np.isfinite(areas)]
+    areas = areas[np.isfinite(areas) & _known(Remap(x, y), other_size)]
     side = float(np.sqrt(np.median(areas))) if areas.size else 0.0
     return 1.0 / side if side > 0 else 1.0
 

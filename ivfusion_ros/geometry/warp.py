@@ -232,7 +232,7 @@ class Warp:
         else:
             rig = self._scaled_rig(*key)
             remap = self._plain_map(rig, *key)
-            view = _View(rig, remap, magnification(remap), fixed_point(remap))
+            view = _View(rig, remap, magnification(remap, other_size), fixed_point(remap))
             self._correct(view)
             while len(self._views) >= _MAX_VIEWS:
                 del self._views[next(iter(self._views))]

@@ -12,26 +12,24 @@ import numpy as np
 
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.geometry.calibration import read_calibration
-from ivfusion_ros.geometry.enlarge import enlarged
 from ivfusion_ros.geometry.rig import Extrinsics
 from ivfusion_ros.geometry.warp import PointMap, Warp
 from ivfusion_ros.registration.coverage import SHOWN_ABOVE, Coverage, coverage_of
 from ivfusion_ros.registration.luminance import luminance
 from ivfusion_ros.registration.online.refine import OnlineRefinement
+from ivfusion_ros.registration.pixel_size import pixel_scale, scaled_image, scaled_size, scaled_window
 from ivfusion_ros.registration.scene.dense import Residual, dense_residual
 from ivfusion_ros.types import OTHER_CAMERA, CameraName, Floats32, Image, RegistrationReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from fractions import Fraction
 
     from ivfusion_ros.config.pipeline import RegistrationConfig
     from ivfusion_ros.geometry.calibration import Calibration
     from ivfusion_ros.types import DepthImage, Floats, Frame, FramePair, Size, Window
 
 log = logging.getLogger(__name__)
-
-_ENLARGED_FROM, _MAX_FACTOR = 2.5, 16
-"""Pixels of the reference along a thermal one: bilinear interpolation does for fewer, none has more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,10 +133,10 @@ class Registrar:
         images: dict[CameraName, Image] = {"thermal": thermal, "rgb": rgb}
         camera, own = OTHER_CAMERA[self.reference], pair.frames[self.reference]
         native, reference = pair.frames[camera].size, images[self.reference]
-        factor = self._factor(native, own.size)
-        warped = self.warp(_enlarged(images[camera], factor), own.size, pair.depth)
-        counts = _times(window, factor) if window and camera == "thermal" else None
-        shown = self.warp.shown((native[0] * factor, native[1] * factor), own.size, pair.depth, counts)
+        scale = self._scale(native, own.size)
+        warped = self.warp(scaled_image(images[camera], scale), own.size, pair.depth)
+        counts = scaled_window(window, scale) if window and camera == "thermal" else None
+        shown = self.warp.shown(scaled_size(native, scale), own.size, pair.depth, counts)
         coverage = self._coverage(shown)
         if values is not None:
             values = self.measured(values, own.size, pair.depth, window)
@@ -170,7 +168,7 @@ class Registrar:
             return image, {}
         size = (image.shape[1], image.shape[0])
         reference_size = reference_size or self.warp.usual_size(size)
-        warped = self.warp(_enlarged(image, self._factor(size, reference_size)), reference_size)
+        warped = self.warp(scaled_image(image, self._scale(size, reference_size)), reference_size)
         return warped, {camera: NativePoints(self.warp.point_map(size, reference_size))}
 
     def measured(
@@ -224,12 +222,10 @@ class Registrar:
             self._refinement.reset()
             self.warp.set_correction(None)
 
-    def _factor(self, native: Size, size: Size) -> int:
-        """How many times a warped thermal image of a size is enlarged before. Raises ConfigError."""
-        if self._upsampling == "off" or self.reference != "rgb":
-            return 1
-        magnification = self.warp.magnification(native, size)
-        return 1 if magnification < _ENLARGED_FROM else min(round(magnification), _MAX_FACTOR)
+    def _scale(self, native: Size, size: Size) -> Fraction:
+        """By how much an image of a size is scaled before it is warped. Raises ConfigError."""
+        enlarge = self._upsampling != "off" and self.reference == "rgb"
+        return pixel_scale(self.warp.magnification(native, size), native, enlarge=enlarge)
 
     def _coverage(self, shown: Image) -> Coverage | None:
         if self._coverage_of[0] is not shown:
@@ -286,15 +282,6 @@ def build_registrar(config: RegistrationConfig) -> Registrar:
         dense_residual=config.residual == "dense",
         upsampling=config.upsampling,
     )
-
-
-def _enlarged(image: Image, factor: int) -> Image:
-    return image if factor == 1 else enlarged(image, factor)
-
-
-def _times(window: Window, factor: int) -> Window:
-    left, top, right, bottom = window
-    return left * factor, top * factor, right * factor, bottom * factor
 
 
 def _configured_warp(config: RegistrationConfig) -> Warp:

@@ -246,9 +246,9 @@ def test_magnification_is_that_of_the_homography(scale: float, angle: float) -> 
     homography = np.array([[cosine, -sine, 30.0], [sine, cosine, 20.0], [0, 0, 1]])
     remap = homography_map(homography, (96, 64))
     remap.map_x[:20] = np.nan
-    assert magnification(remap) == pytest.approx(scale, rel=1e-3)
+    assert magnification(remap, (640, 480)) == pytest.approx(scale, rel=1e-3)
 
 
 def test_a_map_of_nothing_magnifies_by_one() -> None:
     nothing = np.full((64, 96), np.nan, np.float32)
-    assert magnification(Remap(nothing, nothing.copy())) == 1.0
+    assert magnification(Remap(nothing, nothing.copy()), (30, 20)) == 1.0

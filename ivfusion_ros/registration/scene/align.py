@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ivfusion_ros.errors import DataError, ImageError
 from ivfusion_ros.registration.scene.coarse import coarse_alignments
+from ivfusion_ros.registration.scene.common_view import common_view
 from ivfusion_ros.registration.scene.motion import MotionModel, Voting, fit_motion, moved_points
 from ivfusion_ros.registration.scene.overlay import Overlay, scaling
 from ivfusion_ros.registration.scene.score_volume import ScoreVolume, mean_volume
@@ -85,11 +86,14 @@ def align_many(
 
     initial: 3x3 rgb_from_thermal to start from; None takes both views as centred and equally wide.
     Found are scales of 0.8 to 1.25 around it, rotations up to 8 degrees, and shifts up to 15% of the
-    image's width. Raises ImageError for wrong or unequal sizes, DataError for no pairs and for images
-    without any edges; scenes with too few of them give an Alignment that is not trusted.
+    image's width, or of the thermal image's where that is much narrower. Raises ImageError for wrong or
+    unequal sizes, DataError for no pairs and for images without any edges; scenes with too few of them give
+    an Alignment that is not trusted.
     """
     _check(pairs)
     start = _centred(*pairs[0]) if initial is None else np.asarray(initial, np.float64)
+    pairs, whole_from_cut = common_view(pairs, start)
+    start = np.asarray(np.linalg.inv(whole_from_cut) @ start, np.float64)
     few = list(pairs)[:: -(-len(pairs) // _COARSE_FRAMES)]
     overlays = [Overlay(*pair, _FIRST.side_px) for pair in pairs]
     best, best_score = start, -np.inf
@@ -103,7 +107,8 @@ def align_many(
             overlays = [Overlay(*pair, level.side_px) for pair in pairs]
             best, _ = _improve(overlays, best, level, "affine")
             best, _ = _improve(overlays, best, level, model)
-    return _judge(pairs, best / best[2, 2])
+    judged = _judge(pairs, best / best[2, 2])
+    return replace(judged, rgb_from_thermal=whole_from_cut @ judged.rgb_from_thermal)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +116,7 @@ class Matches:
     """Places of an aligned rig that both cameras see, each found on its own, at whatever distance.
 
     thermal, rgb: (N, 2) float64 pixels. weights: (N,), how far to trust them. frames: (N,), index of the
-    pair. factor: size of the image that was compared, in sizes of the visible one.
+    pair. factor: size of a pixel of the visible image in pixels of the one that was compared.
     """
 
     thermal: Floats
@@ -127,10 +132,13 @@ def match_places(pairs: Sequence[ImagePair], rgb_from_thermal: Floats) -> Matche
     Raises as align_many does.
     """
     _check(pairs)
+    pairs, whole_from_cut = common_view(pairs, rgb_from_thermal)
+    rgb_from_thermal = np.asarray(np.linalg.inv(whole_from_cut) @ rgb_from_thermal, np.float64)
     sides = [level.side_px for level in (_FIRST, *_LEVELS) if _resolved(*pairs[0], level.side_px)]
     side_px = max(sides, default=_FIRST.side_px)
     found = [_places(Overlay(*pair, side_px), rgb_from_thermal) for pair in pairs]
     thermal, rgb, weights = (np.concatenate(part) for part in zip(*found, strict=True))
+    rgb = moved_points(whole_from_cut, rgb)
     frames = np.repeat(np.arange(len(found)), [len(one[2]) for one in found])
     return Matches(thermal, rgb, weights, frames, min(1.0, side_px / max(pairs[0][1].shape)))
 
