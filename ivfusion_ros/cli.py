@@ -119,6 +119,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         options = _parse(words, chosen)
         level = logging.DEBUG if options.verbose else logging.INFO
         logging.basicConfig(level=level, format="%(message)s", handlers=[_Log()], force=True)
+        # Where a command has files to write beside its result, it has taken their options from there.
+        if shared := sys.modules.get("ivfusion_ros.commands.options"):
+            shared.check_output_files(options)
         with redirect_stdout(_Aside(sys.stdout)) if _json_alone(options) else nullcontext():
             options.run(options)
     except IvfusionError as error:

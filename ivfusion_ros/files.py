@@ -29,6 +29,8 @@ MAX_YAML_ENTRIES = 100_000
 MAX_YAML_DEPTH = 50
 PIPE_WAIT_S = 2.0
 """For whoever reads from a pipe that is written."""
+LOCK_WAIT_S = 0.5
+"""For a folder's lock: a process that is being started has its parent's, even one gone, for a moment."""
 
 
 @contextmanager
@@ -114,7 +116,11 @@ def alone_in(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
-        if _try_lock(handle) is False:
+        end = time.monotonic() + LOCK_WAIT_S
+        while _try_lock(handle) is False:
+            if time.monotonic() < end:
+                time.sleep(0.02)
+                continue
             raise DataError(
                 f"another command is writing into {folder}; wait until it has ended, or name another folder"
             )
@@ -144,8 +150,9 @@ def scratch_folder(name: str) -> Iterator[Path]:
 def write_whole(path: Path, content: bytes | str) -> None:
     """Write a file as whole_file does, a text as UTF-8; what cannot be UTF-8 is spelled out."""
     with whole_file(path) as staged:
-        text = isinstance(content, str)
-        staged.write_bytes(content.encode(errors="backslashreplace") if text else content)
+        if isinstance(content, str):
+            content = content.encode(errors="backslashreplace")
+        staged.write_bytes(content)
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]

@@ -6,10 +6,9 @@ import functools
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-import openvino
-
 from ivfusion_ros.backends.layers import Layer, multiply_adds, size_bytes
 from ivfusion_ros.backends.openvino_layout import take_planes, to_pixels, to_planes
+from ivfusion_ros.backends.silent_openvino import openvino
 from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
 from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.graphs.onnx_file import PRECISION_KEY, read_metadata

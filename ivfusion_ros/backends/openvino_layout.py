@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from openvino import opset13
+
+from ivfusion_ros.backends.silent_openvino import openvino
 
 if TYPE_CHECKING:
     from ivfusion_ros.backends.tensors import Array
@@ -49,7 +50,7 @@ def _cut_input(model: Any, port: Any) -> bool:
         return False
     batch, height, width, channels = port.get_partial_shape()
     names = port.get_names()
-    planes = opset13.parameter([batch, channels, height, width], np.uint8)
+    planes = openvino.opset13.parameter([batch, channels, height, width], np.uint8)
     for node in readers:
         node.output(0).replace(planes.output(0))
     model.remove_parameter(port.get_node())
@@ -68,7 +69,7 @@ def _cut_output(port: Any) -> bool:
         return False
     names, planes = port.get_names(), transpose.input_value(0)
     if rounds:
-        planes = opset13.convert(planes, "u8").output(0)
+        planes = openvino.opset13.convert(planes, "u8").output(0)
     port.get_node().input(0).replace_source_output(planes)
     planes.set_names(names)
     return True

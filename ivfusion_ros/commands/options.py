@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.backends import BACKENDS, backend_names
+from ivfusion_ros.commands.skipped import refuse_existing
 from ivfusion_ros.config.parameters import assignments, load_config
 from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import ConfigError, DataError
@@ -217,6 +218,31 @@ def _json_file(text: str) -> Path:
     return STDOUT if text == str(STDOUT) else output_file(".json", "")(text)
 
 
+class OutputFile(type(Path())):  # type: ignore[misc]
+    """A file that a command writes beside its result; each is looked at before the work."""
+
+
+def check_output_files(options: argparse.Namespace) -> None:
+    """Raises DataError for a file to write that is, or lies in, what is read, or is there already, unasked.
+
+    options: of any command; its result itself, `output` or `out`, is the command's to check.
+    """
+    given = {
+        name: value if isinstance(value, list) else [value]
+        for name, value in vars(options).items()
+        if name not in ("output", "out")
+    }
+    values = [value for several in given.values() for value in several if isinstance(value, Path)]
+    written = [path for path in values if isinstance(path, OutputFile) and path.exists()]
+    read = [path for path in values if not isinstance(path, OutputFile) and path.exists()]
+    for path in written:
+        refuse_input(path, *read)
+        for folder in read:
+            if folder.is_dir() and path.resolve().is_relative_to(folder.resolve()):
+                raise DataError(f"{path} is there already, in {folder}, which is read; name another file")
+    refuse_existing(written, getattr(options, "force", True))
+
+
 def output_file(*suffixes: str) -> Callable[[str], Path]:
     """The argparse type of a file to write with one of the suffixes; its folder is made where missing.
 
@@ -224,7 +250,7 @@ def output_file(*suffixes: str) -> Callable[[str], Path]:
     """
 
     def check(text: str) -> Path:
-        path = Path(text)
+        path: Path = OutputFile(text)
         if path.suffix.lower() not in suffixes:
             raise argparse.ArgumentTypeError(f"{text} must end in {' or '.join(filter(None, suffixes))}")
         try:

@@ -80,6 +80,7 @@ def _check_pickle(file: IO[bytes]) -> None:
     memo: dict[int, int] = {}
     marks = 0
     try:
+        argument: Any
         for code, argument, _ in pickletools.genops(file):
             if code.name == "GLOBAL" and str(argument).rpartition(" ")[2] in _GROWING:
                 raise pickle.UnpicklingError(f"{argument} is not what weights are made of")

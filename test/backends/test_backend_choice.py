@@ -58,6 +58,24 @@ def test_auto_takes_openvino_first(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve_backend() == "onnxruntime"
 
 
+def test_openvino_reports_nothing() -> None:
+    """Its import starts no process and leaves no module that would send what is used where."""
+    pytest.importorskip("openvino")
+    code = """
+import multiprocessing, os, sys
+os.environ.pop("CI", None)  # where it would be quiet by itself
+def started(*_): raise SystemExit("a process is started")
+multiprocessing.Process.start = os.fork = started
+from ivfusion_ros.backends import resolve_backend
+assert resolve_backend() == "openvino"
+print(sorted(name for name in sys.modules if "openvino_telemetry" in name))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=str(ROOT), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+
+
 def test_a_signal_after_backends_were_closed_is_only_a_signal(blend_model: Path) -> None:
     """In the order in which they were loaded: what each changes in a process must not outlive it."""
     code = """

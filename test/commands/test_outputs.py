@@ -70,6 +70,37 @@ def test_bad_outputs_are_refused_before_the_work(small_bag, tmp_path, monkeypatc
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_what_is_read_is_never_replaced(replay, small_bag, tmp_path, monkeypatch, force) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(small_bag, "in.mcap")
+    (tmp_path / "thermal").mkdir()
+    for name in ("film.mp4", "thermal/1.png", "config.json"):
+        Path(name).write_bytes(b"precious")
+    Path("link.png").symlink_to("thermal/1.png")
+    before = contents(tmp_path)
+    for words in (
+        ["film.mp4", "in.mcap", "out.mcap", "--video", "film.mp4"],
+        ["thermal", "film.mp4", "out.mcap", "--sheet", "thermal/1.png"],
+        ["thermal", "film.mp4", "out.mcap", "--sheet", "link.png"],
+        ["in.mcap", "out.mcap", "--config", "config.json", "--json", "config.json"],
+        ["film.mp4", "film.mp4", "out.mcap", "--rgb-stamps", "config.json", "--json", "./config.json"],
+    ):
+        status, error = replay(*words, *force)
+        assert status != 0 and ("is an input too" in error or "which is read" in error), (words, error)
+    assert contents(tmp_path) == before
+
+
+def test_what_stands_beside_the_result_is_replaced_when_asked(replay, small_bag, tmp_path) -> None:
+    figures = tmp_path / "figures.json"
+    figures.write_text("{}")
+    status, error = replay(small_bag, tmp_path / "out.mcap", "--json", figures)
+    assert status != 0 and "figures.json" in error and "--force" in error
+    assert figures.read_text() == "{}" and not (tmp_path / "out.mcap").exists()
+    assert replay(small_bag, tmp_path / "out.mcap", "--json", figures, "--force")[0] == 0
+    assert json.loads(figures.read_text())["pairs"] == 10
+
+
 def test_folders_of_outputs_are_made(replay, small_bag, tmp_path) -> None:
     new = tmp_path / "new" / "deeper"
     status, _ = replay(small_bag, new / "out.mcap", "--json", new / "a.json", "--sheet", new / "a.png")

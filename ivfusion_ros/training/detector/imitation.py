@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import openvino
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ivfusion_ros.backends.openvino_ import core
+from ivfusion_ros.backends.silent_openvino import openvino
 from ivfusion_ros.errors import ModelError
 
 if TYPE_CHECKING:
