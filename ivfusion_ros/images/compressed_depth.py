@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ivfusion_ros.errors import ImageError
+from ivfusion_ros.images.declared import PNG
 
 if TYPE_CHECKING:
     from ivfusion_ros.types import AnyImage
 
 _HEADER = struct.Struct("<iff")
 """Format (not used), and the two parameters of quantised inverse depth."""
-_PNG = b"\x89PNG\r\n\x1a\n"
 
 Header = tuple[float, float]
 """A and B of a depth of A / (pixel - B)."""
@@ -22,15 +22,15 @@ Header = tuple[float, float]
 
 def is_compressed_depth(content: bytes, format_: str) -> bool:
     """Whether the message says so, or its content shows it."""
-    return "compressedDepth" in format_ or content[_HEADER.size :].startswith(_PNG)
+    return "compressedDepth" in format_ or content[_HEADER.size :].startswith(PNG)
 
 
 def split_compressed_depth(content: bytes, source: str, format_: str) -> tuple[Header, bytes]:
     """The header, and the PNG behind it. source: for errors. Raises ImageError."""
-    if content.startswith(_PNG):
+    if content.startswith(PNG):
         # Some recorders leave the header out.
         return (0.0, 0.0), content
-    if not content[_HEADER.size :].startswith(_PNG):
+    if not content[_HEADER.size :].startswith(PNG):
         wanted = "it is compressed by RVL; " if "rvl" in format_.lower() else ""
         raise ImageError(
             f"{source} is of the compressedDepth transport: {len(content)} bytes, those behind the "

@@ -1,7 +1,7 @@
 """The size that an image file declares, read from its first bytes without decoding a pixel.
 
 A few hundred bytes may declare a gigapixel, which a decoder takes memory for before it sees that the
-pixels are missing.
+pixels are missing. What does not declare its size in a way that is read here is not decoded at all.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MAX_PIXELS = ImagesConfig().max_pixels
 """Of an image that is decoded, where nobody says otherwise: more than any camera's."""
 
-_PNG = b"\x89PNG\r\n\x1a\n"
+PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 """Markers of a JPEG's frame header; the three others are tables."""
 _JPEG_ALONE = {0x01, *range(0xD0, 0xD9)}
@@ -31,33 +31,63 @@ _ARITHMETIC = re.compile(rb"\xff[\xc9-\xcb\xcd-\xcf]\0")
 """Frame headers of JPEGs of the other code, which can do with less."""
 _DEFLATE = 1032
 """Bytes that one byte of a PNG unpacks to at most; a pixel takes a bit at least."""
-_TIFF_TYPES = {3: "H", 4: "I", 16: "Q"}
+_TIFF_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}
 _TIFF_SIZE_TAGS = (256, 257)
+_OTHERS = {
+    "a GIF": rb"GIF8",
+    "a JPEG 2000": rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51",
+    "a JPEG XL": rb"\0\0\0\x0cJXL |\xff\x0a",
+    "an AVIF, HEIC or MP4": rb"....ftyp",
+    "a PNM": rb"P[1-7FfS]\s",
+    "a Radiance HDR": rb"#\?R",
+    "an OpenEXR": rb"\x76\x2f\x31\x01",
+    "a Sun raster": rb"\x59\xa6\x6a\x95",
+    "a PDF": rb"%PDF",
+    "an SVG, HTML or XML": rb"\s*<",
+}
+"""What people have that is no image file here, by how it begins."""
 
 
 def check_declared_size(content: bytes, source: str, most: int = MAX_PIXELS) -> None:
     """Raise ImageError for an image that declares too much: more pixels than `most`, or bytes it lacks.
 
-    Other files pass.
+    Nor does anything pass whose size declared_size does not know: OpenCV decodes more formats, unbounded.
     """
-    if content.startswith(_PNG):
+    if content.startswith(PNG):
         _check_png_chunks(content, source)
     size = declared_size(content)
-    if size is not None and size[0] * size[1] > most:
+    if size is None:
+        raise ImageError(_refusal(content, source))
+    if size[0] * size[1] > most:
         raise ImageError(
             f"{source} declares {size[0]}x{size[1]} pixels in {len(content)} bytes, expected at most "
             f"{most / 1e6:g} million"
         )
-    if size is not None and size[0] * size[1] > _most_pixels(content):
+    if size[0] * size[1] > _most_pixels(content):
         raise ImageError(
             f"{source} declares {size[0]}x{size[1]} pixels, which its {len(content)} bytes cannot hold; it "
             "is damaged"
         )
 
 
+def cannot_be_decoded(content: bytes, source: str) -> str:
+    """What to say of an image file of a known format, or of bytes that are anything."""
+    return (
+        f"{source} cannot be decoded: {len(content)} bytes starting with {content[:8]!r}; "
+        "it is damaged, truncated, or not a PNG, JPEG, WebP, TIFF or BMP"
+    )
+
+
+def _refusal(content: bytes, source: str) -> str:
+    for name, beginning in _OTHERS.items():
+        if re.match(beginning, content, re.DOTALL):
+            return f"{source} is {name} file; expected a PNG, JPEG, WebP, TIFF or BMP: convert it to one"
+    return cannot_be_decoded(content, source)
+
+
 def _most_pixels(content: bytes) -> float:
     """Of a JPEG or PNG: what so many bytes hold at most, however flat the image is."""
-    if content.startswith(_PNG):
+    if content.startswith(PNG):
         return len(content) * _DEFLATE * 8
     if content.startswith(b"\xff\xd8") and not _ARITHMETIC.search(content):
         return len(content) * 8 * _BLOCK
@@ -67,7 +97,7 @@ def _most_pixels(content: bytes) -> float:
 def declared_size(content: bytes) -> Size | None:
     """(width, height) of a PNG, JPEG, WebP, TIFF or BMP; None where it does not say."""
     for magic, read in (
-        (_PNG, _png),
+        (PNG, _png),
         (b"\xff\xd8", _jpeg),
         (b"RIFF", _webp),
         (b"BM", _bmp),
@@ -86,7 +116,7 @@ def declared_size(content: bytes) -> Size | None:
 
 def _check_png_chunks(content: bytes, source: str) -> None:
     """OpenCV takes memory for as many bytes as a chunk declares, up to 4 GiB, before it looks for them."""
-    place = len(_PNG)
+    place = len(PNG)
     while place + 8 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, place)
         place += 12 + length
@@ -163,12 +193,14 @@ def _directory(content: bytes, offset: str, count: str, start: int) -> Size | No
     (place,) = struct.unpack_from(order + offset, content, start)
     (entries,) = struct.unpack_from(order + count, content, place)
     entry = struct.calcsize(f"{order}HH{offset}{offset}")
-    found = {}
+    found: dict[int, int] = {}
     for index in range(min(entries, 1000)):
         at = place + struct.calcsize(order + count) + index * entry
         tag, kind = struct.unpack_from(order + "HH", content, at)
         if tag in _TIFF_SIZE_TAGS and kind in _TIFF_TYPES:
             value_at = at + 4 + struct.calcsize(order + offset)
-            (found[tag],) = struct.unpack_from(order + _TIFF_TYPES[kind], content, value_at)
+            (value,) = struct.unpack_from(order + _TIFF_TYPES[kind], content, value_at)
+            # Of a tag that stands there twice, a decoder may take either.
+            found[tag] = max(value, found.get(tag, 0))
     width, height = (found.get(tag) for tag in _TIFF_SIZE_TAGS)
     return None if width is None or height is None else (width, height)

@@ -14,7 +14,7 @@ from ivfusion_ros.config.pipeline import OutputsConfig
 from ivfusion_ros.errors import ImageError
 from ivfusion_ros.files import read_bytes, write_whole
 from ivfusion_ros.images.compressed_depth import is_compressed_depth, restore, split_compressed_depth
-from ivfusion_ros.images.declared import MAX_PIXELS, check_declared_size
+from ivfusion_ros.images.declared import MAX_PIXELS, cannot_be_decoded, check_declared_size
 from ivfusion_ros.images.encodings import demosaic, natural_encoding
 from ivfusion_ros.images.jpeg import decode_jpeg
 from ivfusion_ros.images.orientation import exif_orientation, upright
@@ -121,24 +121,33 @@ def _content(data: Any) -> bytes:
 
 def decode_file(content: bytes, source: str, max_pixels: int) -> AnyImage:
     """Pixels of an image file's bytes, see read_image. source: for errors. Raises ImageError."""
-    check_declared_size(content, source, max_pixels)
     if content.startswith(b"\xff\xd8"):
+        check_declared_size(content, source, max_pixels)
         # Some OpenCV versions fill the missing rest of a JPEG with grey and say nothing.
         if content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
             raise ImageError(f"{source} is a truncated JPEG: {len(content)} bytes without its end marker")
         decoded = decode_jpeg(content, source)
         if decoded is not None:
             return upright(decoded, exif_orientation(content))
+    image = decode_pixels(content, source, cv2.IMREAD_UNCHANGED, max_pixels)
+    return upright(_to_frame_image(image, source), exif_orientation(content))
+
+
+def decode_pixels(
+    content: bytes, source: str, flags: int, max_pixels: int = MAX_PIXELS
+) -> npt.NDArray[Any]:
+    """What cv2.imdecode gives of an image file's bytes, once the size that they declare is checked.
+
+    flags: OpenCV's. source: for errors. Raises ImageError.
+    """
+    check_declared_size(content, source, max_pixels)
     try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except cv2.error:
         image = None
     if image is None:
-        raise ImageError(
-            f"{source} cannot be decoded: {len(content)} bytes starting with {content[:8]!r}; "
-            "it is damaged, truncated, or not a PNG, JPEG, WebP, TIFF or BMP"
-        )
-    return upright(_to_frame_image(np.asarray(image), source), exif_orientation(content))
+        raise ImageError(cannot_be_decoded(content, source))
+    return np.asarray(image)
 
 
 _EXACT_IN_FLOAT = 2**24

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ivfusion_ros.errors import ImageError
-from ivfusion_ros.images.declared import MAX_PIXELS
+from ivfusion_ros.images.declared import MAX_PIXELS, PNG, check_declared_size
 from ivfusion_ros.images.encodings import natural_encoding
 from ivfusion_ros.images.files import decode_file, read_content
 from ivfusion_ros.images.orientation import exif_orientation, jpeg_segments, upright
@@ -66,7 +67,7 @@ def _camera_image(content: bytes, maker: str, camera: CameraName, max_pixels: in
             "only DJI's own SDK reads its counts, so its picture is taken; for kelvin make a TIFF of "
             "temperatures of it (dji_irp -a measure)"
         )
-    thermogram = _unpacked(content, camera)
+    thermogram = _unpacked(content, camera, max_pixels)
     try:
         image = thermogram.kelvin.astype(np.float32) if camera == "thermal" else thermogram.optical
         if image is None:
@@ -84,7 +85,7 @@ def _camera_image(content: bytes, maker: str, camera: CameraName, max_pixels: in
     return np.asarray(image)
 
 
-def _unpacked(content: bytes, camera: CameraName) -> Any:
+def _unpacked(content: bytes, camera: CameraName, max_pixels: int) -> Any:
     """flyr's thermogram. Raises ImageError."""
     try:
         import flyr
@@ -93,11 +94,26 @@ def _unpacked(content: bytes, camera: CameraName) -> Any:
         raise ImageError(
             f"its {what} need flyr, which is not installed, so its picture is taken; run: pip install flyr"
         ) from error
+    _check_counts(content, max_pixels)
     try:
         return flyr.unpack(io.BytesIO(content))
     except Exception as error:
         # Whatever a parser raises on bytes that are anything.
         raise _unreadable(error) from error
+
+
+def _check_counts(content: bytes, max_pixels: int) -> None:
+    """Raises ImageError for PNGs within that declare too much; flyr computes with all their pixels."""
+    records = b"".join(
+        body[len(b"FLIR\0\1\0\0") :]
+        for marker, body in jpeg_segments(content)
+        if marker == _APP1 and body.startswith(b"FLIR\0")
+    )
+    for found in re.finditer(re.escape(PNG), records):
+        try:
+            check_declared_size(records[found.start() :], "its PNG", max_pixels)
+        except ImageError as error:
+            raise ImageError(f"{error}, so its picture is taken") from error
 
 
 def _unreadable(error: Exception) -> ImageError:

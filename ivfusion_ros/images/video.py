@@ -121,6 +121,7 @@ class VideoReader:
         Raises ImageError if it is missing, no video, too large, or PyAV is missing.
         """
         self._path = path
+        self._max_pixels = max_pixels
         self._encoding = encoding
         self._av = import_av()
         self.losses: list[str] = []
@@ -210,12 +211,22 @@ class VideoReader:
     def _frames(self, packet: Any, count: int) -> list[Any]:
         """The frames that a packet completes, none of a damaged one. count: of frames before it."""
         try:
-            return list(packet.decode())
+            frames = list(packet.decode())
         except self._av.FFmpegError as error:
-            self.lost += 1
-            if self.lost == 1:
-                self._lose(f"damaged after {count} frames, and maybe further on: {error.strerror}")
+            self._lose_frame(count, error.strerror)
             return []
+        right = []
+        for frame in frames:
+            if frame.width * frame.height > self._max_pixels:
+                self._lose_frame(count, f"a frame has {frame.width}x{frame.height} pixels")
+            else:
+                right.append(frame)
+        return right
+
+    def _lose_frame(self, count: int, reason: str) -> None:
+        self.lost += 1
+        if self.lost == 1:
+            self._lose(f"damaged after {count} frames, and maybe further on: {reason}")
 
     def _pixels(self, frame: Any) -> AnyImage:
         if not self._encoding:

@@ -54,6 +54,48 @@ def test_a_gigapixel_is_refused_before_it_is_decoded(make, tmp_path, monkeypatch
             read()
 
 
+OTHER_FORMATS = {
+    ".gif": "a GIF",
+    ".jp2": "a JPEG 2000",
+    ".avif": "an AVIF, HEIC or MP4",
+    ".pgm": "a PNM",
+    ".ppm": "a PNM",
+    ".hdr": "a Radiance HDR",
+    ".ras": "a Sun raster",
+}
+
+
+@pytest.mark.parametrize(("suffix", "name"), OTHER_FORMATS.items())
+def test_what_opencv_decodes_unbounded_is_named_and_never_decoded(suffix, name, tmp_path, monkeypatch):
+    image = np.zeros((64, 64) if suffix == ".pgm" else (64, 64, 3), np.uint8)
+    try:
+        content = bytes(cv2.imencode(suffix, image.astype(np.float32) if suffix == ".hdr" else image)[1])
+    except cv2.error:
+        pytest.skip(f"this OpenCV does not write {suffix}")
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    said = rf"is {name} file; expected a PNG, JPEG, WebP, TIFF or BMP"
+    for read in (lambda: decode_compressed(content, "png"), lambda: read_image(path)):
+        with pytest.raises(ImageError, match=said):
+            read()
+
+
+def tiff(*entries) -> bytes:
+    listed = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + listed + bytes(500)
+
+
+def test_a_tiff_declares_the_most_of_what_any_decoder_may_take() -> None:
+    assert declared_size(tiff((256, 1, 40), (257, 3, 30))) == (40, 30)
+    assert declared_size(tiff((256, 4, 40000), (256, 4, 40), (257, 4, 30))) == (40000, 30)
+    for without in (tiff((256, 4, 40)), tiff((256, 9, 40000), (257, 9, 40000))):
+        with pytest.raises(
+            ImageError, match=r"cannot be decoded: .* it is damaged, truncated, or not a PNG"
+        ):
+            decode_compressed(without)
+
+
 def test_the_limit_can_be_raised_and_lowered() -> None:
     content = bytes(cv2.imencode(".png", np.zeros((20, 30), np.uint8))[1])
     assert decode_compressed(content, max_pixels=600).shape == (20, 30)

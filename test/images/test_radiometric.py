@@ -1,6 +1,7 @@
 """FLIR's radiometric JPEGs: temperatures and the RGB image in them, and files that only look like it."""
 
 import logging
+import struct
 import sys
 
 import numpy as np
@@ -46,6 +47,18 @@ def test_without_an_embedded_image_the_picture_is_taken_and_said_once(tmp_path, 
     ]
 
 
+def test_counts_that_declare_too_much_are_not_unpacked(tmp_path, caplog, monkeypatch):
+    flyr = pytest.importorskip("flyr")
+    monkeypatch.setattr(flyr, "unpack", lambda _: pytest.fail("unpacked"))
+    path = flir_jpeg(tmp_path / "a.jpg", counts())
+    png = path.read_bytes()
+    place = png.index(b"IHDR") + 4
+    path.write_bytes(png[:place] + struct.pack(">II", 13000, 13000) + png[place + 8 :])
+    assert read_camera_image(path, "thermal").shape == (48, 64, 3)
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert "but its PNG declares 13000x13000 pixels in" in said and said.endswith("so its picture is taken")
+
+
 @pytest.mark.parametrize(
     "body", [b"FLIR\0\1\0\0FFF\0" + bytes(64), b"FLIR\0", b"FLIR\0\1\0\3" + bytes(900)]
 )
@@ -86,4 +99,4 @@ def test_what_is_too_large_is_refused(tmp_path, caplog):
     pytest.importorskip("flyr")
     path = flir_jpeg(tmp_path / "a.jpg", np.tile(counts(), (2, 2)))
     read_camera_image(path, "thermal", 64 * 48)
-    assert "128x96 pixels, expected at most" in caplog.text
+    assert "its PNG declares 128x96 pixels in 6156 bytes, expected at most" in caplog.text

@@ -3,6 +3,7 @@
 import logging
 import struct
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -327,3 +328,24 @@ def test_counts_in_a_raw_avi_are_told_and_read(tmp_path: Path, caplog, monkeypat
     with VideoReader(path, encoding="mono16") as reader:
         ((_, image),) = reader
     np.testing.assert_array_equal(image, counts)
+
+
+def film_of_sizes(path: Path, sizes: list[tuple[int, int]]) -> Path:
+    """PNGs in a film, of which each says its own size."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("png", rate=10)
+        stream.width, stream.height, stream.pix_fmt = *sizes[0], "gray"
+        for index, size in enumerate(sizes):
+            packet = av.Packet(cv2.imencode(".png", np.zeros(size[::-1], np.uint8))[1].tobytes())
+            packet.pts = packet.dts = 100 * index
+            packet.time_base, packet.stream = Fraction(1, 1000), stream
+            container.mux(packet)
+    return path
+
+
+def test_a_frame_that_is_too_large_costs_itself(tmp_path: Path) -> None:
+    film = film_of_sizes(tmp_path / "a.mov", [(64, 48), (64, 48), (300, 200), (64, 48)])
+    with VideoReader(film, max_pixels=64 * 48) as reader:
+        assert [image.shape[:2] for _, image in reader] == [(48, 64)] * 3
+        assert reader.lost == 1
+        assert "after 2 frames, and maybe further on: a frame has 300x200 pixels" in reader.losses[0]

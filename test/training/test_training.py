@@ -131,7 +131,7 @@ def test_bad_folders(tmp_path, folder) -> None:
         find_pairs(tmp_path / "empty")
     broken = find_pairs(folder)[0]
     broken.thermal.write_bytes(b"no image")
-    with pytest.raises(DataError, match="cannot decode"):
+    with pytest.raises(DataError, match="cannot be decoded"):
         read_luminance(broken)
     cv2.imwrite(str(broken.thermal), np.zeros((10, 10), np.uint8))
     with pytest.raises(DataError, match=r"thermal is \(10, 10\), rgb \(96, 128\)"):

@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 from ultralytics.utils.instance import Instances
 
-from ivfusion_ros.errors import DataError
+from ivfusion_ros.errors import DataError, ImageError
+from ivfusion_ros.images.files import decode_pixels
 from ivfusion_ros.training.fusion.provenance import files_identity
 from ivfusion_ros.types import CAMERAS
 
@@ -133,10 +134,10 @@ class Paste:
 
 
 def _decoded(data: bytes) -> Image:
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise DataError("a cut-out is no image that OpenCV reads; expected PNG, JPEG or WebP")
-    return np.asarray(image, np.uint8)
+    try:
+        return np.asarray(decode_pixels(data, "a cut-out", cv2.IMREAD_COLOR), np.uint8)
+    except ImageError as error:
+        raise DataError(str(error)) from error
 
 
 def _resized(image: Image, width: int, height: int) -> Image:

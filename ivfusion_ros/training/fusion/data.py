@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.errors import DataError
+from ivfusion_ros.errors import DataError, ImageError
+from ivfusion_ros.images.files import decode_pixels, read_content
 from ivfusion_ros.images.pairs import PairPaths
 from ivfusion_ros.training.fusion.augment import Sample, augment
 from ivfusion_ros.training.fusion.config import WHOLE
@@ -32,21 +33,22 @@ Planes = npt.NDArray[np.uint8]
 ReadPlanes = Callable[[PairPaths], Planes]
 
 
-def _read(path: Path, flags: int) -> npt.NDArray[np.uint8]:
-    image = cv2.imread(str(path), flags)
-    if image is None:
-        raise DataError(f"cannot decode {path}; remove it or replace it by a readable image")
-    return np.asarray(image, np.uint8)
+def read_plane(path: Path, flags: int = cv2.IMREAD_GRAYSCALE) -> npt.NDArray[np.uint8]:
+    """An image as OpenCV's imread gives it, its declared size checked. Raises DataError."""
+    try:
+        return np.asarray(decode_pixels(read_content(path), str(path), flags), np.uint8)
+    except ImageError as error:
+        raise DataError(f"{error}; remove it or replace it by a readable image") from error
 
 
 def read_luminance(pair: PairPaths) -> Planes:
     """(3, H, W) uint8: thermal, visible luminance, class ids (255 where there are no labels)."""
-    thermal = _read(pair.thermal, cv2.IMREAD_GRAYSCALE)
+    thermal = read_plane(pair.thermal)
     # Decoding straight to grey truncates in some formats and is not BT.601 in all.
-    visible = cv2.cvtColor(_read(pair.rgb, cv2.IMREAD_COLOR), cv2.COLOR_BGR2GRAY)
+    visible = cv2.cvtColor(read_plane(pair.rgb, cv2.IMREAD_COLOR), cv2.COLOR_BGR2GRAY)
     labels = np.full(thermal.shape, 255, np.uint8)
     if pair.labels is not None:
-        labels = _read(pair.labels, cv2.IMREAD_GRAYSCALE)
+        labels = read_plane(pair.labels)
     if not thermal.shape == visible.shape == labels.shape:
         raise DataError(
             f"pair {pair.stem}: {pair.thermal.parent.name} is {thermal.shape}, {pair.rgb.parent.name} "

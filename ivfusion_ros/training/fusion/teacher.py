@@ -7,7 +7,6 @@ import os
 import zlib
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -15,7 +14,7 @@ from ivfusion_ros.errors import DataError
 from ivfusion_ros.images.files import write_image
 from ivfusion_ros.models import file_sha256
 from ivfusion_ros.pipeline.fuser import Fuser
-from ivfusion_ros.training.fusion.data import read_luminance
+from ivfusion_ros.training.fusion.data import read_luminance, read_plane
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,10 +60,12 @@ class Teacher:
     def image(self, pair: PairPaths) -> Image:
         """Luminance that the teacher fused, (H, W) uint8. Raises DataError where it was not prepared."""
         path = self._path(pair)
-        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-        if image is None:
-            raise DataError(f"cannot read {path}; remove {self.cache}, training computes it again")
-        return np.asarray(image, np.uint8)
+        try:
+            return read_plane(path)
+        except DataError as error:
+            raise DataError(
+                f"cannot read {path}; remove {self.cache}, training computes it again"
+            ) from error
 
     def _path(self, pair: PairPaths) -> Path:
         folder = pair.thermal.resolve().parents[1]
