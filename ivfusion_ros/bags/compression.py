@@ -91,8 +91,8 @@ def unpack_file(packed: Path, target: Path) -> str:
                 return ""
         except EOFError:
             pass
-        except zstd.ZstdError as error:
-            reason = f"damaged ({error})"
+        except (zstd.ZstdError, MemoryError) as error:
+            reason = f"damaged ({str(error) or 'out of memory'})"
     return f"{packed.name}: {reason}; only the first {written} bytes could be unpacked"
 
 

@@ -95,9 +95,9 @@ class McapFile:
                 channel_id, log_time_ns = read_message_head(body)
                 if channel_id in topics:
                     found.append((topics[channel_id], log_time_ns, body[MESSAGE_HEAD.size :]))
-        except (DamageError, OSError) as error:
+        except (DamageError, OSError, MemoryError) as error:
             self._lose(
-                f"chunk at byte {block.offset} ({block.length} bytes): {error}; "
+                f"chunk at byte {block.offset} ({block.length} bytes): {str(error) or 'out of memory'}; "
                 f"{len(found)} of its messages were read"
             )
         return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rosbags.rosbag1 import Reader, ReaderError
 
-from ivfusion_ros.bags.ros1_scan import Ros1Scan
+from ivfusion_ros.bags.ros1_scan import BROKEN, Ros1Scan, read_chunk
 from ivfusion_ros.bags.topics import BagTopic
 from ivfusion_ros.errors import BagError
 from ivfusion_ros.messages.type_names import full_name
@@ -23,17 +23,8 @@ if TYPE_CHECKING:
 LENGTH = struct.Struct("<I")
 MESSAGE_OP = b"\4\0\0\0op=\2"
 
-UNREADABLE = (
-    ReaderError,
-    OSError,
-    AssertionError,
-    ValueError,
-    KeyError,
-    EOFError,
-    RuntimeError,
-    struct.error,
-)
-"""What rosbags and the decompressors under it raise for damaged bytes."""
+UNREADABLE = (ReaderError, AssertionError, *BROKEN)
+"""What rosbags and the decompressors raise for damaged bytes."""
 
 
 class Ros1File:
@@ -69,7 +60,7 @@ class Ros1File:
     def _scanned(self, reason: Exception) -> Ros1Scan:
         try:
             scan = Ros1Scan(self.path)
-        except (ValueError, OSError):
+        except (ValueError, OSError, MemoryError):
             scan = None
         if scan is None or not scan.topics:
             raise BagError(f"{self.path} is not a readable ROS 1 bag: {reason}") from reason
@@ -113,22 +104,16 @@ class Ros1File:
             try:
                 if entry.chunk_pos != place:
                     place, chunk = entry.chunk_pos, memoryview(b"")
-                    chunk = _unpack(reader, entry.chunk_pos)
+                    assert reader.bio is not None
+                    chunk = read_chunk(reader.bio, place)
                 data = _message(chunk, entry.offset)
             except UNREADABLE as error:
                 lost += 1
-                reason = error
+                reason = str(error) or "out of memory"
                 continue
             yield connection, entry.time, data
         if lost:
             self.losses.append(f"{self.path.name}: {lost} messages are in damaged chunks: {reason}")
-
-
-def _unpack(reader: Reader, place: int) -> memoryview:
-    assert reader.bio is not None
-    header = reader.chunks[place]
-    reader.bio.seek(header.datapos)
-    return memoryview(header.decompressor(reader.bio.read(header.datasize)))
 
 
 def _message(chunk: memoryview, position: int) -> memoryview:

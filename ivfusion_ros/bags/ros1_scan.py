@@ -29,7 +29,8 @@ MAX_HEADER_BYTES, MAX_CHUNK_BYTES = 2**16, 2**30
 _LENGTH = struct.Struct("<I")
 _MESSAGE, _CHUNK, _CONNECTION = b"\2", b"\5", b"\7"
 _UNPACKERS: dict[bytes, Any] = {b"bz2": bz2.BZ2Decompressor, b"lz4": lz4.frame.LZ4FrameDecompressor}
-_BROKEN = (struct.error, ValueError, KeyError, EOFError, OSError, RuntimeError, MemoryError)
+BROKEN = (struct.error, ValueError, KeyError, EOFError, OSError, RuntimeError, MemoryError)
+"""What damaged bytes raise here and in the decompressors."""
 _STEP = 2**20
 
 Fields = dict[bytes, bytes]
@@ -83,7 +84,7 @@ class Ros1Scan:
             try:
                 content = _unpacked(file.read(chunk.size), chunk)
                 found += (item for item in self._records(content) if item[0] in self.topics)
-            except _BROKEN:
+            except BROKEN:
                 self.lost += chunk.complete
             yield from sorted(found, key=lambda item: item[1])
 
@@ -118,22 +119,17 @@ class Ros1Scan:
         """Every chunk; behind a damaged record the next one is searched for."""
         place = len(MAGIC)
         while place < size:
-            file.seek(place)
-            head = file.read(MAX_HEADER_BYTES + 2 * _LENGTH.size)
             try:
-                fields, after = _fields(memoryview(head), 0)
-                (data_bytes,) = _LENGTH.unpack_from(head, after)
-                found = place + after + _LENGTH.size
+                fields, found, data_bytes = _record(file, place)
                 if fields[b"op"] == _CHUNK:
                     there = min(data_bytes, size - found)
-                    (whole,) = _LENGTH.unpack(fields[b"size"])
-                    yield Chunk(found, there, fields[b"compression"], whole, there == data_bytes)
+                    yield _chunk(fields, found, there, there == data_bytes)
                 elif fields[b"op"] == _CONNECTION:
                     # Of the index, which names those too whose chunk is damaged.
                     file.seek(found)
                     self._note(fields, memoryview(file.read(min(data_bytes, MAX_HEADER_BYTES))))
                 place = found + data_bytes
-            except _BROKEN:
+            except BROKEN:
                 self.lost += 1
                 place = _next_chunk(file, place + 1, size)
 
@@ -157,6 +153,26 @@ def _fields(content: memoryview, place: int) -> tuple[Fields, int]:
     return fields, end
 
 
+def _record(file: IO[bytes], place: int) -> tuple[Fields, int, int]:
+    """Of the record at a place: its fields, where its data begin, how many bytes. Raises one of BROKEN."""
+    file.seek(place)
+    head = memoryview(file.read(MAX_HEADER_BYTES + 2 * _LENGTH.size))
+    fields, after = _fields(head, 0)
+    return fields, place + after + _LENGTH.size, _LENGTH.unpack_from(head, after)[0]
+
+
+def _chunk(fields: Fields, place: int, size: int, complete: bool) -> Chunk:
+    (unpacked_size,) = _LENGTH.unpack(fields[b"size"])
+    return Chunk(place, size, fields[b"compression"], unpacked_size, complete)
+
+
+def read_chunk(file: IO[bytes], place: int) -> memoryview:
+    """Content of the chunk at a place, no more than it declares. Raises one of BROKEN."""
+    chunk = _chunk(*_record(file, place), True)
+    file.seek(chunk.place)
+    return _unpacked(file.read(chunk.size), chunk)
+
+
 def _next_chunk(file: IO[bytes], place: int, size: int) -> int:
     """Where the next record begins that is a chunk's by its header; the file's end without any."""
     mark = b"\4\0\0\0op=" + _CHUNK
@@ -168,7 +184,7 @@ def _next_chunk(file: IO[bytes], place: int, size: int) -> int:
             for start in range(max(0, at - 100), at):
                 try:
                     fields, end = _fields(memoryview(block[start : start + 200]), 0)
-                except _BROKEN:
+                except BROKEN:
                     continue
                 if start + end > at and fields.get(b"op") == _CHUNK and b"compression" in fields:
                     return place + start
@@ -178,7 +194,7 @@ def _next_chunk(file: IO[bytes], place: int, size: int) -> int:
 
 
 def _unpacked(data: bytes, chunk: Chunk) -> memoryview:
-    """Content of a chunk, as far as a cut one gives it. Raises one of _BROKEN."""
+    """Content of a chunk, as far as a cut one gives it. Raises one of BROKEN."""
     if chunk.compression == b"none":
         return memoryview(data)
     most = min(chunk.unpacked_size, MAX_CHUNK_BYTES)

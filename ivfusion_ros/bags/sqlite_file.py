@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-UNREADABLE = (apsw.Error, UnicodeDecodeError)
-"""What apsw raises for damaged tables and for text that is no UTF-8."""
+UNREADABLE = (apsw.Error, UnicodeDecodeError, MemoryError)
+"""What apsw raises for damaged tables, text that is no UTF-8, and rows that memory does not hold."""
 
 READ_ONLY = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
 LEAST_STEPS, STEPS_PER_BYTE = 10_000_000, 50
@@ -113,7 +113,11 @@ class SqliteFile:
             try:
                 row: Any = database.execute(query, (key,)).fetchone()
             except UNREADABLE as error:
-                row, lost, first_error = None, lost + 1, first_error or f"row {key}: {error}"
+                row, lost, first_error = (
+                    None,
+                    lost + 1,
+                    first_error or f"row {key}: {str(error) or 'out of memory'}",
+                )
             missing = missing + 1 if row is None else 0
             if row:
                 yield row

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import bz2
 import json
 import logging
 import sys
+import tracemalloc
 from collections import Counter
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+import lz4.frame
 import numpy as np
 import pytest
 from bag_samples import (
@@ -27,7 +30,7 @@ from bag_samples import (
 from rosbags.rosbag1 import Writer as Writer1
 from rosbags.typesys import Stores, get_typestore
 
-from ivfusion_ros.bags import BagReader, BagWriter
+from ivfusion_ros.bags import BagReader, BagWriter, ros1_scan
 from ivfusion_ros.bags.messages import to_frame, typestore
 from ivfusion_ros.messages.type_names import full_name
 
@@ -346,11 +349,13 @@ def test_a_damaged_message_of_each_kind_costs_itself(tmp_path: Path) -> None:
             assert f"RawImage in {encoding}" in reader.skip_reasons["/rgb/image"]
 
 
-def chunked_ros1(path: Path, compression: str) -> bytes:
-    """The messages of two_cameras_1 in a chunk each."""
+def chunked_ros1(path: Path, compression: str, behind: bytes = b"") -> bytes:
+    """The messages of two_cameras_1 in a chunk each. behind: what else stands in each compressed one."""
     writer = Writer1(path)
     if compression:
         writer.set_compression(Writer1.CompressionFormat[compression])
+        compress = writer.compressor
+        writer.compressor = lambda data: compress(data) + behind
     writer.chunk_threshold = 1
     with writer:
         connections = {}
@@ -387,6 +392,52 @@ def test_of_a_ros1_bag_that_was_cut_off_is_read_what_is_whole(tmp_path: Path, co
     path.write_bytes(content[:place] + bytes(8) + content[place + 8 :])
     read, losses = read_all(path)
     assert read == everything and "not indexed" in losses[0]
+
+
+@pytest.mark.parametrize(("compression", "compress"), [("LZ4", lz4.frame.compress), ("BZ2", bz2.compress)])
+@pytest.mark.parametrize("indexed", [True, False])
+def test_a_chunk_of_ros1_unpacks_to_what_it_declares(
+    tmp_path: Path, compression, compress, indexed
+) -> None:
+    chunked_ros1(tmp_path / "plain.bag", compression)
+    everything, _ = read_all(tmp_path / "plain.bag")
+    path = tmp_path / "bag.bag"
+    content = chunked_ros1(path, compression, behind=12 * compress(bytes(2**24)))
+    if not indexed:
+        path.write_bytes(content[: content.rindex(b"op=\5")])
+    tracemalloc.start()
+    try:
+        read, losses = read_all(path)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert read == (everything if indexed else everything[: len(read)]) and len(read) > len(everything) / 2
+    assert bool(losses) != indexed and most < 2**24
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_a_chunk_of_ros1_that_memory_does_not_hold_costs_itself(
+    tmp_path: Path, monkeypatch, indexed
+) -> None:
+    path = tmp_path / "bag.bag"
+    content = chunked_ros1(path, "BZ2")
+    if not indexed:
+        path.write_bytes(content[: content.rindex(b"op=\5")])
+    everything, _ = read_all(path)
+
+    class Unpacker:
+        turns = 0
+
+        def decompress(self, data: bytes, max_length: int) -> bytes:
+            Unpacker.turns += 1
+            if Unpacker.turns % len(everything) == 10:
+                raise MemoryError
+            return bz2.BZ2Decompressor().decompress(data, max_length=max_length)
+
+    monkeypatch.setitem(ros1_scan._UNPACKERS, b"bz2", Unpacker)
+    read, losses = read_all(path)
+    assert len(read) == len(everything) - 1 and set(read) < set(everything)
+    assert "out of memory" in losses[0] if indexed else "1 damaged places were left out" in losses[0]
 
 
 @pytest.mark.parametrize("indexed", [True, False])
