@@ -11,9 +11,9 @@ from ivfusion_ros.backends import load_backend
 from ivfusion_ros.commands.demo import true_calibration
 from ivfusion_ros.config.pipeline import ThermalConfig
 from ivfusion_ros.geometry.warp import Warp
-from ivfusion_ros.images.draw import contact_sheet
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import write_image
+from ivfusion_ros.images.sheet import contact_sheet
 from ivfusion_ros.images.thermal import ThermalScaler
 from ivfusion_ros.models import read_models
 from ivfusion_ros.pipeline.fuser import Fuser

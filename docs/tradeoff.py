@@ -142,7 +142,7 @@ def _rounded(row: Mapping[str, float]) -> dict[str, str]:
 
 def _plot(path: Path, rows: Rows) -> None:
     """VIF, Qabf and SSIM against the time on the fastest backend."""
-    figure = Figure(figsize=(11, 3.8), dpi=120, layout="constrained")
+    figure = Figure(figsize=(11, 4.1), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     for axes, metric in zip(figure.subplots(1, 3), ("VIF", "Qabf", "SSIM"), strict=True):
         for index, (name, row) in enumerate(rows.items()):
@@ -155,7 +155,9 @@ def _plot(path: Path, rows: Rows) -> None:
         axes.set_xlabel(f"ms at {SIZE[0]}x{SIZE[1]}, fastest backend")
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.axes[-1].legend(frameon=False, fontsize=9)
+    # Beside no point, and of all panels.
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), frameon=False)
     figure.savefig(path)
 
 

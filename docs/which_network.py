@@ -24,8 +24,8 @@ from ivfusion_ros.config.pipeline import (
 )
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.geometry import write_calibration
-from ivfusion_ros.images.draw import contact_sheet
 from ivfusion_ros.images.encodings import to_rgb
+from ivfusion_ros.images.sheet import contact_sheet
 from ivfusion_ros.models import read_models
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.simulate import RigConfig, SceneConfig, Simulator, ThermalCameraConfig

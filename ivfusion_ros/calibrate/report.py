@@ -18,7 +18,7 @@ from ivfusion_ros.calibrate.panels import (
     places,
     scatter,
 )
-from ivfusion_ros.images.draw import contact_sheet
+from ivfusion_ros.images.sheet import contact_sheet
 from ivfusion_ros.types import CameraName, Image, Size
 
 if TYPE_CHECKING:

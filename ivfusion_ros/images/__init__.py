@@ -5,7 +5,7 @@ from ivfusion_ros.images.bars import Bars
 from ivfusion_ros.images.coco_json import read_coco
 from ivfusion_ros.images.colour import has_colour, swapped
 from ivfusion_ros.images.declared import MAX_PIXELS
-from ivfusion_ros.images.draw import PALETTE, annotate, contact_sheet, outline, triptych
+from ivfusion_ros.images.draw import PALETTE, annotate, narrowed, outline, scaled, triptych
 from ivfusion_ros.images.encodings import (
     COLOUR_ENCODINGS,
     ENCODINGS,
@@ -41,6 +41,7 @@ from ivfusion_ros.images.pairs import (
 )
 from ivfusion_ros.images.radiometric import read_camera_image
 from ivfusion_ros.images.rgb_input import RgbInput
+from ivfusion_ros.images.sheet import contact_sheet, heading
 from ivfusion_ros.images.thermal import ThermalScaler
 from ivfusion_ros.images.thermal_input import ThermalInput
 from ivfusion_ros.images.video import frame_pixels, import_av
@@ -90,6 +91,9 @@ __all__ = [
     "hold_out",
     "hold_out_end",
     "images_by_stem",
+    "narrowed",
+    "heading",
+    "scaled",
     "outline",
     "read_boxes",
     "read_coco",

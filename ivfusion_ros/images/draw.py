@@ -1,15 +1,15 @@
-"""Pictures for people: boxes on an image, thermal | RGB | fused side by side, contact sheets."""
+"""Pictures for people: boxes on an image, thermal | RGB | fused side by side."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ivfusion_ros.types import UNTRACKED, Boxes, Detections, Floats32, FusionResult, Image, Size
+from ivfusion_ros.types import UNTRACKED, Boxes, Detections, Floats32, FusionResult, Image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ PALETTE: tuple[Colour, ...] = (
 """RGB, bright enough for night scenes; class id modulo its length picks one."""
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_BLACK, _WHITE, _SHEET, _STALE = (0, 0, 0), (255, 255, 255), (24, 24, 24), (150, 150, 150)
+_BLACK, _WHITE, _STALE = (0, 0, 0), (255, 255, 255), (150, 150, 150)
 _ZERO_CELSIUS_K = 273.15
 
 _WIDEST = 0.3
@@ -80,56 +80,35 @@ def outline(image_rgb: Image, boxes_xyxy: Boxes) -> Image:
     return picture
 
 
-def triptych(result: FusionResult) -> Image:
-    """(H, 3 W, 3) RGB: thermal, RGB and fused with the detections, each with a caption."""
-    fused = result.fused if result.detections is None else annotate(result.fused, result.detections)
-    thermal = np.repeat(result.thermal[..., None], 3, axis=2)
-    panels = (("thermal", thermal), ("rgb", result.rgb), ("fused", fused))
-    return np.concatenate([_captioned(image, text) for text, image in panels], axis=1)
+def triptych(result: FusionResult, width: int | None = None) -> Image:
+    """(H, 3 W, 3) RGB: thermal, RGB and fused with the detections, each with a caption.
 
-
-def contact_sheet(
-    images: Sequence[Image], titles: Sequence[str] = (), columns: int = 1, cell_width: int = 960
-) -> Image:
-    """RGB images of any sizes in a grid, row by row, scaled to cell_width pixels, titles above them.
-
-    All cells have the first image's aspect; titles are as many as images, or none.
+    width: W at most, None for the images' own.
     """
-    if not images or columns < 1 or (titles and len(titles) != len(images)):
-        raise ValueError(
-            f"contact sheet of {len(images)} images, {len(titles)} titles, {columns} columns: expected "
-            "at least one image and column, and a title for each image or none"
-        )
-    height = max(1, round(images[0].shape[0] * cell_width / images[0].shape[1]))
-    cells = [_cell(image, (cell_width, height)) for image in images]
-    if titles:
-        cells = [
-            np.concatenate([_title(text, cell_width), cell])
-            for text, cell in zip(titles, cells, strict=True)
-        ]
-    cells += [np.full_like(cells[0], _SHEET[0])] * (-len(cells) % columns)
-    rows = [
-        np.concatenate(cells[start : start + columns], axis=1) for start in range(0, len(cells), columns)
-    ]
-    return np.concatenate(rows)
+    thermal = np.repeat(result.thermal[..., None], 3, axis=2)
+    panels = {"thermal": thermal, "rgb": result.rgb, "fused": result.fused}
+    images = {name: narrowed(image, width or image.shape[1]) for name, image in panels.items()}
+    if result.detections is not None:
+        scale = images["fused"].shape[1] / result.fused.shape[1]
+        images["fused"] = annotate(images["fused"], scaled(result.detections, scale))
+    return np.concatenate([_captioned(image, text) for text, image in images.items()], axis=1)
 
 
-def _cell(image: Image, size: Size) -> Image:
-    """The image scaled into (width, height), centred on the sheet's colour."""
-    scale = min(size[0] / image.shape[1], size[1] / image.shape[0])
-    width, height = (max(1, round(side * scale)) for side in (image.shape[1], image.shape[0]))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    cell = np.full((size[1], size[0], 3), _SHEET, np.uint8)
-    left, top = (size[0] - width) // 2, (size[1] - height) // 2
-    cell[top : top + height, left : left + width] = cv2.resize(image, (width, height), interpolation=method)
-    return cell
+def narrowed(image_rgb: Image, width: int) -> Image:
+    """An (H, W, 3) RGB image, smaller where it is wider than that.
+
+    To be drawn on then: text that is scaled with a picture is not legible.
+    """
+    height, own = image_rgb.shape[:2]
+    if own <= width:
+        return image_rgb
+    size = (width, max(1, round(height * width / own)))
+    return np.asarray(cv2.resize(image_rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _title(text: str, width: int) -> Image:
-    strip = np.full((max(20, width // 36), width, 3), _SHEET, np.uint8)
-    scale = strip.shape[0] / 36
-    cv2.putText(strip, text, (6, round(strip.shape[0] * 0.72)), _FONT, scale, _WHITE, 1, cv2.LINE_AA)
-    return strip
+def scaled(detections: Detections, scale: float) -> Detections:
+    """The same, in an image of another size."""
+    return replace(detections, boxes_xyxy=detections.boxes_xyxy * np.float32(scale))
 
 
 def _captioned(image: Image, text: str) -> Image:

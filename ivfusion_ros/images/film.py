@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import cv2
 import numpy as np
 
-from ivfusion_ros.images.draw import contact_sheet, triptych
+from ivfusion_ros.images.draw import triptych
 from ivfusion_ros.images.files import write_image
+from ivfusion_ros.images.sheet import contact_sheet
 from ivfusion_ros.images.video import VideoWriter
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 ROWS = 8
 """Pairs on a contact sheet, at most."""
+SHEET_WIDTH = 1200
+"""Of a contact sheet in pixels: letters of boxes are legible in a third of it."""
 
 
 Item = TypeVar("Item")
@@ -73,7 +76,9 @@ class Pictures:
         if kind is None and self._sheet is not None and self._count:
             chosen = self._sample.chosen()
             titles = [f"pair {index}, {self._seconds[index]:.2f} s" for index, _ in chosen]
-            write_image(self._sheet, contact_sheet([image for _, image in chosen], titles))
+            write_image(
+                self._sheet, contact_sheet([image for _, image in chosen], titles, cell_width=SHEET_WIDTH)
+            )
 
     def add(self, result: FusionResult) -> None:
         """Take the next result."""
@@ -81,12 +86,11 @@ class Pictures:
             self._first_stamp_ns = result.stamp_ns
         wanted = self._sheet is not None and self._sample.wants(self._count)
         if self._video is not None or wanted:
-            picture = self._scaled(triptych(result))
             if self._video is not None:
-                self._video.write(picture)
+                self._video.write(self._scaled(triptych(result)))
             if wanted:
                 self._seconds[self._count] = (result.stamp_ns - self._first_stamp_ns) / 1e9
-                self._sample.add(self._count, picture)
+                self._sample.add(self._count, triptych(result, SHEET_WIDTH // 3))
         self._count += 1
 
     def _scaled(self, picture: Image) -> Image:

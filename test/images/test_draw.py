@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ivfusion_ros.images.draw import PALETTE, annotate, contact_sheet, outline, triptych
+from ivfusion_ros.images.draw import PALETTE, annotate, outline, scaled, triptych
+from ivfusion_ros.images.sheet import contact_sheet, heading
 from ivfusion_ros.types import UNTRACKED, Detections, FusionResult
 
 NAMES = ("person", "car", "traffic light with a very long name")
@@ -210,6 +211,36 @@ def test_contact_sheet_places_images_row_by_row() -> None:
     assert 15 < strip < 40
     assert titled.shape[1] == 480
     assert (titled[:strip, :160] > 200).any() and (titled[strip:, :160] == colours[0]).all()
+
+
+@pytest.mark.parametrize(
+    "title", ["fused, step 12000: VIF 0.812, Qabf 0.512", "a_file_name_without_a_space_in_it"]
+)
+def test_long_titles_take_several_lines(title: str) -> None:
+    image = np.full((60, 100, 3), 90, np.uint8)
+    sheet = contact_sheet([image, image], [title, "b"], columns=2, cell_width=100)
+    strip = sheet[: len(sheet) - 60]
+    lines = len(strip) // 20
+    assert lines >= 3 and sheet.shape[1] == 200
+    for line in range(lines):
+        own = strip[20 * line : 20 * line + 20, :100]
+        # Something stands in each line, and nothing is cut off at its end.
+        assert (own > 200).any() and (own[:, -4:] == own[0, -1]).all()
+    assert (heading(title, 1000, 100) > 200).any() and len(heading(title, 1000, 100)) == 20
+
+
+def test_text_is_drawn_on_what_is_shown_and_not_scaled_with_it() -> None:
+    result = make_result(True)
+    large = replace(
+        result,
+        **{
+            name: np.repeat(np.repeat(getattr(result, name), 4, axis=0), 4, axis=1)
+            for name in ("thermal", "rgb", "fused")
+        },
+        detections=scaled(result.detections, 4),
+    )
+    np.testing.assert_array_equal(triptych(large, 120), triptych(result))
+    np.testing.assert_array_equal(triptych(result, 500), triptych(result))
 
 
 def test_contact_sheet_keeps_the_aspect_of_other_sizes() -> None:

@@ -92,7 +92,7 @@ def test_pictures_show_what_was_fused(pipeline, tmp_path) -> None:
             pictures.add(result)
     picture = triptych(results[0])
     assert picture.shape == (64, 3 * 96, 3)
-    assert read_image(sheet).shape[1] == 960
+    assert read_image(sheet).shape[1] == 1200
     with VideoReader(video) as film:
         stamps = [stamp_s for stamp_s, _ in film]
     assert len(stamps) == 10

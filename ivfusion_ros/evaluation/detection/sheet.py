@@ -9,8 +9,9 @@ import numpy as np
 from ivfusion_ros.errors import IvfusionError
 from ivfusion_ros.evaluation.detection.find import Found, picture
 from ivfusion_ros.evaluation.detection.precision import missed
-from ivfusion_ros.images.draw import annotate, contact_sheet, outline
+from ivfusion_ros.images.draw import annotate, narrowed, outline, scaled
 from ivfusion_ros.images.files import write_image
+from ivfusion_ros.images.sheet import contact_sheet, heading
 from ivfusion_ros.types import Detections, Image
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 
 CELL_WIDTH = 480
 """Pixels."""
+
+LEGEND = (
+    "coloured boxes: what the detector reports, from a score of {threshold:.2f} on; white boxes: objects "
+    "that it misses. Rows: scenes, the worst first"
+)
 
 _NOTHING: Image = np.zeros((1, 1, 3), np.uint8)
 
@@ -52,7 +58,8 @@ def write_sheet(
         strips.append(contact_sheet(images, titles, columns=len(images), cell_width=CELL_WIDTH))
     width = max(strip.shape[1] for strip in strips)
     strips = [np.pad(strip, ((0, 0), (0, width - strip.shape[1]), (0, 0))) for strip in strips]
-    write_image(path, np.concatenate(strips))
+    legend = heading(LEGEND.format(threshold=threshold), width, CELL_WIDTH)
+    write_image(path, np.concatenate([legend, *strips]))
 
 
 def worst(truths: Sequence[Truth], misses: Sequence[Sequence[Sequence[int]]]) -> list[int]:
@@ -78,4 +85,7 @@ def _shown(
     reported = Detections(
         every.boxes_xyxy[sure], every.scores[sure], every.class_ids[sure], every.class_names
     )
-    return annotate(outline(image, truth.boxes_xyxy[list(places)]), reported)
+    small = narrowed(image, CELL_WIDTH)
+    scale = small.shape[1] / image.shape[1]
+    missing = truth.boxes_xyxy[list(places)] * np.float32(scale)
+    return annotate(outline(small, missing), scaled(reported, scale))

@@ -9,10 +9,10 @@ import numpy as np
 
 from ivfusion_ros.errors import IvfusionError
 from ivfusion_ros.evaluation.fusion.scores import LOWER_IS_BETTER
-from ivfusion_ros.images.draw import contact_sheet
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import read_image, write_image
 from ivfusion_ros.images.pairs import spread
+from ivfusion_ros.images.sheet import contact_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -30,11 +30,12 @@ from ivfusion_ros.detection.classes import CLASS_NAMES, usual_map
 from ivfusion_ros.detection.given import told
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.files import write_whole
-from ivfusion_ros.images.draw import annotate, contact_sheet
+from ivfusion_ros.images.draw import annotate, narrowed, scaled
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import read_image, write_image
 from ivfusion_ros.images.labels import read_boxes
 from ivfusion_ros.images.pairs import RUN_GAP, spread
+from ivfusion_ros.images.sheet import contact_sheet
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.sources.scenes import Scene, find_scenes
 from ivfusion_ros.training.detector.haze import with_haze
@@ -64,6 +65,8 @@ _HAZE = "+haze"
 
 _SHOWN = 12
 """Pairs on the preview."""
+_CELL_WIDTH = 480
+"""Of its images, pixels."""
 
 
 @dataclass(frozen=True)
@@ -343,9 +346,10 @@ def _preview(scenes: Sequence[_Item], output: Path, class_names: Sequence[str]) 
             image = to_rgb(read_image(image_path))
             boxes, class_ids = read_boxes(labels, (image.shape[1], image.shape[0]))
             objects = Detections(boxes, np.ones(len(boxes), np.float32), class_ids, tuple(class_names))
-            pictures.append(annotate(image, objects))
+            small = narrowed(image, _CELL_WIDTH)
+            pictures.append(annotate(small, scaled(objects, small.shape[1] / image.shape[1])))
             titles.append(f"{scene.part}/{kind.name}/{scene.stem}")
-    write_image(output / "preview.png", contact_sheet(pictures, titles, 4, 480))
+    write_image(output / "preview.png", contact_sheet(pictures, titles, 4, _CELL_WIDTH))
 
 
 def _finish(scenes: Sequence[_Item], output: Path, class_names: Sequence[str]) -> dict[Part, Counts]:

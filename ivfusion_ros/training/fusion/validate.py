@@ -12,8 +12,8 @@ import torch
 
 from ivfusion_ros.errors import ConfigError, ImageError
 from ivfusion_ros.evaluation.fusion.scores import JUDGED_BY, LOWER_IS_BETTER
-from ivfusion_ros.images.draw import contact_sheet
 from ivfusion_ros.images.pairs import spread
+from ivfusion_ros.images.sheet import contact_sheet
 from ivfusion_ros.training.fusion.batches import load, to_batches
 from ivfusion_ros.training.fusion.data import Patches, image_means
 from ivfusion_ros.types import Image
