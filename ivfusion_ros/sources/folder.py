@@ -13,7 +13,7 @@ from ivfusion_ros.sources.stamps import stamps_of
 from ivfusion_ros.sources.stream import START_NS, check_rate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from ivfusion_ros.sources.source import SourceOptions
@@ -30,7 +30,7 @@ class FolderStream:
     ) -> None:
         """stamps: text file with the images' stamps. Raises DataError and ConfigError."""
         check_rate(options.rate_hz)
-        self._options, self._camera = options, camera
+        self._folder, self._options, self._camera = folder, options, camera
         images = images_in(folder)
         found = stamps_of(images, folder, options.stamps, stamps)
         self.has_clock = found is not None and (options.rate_hz is None or stamps is not None)
@@ -41,22 +41,31 @@ class FolderStream:
                 "%d of %d images in %s have no stamp", len(images) - len(found), len(images), folder
             )
         if found is None or not self.has_clock:
-            found = self._constant_rate(folder, images)
+            found = self._constant_rate(images)
+        self.names, self._images = list(images), images
+        self._set_stamps(found)
+
+    def count_by(self, names: Sequence[str]) -> None:
+        """Of images without stamps: let time count along these names, of which each image has one."""
+        places = self._constant_rate(names)
+        self._set_stamps({name: places[name] for name in self.names})
+
+    def _set_stamps(self, found: dict[str, int]) -> None:
         self._order = sorted(found, key=lambda stem: (found[stem], natural_order(stem)))
-        self._stamps, self._images = found, images
+        self._stamps = found
         self.first_ns = found[self._order[0]]
         self.count: int | None = len(found)
         length_ns = found[self._order[-1]] - self.first_ns
         self.rate_hz: float | None = (len(found) - 1) * 1e9 / length_ns if length_ns else None
 
-    def _constant_rate(self, folder: Path, images: Iterable[str]) -> dict[str, int]:
+    def _constant_rate(self, names: Iterable[str]) -> dict[str, int]:
         rate_hz = self._options.rate_hz
         if rate_hz is None:
             raise DataError(
-                f"the images in {folder} have no stamps in their names or in a file beside them; give "
-                "--rate HZ, or --thermal-stamps and --rgb-stamps FILE"
+                f"the images in {self._folder} have no stamps in their names or in a file beside them; "
+                "give --rate HZ, or --thermal-stamps and --rgb-stamps FILE"
             )
-        return {stem: START_NS + round(index * 1e9 / rate_hz) for index, stem in enumerate(images)}
+        return {stem: START_NS + round(index * 1e9 / rate_hz) for index, stem in enumerate(names)}
 
     def images(self) -> Iterator[tuple[int, AnyImage]]:
         """See CameraStream."""

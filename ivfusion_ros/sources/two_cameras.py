@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.errors import IvfusionError
+from ivfusion_ros.files import natural_order
 from ivfusion_ros.images.colour import swapped
 from ivfusion_ros.sources.film import FilmStream
 from ivfusion_ros.sources.folder import FolderStream
@@ -27,6 +28,9 @@ log = logging.getLogger(__name__)
 
 MAX_APART_S, MAX_APART = 0.5, 0.02
 """Seconds and share by which two recordings may differ in length without a warning."""
+
+MIN_SHARED = 0.5
+"""Share of a folder's names that the other's has too, from which on names say what is of one moment."""
 
 STREAMS: dict[str, Callable[[Path, SourceOptions, Path | None, CameraName], CameraStream]] = {
     "folder": FolderStream,
@@ -64,6 +68,7 @@ class TwoCameras:
         except BaseException:
             self.close()
             raise
+        self._count_together()
         self._first: dict[CameraName, AnyImage] = {}
         self._shifts_ns = self._find_shifts()
         self._compare_lengths()
@@ -121,6 +126,25 @@ class TwoCameras:
                 "left out; cut the longer one, or give --thermal-stamps and --rgb-stamps",
                 *lengths_s,
             )
+
+    def _count_together(self) -> None:
+        """Images of one name in two folders are of one moment, also where others are missing in one."""
+        folders = [stream for stream in self._streams.values() if isinstance(stream, FolderStream)]
+        if len(folders) < len(CAMERAS) or any(folder.has_clock for folder in folders):
+            return
+        thermal, rgb = (folder.names for folder in folders)
+        shared = len({*thermal} & {*rgb})
+        if shared >= MIN_SHARED * min(len(thermal), len(rgb)):
+            together = sorted({*thermal, *rgb}, key=natural_order)
+            for folder in folders:
+                folder.count_by(together)
+        elif len(thermal) != len(rgb):
+            log.warning(
+                "%s has %d images and %s %d, of which %d have a name of the other's: taken to be of equal "
+                "moments in their order, which is wrong behind the first that is missing; give "
+                "--thermal-stamps and --rgb-stamps, or equal names",
+                self.names["thermal"], len(thermal), self.names["rgb"], len(rgb), shared,
+            )  # fmt: skip
 
     def _find_shifts(self) -> dict[CameraName, int]:
         """What to add to the stamps of the camera whose time counts from nowhere, if only one's does."""

@@ -66,6 +66,28 @@ def test_folders_in_natural_order_at_a_constant_rate(tmp_path: Path) -> None:
         assert frames == [(camera, S + index * S // 10, 20 * index) for index in range(12)]
 
 
+def test_a_missing_image_costs_its_pair_alone_where_names_agree(tmp_path: Path, caplog) -> None:
+    thermal = write_images(tmp_path / "t", ["f0", "f1", "f2", "f3"])
+    rgb = write_images(tmp_path / "r", ["f0", "f2", "f3", "f4"])
+    frames = read(thermal, rgb, rate_hz=10)
+    moments = {
+        camera: [(stamp - S) * 10 // S for name, stamp, _ in frames if name == camera]
+        for camera in ("thermal", "rgb")
+    }
+    assert moments == {"thermal": [0, 1, 2, 3], "rgb": [0, 2, 3, 4]}
+    assert [level for camera, _, level in frames if camera == "rgb"] == [0, 20, 40, 60]
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_folders_of_unequal_counts_and_other_names_are_told_of(tmp_path: Path, caplog, missing) -> None:
+    thermal = write_images(tmp_path / "t", ["t0", "t1", "t2", "t3"])
+    rgb = write_images(tmp_path / "r", ["r0", "r2", "r3"] if missing else ["r0", "r1", "r2", "r3"])
+    assert len(read(thermal, rgb, rate_hz=10)) == 8 - missing
+    said = f"{thermal} has 4 images and {rgb} 3, of which 0 have a name of the other's"
+    assert (said in caplog.text) == missing
+
+
 @pytest.mark.parametrize("swapped", [True, False])
 def test_swapped_folders_are_told_of_once(tmp_path: Path, caplog, swapped) -> None:
     colours = np.zeros((8, 12, 3), np.uint8)
