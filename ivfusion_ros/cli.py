@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager, nullcontext, redirect_stdout
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ivfusion_ros import __version__
@@ -65,6 +66,7 @@ def build_parser(*chosen: str) -> argparse.ArgumentParser:
         if name in chosen:
             module_name = f"{name}_" if keyword.iskeyword(name) else name.replace("-", "_")
             module = importlib.import_module(f"ivfusion_ros.commands.{module_name}")
+            subparser.register("type", Path, named_path)
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run, parser=subparser)
     return parser
@@ -80,6 +82,13 @@ def _parse(words: Sequence[str], chosen: str) -> argparse.Namespace:
         hint = f"; did you mean {close[0]}?" if close else ""
         command.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     return options
+
+
+def named_path(text: str) -> Path:
+    """The argparse type of a file or folder; an empty name, as of an unset variable, is not this folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty, expected a file or folder")
+    return Path(text)
 
 
 def _add_verbose(parser: argparse.ArgumentParser, default: object) -> None:

@@ -13,6 +13,7 @@ import stat
 import tempfile
 import time
 import uuid
+import zlib
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ import yaml
 from ivfusion_ros.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 MAX_YAML_BYTES = 2**20
 MAX_YAML_ENTRIES = 100_000
@@ -34,24 +35,28 @@ LOCK_WAIT_S = 0.5
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, replace: bool = True) -> Iterator[Path]:
     """A hidden name beside `path` to write under; becomes `path` if the `with` block ends well, else goes.
 
-    The file behind a link is replaced, not the link. What is no regular file (a pipe, /dev/stdout) is
-    written in place; a pipe that nobody reads is an error. Raises OSError that names `path`.
+    replace: False where nothing may be lost that another process wrote there meanwhile. The file behind a
+    link is replaced, not the link. What is no regular file (a pipe, /dev/stdout) is written in place; a
+    pipe that nobody reads is an error. Raises OSError that names `path`.
     """
     if path.exists() and not path.is_file():
         with _written_in_place(path):
             yield path
         return
-    target = path.resolve()
+    target = _target(path)
     staged = _staged(target)
     try:
         with _errors_name(path, staged), staged.open("wb") as held:
             # Whoever finds it sees that it is not left over.
             _try_lock(held)
             yield staged
-            staged.replace(target)
+            if replace:
+                staged.replace(target)
+            else:
+                _put_new(staged, target)
     finally:
         with suppress(OSError):
             staged.unlink()
@@ -68,7 +73,7 @@ def whole_files(path: Path) -> Iterator[Path]:
         with _written_in_place(path):
             yield path
         return
-    target = path.resolve()
+    target = _target(path)
     staged = _staged(target)
     with _errors_name(path, staged):
         lock = _make_locked(staged)
@@ -113,7 +118,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     DataError where another process holds it.
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     handle = os.open(folder, os.O_RDONLY)
     try:
         end = time.monotonic() + LOCK_WAIT_S
@@ -147,9 +152,25 @@ def scratch_folder(name: str) -> Iterator[Path]:
         lock.close()
 
 
-def write_whole(path: Path, content: bytes | str) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing. Raises OSError that says what is in its place."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        _refuse_file_in((folder, *folder.parents), folder)
+        raise OSError(errno.EEXIST, "a link that leads nowhere is in its place", str(folder)) from error
+
+
+def _refuse_file_in(folders: Iterable[Path], path: Path) -> None:
+    """Raises OSError that names `path` where the first of the folders that exists is a file."""
+    there = next((folder for folder in folders if folder.exists()), path.parent)
+    if there.exists() and not there.is_dir():
+        raise OSError(errno.ENOTDIR, f"{there} is a file, expected a folder", str(path))
+
+
+def write_whole(path: Path, content: bytes | str, replace: bool = True) -> None:
     """Write a file as whole_file does, a text as UTF-8; what cannot be UTF-8 is spelled out."""
-    with whole_file(path) as staged:
+    with whole_file(path, replace) as staged:
         if isinstance(content, str):
             content = content.encode(errors="backslashreplace")
         staged.write_bytes(content)
@@ -215,13 +236,55 @@ _BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 80
 _BRIEF.maxlist = _BRIEF.maxdict = _BRIEF.maxtuple = 8
 
 
+_LONGEST_PART = 100
+"""Bytes that a staged name has of the target's: file systems take 143 (eCryptfs) or 255 in all."""
 _STAGED = re.compile(r"\.[0-9]+-[0-9a-f]{8}\.partial$")
 """The end of what _staged gives."""
 
 
 def _staged(target: Path) -> Path:
     """A name of this call alone: threads, processes and containers may write the same file."""
-    return target.with_name(f".{target.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial")
+    return target.with_name(f".{_short(target.name)}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial")
+
+
+def _short(name: str) -> str:
+    """The name, or its beginning and what tells it from others that begin so."""
+    content = os.fsencode(name)
+    if len(content) <= _LONGEST_PART:
+        return name
+    mark = f"~{zlib.crc32(content):08x}"
+    while len(os.fsencode(name)) > _LONGEST_PART - len(mark):
+        name = name[:-1]
+    return name + mark
+
+
+def _target(path: Path) -> Path:
+    """What is behind the links of a path that is to be written. Raises OSError that names the path."""
+    try:
+        target = path.resolve()
+    except ValueError as error:
+        raise OSError(errno.EINVAL, f"not a file's name ({error})", str(path)) from error
+    except RuntimeError as error:
+        # Before Python 3.13; since then, the link itself comes.
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    _refuse_file_in(path.parents, path)
+    return target
+
+
+def _put_new(item: Path, target: Path) -> None:
+    """Give a file a name that must be free. Raises FileExistsError."""
+    taken = "another process wrote it meanwhile; name another output or overwrite it (--force)"
+    try:
+        os.link(item, target)
+    except FileExistsError as error:
+        raise FileExistsError(errno.EEXIST, taken, str(target)) from error
+    except OSError as error:
+        # Some file systems have no links; what is written there at this moment is lost.
+        if target.exists():
+            raise FileExistsError(errno.EEXIST, taken, str(target)) from error
+        item.replace(target)
 
 
 @contextmanager
@@ -260,7 +323,7 @@ def _try_lock(lock: IO[Any] | int) -> bool | None:
 
 def _remove_left(target: Path) -> None:
     """Remove what was staged for a target, or for all (*), and nobody holds: it may be large."""
-    name = target.name if target.name == "*" else glob.escape(target.name)
+    name = target.name if target.name == "*" else glob.escape(_short(target.name))
     for left in target.parent.glob(f".{name}.*.partial"):
         if not _STAGED.search(left.name):
             continue

@@ -12,7 +12,7 @@ import pytest
 import ivfusion_ros.files
 from ivfusion_ros.cli import main
 from ivfusion_ros.errors import DataError
-from ivfusion_ros.files import alone_in, scratch_folder, whole_file, whole_files
+from ivfusion_ros.files import alone_in, make_folder, scratch_folder, whole_file, whole_files
 from ivfusion_ros.images.files import read_image, write_image
 
 
@@ -242,3 +242,74 @@ def test_a_second_command_into_one_folder_is_refused(tmp_path: Path, monkeypatch
         assert main(words.split()) == 7
     assert "another command is writing into OUT" in capsys.readouterr().err
     assert not (tmp_path / "OUT").exists()
+
+
+@pytest.mark.parametrize("writer", [whole_file, whole_files])
+@pytest.mark.parametrize("length", [99, 100, 101, 230, 255])
+def test_every_name_that_the_file_system_takes_is_written(tmp_path: Path, writer, length) -> None:
+    for name in ("a" * length, "\N{GREEK SMALL LETTER ALPHA}" * (length // 2)):
+        with writer(tmp_path / name) as staged:
+            staged.write_text("content")
+            other = tmp_path / (name[:-1] + "b")
+            with writer(other) as second:
+                second.write_text("other")
+        assert (tmp_path / name).read_text() == "content" and other.read_text() == "other"
+    with pytest.raises(OSError, match="name too long"), writer(tmp_path / ("a" * 256)) as staged:
+        staged.write_text("content")
+
+
+def test_what_a_killed_process_left_of_a_long_name_goes_too(tmp_path: Path) -> None:
+    path = tmp_path / ("a" * 240)
+    subprocess.run([sys.executable, "-c", _DIE, path])
+    assert len(list(tmp_path.iterdir())) == 1
+    with whole_files(path) as staged:
+        staged.write_text("whole")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("writer", [whole_file, whole_files])
+def test_no_name_of_a_file_is_an_error_that_names_it(tmp_path: Path, writer) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    (tmp_path / "film.mp4").write_text("precious")
+    for name, reason in (
+        ("loop", "Too many levels of symbolic links"),
+        ("a\0b", "not a file's name"),
+        ("film.mp4/a", f"{tmp_path / 'film.mp4'} is a file, expected a folder"),
+        ("film.mp4/a/b", f"{tmp_path / 'film.mp4'} is a file, expected a folder"),
+    ):
+        with pytest.raises(OSError) as caught, writer(tmp_path / name) as staged:
+            staged.write_text("text")
+        assert caught.value.filename == str(tmp_path / name) and caught.value.strerror.startswith(reason)
+    assert loop.is_symlink() and (tmp_path / "film.mp4").read_text() == "precious"
+
+
+def test_folders_are_made_but_not_in_the_place_of_files(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").write_text("precious")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name, reason in (
+        ("file", "file is a file, expected a folder"),
+        ("file/a/b", "file is a file, expected a folder"),
+        ("link", "a link that leads nowhere is in its place"),
+    ):
+        with pytest.raises(OSError) as caught:
+            make_folder(tmp_path / name)
+        assert caught.value.filename == str(tmp_path / name) and reason in caught.value.strerror
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_another_wrote_meanwhile_is_not_replaced_unasked(tmp_path: Path, monkeypatch, links) -> None:
+    if not links:
+        monkeypatch.setattr(
+            os, "link", lambda *_: (_ for _ in ()).throw(PermissionError(1, "no links here"))
+        )
+    path = tmp_path / "a.png"
+    taken = pytest.raises(FileExistsError, match="another process wrote it meanwhile")
+    with taken, whole_file(path, replace=False) as mine:
+        mine.write_text("mine")
+        with whole_file(path, replace=False) as others:
+            others.write_text("others'")
+    assert path.read_text() == "others'" and list(tmp_path.iterdir()) == [path]

@@ -19,7 +19,7 @@ from ivfusion_ros.bags.mcap_records import CHUNK_CHECKSUM_OFFSET, RECORD_HEAD
 from ivfusion_ros.bags.messages import make, serialize, typestore
 from ivfusion_ros.bags.serializations import to_cdr
 from ivfusion_ros.errors import BagError
-from ivfusion_ros.files import whole_files
+from ivfusion_ros.files import make_folder, whole_files
 from ivfusion_ros.images.files import JPEG_QUALITY
 from ivfusion_ros.images.files import SUFFIXES as IMAGE_SUFFIXES
 from ivfusion_ros.messages import LABELS_TOPIC, MARKS_TOPIC, OUTPUTS, make_mark, outputs_of
@@ -116,14 +116,13 @@ class BagWriter:
         self._has_labels = False
 
     def __enter__(self) -> BagWriter:
-        self._check_target()
         path = self.path.absolute()
         with self._as_bag_error(), ExitStack() as stack:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self._check_target()
+            make_folder(path.parent)
             self._staged = stack.enter_context(whole_files(path))
             # rosbags always writes a folder.
-            name = self._staged.name
-            self._bag = self._staged.with_name(f"{name}.folder") if self._single else self._staged
+            self._bag = self._staged.with_name("folder") if self._single else self._staged
             self._writer = _Writer(self._bag, version=METADATA_VERSION, storage_plugin=StoragePlugin.MCAP)
             self._writer.open()
             stack.push(self._finish)

@@ -18,7 +18,7 @@ from ivfusion_ros.bags import BagWriter
 from ivfusion_ros.commands.options import add_pipeline_options, output_folder, pipeline_config, write_json
 from ivfusion_ros.commands.replay import Outputs, end_if_interrupted, replay_source
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.files import alone_in
+from ivfusion_ros.files import alone_in, make_folder
 from ivfusion_ros.geometry.calibration import Calibration, Remap, write_calibration
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.pipeline.build import detection_model_name, fusion_model_name
@@ -91,7 +91,7 @@ def _show(options: argparse.Namespace) -> None:
     )  # fmt: skip
     if bag.exists():
         log.info("replacing the demo in %s", folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     simulator = Simulator(scene, rig)
     seconds = _record(simulator, bag)
     write_calibration(calibration, true_calibration(simulator))

@@ -30,7 +30,7 @@ from ivfusion_ros.evaluation.fusion.scores import JUDGED_BY, METRIC_NAMES, colum
 from ivfusion_ros.evaluation.fusion.sheet import write_sheet
 from ivfusion_ros.evaluation.fusion.tables import image_rows, mean_rows, metric_names, to_csv, to_markdown
 from ivfusion_ros.evaluation.speed.cost import Cost, measure_cost
-from ivfusion_ros.files import alone_in, write_whole
+from ivfusion_ros.files import alone_in, make_folder, write_whole
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.metrics.flicker import FLICKER
 from ivfusion_ros.report import check_renderer, quality_page, write_page
@@ -139,7 +139,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         precision=options.precision,
         threads=options.threads,
     )
-    options.out.mkdir(parents=True, exist_ok=True)
+    make_folder(options.out)
     costs = _costs(methods, _usual_size(pairs), options) if options.cost else {}
     with Journal(options.out / "scores.jsonl") as journal:
         results = judge(pairs, methods, options.metrics, journal, options.jobs or os.cpu_count() or 1)

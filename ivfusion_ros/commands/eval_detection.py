@@ -36,7 +36,7 @@ from ivfusion_ros.evaluation.detection.sheet import write_sheet
 from ivfusion_ros.evaluation.fusion.journal import Journal
 from ivfusion_ros.evaluation.fusion.methods import Method, make_methods
 from ivfusion_ros.evaluation.fusion.tables import finite, to_csv
-from ivfusion_ros.files import alone_in, write_whole
+from ivfusion_ros.files import alone_in, make_folder, write_whole
 from ivfusion_ros.graphs.onnx_file import set_metadata
 from ivfusion_ros.report import check_renderer, objects_page, write_page
 from ivfusion_ros.types import CAMERAS
@@ -153,7 +153,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         threads=options.threads,
         tiles=options.tiles,
     )
-    options.out.mkdir(parents=True, exist_ok=True)
+    make_folder(options.out)
     with Journal(options.out / "detections.jsonl", "detections") as journal:
         results = find(scenes, methods, detector, journal)
     detector.close()

@@ -27,7 +27,7 @@ from ivfusion_ros.commands.options import (
 )
 from ivfusion_ros.commands.skipped import Skipped, refuse_existing
 from ivfusion_ros.errors import DataError
-from ivfusion_ros.files import alone_in
+from ivfusion_ros.files import alone_in, make_folder
 from ivfusion_ros.images.files import SUFFIXES, write_image
 from ivfusion_ros.images.pairs import PairPaths
 from ivfusion_ros.images.radiometric import read_camera_image
@@ -94,8 +94,8 @@ def run(options: argparse.Namespace) -> None:
                 pipeline.reset()
                 result = pipeline.process(job.read())
             if result is not None:
-                job.output.parent.mkdir(parents=True, exist_ok=True)
-                write_image(job.output, result.fused)
+                make_folder(job.output.parent)
+                write_image(job.output, result.fused, replace=options.force)
                 if options.json:
                     rows.append(_row(job, result))
                 if page:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.backends import BACKENDS, backend_names
+from ivfusion_ros.cli import named_path
 from ivfusion_ros.commands.skipped import refuse_existing
 from ivfusion_ros.config.parameters import assignments, load_config
 from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import ConfigError, DataError
-from ivfusion_ros.files import brief, write_whole
+from ivfusion_ros.files import brief, make_folder, write_whole
 from ivfusion_ros.images.pairs import images_by_stem
 from ivfusion_ros.sources.source import OnSkip, SourceOptions
 from ivfusion_ros.types import CAMERAS
@@ -254,7 +255,7 @@ def output_file(*suffixes: str) -> Callable[[str], Path]:
         if path.suffix.lower() not in suffixes:
             raise argparse.ArgumentTypeError(f"{text} must end in {' or '.join(filter(None, suffixes))}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
         except OSError as error:
             raise argparse.ArgumentTypeError(f"cannot write {text}: {error.strerror}") from error
         if path.is_dir():
@@ -268,7 +269,7 @@ def output_file(*suffixes: str) -> Callable[[str], Path]:
 
 def output_folder(text: str) -> Path:
     """The argparse type of a folder to write: a file in its place is found before the work."""
-    path = Path(text)
+    path = named_path(text)
     if (path.exists() or path.is_symlink()) and not path.is_dir():
         raise argparse.ArgumentTypeError(f"{text} is a file, expected a folder")
     return path

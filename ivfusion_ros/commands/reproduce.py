@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ivfusion_ros.commands.interruption import held_back
 from ivfusion_ros.commands.options import add_network_options, check_at_least, output_folder
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.files import alone_in, write_whole
+from ivfusion_ros.files import alone_in, make_folder, write_whole
 from ivfusion_ros.reproduce.job import Given, Job, Networks, Outcome
 from ivfusion_ros.reproduce.kinds import make_table
 from ivfusion_ros.reproduce.page import html_page, markdown_page
@@ -65,7 +65,7 @@ def _reproduce(options: argparse.Namespace) -> None:
     job = Job(paper, paper.table(options.table), given, out, networks, held_back)
     outcome = _made(job)
     page = markdown_page(job, outcome)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     path = out / f"table_{options.table}{'_quick' if options.quick else ''}.md"
     write_whole(path, page)
     write_whole(path.with_suffix(".html"), html_page(job, outcome))

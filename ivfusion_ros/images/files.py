@@ -99,15 +99,15 @@ def data_uri(image: AnyImage, format: str, quality: int) -> str:  # noqa: A002
     return f"data:image/{format};base64,{content}"
 
 
-def write_image(path: str | Path, image: AnyImage) -> None:
+def write_image(path: str | Path, image: AnyImage, replace: bool = True) -> None:
     """Write an image file, its kind chosen by the suffix; a file is there whole or not at all.
 
-    Raises ImageError.
+    replace: whether a file of the name may be lost. Raises ImageError.
     """
     path = Path(path)
     content = _encode(image, path.suffix.lower(), [])
     try:
-        write_whole(path, content)
+        write_whole(path, content, replace)
     except OSError as error:
         raise ImageError(f"cannot write {path}: {error.strerror}") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.errors import ModelError
+from ivfusion_ros.files import make_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 def new_run(folder: Path) -> Path:
     """Make and return folder/001, or the number after the highest one that is there."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     while True:
         run = folder / f"{max(_numbers(folder), default=0) + 1:03d}"
         try:

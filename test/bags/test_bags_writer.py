@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import pytest
-from bag_samples import STRING, Message, cdr, many_strings, two_cameras, write_mcap, write_rosbag2
+from bag_samples import START_NS, STRING, Message, cdr, many_strings, two_cameras, write_mcap, write_rosbag2
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import Reader, StoragePlugin
 
@@ -411,3 +411,22 @@ def test_without_detector_and_without_objects(tmp_path: Path) -> None:
     content = {topic: value for topic, _, value in decoded(tmp_path / "out.mcap")}
     assert list(content["/detections"].detections) == []
     assert len(content["/detections/label_info"].class_map) == 1
+
+
+def test_names_that_the_file_system_takes_are_written(tmp_path: Path) -> None:
+    for path in (tmp_path / f"{'a' * 250}.mcap", tmp_path / ("b" * 240)):
+        with BagWriter(path) as writer:
+            writer.write_frame("rgb", Frame(np.zeros((8, 12, 3), np.uint8), START_NS, "rgb"))
+        with BagReader(path) as reader:
+            assert len(list(reader.messages())) == 1
+    (tmp_path / "film.mp4").write_text("precious")
+    (tmp_path / "loop.mcap").symlink_to(tmp_path / "loop.mcap")
+    for name, reason in (
+        ("film.mp4/a.mcap", "film.mp4 is a file, expected a folder"),
+        ("loop.mcap", "Too many levels"),
+        ("a\0.mcap", "not a file's name"),
+        ("a" * 256, "name too long"),
+    ):
+        with pytest.raises(BagError, match=reason), BagWriter(tmp_path / name):
+            pytest.fail("opened")
+    assert (tmp_path / "film.mp4").read_text() == "precious"

@@ -7,6 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from simulator_samples import SMALL
 
@@ -14,6 +15,7 @@ from ivfusion_ros.bags import BagReader, BagWriter
 from ivfusion_ros.bags.messages import to_frame
 from ivfusion_ros.cli import main
 from ivfusion_ros.errors import ImageError
+from ivfusion_ros.images.files import read_image, write_image
 from ivfusion_ros.messages.type_names import IMAGE
 
 FUSION_ONLY = ["--detector", "", "--backend", "onnxruntime"]
@@ -214,3 +216,33 @@ def test_the_command_that_a_demo_prints_does_the_same(tmp_path, blend_model, mon
     assert to_frame(memoryview(before[0]), IMAGE, None).size == (SMALL.thermal.width, SMALL.thermal.height)
     assert main(shlex.split(command)[1:]) == 0
     assert images() == before
+
+
+@pytest.mark.parametrize("command", ["replay in.mcap", "fuse a.png b.png", "detect a.png", "record a b"])
+def test_an_empty_name_is_no_folder(tmp_path, monkeypatch, capsys, command) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main([*command.split(), ""])
+    assert stop.value.code == 2 and "the name is empty" in capsys.readouterr().err
+
+
+def test_of_two_that_fuse_into_one_image_the_later_is_told(
+    tmp_path, monkeypatch, capsys, blend_model
+) -> None:
+    from ivfusion_ros.commands import fuse
+
+    for name in ("a.png", "b.png"):
+        write_image(tmp_path / name, np.full((48, 64), 90, np.uint8))
+    output = tmp_path / "c.png"
+    words = ["fuse", str(tmp_path / "a.png"), str(tmp_path / "b.png"), str(output)]
+    words += ["--model", str(blend_model), "--backend", "onnxruntime"]
+
+    def late(path, image, replace) -> None:
+        output.write_bytes(b"the other's")
+        write_image(path, image, replace)
+
+    monkeypatch.setattr(fuse, "write_image", late)
+    assert main(words) == 3
+    assert "another process wrote it meanwhile" in capsys.readouterr().err
+    assert output.read_bytes() == b"the other's"
+    assert main([*words, "--force"]) == 0 and read_image(output).shape[:2] == (48, 64)
