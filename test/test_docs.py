@@ -3,13 +3,14 @@
 import ast
 import json
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 from places import ROOT
 
-from ivfusion_ros.cli import COMMANDS
+from ivfusion_ros.cli import COMMANDS, build_parser
 from ivfusion_ros.commands.doctor import PARAMETERS_OF, parameter_table
 from ivfusion_ros.images.encodings import ENCODINGS
 from ivfusion_ros.images.files import read_image
@@ -124,3 +125,26 @@ def test_notebooks_run(path, monkeypatch, tmp_path) -> None:
             exec(compile(ast.Module([last], []), path.name, "exec"), names)
     # A notebook ends with what it claims.
     assert bool(value) is True
+
+
+def test_commands_of_the_tutorial_are_understood() -> None:
+    text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^    ivfusion (.+)$", text.replace("\\\n", ""), flags=re.MULTILINE)
+    assert len(lines) > 7
+    for line in lines:
+        words = shlex.split(line)
+        options = build_parser(words[0]).parse_args(words)
+        assert options.command == words[0]
+
+
+def test_python_of_the_tutorial_writes_registered_pairs(small_bag, tmp_path, monkeypatch) -> None:
+    text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert "demo/cameras.mcap" in code and '"registration.calibration": "rig.yaml"' in code
+    monkeypatch.chdir(tmp_path)
+    code = code.replace("demo/cameras.mcap", str(small_bag)).replace(
+        '"registration.calibration": "rig.yaml", ', ""
+    )
+    exec(code, {})
+    assert read_image("scenes/thermal/0000.png").shape == (64, 96)
+    assert read_image("scenes/rgb/0000.png").shape == (64, 96, 3)
