@@ -62,6 +62,35 @@ class Recording:
             rgb, 0.0, self.jitter_ms, random
         )
 
+    def lagging_thermal(self, simulator: Simulator, lag_ms: float) -> list[Frame]:
+        """Thermal frames of a still street as pixels with that time constant show them, every 3 ms."""
+        random = np.random.default_rng(self.seed)
+        street, step_s = simulator.thermal_at(0.0), 0.003
+        times = np.arange(0.0, self.seconds, step_s)
+        places, share = uneven_path(times, self.seed, self.amplitude), 1 - np.exp(-1e3 * step_s / lag_ms)
+        warm, shots, due_s = None, [], 0.1
+        for time_s, place in zip(times, places, strict=True):
+            seen = _shoot(street, place, 0.85, 4.0, 0.0, random).astype(np.float32)
+            warm = seen if warm is None else warm + share * (seen - warm)
+            if time_s >= due_s:
+                due_s += 1 / self.thermal_hz
+                noise = 5.0 * random.standard_normal(warm.shape, np.float32)
+                shots.append((time_s, (warm + noise).astype(np.uint16)))
+        return _stamped(shots, self.clock_ms, self.jitter_ms, random)
+
+    def rolling_rgb(self, simulator: Simulator, readout_ms: float, bands: int = 8) -> list[Frame]:
+        """RGB frames of a still street that are read row by row from their stamp on."""
+        random = np.random.default_rng(self.seed)
+        street, shots = simulator.rgb_at(0.0), []
+        for time_s in np.arange(0.0, self.seconds, 1 / self.rgb_hz):
+            times = time_s + 1e-3 * readout_ms * (np.arange(bands) + 0.5) / bands
+            places = uneven_path(times, self.seed, self.amplitude)
+            seen = [_shoot(street, place, 1.0, 0.0, 4.0, random) for place in places]
+            edges = np.linspace(0, len(seen[0]), bands + 1).astype(int)
+            parts = [image[top:end] for image, top, end in zip(seen, edges, edges[1:], strict=False)]
+            shots.append((time_s, np.concatenate(parts)))
+        return _stamped(shots, 0.0, self.jitter_ms, random)
+
     def _record(self, image_at, rate_hz, first_s, zoom, roll_deg, random):
         times = np.arange(first_s, self.seconds, 1 / rate_hz)
         times = times[random.uniform(size=len(times)) >= self.dropped]

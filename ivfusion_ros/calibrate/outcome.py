@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from ivfusion_ros.calibrate.boards import Board
+    from ivfusion_ros.calibrate.matcher import Matcher
     from ivfusion_ros.calibrate.pairs import NamedPair
     from ivfusion_ros.calibrate.scene_rig import SceneRig
     from ivfusion_ros.geometry.camera import CameraModel
@@ -95,9 +96,10 @@ def calibrate_by_scenes(
     model: SceneModel | None = None,
     baseline_m: float | None = None,
     fields: Fields | None = None,
+    matcher: Matcher | None = None,
 ) -> Outcome:
     """By ordinary scenes; options as in fit_scenes. Raises DataError, with advice, where it fails."""
-    fit = fit_scenes(pairs, model, baseline_m, fields)
+    fit = fit_scenes(pairs, model, baseline_m, fields, matcher)
     before, after = (_overlay(Warp(way), fit.example) for way in (None, fit.calibration))
     alignment = fit.alignment
     split_px = alignment.split_px if fit.rig is None else fit.rig.split_px

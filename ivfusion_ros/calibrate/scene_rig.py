@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ivfusion_ros.calibrate.matcher import Matcher, align_by
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.geometry.calibration import Calibration, Remap
 from ivfusion_ros.geometry.camera import CameraModel
 from ivfusion_ros.geometry.maps import fixed_point, pinhole_map, pixel_grid, plane_map
 from ivfusion_ros.geometry.rig import Extrinsics, Rig, RigParts
-from ivfusion_ros.registration.scene.align import Alignment, ImagePair, Matches, align_many, match_places
+from ivfusion_ros.registration.scene.align import Alignment, ImagePair, Matches, match_places
 from ivfusion_ros.registration.scene.two_views import Sightings, TwoViews, fit_two_views, nearest_rotation
 
 if TYPE_CHECKING:
@@ -93,8 +94,8 @@ def published_lenses(pair: FramePair) -> Lenses | None:
     return None if thermal is None or rgb is None else Lenses(thermal, rgb)
 
 
-def fit_scene_rig(images: Sequence[ImagePair], lenses: Lenses) -> SceneRig:
-    """From thermal images and luminances as the cameras sent them.
+def fit_scene_rig(images: Sequence[ImagePair], lenses: Lenses, matcher: Matcher | None = None) -> SceneRig:
+    """From thermal images and luminances as the cameras sent them; matcher: as in align_by.
 
     Raises ImageError for wrong sizes, DataError where there is too little that both cameras see.
     """
@@ -102,7 +103,7 @@ def fit_scene_rig(images: Sequence[ImagePair], lenses: Lenses) -> SceneRig:
     plain = [
         (_remapped(thermal, thermal_maps), _remapped(visible, rgb_maps)) for thermal, visible in images
     ]
-    alignment = align_many(plain, lenses.rgb_from_thermal)
+    alignment, _ = align_by(plain, lenses.rgb_from_thermal, "homography", matcher)
     matches = match_places(plain, alignment.rgb_from_thermal)
     sightings = Sightings(
         _pinhole_slopes(matches.thermal, lenses.thermal),

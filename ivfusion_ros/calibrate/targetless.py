@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ivfusion_ros.calibrate.collect import check_sizes
+from ivfusion_ros.calibrate.matcher import Matcher, align_by
 from ivfusion_ros.calibrate.scene_rig import Lenses, SceneRig, fit_scene_rig, published_lenses
 from ivfusion_ros.config.pipeline import ThermalConfig
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.geometry.calibration import Calibration
 from ivfusion_ros.images.encodings import to_grey
 from ivfusion_ros.images.thermal import ThermalScaler
-from ivfusion_ros.registration.scene.align import Alignment, ImagePair, align_many
+from ivfusion_ros.registration.scene.align import Alignment, ImagePair
 from ivfusion_ros.types import CameraName, Floats, FramePair, Image, Size
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def fit_scenes(
     model: SceneModel | None = None,
     baseline_m: float | None = None,
     fields: Fields | None = None,
+    matcher: Matcher | None = None,
 ) -> SceneFit:
     """One calibration from all pairs. Raises DataError where it cannot be trusted.
 
@@ -74,11 +76,12 @@ def fit_scenes(
     publish lenses that fit the images, else homography. baseline_m: between the lenses, with which a rig
     knows distances; without it, it becomes a map for the scenes' median distance. fields: to start from
     instead of camera_info, then without a rig; without either, both views are taken as about equally wide.
+    matcher: of the user's, which tells another place to start from.
     """
     scenes = _read(pairs)
     doubt = None
     if model == "rig" or (model is None and fields is None):
-        fit = _by_rig(scenes, baseline_m)
+        fit = _by_rig(scenes, baseline_m, matcher)
         if isinstance(fit, SceneFit):
             return fit
         if model == "rig":
@@ -88,7 +91,7 @@ def fit_scenes(
         doubt = fit if scenes.lenses is not None else None
     initial = scenes.start(fields)
     planar: Literal["homography", "affine"] = "affine" if model == "affine" else "homography"
-    alignment = align_many(scenes.images, initial, planar)
+    alignment, matched = align_by(scenes.images, initial, planar, matcher)
     _check(alignment, guessed=initial is None)
     calibration = Calibration(
         scenes.sizes["thermal"],
@@ -96,7 +99,7 @@ def fit_scenes(
         alignment.rgb_from_thermal,
         quality=_quality(planar, alignment, alignment.split_px),
     )
-    guessed = initial is None
+    guessed = initial is None and not matched
     return SceneFit(calibration, planar, alignment, scenes.example, doubt=doubt, guessed=guessed)
 
 
@@ -131,12 +134,12 @@ def _read(pairs: Iterable[NamedPair]) -> _Scenes:
     return _Scenes(images, sizes, lenses, example)
 
 
-def _by_rig(scenes: _Scenes, baseline_m: float | None) -> SceneFit | str:
+def _by_rig(scenes: _Scenes, baseline_m: float | None, matcher: Matcher | None) -> SceneFit | str:
     """With published lenses, or why not."""
     if scenes.lenses is None:
         return "the cameras publish no camera_info with a calibration"
     try:
-        rig = fit_scene_rig(scenes.images, scenes.lenses)
+        rig = fit_scene_rig(scenes.images, scenes.lenses, matcher)
     except DataError as error:
         return str(error)
     if rig.doubt is not None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, get_args
 from tqdm import tqdm
 
 from ivfusion_ros.calibrate.boards import KINDS, SPECIFICATION, parse_board
+from ivfusion_ros.calibrate.matcher import load_matcher
 from ivfusion_ros.calibrate.outcome import Outcome, calibrate_by_board, calibrate_by_scenes
 from ivfusion_ros.calibrate.output import write_outputs
 from ivfusion_ros.calibrate.pairs import PairSource, open_pairs
@@ -120,6 +121,13 @@ def _add_scene_options(group: argparse._ArgumentGroup) -> None:
         "calibration is a map for the scenes' median distance",
     )
     group.add_argument(
+        "--matcher",
+        type=Path,
+        metavar="FILE.onnx",
+        help="a matcher of your own, whose matches are a second start of the search; the surer result is "
+        "taken (docs/calibration.md has its contract)",
+    )
+    group.add_argument(
         "--hfov",
         type=float,
         nargs=2,
@@ -140,6 +148,7 @@ def run(options: argparse.Namespace) -> None:
     board = None if options.board is None else parse_board(options.board)
     config = load_config(PipelineConfig, options.config)
     chosen = source_options(options, log_skipped, MAX_PIXELS, config.thermal.encoding)
+    matcher = None if options.matcher is None else load_matcher(options.matcher)
     source = open_pairs(options.input, config, chosen)
     offset = _time_offset(source) if options.time_offset else {}
     if board is not None:
@@ -152,7 +161,7 @@ def run(options: argparse.Namespace) -> None:
         pairs = tqdm(source.pairs(SCENE_PAIRS), unit="pair", desc="reading scenes")
         model: SceneModel | None = options.model if options.baseline is None else "rig"
         fields = None if options.hfov is None else Fields(*options.hfov)
-        outcome = calibrate_by_scenes(pairs, model, options.baseline, fields)
+        outcome = calibrate_by_scenes(pairs, model, options.baseline, fields, matcher)
     _print(outcome)
     picture = write_outputs(options.out, outcome.calibration, offset, outcome.report)
     quality = {**outcome.calibration.quality, **offset}
@@ -170,6 +179,8 @@ def _check(options: argparse.Namespace) -> None:
     if options.baseline is not None and (options.board is not None or options.model not in (None, "rig")):
         raise ConfigError("--baseline is for the rig that is found without --board; give only one of them")
     _check_fields(options)
+    if options.matcher is not None and (options.board is not None or options.imported):
+        raise ConfigError("--matcher is for ordinary scenes; leave it out with --board and --import")
     for name in ("thermal_camera", "rgb_camera", "thermal_size", "rgb_size"):
         if getattr(options, name) is not None and not options.imported:
             raise ConfigError(f"--{name.replace('_', '-')} is for --import; leave it out")

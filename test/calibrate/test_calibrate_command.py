@@ -160,7 +160,7 @@ def test_a_failed_report_leaves_no_calibration(folders, tmp_path, monkeypatch, c
         raise OSError(28, "No space left on device", str(path))
 
     monkeypatch.setattr("ivfusion_ros.calibrate.output.write_image", broken)
-    monkeypatch.setattr("ivfusion_ros.calibrate.targetless.align_many", lambda *_: known_alignment())
+    monkeypatch.setattr("ivfusion_ros.calibrate.matcher.align_many", lambda *_: known_alignment())
     out = tmp_path / "found.yaml"
     assert cli.main(["calibrate", *map(str, folders), "--out", str(out)]) != 0
     assert "No space left" in capsys.readouterr().err
@@ -176,7 +176,7 @@ def test_scenes_give_what_the_matching_found(folders, tmp_path, monkeypatch, cap
     """Here only what surrounds the matching; how well it matches is tested with it."""
     calls = []
     monkeypatch.setattr(
-        "ivfusion_ros.calibrate.targetless.align_many",
+        "ivfusion_ros.calibrate.matcher.align_many",
         lambda *given: calls.append(given) or known_alignment(),
     )
     out = tmp_path / "scene.yaml"
@@ -194,7 +194,7 @@ def test_scenes_give_what_the_matching_found(folders, tmp_path, monkeypatch, cap
 
 def test_scenes_that_do_not_agree_fail_plainly(folders, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
-        "ivfusion_ros.calibrate.targetless.align_many", lambda *_: known_alignment(confidence=0.2)
+        "ivfusion_ros.calibrate.matcher.align_many", lambda *_: known_alignment(confidence=0.2)
     )
     out = tmp_path / "scene.yaml"
     assert cli.main(["calibrate", *map(str, folders), "--out", str(out)]) == 7
@@ -209,7 +209,7 @@ def test_time_offset_is_used_for_pairing_and_kept(images, tmp_path, monkeypatch,
         "ivfusion_ros.calibrate.pairs.TimeOffsetMonitor.estimate",
         lambda self: TimeOffset(-200_000_000, 1_500_000, 0.95),
     )
-    monkeypatch.setattr("ivfusion_ros.calibrate.targetless.align_many", lambda *_: known_alignment())
+    monkeypatch.setattr("ivfusion_ros.calibrate.matcher.align_many", lambda *_: known_alignment())
     out = tmp_path / "scene.yaml"
     assert cli.main(["calibrate", str(bag), "--out", str(out)]) == 7
     assert cli.main(["calibrate", str(bag), "--time-offset", "--out", str(out)]) == 0
@@ -316,7 +316,7 @@ def error_px(calibration: Calibration, distance_m: float) -> float:
 
 
 def calibrate_street(street_bag, rig, monkeypatch, out: Path, *words: str) -> int:
-    monkeypatch.setattr("ivfusion_ros.calibrate.targetless.fit_scene_rig", lambda images, lenses: rig)
+    monkeypatch.setattr("ivfusion_ros.calibrate.targetless.fit_scene_rig", lambda *_: rig)
     return cli.main(["calibrate", str(street_bag), "--out", str(out), *words])
 
 
@@ -351,7 +351,7 @@ def test_lenses_alone_give_a_map_for_the_scenes_distance(
 def test_lenses_that_do_not_fit_are_not_used(street_bag, street_rig, monkeypatch, tmp_path, capsys):
     out = tmp_path / "plane.yaml"
     false = replace(street_rig, views=replace(street_rig.views, across_px=1.7))
-    monkeypatch.setattr("ivfusion_ros.calibrate.targetless.align_many", lambda *_: known_alignment())
+    monkeypatch.setattr("ivfusion_ros.calibrate.matcher.align_many", lambda *_: known_alignment())
     assert calibrate_street(street_bag, false, monkeypatch, out) == 0
     found = read_calibration(out)
     np.testing.assert_allclose(found.rgb_from_thermal, known_alignment().rgb_from_thermal)
@@ -377,7 +377,7 @@ def test_a_rig_needs_lenses(folders, tmp_path, capsys):
 def test_published_lenses_start_the_matching_of_a_homography(street_bag, tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(
-        "ivfusion_ros.calibrate.targetless.align_many",
+        "ivfusion_ros.calibrate.matcher.align_many",
         lambda *given: calls.append(given) or known_alignment(),
     )
     words = ["calibrate", str(street_bag), "--model", "homography", "--out", str(tmp_path / "x.yaml")]

@@ -113,6 +113,57 @@ def test_a_still_rig_is_said_to_be_still(traffic):
     assert "motion" in offset.reason and "turn the rig" in offset.reason
 
 
+def test_pictures_without_noise_that_never_change_are_no_short_recording(still):
+    """30 s of a clean sensor in front of a wall: more of it would not help."""
+    images = still.thermal_at(0.0), still.rgb_at(0.0)
+    thermal, rgb = (
+        [Frame(image, START_NS + index * 100_000_000) for index in range(300)] for image in images
+    )
+    reason = estimate_time_offset(thermal, rgb).reason
+    assert "299 of 300 thermal frames repeat" in reason and "turn the rig" in reason
+
+
+def test_a_rig_that_does_not_turn_is_told_so_within_30_s(still, watch, monkeypatch):
+    """Twenty seconds of noisy frames are enough for the node's watch, whatever the wall clock says."""
+    recording = Recording(amplitude=0.0, seconds=20.0, rgb_hz=10.0, thermal_hz=9.0, shutter=False)
+    thermal, rgb = recording.frames(still)
+    node = watch(share=1.0, watch_s=1.0)
+    frames = [("thermal", frame) for frame in thermal] + [("rgb", frame) for frame in rgb]
+    for camera, frame in sorted(frames, key=lambda item: item[1].stamp_ns):
+        poll(lambda: len(node._waiting) < 4, "room")
+        node.add(camera, frame)
+    poll(lambda: "turn the rig" in node.latest.reason, "advice")
+    assert time_offset_advice(node.latest, 0)[1].startswith("not known: the cameras see too little")
+
+
+@pytest.mark.parametrize("lag_ms", [8.0, 12.0])
+def test_a_microbolometers_lag_is_part_of_the_offset(still, lag_ms):
+    """Its pixels warm up and cool down exponentially: what it shows is that much older than its stamp."""
+    recording = Recording(clock_ms=20.0, thermal_hz=25.0, amplitude=0.02, seconds=8.0, shutter=False)
+    thermal, rgb = recording.frames(still)
+    lagging = recording.lagging_thermal(still, lag_ms)
+    sharp, late = (estimate_time_offset(frames, rgb) for frames in (thermal, lagging))
+    assert (sharp.offset_ns - late.offset_ns) / 1e6 == pytest.approx(lag_ms, abs=2.0)
+
+
+def test_a_rolling_shutter_counts_as_its_middle_row(still):
+    recording = Recording(clock_ms=20.0, thermal_hz=25.0, rgb_hz=25.0, seconds=8.0, shutter=False)
+    thermal, rgb = recording.frames(still)
+    rolling = recording.rolling_rgb(still, readout_ms=24.0)
+    whole, late = (estimate_time_offset(thermal, frames) for frames in (rgb, rolling))
+    assert (whole.offset_ns - late.offset_ns) / 1e6 == pytest.approx(12.0, abs=1.5)
+
+
+@pytest.mark.parametrize("seed", [1, 3, 5])
+def test_slow_motion_does_not_lag(still, seed):
+    """Half a pixel of the thumbnails; a descent that stops early stays behind by 1 to 2 ms."""
+    clock_ms = 47.0
+    thermal, rgb = Recording(clock_ms=clock_ms, amplitude=0.005, seconds=8.0, seed=seed).frames(still)
+    offset = estimate_time_offset(thermal, rgb)
+    error_ms = offset.offset_ns / 1e6 + clock_ms
+    assert abs(error_ms) < 0.8 and abs(error_ms) < 3 * offset.standard_error_ns / 1e6 + 0.2
+
+
 def test_a_camera_that_turns_alone_gives_nothing(still):
     thermal, _ = Recording(seed=1).frames(still)
     _, rgb = Recording(seed=2).frames(still)

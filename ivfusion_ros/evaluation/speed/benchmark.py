@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import numpy as np
 from ivfusion_ros.backends import Layer, ProfilingBackend, load_backend
 from ivfusion_ros.bags.messages import make, serialize
 from ivfusion_ros.config.parameters import make_config
-from ivfusion_ros.config.pipeline import DetectionConfig, PipelineConfig, ThermalConfig
+from ivfusion_ros.config.pipeline import DetectionConfig, PipelineConfig, RefinementConfig, ThermalConfig
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.geometry.calibration import Calibration
 from ivfusion_ros.geometry.warp import Warp
@@ -22,6 +23,9 @@ from ivfusion_ros.models import resolve_model
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.pipeline.fuser import Fuser
 from ivfusion_ros.pipeline.overlap import Overlap
+from ivfusion_ros.registration.luminance import luminance
+from ivfusion_ros.registration.online import OnlineRefinement
+from ivfusion_ros.registration.scene import dense_residual
 from ivfusion_ros.types import Frame, FramePair, Header, Image, Size
 
 if TYPE_CHECKING:
@@ -148,8 +152,18 @@ def stage_candidates(size: Size) -> dict[str, Callable[[], object]]:
         "decode bgr8": lambda: decode(raw_rgb, "bgr8", 3 * width),
         "thermal scaling": lambda: scaler(counts, 0),
         "warp": lambda: warp(grey, size),
+        "online refinement": _refinement(grey, rgb),
+        "dense residual": lambda: dense_residual(grey, luminance(rgb)),
         "serialise fused image": lambda: serialize(make_image(make, header, rgb)),
     }
+
+
+def _refinement(grey: Image, rgb: Image) -> Callable[[], object]:
+    """Learning from the next pair, each unlike the one before, which would be left out as a frozen one."""
+    refinement = OnlineRefinement(RefinementConfig("shift"))
+    pairs = itertools.cycle([(np.roll(grey, by, 1), np.roll(rgb, by, 1)) for by in (0, 8)])
+    stamps = itertools.count(0, 33_000_000)
+    return lambda: refinement.update(*next(pairs), next(stamps))
 
 
 def detection_overhead(model: str, size: Size, threads: int) -> dict[str, Callable[[], object]]:

@@ -27,6 +27,7 @@ _RIVAL_DISTANCE_S = 0.12
 _RIVAL_SHARE = 0.8
 _MIN_AGREEMENT = 0.75
 _MAX_ERROR_S = 0.01
+_TURN = "turn the rig back and forth, irregularly, for 10 s"
 _RESTART_NS = 1_000_000_000
 
 
@@ -113,7 +114,13 @@ def _unknown(reason: str, agreement: float = 0.0) -> TimeOffset:
 def _estimate(thermal: Motion, rgb: Motion, max_offset_s: float) -> TimeOffset:
     for name, motion in (("thermal", thermal), ("RGB", rgb)):
         length = float(np.ptp(motion.times_s))
-        if len(motion.times_s) < _MIN_FRAMES or length < _MIN_SECONDS:
+        few = len(motion.times_s) < _MIN_FRAMES or length < _MIN_SECONDS
+        if few and motion.repeated > _MIN_FRAMES:
+            return _unknown(
+                f"{motion.repeated} of {motion.repeated + len(motion.times_s)} {name} frames repeat the "
+                f"one before: nothing moves, or the camera hangs; {_TURN}"
+            )
+        if few:
             return _unknown(
                 f"the {name} camera gave {len(motion.times_s)} different frames over {length:.1f} s, "
                 f"expected at least {_MIN_FRAMES} over {_MIN_SECONDS:g} s; record for longer"
@@ -129,15 +136,14 @@ def _estimate(thermal: Motion, rgb: Motion, max_offset_s: float) -> TimeOffset:
 
 
 def _doubt(peak: _Peak) -> str:
-    advice = "turn the rig back and forth, irregularly, for 10 s"
     if peak.agreement < _MIN_AGREEMENT:
-        return f"the cameras see too little common motion of the rig; {advice}"
+        return f"the cameras see too little common motion of the rig; {_TURN}"
     if peak.at_edge:
         return f"the best offset is the largest one tried, {abs(peak.shift_s) * 1e3:.0f} ms; allow more"
     if peak.rival > _RIVAL_SHARE * peak.agreement:
-        return f"the motion repeats itself, so that several offsets fit; {advice}"
+        return f"the motion repeats itself, so that several offsets fit; {_TURN}"
     if not peak.error_s <= _MAX_ERROR_S:
-        return f"too little motion of the rig: uncertain by {peak.error_s * 1e3:.0f} ms; {advice}"
+        return f"too little motion of the rig: uncertain by {peak.error_s * 1e3:.0f} ms; {_TURN}"
     return ""
 
 

@@ -26,10 +26,14 @@ _REFERENCE_AGE_NS = 3_000_000_000
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """times_s: (N,) rising, of frames that differ. positions: (N, 2) x and y of the world, pixels."""
+    """times_s: (N,) rising, of frames that differ. positions: (N, 2) x and y of the world, pixels.
+
+    repeated: how many further frames were the same as the one before.
+    """
 
     times_s: Floats
     positions: Floats
+    repeated: int = 0
 
 
 class MotionTrack:
@@ -48,6 +52,7 @@ class MotionTrack:
         """Forget everything."""
         self._stamps_ns.clear()
         self._positions.clear()
+        self._repeated = 0
         self._thumbnail: npt.NDArray[np.generic] | None = None
         self._picture: Floats32 | None = None
         self._reference: Reference | None = None
@@ -67,6 +72,7 @@ class MotionTrack:
         if self._stamps_ns and stamp_ns <= self._stamps_ns[-1]:
             return
         if self._thumbnail is not None and np.array_equal(thumbnail, self._thumbnail):
+            self._repeated += 1
             return
         picture = np.asarray(cv2.GaussianBlur(thumbnail.astype(np.float32), (5, 5), 1.2), np.float32)
         self._positions.append(self._locate(picture, stamp_ns))
@@ -79,7 +85,7 @@ class MotionTrack:
     def motion(self, origin_ns: int) -> Motion:
         """What was seen, with times in seconds since origin_ns."""
         times = np.array([stamp - origin_ns for stamp in self._stamps_ns], np.float64) / 1e9
-        return Motion(times, np.array(self._positions, np.float64).reshape(-1, 2))
+        return Motion(times, np.array(self._positions, np.float64).reshape(-1, 2), self._repeated)
 
     def _locate(self, picture: Floats32, stamp_ns: int) -> Floats:
         if self._reference is None or self._picture is None:
