@@ -1,4 +1,4 @@
-"""Prints how near boxes of RGB come to the true ones in the thermal camera's own image, on simulated streets.
+"""Prints how near boxes of RGB come to the true ones in thermal images, on simulated streets.
 
 Run: python test/measure_boxes.py [--seeds N]. The simulator knows each person's and car's box in both
 cameras; the ones of RGB go to the thermal image by the way of the pipeline's boxes.

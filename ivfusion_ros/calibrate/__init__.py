@@ -6,9 +6,10 @@ __getattr__, __all__ = later(
     __name__,
     {
         "boards": ("KINDS", "SPECIFICATION", "parse_board"),
+        "matcher": ("load_matcher",),
         "outcome": ("Outcome", "calibrate_by_board", "calibrate_by_scenes"),
         "output": ("write_outputs",),
         "pairs": ("PairSource", "open_pairs"),
-        "targetless": ("SceneModel",),
+        "targetless": ("Fields", "SceneModel"),
     },
 )
