@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.bags.files import is_bag
 from ivfusion_ros.commands.options import output_file, refuse_input
+from ivfusion_ros.commands.skipped import refuse_existing
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import SUFFIXES, read_image
@@ -60,11 +61,8 @@ def run(options: argparse.Namespace) -> None:
     folder = result.is_dir() and not is_bag(result)
     html = options.html or (result / "report.html" if folder else result.with_suffix(".html"))
     refuse_input(html, result)
-    if html.exists() and not (options.html or options.force):
-        raise DataError(
-            f"{html} is there already, maybe another command's page; name one with --html FILE, or replace "
-            "it (--force)"
-        )
+    # It may be the page of the command that left the result.
+    refuse_existing([html], options.force)
     write_page(html, _page(result, folder))
     print(html)
 
