@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ivfusion_ros.bags.files import is_bag
 from ivfusion_ros.commands.options import output_file, refuse_input
 from ivfusion_ros.commands.skipped import refuse_existing
-from ivfusion_ros.errors import DataError
+from ivfusion_ros.errors import DataError, refusing
+from ivfusion_ros.files import read_bytes
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import SUFFIXES, read_image
 from ivfusion_ros.report import (
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_MOST_BYTES = 2**28
+"""Of a file of figures."""
 MAX_PICTURES = 12
 """Of a folder; a training writes one at each validation."""
 
@@ -63,7 +66,9 @@ def run(options: argparse.Namespace) -> None:
     refuse_input(html, result)
     # It may be the page of the command that left the result.
     refuse_existing([html], options.force)
-    write_page(html, _page(result, folder))
+    with refusing(DataError, str(result), "a result of another command"):
+        page = _page(result, folder)
+    write_page(html, page)
     print(html)
 
 
@@ -80,7 +85,7 @@ def _page(result: Path, folder: bool) -> Page:
         return quality_page(title, figures, _pictures_again(figures))
     if "steps" in figures and "networks" in figures:
         return speed_page(title, figures)
-    sheets = {path.name: path.read_text("utf-8") for path in sorted(result.glob("*.csv"))} if folder else {}
+    sheets = {path.name: _text(path) for path in sorted(result.glob("*.csv"))} if folder else {}
     pictures = _pictures(result if folder else result.parent, "" if folder else result.stem)
     if not (figures or sheets or pictures):
         raise DataError(f"{result} has no JSON, CSV or pictures; expected a result of another command")
@@ -95,13 +100,13 @@ def _pictures_again(figures: dict[str, Any]) -> Any:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"cannot read {path} as JSON: {error}; expected a bag, a folder or a JSON file"
-        ) from error
+    with refusing(DataError, f"{path} as JSON", "a bag, a folder or a JSON file"):
+        content = json.loads(_text(path))
     return content if isinstance(content, dict) else {path.stem: content}
+
+
+def _text(path: Path) -> str:
+    return read_bytes(path, _MOST_BYTES).decode(errors="replace")
 
 
 def _pictures(folder: Path, stem: str) -> dict[str, Image]:

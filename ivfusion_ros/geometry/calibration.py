@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from ivfusion_ros.errors import ConfigError, refusing
-from ivfusion_ros.files import read_bytes, read_yaml, whole_files
+from ivfusion_ros.files import brief, read_bytes, read_yaml, whole_files
 from ivfusion_ros.geometry.other_tools import refuse_other_tools
 from ivfusion_ros.geometry.rig import RigParts
 from ivfusion_ros.geometry.rig_yaml import as_matrix, rig_from_yaml, rig_to_yaml
@@ -186,7 +186,9 @@ def _size(content: dict[str, Any], key: str) -> Size:
 
 
 def _beside(path: Path, name: str) -> Path:
-    """A file beside another one, or beside what that one is a link to."""
+    """A file beside another one, or beside what that one is a link to. Raises ConfigError."""
+    if name in ("", ".", "..") or "\0" in name or name != Path(name).name:
+        raise ConfigError(f"remap is {brief(name)}, expected the name of an .npz file beside it")
     found = path.with_name(name)
     return found if found.exists() else path.resolve().with_name(name)
 

@@ -6,6 +6,7 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any
 
+from ivfusion_ros.errors import DataError, refusing
 from ivfusion_ros.report.chart import chart_of
 from ivfusion_ros.report.page import Page, figure_texts
 from ivfusion_ros.report.shot import page_image
@@ -27,7 +28,7 @@ def any_page(
 ) -> Page:
     """figures: JSON. sheets: CSV by name, drawn as curves where all cells are numbers. pictures: RGB."""
     plain = {name: value for name, value in figures.items() if not _is_table(value)}
-    rows = {name: _numbers(text) for name, text in sheets.items()}
+    rows = {name: _numbers(name, text) for name, text in sheets.items()}
     curves = {name: own for name, own in rows.items() if _are_curves(own)}
     tables = [
         table_of(name.replace("_", " "), _rows(value))
@@ -54,11 +55,12 @@ def _rows(value: Any) -> list[Row]:
     return value if isinstance(value, list) else [{"name": name, **row} for name, row in value.items()]
 
 
-def _numbers(text: str) -> list[Row]:
-    return [
-        {(name or "").strip(): _number(cell) for name, cell in row.items()}
-        for row in csv.DictReader(io.StringIO(text))
-    ]
+def _numbers(name: str, text: str) -> list[Row]:
+    with refusing(DataError, name, "a table of numbers as CSV"):
+        return [
+            {(column or "").strip(): _number(cell) for column, cell in row.items()}
+            for row in csv.DictReader(io.StringIO(text))
+        ]
 
 
 def _number(cell: Any) -> Any:

@@ -50,7 +50,7 @@ def look_of(message: Mapping[str, Any]) -> Look:
 
 
 def _share(value: Any, default: float) -> float:
-    good = isinstance(value, (int, float)) and math.isfinite(value) and 0 <= value <= 1
+    good = isinstance(value, (int, float)) and 0 <= value <= 1
     return float(value) if good else default
 
 

@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.files import brief
 from ivfusion_ros.report.live_frame import Look, live_frame, look_of
 from ivfusion_ros.report.page import page_file, render_template
 
@@ -208,7 +209,12 @@ class LiveServer:
         """A frame for each message that asks for one, when there is a newer one than the last."""
         seen, sent_s = self._number, 0.0
         while True:
-            look = self._take(await browser.receive_text())
+            try:
+                look = self._take(await browser.receive_text())
+            except KeyError:
+                # Bytes, which the page never sends.
+                await browser.close(1003)
+                return
             if look is None:
                 continue
             await asyncio.sleep(sent_s + _LEAST_S - time.monotonic())
@@ -230,7 +236,7 @@ class LiveServer:
         """What a browser shows, where it asks for a frame; a command is kept for who records."""
         try:
             message = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         if not isinstance(message, dict):
             return None
@@ -245,9 +251,9 @@ class LiveServer:
 def parse_address(text: str) -> tuple[str, int]:
     """PORT or HOST:PORT. Raises ConfigError."""
     host, _, port = text.rpartition(":")
-    if not port.isdecimal() or int(port) > 65535:
+    if not port.isdecimal() or len(port) > 5 or int(port) > 65535:
         raise ConfigError(
-            f"--web is {text!r}, expected PORT or HOST:PORT, for example 8080 or 0.0.0.0:8080"
+            f"--web is {brief(text)}, expected PORT or HOST:PORT, for example 8080 or 0.0.0.0:8080"
         )
     return host.strip("[]") or LOOPBACK[0], int(port)
 
@@ -258,9 +264,11 @@ def _bound(host: str, port: int) -> socket.socket:
         bound = socket.socket(family, socket.SOCK_STREAM)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        # Of a name that no host can have, its encoding says so.
+        reason = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"cannot serve a page at {host}:{port}: {error.strerror}; give another one, --web PORT"
+            f"cannot serve a page at {brief(host)}:{port}: {reason}; give another one, --web PORT"
         ) from error
     return bound
 

@@ -143,7 +143,10 @@ def _names(folder: Path) -> tuple[str, ...]:
             if isinstance(values, list) and values:
                 return tuple(map(str, values))
     lists = (folder / "classes.txt", folder / "labels" / "classes.txt")
-    return next((tuple(path.read_text("utf-8").split("\n")) for path in lists if path.is_file()), ())
+    return next(
+        (tuple(path.read_bytes().decode(errors="replace").split("\n")) for path in lists if path.is_file()),
+        (),
+    )
 
 
 def _with_stems(found: dict[Fields, Scene]) -> list[Scene]:

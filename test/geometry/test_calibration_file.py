@@ -44,6 +44,14 @@ def test_maps_come_along_where_the_yaml_is_a_link(tmp_path):
         np.testing.assert_array_equal(read_calibration(path).remap.map_x, remap.map_x)
 
 
+@pytest.mark.parametrize("name", ["/dev/zero", "maps/map.npz", "../map.npz", "", ".", "..", "a\0b"])
+def test_maps_lie_beside_their_calibration(tmp_path, name):
+    content = {"thermal_size": [80, 64], "rgb_size": [96, 72], "remap": name}
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(ConfigError, match=r"remap is '.*', expected the name of an .npz file beside it"):
+        read_calibration(tmp_path / "a.yaml")
+
+
 def test_rig_survives_its_file(tmp_path):
     rig = rig_parts()
     quality = {"method": "checkerboard", "rms_px": np.float64(0.21), "date": "2025-01-31", "views": 12}

@@ -127,6 +127,22 @@ def test_a_slow_browser_gets_the_newest_frame_and_holds_nobody_up(server) -> Non
         assert abs(unpack(next_frame(line))[1].astype(int) - 222).max() <= 2
 
 
+def test_what_makes_no_sense_is_left_out_and_bytes_end_the_line(server, capfd, caplog) -> None:
+    many = "1" + "0" * 400
+    with socket_of(server) as line:
+        wait_for(lambda: server.watched)
+        for words in ("[" * 4000, f'{{"first": {many}, "cursor": [{many}, 0.5]}}'):
+            line.send(words)
+        server.offer(result(200), dict)
+        assert unpack(next_frame(line))[1].mean() > 0
+        line.send(b"\0\1")
+        with pytest.raises(Exception, match="1003"):
+            while True:
+                line.recv(timeout=10)
+    assert look_of({"first": int(many), "cursor": [0.5, float("nan")]}) == Look(0.0, 0.0)
+    assert "Traceback" not in capfd.readouterr().err and not caplog.text
+
+
 def test_commands_come_in_order_and_others_do_not(server) -> None:
     with socket_of(server) as line:
         for words in (
@@ -172,9 +188,12 @@ def test_another_address_needs_its_token() -> None:
 def test_addresses_and_ports_in_use_are_told(server) -> None:
     assert parse_address("8080") == ("127.0.0.1", 8080)
     assert parse_address("[::1]:80") == ("::1", 80)
-    for text in ("drive.mcap", "80x", "70000"):
+    for text in ("drive.mcap", "80x", "70000", "1" * 5000):
         with pytest.raises(ConfigError, match="expected PORT"):
             parse_address(text)
+    for name in ("..", "../x", "a" * 70 + ".com", "a\0b"):
+        with pytest.raises(ConfigError, match="cannot serve a page at"):
+            LiveServer((name, 0), "nowhere")
     port = int(server.url.rpartition(":")[2].strip("/"))
     with pytest.raises(ConfigError, match="cannot serve"):
         LiveServer(("127.0.0.1", port), "again")

@@ -1,6 +1,7 @@
 """Pages of evaluations, benchmarks, bags and any other result."""
 
 import json
+import os
 import re
 
 import numpy as np
@@ -229,6 +230,27 @@ def test_report_of_a_bag_and_of_what_is_no_result(
     (tmp_path / "nothing").mkdir()
     assert main(["report", str(tmp_path / "nothing")]) == DataError.exit_code
     assert "no JSON, CSV or pictures" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("summary.json", b"[" * 200_000, "summary.json as JSON cannot be read (RecursionError"),
+        ("summary.json", b'{"a":' * 900 + b"1" + b"}" * 900, "cannot be read (RecursionError"),
+        ("summary.json", b'{"images": 3, "networks": 4}', "cannot be read ("),
+        ("summary.json", None, "summary.json as JSON: not a regular file"),
+        ("sheet.csv", b"a,b\n1," + b"x" * 300_000, "sheet.csv cannot be read (Error: field larger"),
+        ("sheet.csv", None, "not a regular file"),
+    ],
+)
+def test_of_a_damaged_result_the_report_says_what_is_wrong(tmp_path, capsys, name, content, reason) -> None:
+    if content is None:
+        os.mkfifo(tmp_path / name)
+    else:
+        (tmp_path / name).write_bytes(content)
+    assert main(["report", str(tmp_path)]) == DataError.exit_code
+    assert reason in capsys.readouterr().err
+    assert not (tmp_path / "report.html").exists()
 
 
 def test_moments_marked_while_recording_are_on_the_page(tmp_path) -> None:

@@ -158,7 +158,7 @@ def read_record(path: Path) -> EngineRecord | str:
     try:
         entries: dict[str, Any] = json.loads(_sidecar(path).read_text(encoding="utf-8"))
         return EngineRecord(EngineKey(**entries.pop("key")), **entries)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return f"{_sidecar(path).name} is missing or damaged"
 
 

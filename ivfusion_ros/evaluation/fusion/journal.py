@@ -51,7 +51,7 @@ class Journal:
             record = json.loads(line)
             values = dict(record.pop(self._content))
             self._values[Subject(**record)] = values
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return
 
     def find(self, subject: Subject, names: Sequence[str]) -> dict[str, Any] | None:
