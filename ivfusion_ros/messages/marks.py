@@ -1,4 +1,4 @@
-"""Moments that somebody marked while recording, as lines of a log: rqt_console and Foxglove list those."""
+"""Moments that somebody marked while recording, as lines of a log, which programs for bags list."""
 
 from __future__ import annotations
 
