@@ -17,13 +17,16 @@ from detector_samples import write_dynamic_detector
 
 from ivfusion_ros.cli import main
 from ivfusion_ros.evaluation.detection import find
+from ivfusion_ros.evaluation.detection.curves import write_curves
 from ivfusion_ros.evaluation.detection.find import Found
 from ivfusion_ros.evaluation.detection.gain import draw, gains
-from ivfusion_ros.evaluation.detection.precision import matches, missed, precisions
+from ivfusion_ros.evaluation.detection.precision import Precision, matches, missed, precisions
+from ivfusion_ros.evaluation.detection.results import Entry
 from ivfusion_ros.evaluation.detection.scenes import Scene, Truth, is_night, read_scenes
 from ivfusion_ros.evaluation.detection.sheet import worst
 from ivfusion_ros.evaluation.fusion.pairs import Pair
 from ivfusion_ros.graphs.onnx_file import read_metadata
+from ivfusion_ros.images.files import read_image
 from ivfusion_ros.types import Detections
 
 NAMES = ("person", "car")
@@ -289,3 +292,12 @@ def test_a_threshold_is_written_into_the_model(dataset: Path, detector: Path, bl
     run(dataset, detector, blend_model, "--set-threshold")
     # Nothing that it finds is wrong.
     assert read_metadata(detector)["ivfusion.threshold"] == "0.001"
+
+
+def test_curves_have_a_panel_for_each_class_that_is_there(tmp_path) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib")
+    there, none = Precision("car", 3, 0.5, 0.2, np.ones(101)), Precision("bus", 0, None, None, np.zeros(0))
+    for name, classes in {"one": (there, none, none), "two": (there, none, there)}.items():
+        write_curves(tmp_path / f"{name}.png", [Entry("all", "rgb", 1, classes)])
+    widths = [read_image(tmp_path / f"{name}.png").shape[1] for name in ("one", "two")]
+    assert np.allclose(widths, [110 * (1.5 + 3.4), 110 * (1.5 + 6.8)], atol=1)

@@ -1,4 +1,4 @@
-"""Precision-recall curves: a row per subset, a column per class, a line per method."""
+"""Precision-recall curves: a row per subset, a column per class that is there, a line per method."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ def write_curves(path: Path, entries: Sequence[Entry]) -> None:
 
     subsets = list(dict.fromkeys(entry.subset for entry in entries))
     methods = list(dict.fromkeys(entry.method for entry in entries))
-    names = [item.class_name for item in entries[0].classes]
+    every = range(len(entries[0].classes))
+    shown = [place for place in every if any(entry.classes[place].objects for entry in entries)] or every
     figure = Figure(
-        figsize=(1.5 + 3.4 * len(names), 0.6 + 3.0 * len(subsets)), dpi=110, layout="constrained"
+        figsize=(1.5 + 3.4 * len(shown), 0.6 + 3.0 * len(subsets)), dpi=110, layout="constrained"
     )
     FigureCanvasAgg(figure)
-    panels = figure.subplots(len(subsets), len(names), squeeze=False, sharex=True, sharey=True)
+    panels = figure.subplots(len(subsets), len(shown), squeeze=False, sharex=True, sharey=True)
     for entry in entries:
         row, colour = subsets.index(entry.subset), COLOURS[methods.index(entry.method) % len(COLOURS)]
         # The cameras' own images are dashed: what fusion is held against.
         dashes = "--" if entry.method in CAMERAS else "-"
-        for column, item in enumerate(entry.classes):
-            axes = panels[row][column]
+        for column, place in enumerate(shown):
+            axes, item = panels[row][column], entry.classes[place]
             if item.ap50 is not None:
                 label = f"{entry.method} {item.ap50:.3f}"
                 axes.plot(RECALLS, item.curve, dashes, color=colour, linewidth=1.5, label=label)
@@ -45,7 +46,7 @@ def write_curves(path: Path, entries: Sequence[Entry]) -> None:
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         if axes.lines:
-            axes.legend(title="AP50", fontsize=7, title_fontsize=7, loc="best", framealpha=0.8)
+            axes.legend(title="AP50", fontsize=8, title_fontsize=8, loc="best", framealpha=0.8)
     figure.supxlabel("recall", fontsize=10)
     figure.supylabel("precision", fontsize=10)
     with whole_file(path) as staged:
