@@ -14,7 +14,7 @@ from ivfusion_ros.backends.layers import multiply_adds
 from ivfusion_ros.cli import main
 from ivfusion_ros.errors import BackendError, DataError
 from ivfusion_ros.evaluation.speed import roofline
-from ivfusion_ros.evaluation.speed.benchmark import PipelineRun, alternate, layers
+from ivfusion_ros.evaluation.speed.benchmark import PipelineRun, alternate, layers, stage_candidates
 from ivfusion_ros.evaluation.speed.guard import compare
 from ivfusion_ros.evaluation.speed.profile import by_kind
 from ivfusion_ros.evaluation.speed.roofline import Peak, measure_peak
@@ -187,3 +187,11 @@ def test_a_run_compared_with_itself(blend_model, tmp_path, capsys) -> None:
     assert main([*words, "--rounds", "3", "--json", path]) == 0
     assert main([*words, "--rounds", "3", "--compare", path]) == 0
     assert "time now over time then" in capsys.readouterr().out
+
+
+def test_what_registration_learns_is_among_the_steps() -> None:
+    """Images too small for it are timed without; no pair counts as a frozen camera's."""
+    steps = stage_candidates((128, 96))
+    assert {"online refinement", "dense residual"} <= steps.keys() - stage_candidates((40, 30)).keys()
+    states = [steps["online refinement"]().status for _ in range(6)]
+    assert "frozen" not in states and "empty" not in states

@@ -31,6 +31,9 @@ from ivfusion_ros.types import Frame, FramePair, Header, Image, Size
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+_LEAST_LEARNED_PX = 64
+"""Wide and high: smaller images have nothing that online refinement could follow."""
+
 Times = dict[str, list[float]]
 """milliseconds of each run, by name"""
 
@@ -152,18 +155,23 @@ def stage_candidates(size: Size) -> dict[str, Callable[[], object]]:
         "decode bgr8": lambda: decode(raw_rgb, "bgr8", 3 * width),
         "thermal scaling": lambda: scaler(counts, 0),
         "warp": lambda: warp(grey, size),
-        "online refinement": _refinement(grey, rgb),
-        "dense residual": lambda: dense_residual(grey, luminance(rgb)),
+        **_learning(grey, rgb),
         "serialise fused image": lambda: serialize(make_image(make, header, rgb)),
     }
 
 
-def _refinement(grey: Image, rgb: Image) -> Callable[[], object]:
-    """Learning from the next pair, each unlike the one before, which would be left out as a frozen one."""
+def _learning(grey: Image, rgb: Image) -> dict[str, Callable[[], object]]:
+    """What registration learns from a pair; none for images smaller than it takes."""
+    if min(grey.shape) < _LEAST_LEARNED_PX:
+        return {}
     refinement = OnlineRefinement(RefinementConfig("shift"))
+    # An image like the one before would be left out as a frozen camera's.
     pairs = itertools.cycle([(np.roll(grey, by, 1), np.roll(rgb, by, 1)) for by in (0, 8)])
     stamps = itertools.count(0, 33_000_000)
-    return lambda: refinement.update(*next(pairs), next(stamps))
+    return {
+        "online refinement": lambda: refinement.update(*next(pairs), next(stamps)),
+        "dense residual": lambda: dense_residual(grey, luminance(rgb)),
+    }
 
 
 def detection_overhead(model: str, size: Size, threads: int) -> dict[str, Callable[[], object]]:
