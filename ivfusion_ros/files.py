@@ -21,13 +21,12 @@ from typing import IO, TYPE_CHECKING, Any
 import yaml
 
 from ivfusion_ros.errors import ConfigError, DataError
+from ivfusion_ros.yaml_loader import MAX_ENTRIES, YamlLoader, check_bounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 MAX_YAML_BYTES = 2**20
-MAX_YAML_ENTRIES = 100_000
-MAX_YAML_DEPTH = 50
 PIPE_WAIT_S = 2.0
 """For whoever reads from a pipe that is written."""
 LOCK_WAIT_S = 0.5
@@ -176,44 +175,18 @@ def write_whole(path: Path, content: bytes | str, replace: bool = True) -> None:
         staged.write_bytes(content)
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Aliases that stand for aliases can make a gigabyte of a kilobyte, merged ones while it is read."""
-
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        super().flatten_mapping(node)
-        self.merged = getattr(self, "merged", 0) + len(node.value)
-        if self.merged > MAX_YAML_ENTRIES:
-            raise yaml.YAMLError(f"its mappings have more than {MAX_YAML_ENTRIES} entries")
-
-
 def parse_yaml(text: str, source: str) -> Any:
     """The value of a YAML text, of bounded size and depth. Raises ConfigError, in which source names it."""
     try:
-        if sum(map(text.count, "\n,:")) > MAX_YAML_ENTRIES:
-            raise ValueError(f"it has more than {MAX_YAML_ENTRIES} entries")
-        value = yaml.load(text, _Loader)
-        _check_bounds(value)
+        if sum(map(text.count, "\n,:")) > MAX_ENTRIES:
+            raise ValueError(f"it has more than {MAX_ENTRIES} entries")
+        value = yaml.load(text, YamlLoader)
+        check_bounds(value)
     # PyYAML's constructors raise whatever dates, numbers and tags that are none make Python raise.
     except Exception as error:
         said = str(error) or type(error).__name__
         raise ConfigError(f"{source} is not valid YAML: {said}") from error
     return value
-
-
-def _check_bounds(value: Any) -> None:
-    """Raises ValueError for what is endless or huge, once all aliases are followed."""
-    waiting, count = [(value, 0)], 0
-    while waiting:
-        item, depth = waiting.pop()
-        count += 1
-        if depth > MAX_YAML_DEPTH or count > MAX_YAML_ENTRIES:
-            raise ValueError(
-                f"it is nested more than {MAX_YAML_DEPTH} deep, or has more than {MAX_YAML_ENTRIES} entries"
-            )
-        if isinstance(item, dict):
-            waiting.extend((entry, depth + 1) for pair in item.items() for entry in pair)
-        elif isinstance(item, (list, tuple, set)):
-            waiting.extend((entry, depth + 1) for entry in item)
 
 
 def natural_order(name: str) -> tuple[list[str | int], str]:

@@ -98,6 +98,32 @@ def test_a_yaml_text_is_a_value_or_our_error(text) -> None:
         parse_yaml(text, "here")
 
 
+@pytest.mark.parametrize(
+    "text", ["pairing: {a: 1}\nfusion: {}\npairing: {b: 2}", "{x: 1, 'x': 2}", "- {1: a, 1: b}"]
+)
+def test_a_key_that_stands_there_twice_is_an_error(text) -> None:
+    with pytest.raises(ConfigError, match=r"stands there twice, in lines 1 and [13]$"):
+        parse_yaml(text, "here")
+
+
+def test_merged_keys_may_be_taken_over() -> None:
+    text = "b: &b {x: 1, y: 2}\nc: {<<: *b, x: 3}\nd: {<<: [*b, {x: 7, z: 8}], y: 4}"
+    assert parse_yaml(text, "here") == {
+        "b": {"x": 1, "y": 2},
+        "c": {"x": 3, "y": 2},
+        "d": {"x": 1, "y": 4, "z": 8},
+    }
+
+
+def test_numbers_are_what_they_look_like() -> None:
+    text = "[010, 1:30, 1:30.5, -07, 0x1F, 0b11, 1_000, 0, -5, .5, 00.5, 1.0e+3, 1e3]"
+    expected = ["010", "1:30", "1:30.5", "-07", 31, 3, 1000, 0, -5, 0.5, 0.5, 1000.0, "1e3"]
+    assert parse_yaml(text, "here") == expected
+    for setting in ("pairing.max_skew_ms=1:30", "pairing.queue_size=010"):
+        with pytest.raises(ConfigError, match=r"010|1:30"):
+            make_config(PipelineConfig, assignments([setting], "--set"))
+
+
 def test_merged_mappings_end() -> None:
     """Newer PyYAML takes each key once; with older ones the entries would be 2 * 10^8."""
     try:
