@@ -131,6 +131,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         # Where a command has files to write beside its result, it has taken their options from there.
         if shared := sys.modules.get("ivfusion_ros.commands.options"):
             shared.check_output_files(options)
+        if _json_alone(options) and getattr(sys.stdout, "closed_before", False):
+            return _fail(chosen, "--json -: standard output is closed; name a file", 2)
         with redirect_stdout(_Aside(sys.stdout)) if _json_alone(options) else nullcontext():
             options.run(options)
     except IvfusionError as error:
@@ -188,11 +190,13 @@ class _Unbreakable:
     """A text stream whose reader may leave (`| head`): what is written after that is dropped.
 
     The work goes on, since its output is a file; losing who looks on must never cost that. lost: why
-    something could not be written that somebody waits for, as on a full disk.
+    something could not be written that somebody waits for, as on a full disk. closed_before: whether there
+    was no stream.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, closed_before: bool) -> None:
         self._stream = stream
+        self.closed_before = closed_before
         self.lost: OSError | None = None
 
     def write(self, text: str) -> int:
@@ -239,14 +243,15 @@ def _json_alone(options: argparse.Namespace) -> bool:
 def _survive_closed_streams() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:
+        missing = stream is None
+        if missing:
             # Closed before the start (`2>&-`).
             stream = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
         if isinstance(stream, io.TextIOWrapper):
             # Names of files need not be UTF-8.
             stream.reconfigure(errors="backslashreplace")
         if not isinstance(stream, _Unbreakable):
-            setattr(sys, name, _Unbreakable(stream))
+            setattr(sys, name, _Unbreakable(stream, missing))
 
 
 def _fail(command: str, message: str, status: int) -> int:

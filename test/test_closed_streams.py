@@ -33,3 +33,11 @@ def test_results_that_nobody_gets_are_no_success(words) -> None:
     assert done.returncode == 1
     assert "what was printed is lost: No space left" in done.stderr
     assert subprocess.run(program, stdout=subprocess.DEVNULL, timeout=120).returncode == 0
+
+
+def test_figures_for_a_stdout_that_is_closed_are_refused_before_the_work(small_bag, tmp_path) -> None:
+    words = ["replay", str(small_bag), str(tmp_path / "out.mcap"), "--json", "-"]
+    shell = ["sh", "-c", '"$@" >&-', "sh", sys.executable, "-m", "ivfusion_ros.cli", *words]
+    done = subprocess.run(shell, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert done.returncode == 2 and "standard output is closed; name a file" in done.stderr
+    assert not (tmp_path / "out.mcap").exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -35,7 +35,8 @@ def as_image(picture: Picture, camera: CameraName, max_pixels: int = MAX_PIXELS)
     if isinstance(picture, (str, Path)):
         return read_camera_image(picture, camera, max_pixels)
     if isinstance(picture, np.ndarray):
-        return picture
+        # Of a matrix, too, whose parts are matrices.
+        return cast("AnyImage", np.asarray(picture))
     if not isinstance(picture, PilImage):
         raise ImageError(
             f"the {camera} image is a {type(picture).__name__}, expected an array, an image of Pillow or a "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,12 @@ from ivfusion_ros.api.pictures import Picture, as_image
 from ivfusion_ros.api.result import Result
 from ivfusion_ros.config.parameters import load_config, make_config
 from ivfusion_ros.config.pipeline import PipelineConfig
+from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.pipeline import build_pipeline
 from ivfusion_ros.types import Frame, FramePair
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
     from types import TracebackType
 
 
@@ -38,6 +39,8 @@ class Pipeline:
     @classmethod
     def from_yaml(cls, path: str | Path, changes: Mapping[str, Any] | None = None) -> Pipeline:
         """Of a YAML or ROS parameter file. changes: as config, taken over the file's. Raises as above."""
+        if not isinstance(path, (str, Path)):
+            raise ConfigError(f"the file is {path!r}, expected a path; Pipeline() has the defaults")
         return cls(load_config(PipelineConfig, path, changes))
 
     def fuse(self, thermal: Picture, rgb: Picture) -> Result:

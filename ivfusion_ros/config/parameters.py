@@ -104,6 +104,10 @@ def load_config(
 
 def _checked(config_class: type[Any], values: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Values by dotted name, each of its parameter's type and in its range."""
+    if not isinstance(values, Mapping):
+        raise ConfigError(
+            f"{source} is {brief(values)}, expected a mapping of names to values; for a file, from_yaml"
+        )
     parameters = {item.name: item for item in iter_parameters(config_class)}
     checked = {}
     for name, value in flatten(values):

@@ -17,7 +17,7 @@ import numpy as np
 from ivfusion_ros.backends import load_backend
 from ivfusion_ros.config.pipeline import DetectionConfig
 from ivfusion_ros.detection import Detector
-from ivfusion_ros.errors import BackendError, ConfigError, ModelError
+from ivfusion_ros.errors import BackendError, ConfigError, ModelError, refusing
 from ivfusion_ros.export.safe_pickle import check_is_data
 from ivfusion_ros.files import whole_files
 from ivfusion_ros.types import Size
@@ -157,6 +157,10 @@ def _check_origin(weights: Path, size: Size) -> None:
             f"{size[1]} {size[0]}`; that ONNX file is taken as it is"
         )
     if origin is None:
+        from ivfusion_ros.networks.torch_file import load_data
+
+        with refusing(ModelError, str(weights), "a detector's .pt of ultralytics"):
+            load_data(weights)
         raise ModelError(
             f"{weights} holds no detector of ultralytics; a checkpoint of a fusion network is exported "
             "without --detector"

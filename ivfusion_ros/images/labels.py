@@ -39,6 +39,13 @@ def read_objects(
     numbers of YOLO's form mean. A text file that is not there shows nothing, as ultralytics has it.
     Raises DataError.
     """
+    boxes, words = _objects(path, images, size, names)
+    if not np.isfinite(boxes).all():
+        raise DataError(f"{path} has a box with a number that is not finite; expected pixels")
+    return boxes, words
+
+
+def _objects(path: Path, images: Sequence[Path], size: Size, names: Sequence[str]) -> tuple[Boxes, Words]:
     suffix = path.suffix.lower()
     if suffix == ".xml":
         boxes, words = read_voc(path)

@@ -216,3 +216,18 @@ def test_the_page_says_what_happens(tmp_path, monkeypatch) -> None:
     )
     failures, tried = doctest.testfile(os.fspath(ROOT / "docs" / "python.md"), module_relative=False)
     assert tried >= 8 and not failures
+
+
+def test_what_is_no_configuration_or_file_is_told(tmp_path, fused) -> None:
+    for config in ("fusion.yaml", ["fusion.yaml"], 3):
+        with pytest.raises(ConfigError, match="expected a mapping of names to values"):
+            iv.fuse(THERMAL, RGB, config)
+    with pytest.raises(ConfigError, match="the file is None, expected a path"):
+        iv.Pipeline.from_yaml(None)
+    with pytest.raises(ImageError, match="not a file's name"):
+        fused.save("a\0b.png")
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+def test_a_matrix_is_an_image_as_an_array_is(fused) -> None:
+    assert np.array_equal(iv.fuse(np.matrix(THERMAL), RGB, PLAIN).fused, fused.fused)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +63,13 @@ class Model:
     """Stands for the class of the yolov5 repository that a classic checkpoint holds."""
 
 
+class Evil:
+    """Would make a file where it is unpickled."""
+
+    def __reduce__(self):
+        return os.mkdir, ("ran",)
+
+
 def test_files_that_cannot_be_exported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,6 +81,11 @@ def test_files_that_cannot_be_exported(
     assert "there is no file missing.pt" in message("missing.pt")
     torch.save({"network": "mda", "weights": {}}, "fusion.pt")
     assert "exported without --detector" in message("fusion.pt")
+    Path("noise.pt").write_bytes(b"PK\3\4 no archive")
+    assert "noise.pt cannot be read" in (said := message("noise.pt")) and "without --detector" not in said
+    Path("evil.pt").write_bytes(pickle.dumps(Evil()))
+    assert "evil.pt cannot be read" in (said := message("evil.pt")) and "without --detector" not in said
+    assert not Path("ran").exists()
     Path("model.onnx").write_bytes(b"x")
     assert "is ONNX already" in message("model.onnx")
     Path("torn.pt").write_bytes(b"PK ultralytics.nn.tasks")

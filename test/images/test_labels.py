@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ivfusion_ros.errors import DataError
-from ivfusion_ros.images.labels import read_voc
+from ivfusion_ros.images.labels import read_objects, read_voc
 
 BOX = "<bndbox><xmin>1</xmin><ymin>2.5</ymin><xmax>30</xmax><ymax>40</ymax></bndbox>"
 
@@ -45,3 +45,20 @@ def test_a_pipe_is_refused_instead_of_waited_for(tmp_path) -> None:
     os.mkfifo(tmp_path / "pipe.xml")
     with pytest.raises(DataError, match="not a regular file"):
         read_voc(tmp_path / "pipe.xml")
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "1e39"])
+def test_boxes_are_finite_in_every_form(tmp_path, number) -> None:
+    bare = {"nan": "NaN", "inf": "Infinity"}.get(number, number)
+    forms = {
+        "a.xml": "<annotation><object><name>car</name><bndbox><xmin>1</xmin><ymin>2</ymin>"
+        f"<xmax>{number}</xmax><ymax>9</ymax></bndbox></object></annotation>",
+        "a.json": '{"images": [{"id": 1, "file_name": "a.png"}], "categories": [{"id": 1, "name": "car"}], '
+        f'"annotations": [{{"image_id": 1, "category_id": 1, "bbox": [1, 2, {bare}, 3]}}]}}',
+        "a.txt": f"0 0.5 0.5 {number} 0.1\n",
+        "k.txt": f"% bbGt version=3\nperson 1 2 {number} 4 0 0 0 0 0 0 0\n",
+    }
+    for name, text in forms.items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(DataError, match="finite"):
+            read_objects(tmp_path / name, [tmp_path / "a.png"], (64, 48))
