@@ -1,0 +1,102 @@
+"""`ivfusion fleet`: one replay over many recordings, on many machines."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from ivfusion_ros.commands.options import (
+    add_json_option,
+    add_pipeline_options,
+    check_at_least,
+    pipeline_config,
+    write_json,
+)
+from ivfusion_ros.errors import DataError
+from ivfusion_ros.fleet import Fleet, Job, Replicas, Store, find_recordings
+
+if TYPE_CHECKING:
+    import argparse
+
+log = logging.getLogger(__name__)
+
+_NAMED = 5
+"""Most failed recordings that are named on the console; the table has all."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "source",
+        nargs="+",
+        help="recordings: folders, patterns, lists (.txt, .csv, .parquet), on disk or by URL (s3://...)",
+    )
+    parser.add_argument("--out", required=True, metavar="DEST", help="folder or URL of the results")
+    parser.add_argument(
+        "--address",
+        metavar="RAY",
+        help="cluster, such as auto or ray://head:10001 (default: this machine)",
+    )
+    parser.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="CPUs of each replica (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--replicas", type=int, default=0, metavar="N", help="replicas (default: as many as fit)"
+    )
+    for camera in ("thermal", "rgb"):
+        parser.add_argument(f"--{camera}-topic", metavar="TOPIC", help="default: found in each recording")
+    parser.add_argument("--compressed", action="store_true", help="write fused images as JPEG")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be fused, and end")
+    add_json_option(parser)
+    add_pipeline_options(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Fuse what is not fused yet. Raises IvfusionError, also where some recordings failed."""
+    check_at_least(options, threads=1, replicas=0)
+    options.set = [
+        *(f"{task}.threads={options.threads}" for task in ("fusion", "detection")),
+        *options.set,
+    ]
+    job = Job(pipeline_config(options), options.thermal_topic, options.rgb_topic, options.compressed)
+    store = Store(options.out)
+    recordings = find_recordings(options.source, store.root)
+    fleet = Fleet(job, recordings, store)
+    log.info(
+        "%d recordings, %.1f GB: %d are done, %d are left; results in %s/%s",
+        len(recordings), sum(item.size for item in recordings) / 1e9, len(fleet.done), len(fleet.left),
+        store.url, fleet.folder,
+    )  # fmt: skip
+    if options.dry_run:
+        for item in fleet.left:
+            print(item.url)
+        return
+    failed = _fuse(fleet, job, store, options) if fleet.left else []
+    write_json(options.json, _figures(fleet, failed, store))
+    for row in failed[:_NAMED]:
+        log.warning("failed: %s: %s", row["recording"], row["error"])
+    if failed:
+        raise DataError(
+            f"{len(failed)} of {len(recordings)} recordings failed, {failed[0]['recording']} first: "
+            f"{failed[0]['error']}; the same command tries them again"
+        )
+
+
+def _fuse(fleet: Fleet, job: Job, store: Store, options: argparse.Namespace) -> list[dict[str, Any]]:
+    with Replicas(job, store.root, options.address, options.threads, options.replicas) as replicas:
+        log.info("%d replicas of %d CPUs", replicas.count, options.threads)
+        rows = tqdm(fleet.fuse(replicas), total=len(fleet.left), unit="recording")
+        return [row for row in rows if row["error"]]
+
+
+def _figures(fleet: Fleet, failed: list[dict[str, Any]], store: Store) -> dict[str, Any]:
+    return {
+        "output": f"{store.url}/{fleet.folder}",
+        "recordings": len(fleet.done) + len(fleet.left),
+        "done_before": len(fleet.done),
+        "failed": {row["recording"]: row["error"] for row in failed},
+        "reasons": dict(Counter(str(row["error"]).partition(":")[0] for row in failed)),
+    }

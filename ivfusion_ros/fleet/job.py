@@ -1,0 +1,42 @@
+"""What is done to each recording: all that decides what its result is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import ivfusion_ros
+from ivfusion_ros.config.pipeline import PipelineConfig
+from ivfusion_ros.models import file_sha256, resolve_model
+from ivfusion_ros.pipeline.build import detection_model_name, fusion_model_name
+
+
+@dataclass(frozen=True)
+class Job:
+    """A configuration and the models' hashes: results of equal jobs are the same.
+
+    thermal_topic, rgb_topic: None to guess. compressed: fused images as JPEG.
+    """
+
+    config: PipelineConfig
+    thermal_topic: str | None = None
+    rgb_topic: str | None = None
+    compressed: bool = False
+    models: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Raises ModelError for models that there are not, BackendError."""
+        names = (fusion_model_name(self.config.fusion), detection_model_name(self.config.detection))
+        hashes = {name: file_sha256(resolve_model(name)) for name in names if name}
+        object.__setattr__(self, "models", hashes)
+
+    def describe(self) -> dict[str, Any]:
+        """All of it, for machines."""
+        return {"version": ivfusion_ros.__version__, **json.loads(json.dumps(asdict(self), default=str))}
+
+    @property
+    def identity(self) -> str:
+        """12 hexadecimal digits: another configuration or model has others."""
+        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()[:12]

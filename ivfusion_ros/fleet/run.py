@@ -1,0 +1,76 @@
+"""A fleet from beginning to end: what is done already stays, the rest is fused, all of it is tabled."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from ivfusion_ros.files import scratch_folder
+from ivfusion_ros.fleet.recordings import short_names
+from ivfusion_ros.fleet.table import read_rows, write_rows
+from ivfusion_ros.fleet.work import FIGURES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ivfusion_ros.fleet.cluster import Replicas
+    from ivfusion_ros.fleet.job import Job
+    from ivfusion_ros.fleet.recordings import Recording
+    from ivfusion_ros.fleet.store import Store
+
+TABLE, JOB = "recordings.parquet", "job.json"
+
+
+class Fleet:
+    """One job over recordings. Results are in `folder` of the store, a folder for each recording.
+
+    A result's folder is named after the recording and its key: a changed recording gets another one, and a
+    changed job another `folder`.
+    """
+
+    def __init__(self, job: Job, recordings: Sequence[Recording], store: Store) -> None:
+        """Looks up what is done. Raises DataError."""
+        self.folder = job.identity
+        self._job, self._store = job, store
+        names = short_names(recordings)
+        self._folders = {item: f"{self.folder}/{names[item.url]}-{item.key}" for item in recordings}
+        there = store.names(self.folder)
+        self.done = [item for item in recordings if f"{self._inner(item)}/{FIGURES}" in there]
+        self.left = [item for item in recordings if item not in set(self.done)]
+        self._rows = self._known()
+
+    def fuse(self, replicas: Replicas) -> Iterator[dict[str, Any]]:
+        """Fuse what is left; a row each, as it is done. However it ends, the table is written."""
+        try:
+            for row in replicas.fuse((item, self._folders[item]) for item in self.left):
+                self._rows[row["key"]] = row | {"folder": self._folder_of(row["key"])}
+                yield row
+        finally:
+            self.write_table()
+
+    def write_table(self) -> None:
+        """Rows of all that was done or failed, and what the job is, into the store."""
+        with scratch_folder("ivfusion-fleet-table") as scratch:
+            (scratch / JOB).parent.mkdir(parents=True, exist_ok=True)
+            (scratch / JOB).write_text(json.dumps(self._job.describe(), indent=2))
+            (scratch / TABLE).write_bytes(write_rows(self._rows.values()))
+            self._store.put(scratch / JOB, f"{self.folder}/{JOB}")
+            self._store.put(scratch / TABLE, f"{self.folder}/{TABLE}")
+
+    def _known(self) -> dict[str, dict[str, Any]]:
+        """Rows of what is done, by key: from the table, else from each one's figures."""
+        content = self._store.read(f"{self.folder}/{TABLE}") if self.done else None
+        tabled = {row["key"]: row for row in read_rows(content)} if content else {}
+        rows = {}
+        for item in self.done:
+            row = tabled.get(item.key)
+            if row is None or row["error"]:
+                row = self._store.read_json(f"{self._folders[item]}/{FIGURES}")
+            rows[item.key] = row | {"folder": self._folders[item]}
+        return rows
+
+    def _inner(self, item: Recording) -> str:
+        return self._folders[item].partition("/")[2]
+
+    def _folder_of(self, key: str) -> str:
+        return next(folder for item, folder in self._folders.items() if item.key == key)

@@ -1,0 +1,87 @@
+"""Where recordings are and results go: this machine's folders, or whatever fsspec has a file system for."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ivfusion_ros.errors import DataError, refusing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+INSTALL = "pip install 'ivfusion_ros[fleet]'"
+
+
+def need(module: str) -> Any:
+    """A module of the extra `fleet`. Raises DataError that says how to get it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise DataError(f"a fleet needs {module.partition('.')[0]}, run: {INSTALL}") from error
+
+
+def open_file_system(url: str) -> tuple[Any, str]:
+    """(fsspec's file system, path in it) of a name or URL. Raises DataError."""
+    core = need("fsspec.core")
+    with refusing(DataError, url, "a path or a URL such as s3://bucket/drives"):
+        files, path = core.url_to_fs(url)
+    return files, str(path)
+
+
+class Store:
+    """A folder of results: what is there under its name is whole. Everything raises DataError."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self._files, self._root = open_file_system(self.url)
+        protocols = self._files.protocol
+        self._local = "file" in ((protocols,) if isinstance(protocols, str) else protocols)
+
+    @property
+    def root(self) -> str:
+        """Its own URL, as those of recordings are written."""
+        return str(self._files.unstrip_protocol(self._root)).removeprefix("file://")
+
+    def names(self, folder: str) -> set[str]:
+        """Files below a folder, by their paths from there; none where it is absent."""
+        place = f"{self._root}/{folder}"
+        with refusing(DataError, f"{self.url}/{folder}", "a folder of results"):
+            self._files.invalidate_cache()
+            below = self._files.find(place)
+        return {path[len(place) :].lstrip("/") for path in below}
+
+    def put(self, local: Path, name: str) -> None:
+        """Copy a file there."""
+        target = f"{self._root}/{name}"
+        with refusing(DataError, f"{self.url}/{name}", "a place that can be written"):
+            self._files.makedirs(target.rpartition("/")[0], exist_ok=True)
+            if not self._local:
+                # An object is there when all of it is.
+                self._files.put_file(str(local), target)
+                return
+            folder = target.rpartition("/")[0]
+            for left in self._files.glob(f"{folder}/.{local.name}.*.partial"):
+                self._files.rm_file(left)
+            staged = f"{folder}/.{local.name}.{local.parent.name}.partial"
+            try:
+                self._files.put_file(str(local), staged)
+                self._files.mv(staged, target)
+            finally:
+                with suppress(OSError):
+                    self._files.rm_file(staged)
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """A file of `put` that holds a mapping."""
+        with refusing(DataError, f"{self.url}/{name}", "figures of a fleet"):
+            return dict(json.loads(self._files.cat_file(f"{self._root}/{name}")))
+
+    def read(self, name: str) -> bytes | None:
+        """A file, None where there is none."""
+        with refusing(DataError, f"{self.url}/{name}", "a file of a fleet"):
+            try:
+                return bytes(self._files.cat_file(f"{self._root}/{name}"))
+            except FileNotFoundError:
+                return None

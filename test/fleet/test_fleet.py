@@ -1,0 +1,203 @@
+"""Many recordings: each fused once, as a replay would, whatever is lost on the way."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fsspec", reason="needs fsspec")
+pytest.importorskip("pyarrow", reason="needs pyarrow")
+
+from sample_frames import make_frames
+
+from ivfusion_ros.bags import BagWriter
+from ivfusion_ros.cli import main
+from ivfusion_ros.config.parameters import make_config
+from ivfusion_ros.config.pipeline import PipelineConfig
+from ivfusion_ros.errors import DataError
+from ivfusion_ros.fleet import Fleet, Job, Replicas, Store, Worker, find_recordings, read_rows
+from ivfusion_ros.fleet.store import open_file_system
+
+
+@pytest.fixture
+def drives(small_bag, tmp_path):
+    """Three recordings: a file, the same in a folder of rosbag2 below, and a damaged one."""
+    folder = tmp_path / "drives"
+    (folder / "monday").mkdir(parents=True)
+    shutil.copy(small_bag, folder / "a.mcap")
+    main(["record", str(small_bag), str(folder / "monday" / "b")])
+    (folder / "damaged.mcap").write_bytes(small_bag.read_bytes()[:100])
+    (folder / "notes.txt").write_text("no bag")
+    return folder
+
+
+@pytest.fixture
+def job(blend_model):
+    parameters = {"fusion.model": str(blend_model), "fusion.threads": 1, "detection.model": ""}
+    return Job(make_config(PipelineConfig, parameters | {"fusion.backend": "onnxruntime"}))
+
+
+class Here:
+    """Replicas of one worker in this process."""
+
+    def __init__(self, job, store):
+        self.worker, self.fused = Worker(job, store.root), []
+
+    def fuse(self, tasks):
+        for recording, folder in tasks:
+            self.fused.append(recording.name)
+            yield self.worker.fuse(recording, folder) | {"attempts": 1}
+
+
+def results(store, fleet):
+    return sorted(store.names(fleet.folder))
+
+
+def test_recordings_are_found_once_by_every_way(drives, tmp_path) -> None:
+    expected = ["b", "a", "damaged"]
+    assert [item.name for item in find_recordings([str(drives)])] == expected
+    assert [item.name for item in find_recordings([f"{drives}/*.mcap", str(drives)])] == [
+        "a",
+        "damaged",
+        "b",
+    ]
+    (tmp_path / "list.txt").write_text(f"# Monday\n{drives}/monday\n\n{drives}/a.mcap\n")
+    assert [item.name for item in find_recordings([str(tmp_path / "list.txt")])] == ["b", "a"]
+    (tmp_path / "list.csv").write_text(f"when,recording\n1,{drives}/a.mcap\n")
+    assert [item.name for item in find_recordings([str(tmp_path / "list.csv")])] == ["a"]
+    assert [item.name for item in find_recordings([str(drives)], str(drives / "monday"))] == expected[1:]
+    (folder_of_rosbag2,) = find_recordings([str(drives / "monday")])
+    assert {name for name, _, _ in folder_of_rosbag2.files} == {"b.mcap", "metadata.yaml"}
+    with pytest.raises(DataError, match=r"notes.txt|has no recordings"):
+        find_recordings([str(drives / "notes.txt")])
+
+
+def test_a_changed_file_is_another_recording(drives) -> None:
+    (before,) = find_recordings([str(drives / "a.mcap")])
+    os.utime(drives / "a.mcap", (1, 1))
+    (after,) = find_recordings([str(drives / "a.mcap")])
+    assert (before.name, before.size) == (after.name, after.size) and before.key != after.key
+
+
+def test_results_are_a_replays_to_the_byte(drives, job, blend_model, tmp_path) -> None:
+    store = Store(str(tmp_path / "out"))
+    fleet = Fleet(job, find_recordings([str(drives)]), store)
+    rows = list(fleet.fuse(Here(job, store)))
+    assert [bool(row["error"]) for row in rows] == [False, False, True]
+    assert "damaged.mcap" in rows[2]["error"]
+    for row, source in zip(rows[:2], (drives / "monday" / "b", drives / "a.mcap"), strict=True):
+        replayed = tmp_path / "fused.mcap"
+        words = [source, replayed, "--force", "--model", blend_model, "--detector", ""]
+        assert main(["replay", *map(str, words), "--backend", "onnxruntime"]) == 0
+        folder = next((tmp_path / "out" / fleet.folder).glob(f"{source.stem}-*"))
+        assert (folder / "fused.mcap").read_bytes() == replayed.read_bytes()
+        figures = json.loads((folder / "figures.json").read_text())
+        assert figures["pairs"] == row["pairs"] == 10
+    assert not list((tmp_path / "out").rglob("*.partial")) and not list(
+        (tmp_path / "out").rglob("damaged*")
+    )
+
+
+def test_it_goes_on_where_it_ended(drives, job, tmp_path) -> None:
+    store = Store(str(tmp_path / "out"))
+    recordings = find_recordings([str(drives)])
+    first = Fleet(job, recordings, store)
+    rows = first.fuse(Here(job, store))
+    next(rows)
+    rows.close()
+    table = read_rows(store.read(f"{first.folder}/recordings.parquet"))
+    assert [row["recording"] for row in table] == [recordings[0].url]
+
+    second, workers = Fleet(job, recordings, store), Here(job, store)
+    assert [item.name for item in second.done] == ["b"]
+    list(second.fuse(workers))
+    assert workers.fused == ["a", "damaged"]
+    table = read_rows(store.read(f"{first.folder}/recordings.parquet"))
+    assert [(row["pairs"], bool(row["error"])) for row in table] == [(10, False), (10, False), (None, True)]
+    assert json.loads(table[0]["drops"]) == {}
+
+    # Without its table, and with another configuration, which leaves the first's results alone.
+    (tmp_path / "out" / first.folder / "recordings.parquet").unlink()
+    third = Fleet(job, recordings, store)
+    third.write_table()
+    assert len(read_rows(store.read(f"{first.folder}/recordings.parquet"))) == 2
+    other = Job(job.config, compressed=True)
+    assert other.identity != job.identity and not Fleet(other, recordings, store).done
+
+
+def test_recordings_and_results_behind_a_url(drives, job, tmp_path) -> None:
+    memory, _ = open_file_system("memory://fleet")
+    memory.put(str(drives), "/fleet/drives", recursive=True)
+    store = Store("memory://fleet/out")
+    recordings = find_recordings(["memory://fleet/drives"], store.root)
+    assert sorted(item.name for item in recordings) == ["a", "b", "damaged"]
+    fleet = Fleet(job, recordings, store)
+    list(fleet.fuse(Here(job, store)))
+    assert sum(name.endswith("fused.mcap") for name in results(store, fleet)) == 2
+    assert len(Fleet(job, find_recordings(["memory://fleet/drives"], store.root), store).left) == 1
+    memory.rm("/fleet", recursive=True)
+
+
+def test_what_is_missing_is_told(drives, monkeypatch, capsys, blend_model, tmp_path) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    words = ["fleet", str(drives), "--out", str(tmp_path / "out"), "--model", str(blend_model)]
+    assert main([*words, "--detector", ""]) != 0
+    assert "a fleet needs ray, run: pip install 'ivfusion_ros[fleet]'" in capsys.readouterr().err
+    assert main([*words, "--detector", "", "--dry-run"]) == 0
+    assert len(capsys.readouterr().out.split()) == 3
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A cluster of two machines of one CPU each, all on this one."""
+    ray = pytest.importorskip("ray", reason="needs ray")
+    utils = pytest.importorskip("ray.cluster_utils")
+    made = utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    made.add_node(num_cpus=1)
+    ray.init(address=made.address, log_to_driver=False)
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+def test_on_ray_a_poisoned_recording_costs_itself(cluster, drives, job, tmp_path, monkeypatch) -> None:
+    """It ends its worker three times; the others are fused."""
+
+    class Poisoned(Worker):
+        def fuse(self, recording, folder):
+            if recording.name == "poison":
+                os._exit(1)
+            return super().fuse(recording, folder)
+
+    monkeypatch.setattr("ivfusion_ros.fleet.cluster.Worker", Poisoned)
+    shutil.copy(drives / "a.mcap", drives / "poison.mcap")
+    store = Store(str(tmp_path / "out"))
+    fleet = Fleet(job, find_recordings([str(drives)]), store)
+    with Replicas(job, store.root) as replicas:
+        assert replicas.count == 2
+        rows = {row["recording"].rpartition("/")[2]: row for row in fleet.fuse(replicas)}
+    assert rows["poison.mcap"]["error"].startswith("a worker was lost")
+    assert rows["poison.mcap"]["attempts"] == rows["damaged.mcap"]["attempts"] == 3
+    assert (rows["a.mcap"]["error"], rows["b"]["error"]) == ("", "")
+    assert sum(name.endswith("figures.json") for name in results(store, fleet)) == 2
+
+
+def test_a_node_that_ends_loses_only_its_piece(cluster, job, small_bag, tmp_path) -> None:
+    (tmp_path / "drives").mkdir()
+    for index in range(8):
+        with BagWriter(tmp_path / "drives" / f"{index}.mcap") as writer:
+            for camera, frame in make_frames():
+                writer.write_frame(camera, frame)
+    node = cluster.add_node(num_cpus=1)
+    store = Store(str(tmp_path / "out"))
+    fleet = Fleet(job, find_recordings([str(tmp_path / "drives")]), store)
+    with Replicas(job, store.root) as replicas:
+        rows = fleet.fuse(replicas)
+        got = [next(rows)]
+        cluster.remove_node(node, allow_graceful=False)
+        got += rows
+    assert sorted(row["recording"][-6:] for row in got) == [f"{index}.mcap" for index in range(8)]
+    assert np.all([row["error"] == "" for row in got])
+    assert not Fleet(job, find_recordings([str(tmp_path / "drives")]), store).left
