@@ -19,6 +19,7 @@ __getattr__, _later = later(
     __name__,
     {
         "openvino_": ("core",),
+        "silent_openvino": ("openvino",),
         "compare": ("Outcome", "Run"),
         "self_test": ("check_half", "halve_file", "reference"),
     },
