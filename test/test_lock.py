@@ -47,8 +47,9 @@ def test_constraints_and_lock_have_the_same_versions() -> None:
     lines = [line for line in CONSTRAINTS.read_text(encoding="utf-8").splitlines() if line[0] != "#"]
     pins = {canonicalize_name(item.name): str(item.specifier)[2:] for item in map(Requirement, lines)}
     locked = {name: version for name, version, _, _ in entries()}
-    # Viewers and the site's generator are large, and their tests are skipped without them.
+    # Viewers, a fleet's parts and the site's generator are large, and their tests are skipped without them.
     outside = {"torch", "uv", "foxglove-sdk", "rerun-sdk", "shtab", "mkdocs-material", "mkdocstrings"}
+    outside |= {"pyarrow", "ray"}
     assert {name: locked.get(name) for name in pins.keys() - outside} == {
         name: version for name, version in pins.items() if name not in outside
     }

@@ -6,7 +6,13 @@ __getattr__, __all__ = later(
     __name__,
     {
         "bag_topics": ("copy_originals",),
-        "build": ("build_detector", "build_pipeline", "detection_model_name", "fusion_model_name"),
+        "build": (
+            "build_detector",
+            "build_pipeline",
+            "detection_model_name",
+            "fusion_model_name",
+            "load_networks",
+        ),
         "fuser": ("Fuser",),
         "overlap": ("Overlap", "THREAD_NAME"),
         "pipeline": ("Fused", "Pipeline"),
