@@ -28,7 +28,8 @@ def block(monkeypatch: pytest.MonkeyPatch, *libraries: str) -> None:
     """Make the libraries look as if they were not installed."""
     for library in libraries:
         monkeypatch.setitem(sys.modules, library, None)
-        monkeypatch.delitem(sys.modules, BACKENDS[library].runs.split(":")[0], raising=False)
+        for module in (BACKENDS[library].runs.split(":")[0], f"ivfusion_ros.backends.silent_{library}"):
+            monkeypatch.delitem(sys.modules, module, raising=False)
 
 
 def test_missing_backend_says_what_to_install(blend_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
