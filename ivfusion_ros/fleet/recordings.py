@@ -8,10 +8,10 @@ import io
 import json
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from ivfusion_ros.bags.files import STORAGES
+from ivfusion_ros.bags.files import STORAGES, is_bag
 from ivfusion_ros.errors import DataError, refusing
 from ivfusion_ros.fleet.store import open_file_system
 
@@ -121,7 +121,7 @@ def _at(word: str) -> Iterator[Recording]:
         places = sorted(files.glob(path)) if any(sign in path for sign in "*?[") else [path]
         for place in places:
             if files.isfile(place):
-                if _is_bag(place):
+                if is_bag(Path(place)):
                     yield _recording(files, place, {place: files.info(place)})
                 continue
             below = files.find(place, detail=True)
@@ -134,11 +134,11 @@ def _in_folder(files: Any, below: dict[str, dict[str, Any]]) -> Iterator[Recordi
     inside = {path for path in below if path.rpartition("/")[0] in folders}
     for folder in folders:
         own = {path: below[path] for path in inside if path.rpartition("/")[0] == folder}
-        if any(map(_is_bag, own)):
+        if any(is_bag(Path(path)) for path in own):
             yield _recording(files, folder, own)
     for path in sorted(below.keys() - inside):
         # What a command has not finished has a hidden name.
-        if _is_bag(path) and not path.rpartition("/")[2].startswith("."):
+        if is_bag(Path(path)) and not path.rpartition("/")[2].startswith("."):
             yield _recording(files, path, {path: below[path]})
 
 
@@ -149,7 +149,3 @@ def _recording(files: Any, place: str, infos: dict[str, dict[str, Any]]) -> Reco
         inner = "" if path == place else path[len(place) :].lstrip("/")
         parts.append((inner, int(info.get("size") or 0), str(version)))
     return Recording(str(files.unstrip_protocol(place)).removeprefix("file://"), tuple(parts))
-
-
-def _is_bag(path: str) -> bool:
-    return PurePosixPath(path).suffix in STORAGES

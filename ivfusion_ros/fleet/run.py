@@ -33,17 +33,18 @@ class Fleet:
         self.folder = job.identity
         self._job, self._store = job, store
         names = short_names(recordings)
-        self._folders = {item: f"{self.folder}/{names[item.url]}-{item.key}" for item in recordings}
+        self._folders = {item.key: f"{self.folder}/{names[item.url]}-{item.key}" for item in recordings}
         there = store.names(self.folder)
-        self.done = [item for item in recordings if f"{self._inner(item)}/{FIGURES}" in there]
-        self.left = [item for item in recordings if item not in set(self.done)]
+        self.done = [item for item in recordings if f"{names[item.url]}-{item.key}/{FIGURES}" in there]
+        done = set(self.done)
+        self.left = [item for item in recordings if item not in done]
         self._rows = self._known()
 
     def fuse(self, replicas: Replicas) -> Iterator[dict[str, Any]]:
         """Fuse what is left; a row each, as it is done. However it ends, the table is written."""
         try:
-            for row in replicas.fuse((item, self._folders[item]) for item in self.left):
-                self._rows[row["key"]] = row | {"folder": self._folder_of(row["key"])}
+            for row in replicas.fuse((item, self._folders[item.key]) for item in self.left):
+                self._rows[row["key"]] = row | {"folder": self._folders[row["key"]]}
                 yield row
         finally:
             self.write_table()
@@ -51,7 +52,6 @@ class Fleet:
     def write_table(self) -> None:
         """Rows of all that was done or failed, and what the job is, into the store."""
         with scratch_folder("ivfusion-fleet-table") as scratch:
-            (scratch / JOB).parent.mkdir(parents=True, exist_ok=True)
             (scratch / JOB).write_text(json.dumps(self._job.describe(), indent=2))
             (scratch / TABLE).write_bytes(write_rows(self._rows.values()))
             self._store.put(scratch / JOB, f"{self.folder}/{JOB}")
@@ -65,12 +65,6 @@ class Fleet:
         for item in self.done:
             row = tabled.get(item.key)
             if row is None or row["error"]:
-                row = self._store.read_json(f"{self._folders[item]}/{FIGURES}")
-            rows[item.key] = row | {"folder": self._folders[item]}
+                row = self._store.read_json(f"{self._folders[item.key]}/{FIGURES}")
+            rows[item.key] = row | {"folder": self._folders[item.key]}
         return rows
-
-    def _inner(self, item: Recording) -> str:
-        return self._folders[item].partition("/")[2]
-
-    def _folder_of(self, key: str) -> str:
-        return next(folder for item, folder in self._folders.items() if item.key == key)

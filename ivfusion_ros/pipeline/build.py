@@ -29,17 +29,11 @@ log = logging.getLogger(__name__)
 
 
 class Networks(NamedTuple):
-    """Loaded models, which pipelines may use one after the other; whoever loads them closes them."""
+    """Loaded models, for several pipelines in turn: closing one of those closes them for all."""
 
     fusion: Backend
     fusion_model: str
     detection: Backend | None
-
-    def close(self) -> None:
-        """Free both."""
-        self.fusion.close()
-        if self.detection is not None:
-            self.detection.close()
 
 
 def load_networks(config: PipelineConfig) -> Networks:

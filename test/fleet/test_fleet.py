@@ -70,8 +70,11 @@ def test_recordings_are_found_once_by_every_way(drives, tmp_path) -> None:
     assert [item.name for item in find_recordings([str(drives)], str(drives / "monday"))] == expected[1:]
     (folder_of_rosbag2,) = find_recordings([str(drives / "monday")])
     assert {name for name, _, _ in folder_of_rosbag2.files} == {"b.mcap", "metadata.yaml"}
-    with pytest.raises(DataError, match=r"notes.txt|has no recordings"):
-        find_recordings([str(drives / "notes.txt")])
+    shutil.copy(drives / "damaged.mcap", tmp_path / "packed.mcap.zstd")
+    assert len(find_recordings([str(tmp_path / "packed.mcap.zstd")])) == 1
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"empty has no recordings, expected bags"):
+        find_recordings([str(tmp_path / "empty")])
 
 
 def test_a_changed_file_is_another_recording(drives) -> None:
