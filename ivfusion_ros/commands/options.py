@@ -238,7 +238,8 @@ def check_output_files(options: argparse.Namespace) -> None:
     read = [path for path in values if not isinstance(path, OutputFile) and path.exists()]
     for path in written:
         refuse_input(path, *read)
-        for folder in read:
+        # No command reads a page; one often lies in the folder that it shows.
+        for folder in read if path.suffix.lower() != ".html" else ():
             if folder.is_dir() and path.resolve().is_relative_to(folder.resolve()):
                 raise DataError(f"{path} is there already, in {folder}, which is read; name another file")
     refuse_existing(written, getattr(options, "force", True))

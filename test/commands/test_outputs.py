@@ -93,6 +93,17 @@ def test_what_is_read_is_never_replaced(replay, small_bag, tmp_path, monkeypatch
     assert contents(tmp_path) == before
 
 
+def test_a_page_in_the_folder_that_it_shows_is_made_again(tmp_path, capsys) -> None:
+    pytest.importorskip("jinja2", reason="needs jinja2")
+    (tmp_path / "figures.json").write_text('{"pairs": 10}')
+    page = tmp_path / "page.html"
+    words = ["report", str(tmp_path), "--html", str(page)]
+    assert main(words) == 0
+    assert main(words) != 0 and "--force" in capsys.readouterr().err
+    assert main([*words, "--force"]) == 0
+    assert "pairs" in page.read_text(encoding="utf-8")
+
+
 def test_what_stands_beside_the_result_is_replaced_when_asked(replay, small_bag, tmp_path) -> None:
     figures = tmp_path / "figures.json"
     figures.write_text("{}")
