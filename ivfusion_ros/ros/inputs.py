@@ -168,7 +168,7 @@ class ImageInput:
         except Exception as error:  # noqa: BLE001
             # Where rclpy itself reads them, they end the process.
             self._unreadable(
-                "bytes",
+                f"bytes for {kind.__name__}",
                 f"{self.topic}: {len(data)} bytes came for a sensor_msgs/msg/{kind.__name__} and are none "
                 f"({error}): does the sender have the same ROS 2?",
             )

@@ -76,17 +76,17 @@ class Outputs:
 
     def publish_status(self, make_status: Callable[[], DiagnosticStatus]) -> None:
         """Publish on ~/status what make_status gives, if anybody listens."""
-        if _wanted(self._status):
+        if self._wanted(self._status):
             self._status.publish(make_status())
 
     def wanted(self) -> bool:
         """Whether anybody listens to what comes of images."""
-        return any(map(_wanted, (*(publisher for _, publisher in self._of_results), self._status)))
+        return any(map(self._wanted, (*(publisher for _, publisher in self._of_results), self._status)))
 
     def measured_wanted(self) -> bool:
         """Whether anybody listens to what the thermal camera measured; safe in any thread."""
         return any(
-            _wanted(publisher)
+            self._wanted(publisher)
             for output, publisher in self._of_results
             if output.topic in REGISTERED_TOPICS
         )
@@ -94,7 +94,7 @@ class Outputs:
     def objects_wanted(self) -> bool:
         """Whether anybody listens to what has objects in it, or to the status; safe in any thread."""
         found = [publisher for row, publisher in self._of_results if row.by_detector or row.shows_objects]
-        return any(map(_wanted, (*found, self._status)))
+        return any(map(self._wanted, (*found, self._status)))
 
     def close(self) -> None:
         """Remove all topics."""
@@ -102,9 +102,18 @@ class Outputs:
             self._node.destroy_lifecycle_publisher(publisher)
 
     def _send(self, output: Output, publisher: Any, result: FusionResult) -> None:
-        message = output.message(make_to_send, result) if _wanted(publisher) else None
+        message = output.message(make_to_send, result) if self._wanted(publisher) else None
         if message is not None:
             publisher.publish(message)
+
+    def _wanted(self, publisher: Any) -> bool:
+        try:
+            return bool(publisher.is_activated and publisher.get_subscription_count())
+        except Exception:
+            # An image is in progress while ROS 2 is shut down: then nobody listens any more.
+            if self._node.context.ok():
+                raise
+            return False
 
     def _advertise_all(self) -> None:
         detects = self._class_names is not None
@@ -135,7 +144,3 @@ class Outputs:
 
 def _is_ready_early(output: Output) -> bool:
     return not (output.by_detector or output.shows_objects or output.costly)
-
-
-def _wanted(publisher: Any) -> bool:
-    return bool(publisher.is_activated and publisher.get_subscription_count())
