@@ -45,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="KIND[:SHARE]",
         help="thermal, rgb, or fusion networks by name or ONNX file; several are mixed. SHARE is the "
-        "part of the training pairs that is used in this kind, for example mda:0.1; mda+haze is fused with "
-        "RGB images in smoke",
+        "part of the training pairs that is used in this kind, for example mda:0.1; rgb+haze is RGB in "
+        "smoke, mda+haze is fused with it",
     )
     parser.add_argument(
         "--teacher",

@@ -1,3 +1,4 @@
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -335,14 +336,23 @@ def test_a_teacher_adds_what_a_map_leaves_out_to_what_is_trained_on(
 
 
 def test_smoke_hides_what_rgb_shows_and_not_what_thermal_shows(folder: Path, tmp_path: Path) -> None:
-    kinds = [Kind.parse(text) for text in ("mst", "mst+haze:0.5")]
-    assert kinds[1] == Kind("mst", 0.5, haze=True)
+    kinds = [Kind.parse(text) for text in ("rgb", "rgb+haze", "mst", "mst+haze:0.5")]
+    assert kinds[3] == Kind("mst", 0.5, haze=True)
     write_dataset([folder], tmp_path / "set", kinds, None)
-    clear, hazy = (tmp_path / "set" / "images" / "val" / kind.name for kind in kinds)
-    names = sorted(path.name for path in hazy.iterdir())
-    assert names == sorted(path.name for path in clear.iterdir())
-    one, other = (cv2.imread(str(kind / names[0])) for kind in (clear, hazy))
-    assert np.abs(one.astype(int) - other).mean() > 2
+    folders = [tmp_path / "set" / "images" / "val" / kind.name for kind in kinds]
+    names = [sorted(path.name for path in kind.iterdir()) for kind in folders]
+    assert names == [names[0]] * 4
+    rgb, in_smoke, clear, hazy = (cv2.imread(str(kind / names[0][0])).astype(int) for kind in folders)
+    assert 2 < np.abs(clear - hazy).mean() < np.abs(rgb - in_smoke).mean()
+    # One and the same smoke, so that a scene's kinds agree.
+    seed = zlib.crc32(names[0][0].removeprefix(f"{folder.name}_").removesuffix(".png").encode())
+    expected = with_haze(rgb.astype(np.uint8)[..., ::-1], np.random.default_rng(seed))
+    np.testing.assert_array_equal(in_smoke[..., ::-1], expected)
+
+
+def test_smoke_in_thermal_images_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"thermal images do not show smoke; expected rgb\+haze"):
+        Kind.parse("thermal+haze")
 
 
 def test_smoke_takes_contrast_and_adds_light() -> None:

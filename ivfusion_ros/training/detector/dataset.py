@@ -4,8 +4,8 @@
     OUT/labels/{train,val,test}/KIND/FOLDER_STEM.txt   class, centre x and y, width, height, over the size
     OUT/data.yaml                                 written last: a folder without it is not complete
 
-KIND is thermal, rgb, or the name of a fusion network, whose RGB image may be in smoke: NAME+haze. All kinds
-of one scene have the same boxes. A scene that one camera alone saw is there in that camera's kind only.
+KIND is thermal, rgb, or the name of a fusion network. RGB may be in smoke, alone or fused: NAME+haze. All
+kinds of one scene have the same boxes. A scene that one camera alone saw is there in that camera's kinds.
 """
 
 from __future__ import annotations
@@ -41,7 +41,16 @@ from ivfusion_ros.sources.scenes import Scene, find_scenes
 from ivfusion_ros.training.detector.haze import with_haze
 from ivfusion_ros.training.detector.labelling import label
 from ivfusion_ros.training.detector.split import PARTS, draw_scenes, hold_out_scenes, share_of
-from ivfusion_ros.types import CAMERAS, Boxes, CameraName, Detections, Frame, FramePair, Image
+from ivfusion_ros.types import (
+    CAMERAS,
+    Boxes,
+    CameraName,
+    Detections,
+    Frame,
+    FramePair,
+    FusionResult,
+    Image,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -77,7 +86,7 @@ class Kind:
     share: float = 1.0
     """Of the training pairs; the held-out ones are always there in every kind."""
     haze: bool = False
-    """Whether the RGB image that is fused is in smoke."""
+    """Whether the RGB image, alone or fused, is in smoke."""
 
     @property
     def name(self) -> str:
@@ -86,7 +95,7 @@ class Kind:
 
     @classmethod
     def parse(cls, text: str) -> Kind:
-        """`NAME` or `NAME:SHARE`; of a network, `NAME+haze` too. Raises ConfigError."""
+        """`NAME` or `NAME:SHARE`; of rgb and networks, `NAME+haze` too. Raises ConfigError."""
         model, colon, share = text.rpartition(":")
         if not colon:
             model, share = text, "1"
@@ -103,6 +112,10 @@ class Kind:
                 f"{text!r} asks for a share of {share!r}, expected one above 0 up to 1, as in mst:0.5"
             )
         haze = model.endswith(_HAZE)
+        if model == "thermal" + _HAZE:
+            raise ConfigError(
+                f"{text!r}: thermal images do not show smoke; expected rgb{_HAZE} or NAME{_HAZE}"
+            )
         return cls(model.removesuffix(_HAZE), value, haze)
 
 
@@ -251,13 +264,13 @@ def _tell_parts(name: str, items: Sequence[_Item], left_out: Counter[str]) -> No
 
 def _has(scene: Scene, kind: Kind) -> bool:
     """Whether the cameras that saw a scene can give an image of this kind."""
-    if kind.name in CAMERAS:
-        return (scene.thermal if kind.name == "thermal" else scene.rgb) is not None
+    if kind.model in CAMERAS:
+        return (scene.thermal if kind.model == "thermal" else scene.rgb) is not None
     return scene.thermal is not None and scene.rgb is not None
 
 
 def _networks(kinds: Sequence[Kind], teacher: Teacher | None) -> dict[str, str]:
-    networks = {Path(kind.model).stem: kind.model for kind in kinds if kind.name not in CAMERAS}
+    networks = {Path(kind.model).stem: kind.model for kind in kinds if kind.model not in CAMERAS}
     if teacher is not None or not networks:
         networks[_WITHOUT_WEIGHTS] = _WITHOUT_WEIGHTS
     return networks
@@ -309,22 +322,38 @@ def _views(scene: Scene, wanted: set[str], pipelines: dict[str, Pipeline]) -> di
         image = read_image(scene.image)
         if image.dtype != np.uint8:
             raise DataError(f"{scene.image} is {image.dtype}; images of one camera must have 8 bits")
-        return {kind: to_rgb(image)}
-    frames = Frame(read_image(scene.thermal), 0), Frame(read_image(scene.rgb), 0)
-    views: dict[str, Image] = {}
-    for name in (wanted & pipelines.keys()) or list(pipelines)[:1]:
-        pipelines[name].reset()
-        result = pipelines[name].process(FramePair(*frames))
-        views |= {name: result.fused, "thermal": to_rgb(result.thermal), "rgb": result.rgb}
-    hazy = [name for name in wanted if name.endswith(_HAZE)]
+        views = {kind: to_rgb(image)}
+    else:
+        views = _of_both(scene, wanted, pipelines)
+    hazy = sorted(name for name in wanted if name.endswith(_HAZE))
     if hazy:
         rng = np.random.default_rng(zlib.crc32(os.fsencode(scene.stem)))
-        rgb = Frame(with_haze(views["rgb"], rng), 0)
+        views["rgb" + _HAZE] = with_haze(views["rgb"], rng)
         for name in hazy:
-            pipeline = pipelines[name.removesuffix(_HAZE)]
-            pipeline.reset()
-            views[name] = pipeline.process(FramePair(frames[0], rgb)).fused
+            if name not in views:
+                pair = _pair(scene, Frame(views["rgb" + _HAZE], 0))
+                views[name] = _fused(pipelines[name.removesuffix(_HAZE)], pair).fused
     return views
+
+
+def _of_both(scene: Scene, wanted: set[str], pipelines: dict[str, Pipeline]) -> dict[str, Image]:
+    assert scene.rgb is not None
+    pair = _pair(scene, Frame(read_image(scene.rgb), 0))
+    views: dict[str, Image] = {}
+    for name in (wanted & pipelines.keys()) or list(pipelines)[:1]:
+        result = _fused(pipelines[name], pair)
+        views |= {name: result.fused, "thermal": to_rgb(result.thermal), "rgb": result.rgb}
+    return views
+
+
+def _pair(scene: Scene, rgb: Frame) -> FramePair:
+    assert scene.thermal is not None
+    return FramePair(Frame(read_image(scene.thermal), 0), rgb)
+
+
+def _fused(pipeline: Pipeline, pair: FramePair) -> FusionResult:
+    pipeline.reset()
+    return pipeline.process(pair)
 
 
 def _as_text(boxes: Boxes, class_ids: npt.NDArray[np.int64], shape: tuple[int, ...]) -> str:

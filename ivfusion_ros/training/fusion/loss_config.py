@@ -148,6 +148,18 @@ class TermConfig:
 
 
 @dataclass(frozen=True)
+class DetectionTermConfig(TermConfig):
+    """Of the term detection."""
+
+    detector: str = parameter(
+        "", "COCO's YOLOv5n (safetensors) or the final.pt of a detector with anchors, which stays as it is"
+    )
+    sure_from: float = parameter(
+        0.2, "score in the better source from which an answer counts", minimum=0.0, maximum=1.0
+    )
+
+
+@dataclass(frozen=True)
 class TermsConfig:
     """Terms beside those of the loss, by their names in losses/terms.py."""
 
@@ -158,6 +170,7 @@ class TermsConfig:
     contrast: TermConfig = field(default_factory=TermConfig)
     edges: TermConfig = field(default_factory=TermConfig)
     light: TermConfig = field(default_factory=TermConfig)
+    detection: DetectionTermConfig = field(default_factory=DetectionTermConfig)
 
 
 @dataclass(frozen=True)

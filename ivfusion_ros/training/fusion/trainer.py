@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
@@ -35,7 +36,6 @@ from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from ivfusion_ros.training.fusion.config import TrainConfig
 
@@ -81,11 +81,13 @@ class Trainer:
         epoch = len(self.split.training) / config.batch
         self.steps = max(1, round(config.epochs * epoch)) if config.epochs else config.iterations
         self.schedule = Schedule(config, self.steps, epoch)
+        detector = config.terms.detection.detector
         self.provenance: dict[str, Any] = {
             "settings": settings(config),
             "data": self.split.identity(),
             "init": file_identity(start),
             "teacher": file_identity(teacher),
+            "detector": file_identity(Path(detector) if detector else None),
             "versions": versions(),
         }
         self.best: float | None = None

@@ -45,7 +45,7 @@ class DatasetStage:
 
     images: tuple[str, ...] = parameter(
         ("rgb", "thermal"),
-        "KIND or KIND:SHARE: thermal, rgb, fusion models by name, file or stage; NAME+haze: RGB in smoke",
+        "KIND or KIND:SHARE: thermal, rgb, fusion models by name, file or stage; +haze: in smoke",
     )
     teacher: str = parameter("", "ONNX detector of COCO's classes that tells touching objects apart")
     class_map: str = parameter(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.errors import ConfigError
@@ -13,7 +14,7 @@ from ivfusion_ros.training.fusion.losses.mda import make_mda_loss
 from ivfusion_ros.training.fusion.losses.multiscale import MultiScaleLoss
 from ivfusion_ros.training.fusion.losses.refinefuse import refinefuse_paper_loss
 from ivfusion_ros.training.fusion.losses.refinefuse_ablation import REFINEFUSE_ABLATION, PaperMeasure
-from ivfusion_ros.training.fusion.losses.terms import TERMS, WithTerms
+from ivfusion_ros.training.fusion.losses.terms import DETECTOR_STRIDE, TERMS, WithTerms
 from ivfusion_ros.training.fusion.losses.transfusion import FeatureFusionLoss, make_reconstruction_loss
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ LOSSES: dict[str, Callable[[TrainConfig], Loss]] = {
 def make_loss(config: TrainConfig) -> Loss:
     """The loss that a config names, also one of an ablation, with its extra terms. Raises ConfigError."""
     loss = _named_loss(config)
-    extra = {name: term for name in TERMS if (term := getattr(config.terms, name)).weight > 0}
+    named = ((name, getattr(config.terms, name)) for name in TERMS)
+    extra = {name: (term.weight, TERMS[name](term)) for name, term in named if term.weight > 0}
     return WithTerms(loss, extra) if extra else loss
 
 
@@ -44,7 +46,10 @@ def needs_of(config: TrainConfig) -> tuple[int, int]:
     """What the sides of an image must be multiples of, and at least, for the loss that a config names."""
     multiscale = "multiscale" in SECTIONS_OF.get(config.loss, ())
     fidelity = config.terms.fidelity.weight > 0 or (multiscale and config.multiscale.fidelity_weight > 0)
-    return 2**config.multiscale.levels if multiscale else 1, FIDELITY_SIDE if fidelity else 1
+    unit = 2**config.multiscale.levels if multiscale else 1
+    if config.terms.detection.weight > 0:
+        unit = math.lcm(unit, DETECTOR_STRIDE)
+    return unit, FIDELITY_SIDE if fidelity else 1
 
 
 def _named_loss(config: TrainConfig) -> Loss:

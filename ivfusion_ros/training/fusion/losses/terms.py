@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from ivfusion_ros.training.fusion.loss_config import TermConfig
 from ivfusion_ros.training.fusion.losses.base import Batch, Loss, Outputs, Terms
 from ivfusion_ros.training.fusion.losses.edge_terms import edges_lost
 from ivfusion_ros.training.fusion.losses.eye_terms import (
@@ -22,6 +22,9 @@ from ivfusion_ros.training.fusion.losses.image_terms import (
     structural_similarity,
     visual_information_fidelity,
 )
+
+if TYPE_CHECKING:
+    from ivfusion_ros.training.fusion.loss_config import DetectionTermConfig
 
 
 def texture_distance(fused: Tensor, target: Tensor) -> Tensor:
@@ -47,16 +50,31 @@ def _sources(batch: Batch) -> Tensor:
     return torch.cat((batch.thermal, batch.visible), 1)
 
 
-TERMS: dict[str, Callable[[Batch, Tensor, TermConfig], Tensor]] = {
-    "structure": lambda batch, fused, _: structure_lost(batch, fused),
-    "fidelity": lambda batch, fused, _: fidelity_lost(batch, fused),
-    "invented_edges": lambda batch, fused, _: invented_edges(batch, fused),
-    "noise": lambda batch, fused, _: noise_gained(batch, fused),
-    "contrast": lambda batch, fused, _: contrast_lost(batch, fused),
-    "edges": lambda batch, fused, _: edges_lost(batch, fused),
-    "light": lambda batch, fused, _: light_lost(batch, fused),
+Measure = Callable[[Batch, Tensor], Tensor]
+"""A term, unweighted, of a batch and the fused image."""
+
+DETECTOR_STRIDE = 32
+"""Sides of images that a detector looks at are multiples of it."""
+
+
+def _detection(config: DetectionTermConfig) -> Measure:
+    # Those who train without it need no ultralytics.
+    from ivfusion_ros.training.fusion.losses.detection_term import DetectionLost
+
+    return DetectionLost(config)
+
+
+TERMS: dict[str, Callable[[Any], Measure]] = {
+    "structure": lambda _: structure_lost,
+    "fidelity": lambda _: fidelity_lost,
+    "invented_edges": lambda _: invented_edges,
+    "noise": lambda _: noise_gained,
+    "contrast": lambda _: contrast_lost,
+    "edges": lambda _: edges_lost,
+    "light": lambda _: light_lost,
+    "detection": _detection,
 }
-"""What can be added to any loss, by its name in TermsConfig: of a batch and the fused image, unweighted."""
+"""What can be added to any loss, by its name in TermsConfig: made of its settings there."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +82,8 @@ class WithTerms:
     """A loss with terms of TERMS added, named extra_NAME; see Loss."""
 
     loss: Loss
-    extra: Mapping[str, TermConfig]
+    extra: Mapping[str, tuple[float, Measure]]
+    """Weights and terms."""
 
     def trained(self, network: nn.Module) -> Iterable[nn.Parameter]:
         """The loss's own."""
@@ -77,7 +96,7 @@ class WithTerms:
     def terms(self, batch: Batch, outputs: Outputs) -> Terms:
         """The loss's own, and the added ones, weighted."""
         added = {
-            f"extra_{name}": term.weight * TERMS[name](batch, outputs.fused, term)
-            for name, term in self.extra.items()
+            f"extra_{name}": weight * measure(batch, outputs.fused)
+            for name, (weight, measure) in self.extra.items()
         }
         return {**self.loss.terms(batch, outputs), **added}
