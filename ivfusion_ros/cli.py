@@ -120,8 +120,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     _survive_closed_streams()
     if not sys.stderr.isatty():
-        # tqdm reads this when it is imported; a log file needs no ten lines a second.
-        os.environ.setdefault("TQDM_MININTERVAL", "10")
+        for name, value in _PROGRESS_IN_LOGS.items():
+            os.environ.setdefault(f"TQDM_{name}", value)
     words = _asked(list(sys.argv[1:] if arguments is None else arguments))
     chosen = next((word for word in words if word in COMMANDS), "")
     _end_as_by_ctrl_c()
@@ -182,7 +182,7 @@ class _Log(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one."""
-        tqdm = sys.modules.get("tqdm")
+        tqdm = sys.modules.get("tqdm") if sys.stderr.isatty() else None
         with tqdm.tqdm.external_write_mode(sys.stderr) if tqdm else nullcontext():
             print(self.format(record), file=sys.stderr)
 
@@ -227,6 +227,30 @@ class _Unbreakable:
         return getattr(self._stream, name)
 
 
+_PROGRESS_IN_LOGS = {
+    "MININTERVAL": "10",
+    "DELAY": "10",
+    "BAR_FORMAT": "{desc} {n_fmt}/{total_fmt} {unit}s [{elapsed}<{remaining}, {rate_fmt}{postfix}]",
+}
+"""What tqdm reads when it is imported: of work that takes long, a line each ten seconds."""
+
+
+class _Lines(_Unbreakable):
+    """Standard error where it is no terminal: a bar that would be drawn over itself becomes lines."""
+
+    _bar_shown = False
+
+    def write(self, text: str) -> int:
+        """Write what somebody reads."""
+        if "\r" in text:
+            shown = text.replace("\r", "").strip()
+            self._bar_shown = bool(shown)
+            return super().write(f"{shown}\n") if shown else 0
+        after_bar, self._bar_shown = self._bar_shown, False
+        # A bar that ends moves to the next line, where it is already.
+        return 0 if after_bar and text == "\n" else super().write(text)
+
+
 class _Aside:
     """Standard output while it is kept for JSON: what is printed goes to stderr. behind: what it was."""
 
@@ -252,7 +276,8 @@ def _survive_closed_streams() -> None:
             # Names of files need not be UTF-8.
             stream.reconfigure(errors="backslashreplace")
         if not isinstance(stream, _Unbreakable):
-            setattr(sys, name, _Unbreakable(stream, missing))
+            kind = _Lines if name == "stderr" and not stream.isatty() else _Unbreakable
+            setattr(sys, name, kind(stream, missing))
 
 
 def _fail(command: str, message: str, status: int) -> int:

@@ -43,10 +43,32 @@ def test_messages_stand_above_a_progress_bar(monkeypatch, capsys) -> None:
             logging.getLogger("ivfusion_ros").info("half of it")
 
     monkeypatch.setattr("ivfusion_ros.commands.doctor.run", work)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert main(["doctor"]) == 0
     # What a terminal shows: each carriage return starts the line anew.
     lines = [line.rpartition("\r")[2] for line in capsys.readouterr().err.split("\n")]
     assert "half of it" in lines
+
+
+def test_progress_in_a_log_is_lines(monkeypatch, capsys) -> None:
+    tqdm = pytest.importorskip("tqdm")
+
+    def work(_: object) -> None:
+        layout = {"bar_format": "{desc} {n_fmt}/{total_fmt} {unit}s", "mininterval": 0, "unit": "pair"}
+        for index in tqdm.tqdm(range(2), desc="fused", file=sys.stderr, **layout):
+            logging.getLogger("ivfusion_ros").info("message %d", index)
+        for _ in tqdm.tqdm(range(1), file=sys.stderr, leave=False, **layout):
+            pass
+        print("\nend", file=sys.stderr)
+
+    monkeypatch.setattr("ivfusion_ros.commands.doctor.run", work)
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr().err
+    assert "\r" not in said
+    assert said.splitlines() == [
+        "fused 0/2 pairs", "message 0", "fused 1/2 pairs", "message 1", "fused 2/2 pairs",
+        "fused 2/2 pairs", "0/1 pairs", "1/1 pairs", "", "end",
+    ]  # fmt: skip
 
 
 def read_messages(path: Path) -> list[tuple[str, int, bytes]]:
@@ -351,9 +373,24 @@ def test_a_dry_run_writes_nothing(small_bag, blend_model, tmp_path, capsys) -> N
     assert main(list(map(str, words))) == 0
     said = capsys.readouterr().out
     assert str(small_bag) in said and f"writes: {out}" in said and str(blend_model) in said
+    assert f"reads: {small_bag}\n" in said and "replaces" not in said
     assert main(["train", "refinefuse_lite", "--data", str(tmp_path), "--dry-run"]) == 0
-    assert f"reads: {tmp_path} (there)" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"reads: {tmp_path}\n" in said and "stage" not in said
     assert not out.exists()
+
+
+def test_a_dry_run_refuses_what_the_run_would(small_bag, blend_model, tmp_path, capsys) -> None:
+    out = tmp_path / "out.mcap"
+    out.write_bytes(b"precious")
+    words = ["replay", small_bag, out, "--model", blend_model, *FUSION_ONLY, "--dry-run"]
+    assert main(list(map(str, words))) != 0
+    assert f"{out} exists already; name another output" in capsys.readouterr().err
+    assert main([*map(str, words), "--force"]) == 0
+    assert f"writes: {out}, which it replaces" in capsys.readouterr().out
+    assert out.read_bytes() == b"precious"
+    assert main(["train", "refinefuse_lite", "--data", str(tmp_path / "nowhere"), "--dry-run"]) != 0
+    assert f"there is no folder {tmp_path / 'nowhere'}" in capsys.readouterr().err
 
 
 def test_completion_knows_commands_and_options(capsys) -> None:

@@ -5,7 +5,7 @@ from ivfusion_ros.bags.messages import deserialize, make, serialize, to_transfor
 from ivfusion_ros.bags.reader import BagReader
 from ivfusion_ros.bags.serializations import decode
 from ivfusion_ros.bags.topics import BagTopic, Topics, choose_topics, transform_topics
-from ivfusion_ros.bags.writer import BagWriter
+from ivfusion_ros.bags.writer import BagWriter, check_bag_target
 
 __all__ = [
     "STORAGES",
@@ -13,6 +13,7 @@ __all__ = [
     "BagTopic",
     "BagWriter",
     "Topics",
+    "check_bag_target",
     "choose_topics",
     "decode",
     "deserialize",

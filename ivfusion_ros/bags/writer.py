@@ -84,6 +84,26 @@ class _Writer(Writer):
     STORAGE_PLUGINS = MappingProxyType({**Writer.STORAGE_PLUGINS, StoragePlugin.MCAP: _ChecksummedMcap})
 
 
+def check_bag_target(path: Path, *, overwrite: bool) -> None:
+    """Raises BagError for a path that no bag can have, or that must not be replaced."""
+    if path.suffix.lower() in NO_FOLDERS:
+        raise BagError(f"bags are written as MCAP; {path} must end in .mcap or name a folder")
+    if not path.exists():
+        return
+    if not overwrite:
+        raise BagError(f"{path} exists already; name another output or overwrite it (--force)")
+    single = _is_single(path)
+    is_bag = path.is_dir() and (path / "metadata.yaml").exists()
+    if path.is_dir() if single else not is_bag:
+        expected = "an .mcap file" if single else "a rosbag2 folder with metadata.yaml"
+        raise BagError(f"{path} is not {expected}, so it is not overwritten; remove it yourself")
+
+
+def _is_single(path: Path) -> bool:
+    """Whether a bag of this name is one file."""
+    return path.suffix == ".mcap"
+
+
 class BagWriter:
     """Writes a bag to a hidden folder beside path and moves it there when the `with` block succeeds.
 
@@ -111,14 +131,14 @@ class BagWriter:
         self.left_out: set[str] = set()
         self._jpeg_quality = jpeg_quality
         self._outputs = outputs_of(layout, lambda: jpeg_quality)
-        self._single = self.path.suffix == ".mcap"
+        self._single = _is_single(self.path)
         self._connections: dict[tuple[str, str], Any] = {}
         self._has_labels = False
 
     def __enter__(self) -> BagWriter:
         path = self.path.absolute()
         with self._as_bag_error(), ExitStack() as stack:
-            self._check_target()
+            check_bag_target(self.path, overwrite=self.overwrite)
             make_folder(path.parent)
             self._staged = stack.enter_context(whole_files(path))
             # rosbags always writes a folder.
@@ -215,26 +235,13 @@ class BagWriter:
         self._connections[topic.name, topic.type] = connection
         return connection
 
-    def _check_target(self) -> None:
-        """Refuse a path that must not be replaced."""
-        if self.path.suffix.lower() in NO_FOLDERS:
-            raise BagError(f"bags are written as MCAP; {self.path} must end in .mcap or name a folder")
-        if not self.path.exists():
-            return
-        if not self.overwrite:
-            raise BagError(f"{self.path} exists already; name another output or overwrite it (--force)")
-        is_bag = self.path.is_dir() and (self.path / "metadata.yaml").exists()
-        if self.path.is_dir() if self._single else not is_bag:
-            expected = "an .mcap file" if self._single else "a rosbag2 folder with metadata.yaml"
-            raise BagError(f"{self.path} is not {expected}, so it is not overwritten; remove it yourself")
-
     def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             with suppress(OSError):
                 self._writer.abort()
             return
         self._writer.close()
-        self._check_target()
+        check_bag_target(self.path, overwrite=self.overwrite)
         if self._single:
             (self._bag / f"{self._bag.name}.mcap").replace(self._staged)
             shutil.rmtree(self._bag)

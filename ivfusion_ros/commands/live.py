@@ -109,6 +109,7 @@ def run(options: argparse.Namespace) -> None:
         camera: parse_options(getattr(options, f"{camera}_option"), f"--{camera}-option")
         for camera in CAMERAS
     }
+    pairs = LivePairs(config, places, given)
     with ExitStack() as stack:
         writer = stack.enter_context(
             BagWriter(
@@ -119,13 +120,14 @@ def run(options: argparse.Namespace) -> None:
                 jpeg_quality=config.outputs.jpeg_quality,
             )
         )
+        # What can be refused, before the networks, which take seconds to load.
         windows = open_window("ivfusion live", stack, wanted=options.window)
-        pipeline = stack.enter_context(build_pipeline(config))
         page = open_page(options.web, "ivfusion live", stack, records=True)
         viewers = open_viewers(options.rerun, options.foxglove, stack)
+        pipeline = stack.enter_context(build_pipeline(config))
         shown = options.registered or bool(viewers)
         pipeline.measures = lambda: shown or (page is not None and page.watched)
-        live = stack.enter_context(LivePairs(config, places, given))
+        live = stack.enter_context(pairs)
         session = Session(
             live,
             pipeline,

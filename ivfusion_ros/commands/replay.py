@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from ivfusion_ros.bags import BagWriter
+from ivfusion_ros.bags import BagWriter, check_bag_target
 from ivfusion_ros.commands.interruption import held_back
 from ivfusion_ros.commands.options import (
     STDOUT,
@@ -149,9 +149,11 @@ def run(options: argparse.Namespace) -> None:
 def _tell(
     options: argparse.Namespace, outputs: Outputs, config: PipelineConfig, chosen: SourceOptions
 ) -> None:
-    """What --dry-run prints. Raises what a replay would of its source and models."""
+    """What --dry-run prints. Raises what a replay would of its source, its bag and its models."""
     with closing(open_source(options.source, chosen)) as source:
-        print(f"reads: {', '.join(map(str, source.paths))}")
+        refuse_input(outputs.bag, *source.paths)
+        check_bag_target(outputs.bag, overwrite=outputs.overwrite)
+        print(f"reads: {', '.join(map(str, options.source))}")
         for camera, name in source.names.items():
             print(f"{camera}: {name}")
         if source.expected is not None:
@@ -163,7 +165,7 @@ def _tell(
         print(f"{task} model: {resolve_model(model) if model else 'none'}")
     written = (outputs.bag, outputs.video, outputs.sheet, outputs.html, outputs.rerun, options.json)
     for path in (path for path in written if path is not None and path != STDOUT):
-        print(f"writes: {path}{', which exists' if path.exists() else ''}")
+        print(f"writes: {path}{', which it replaces' if path.exists() else ''}")
 
 
 def replay_source(
@@ -194,9 +196,9 @@ def replay_source(
         pictures, writer = _open_outputs(outputs, source, config, stack)
         title = f"replay of {paths[0].name}"
         windows = open_window(title, stack, wanted=outputs.window)
-        pipeline = stack.enter_context(build_pipeline(config))
         viewers = open_viewers(outputs.rerun, outputs.foxglove, stack)
         live = open_page(outputs.web, title, stack, records=False)
+        pipeline = stack.enter_context(build_pipeline(config))
         # Pages show temperatures; only results that measured them have the topic.
         watched = report_page is not None or bool(viewers)
         pipeline.measures = lambda: outputs.registered or watched or (live is not None and live.watched)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ivfusion_ros.commands.interruption import held_back
 from ivfusion_ros.commands.options import add_folders_option, output_folder
 from ivfusion_ros.config.parameters import Parameter, assignments, iter_parameters, load_config
-from ivfusion_ros.errors import ConfigError, did_you_mean
+from ivfusion_ros.errors import ConfigError, did_you_mean, no_folder
 from ivfusion_ros.files import alone_in, read_yaml
 from ivfusion_ros.models import share_folder
 from ivfusion_ros.training.detector.config import DetectorConfig
@@ -118,13 +118,14 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _tell(options: argparse.Namespace, path: Path, recipe: Recipe) -> None:
-    """What --dry-run prints."""
+    """What --dry-run prints. Raises DataError for data that is not there."""
     print(f"settings: {path}")
-    for stage in recipe.stages:
+    for stage in recipe.stages if is_recipe(path) else ():
         print(f"stage: {stage.name}")
-    for folder in options.data:
-        kind = "there" if folder.is_dir() else "missing"
-        print(f"reads: {folder} ({kind})")
+    for folder in (*options.data, *options.test):
+        if not folder.exists():
+            raise no_folder(folder)
+        print(f"reads: {folder}")
     if options.toy:
         print("reads: simulated pairs, which it writes first")
     print(f"writes: {options.out or f'a new folder in runs/{recipe.name}'}")

@@ -115,8 +115,11 @@ class ReplayReport:
     def _charts(self) -> list[Chart]:
         """Of what is known; no chart of nothing."""
         count = len(self._skews_ms)
+        # With what a first pair costs no other would be seen.
+        begin = 1 if count > 1 else 0
         times = {
-            stage: [*values, *[math.nan] * (count - len(values))] for stage, values in self._times.items()
+            stage: [math.nan] * begin + values[begin:] + [math.nan] * (count - len(values))
+            for stage, values in self._times.items()
         }
         classes = Counter(name for found in self._objects for name in found.elements())
         objects = {
@@ -126,7 +129,7 @@ class ReplayReport:
         told = not all(map(math.isnan, self._confidence))
         confidence = {"confidence": self._confidence} if told else {}
         charts = {
-            "time by stage, ms": times,
+            "time by stage, ms; without the first pair": times,
             "skew between the frames, ms; marked: faults": skews,
             "objects": objects,
             "confidence of the online registration": confidence,

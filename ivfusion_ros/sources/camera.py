@@ -161,23 +161,29 @@ class _Pace:
         return max(0.0, self._begun_s - now_s)
 
 
+def check_place(where: str) -> None:
+    """Raises ImageError for an address or a film that waiting will not make one; a device may come yet."""
+    scheme, separator, _ = where.partition("://")
+    if separator and scheme.lower() not in NETWORK:
+        raise ImageError(f"its scheme is {scheme}, expected one of {', '.join(NETWORK)}")
+    if _is_file(where) and not Path(where).is_file():
+        found = "it is no file" if Path(where).exists() else "there is no such file"
+        raise ImageError(f"{found}, expected a device, an address or a film")
+
+
 def _is_file(where: str) -> bool:
     return "://" not in where and not where.startswith("/dev/")
 
 
 def _opening(where: str, options: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
     """What PyAV opens, and how. Raises ImageError."""
+    check_place(where)
     if where.startswith("/dev/"):
         if not Path(where).exists():
             raise ImageError("there is no such device")
         return where, {"format": "v4l2", "options": dict(options)}
     scheme, separator, _ = where.partition("://")
     if separator:
-        if scheme.lower() not in NETWORK:
-            raise ImageError(f"its scheme is {scheme}, expected one of {', '.join(NETWORK)}")
         usual = {"protocol_whitelist": _PROTOCOLS, "analyzeduration": "1000000", **_LOW_DELAY}
         return where, {"options": {**usual, **NETWORK[scheme.lower()], **options}}
-    if not Path(where).is_file():
-        found = "it is no file" if Path(where).exists() else "there is no such file"
-        raise ImageError(f"{found}, expected a device, an address or a film")
     return f"file:{Path(where).absolute()}", {"options": {"protocol_whitelist": "file", **options}}

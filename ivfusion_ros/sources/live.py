@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.sources.camera import LiveCamera
+from ivfusion_ros.errors import ConfigError, ImageError
+from ivfusion_ros.sources.camera import LiveCamera, check_place
 from ivfusion_ros.sync.synchronizer import Synchronizer
 from ivfusion_ros.types import CAMERAS
 
@@ -31,6 +31,12 @@ class LivePairs:
         places: Mapping[CameraName, str],
         options: Mapping[CameraName, Mapping[str, str]],
     ) -> None:
+        """Raises ConfigError for a place that can never be a camera."""
+        for camera, where in places.items():
+            try:
+                check_place(where)
+            except ImageError as error:
+                raise ConfigError(f"{camera} camera {where}: {error}") from error
         self.synchronizer = Synchronizer(config)
         self.superseded = 0
         self.cameras: dict[CameraName, LiveCamera] = {}

@@ -38,6 +38,8 @@ def page():
     report = ReplayReport()
     for index in range(300):
         changes = {}
+        if index == 0:
+            changes["timings_ms"] = {"fuse": 900.0, "detect": 5.0}
         if index == 123:
             changes["timings_ms"] = {"fuse": 3.0, "detect": 90.0}
         if index == 201:
@@ -64,6 +66,14 @@ def test_memory_and_page_are_bounded_and_the_worst_are_there(page) -> None:
     assert notable[123] == "pair 123, 12.30 s: slowest, 93.0 ms"
     assert notable[201] == "pair 201, 20.10 s: first with fault thermal_frozen"
     assert page.figures == {"pairs": "300", "drops": "rgb_late 2", "losses": "none", "interrupted": "no"}
+
+
+def test_a_first_pair_does_not_set_the_scale_of_the_others(page) -> None:
+    (times,) = [chart for chart in page.charts if chart.title.startswith("time by stage")]
+    assert times.top == 90 and [line.name for line in times.lines] == ["fuse", "detect"]
+    report = ReplayReport()
+    report.add(result(0, timings_ms={"fuse": 900.0}))
+    assert report.page("one", {}).charts[0].top == 900
 
 
 def test_a_shot_shows_what_the_result_held(page) -> None:

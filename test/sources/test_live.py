@@ -30,7 +30,7 @@ from ivfusion_ros.sources.live import LivePairs, parse_options
 from ivfusion_ros.types import Frame, FramePair, FusionResult
 
 RATE_HZ = 20
-PLACES = {"thermal": "absent thermal", "rgb": "absent rgb"}
+PLACES = {"thermal": "/dev/no_such_thermal", "rgb": "/dev/no_such_rgb"}
 
 
 def send(target, format_: str, frames: int, **options: str) -> None:
@@ -167,13 +167,34 @@ def test_the_newest_pair_is_taken_first() -> None:
 
 
 def test_cameras_that_are_not_there_are_named(tmp_path: Path, blend_model, capsys) -> None:
-    words = ["--thermal", "/dev/no_such_video", "--rgb", str(tmp_path / "absent.mkv")]
+    words = ["--thermal", PLACES["thermal"], "--rgb", "tcp://127.0.0.1:1"]
     words += ["--out", str(tmp_path / "run.mcap"), "--wait", "0.5"]
     words += ["--model", str(blend_model), "--detector", "", "--backend", "onnxruntime"]
     assert main(["live", *words]) == 7
     said = capsys.readouterr().err.splitlines()[-1]
-    assert "thermal camera /dev/no_such_video: there is no such device" in said
-    assert "absent.mkv: there is no such file" in said
+    assert "thermal camera /dev/no_such_thermal: there is no such device" in said
+    assert "rgb camera tcp://127.0.0.1:1: Connection refused" in said
+    assert not (tmp_path / "run.mcap").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (
+            ["--rgb", "absent.mkv"],
+            "rgb camera absent.mkv: there is no such file, expected a device, an address",
+        ),
+        (["--rgb", "gopher://x"], "rgb camera gopher://x: its scheme is gopher, expected one of rtsp"),
+        (["--web", "99999"], "--web is '99999'"),
+        (["--foxglove", "99999"], "--foxglove"),
+    ],
+)
+def test_what_can_never_be_is_told_before_the_networks_load(
+    change: list[str], expected: str, tmp_path: Path, capsys
+) -> None:
+    words = ["--thermal", "/dev/no_such_thermal", "--rgb", "/dev/no_such_rgb", "--model", "absent.onnx"]
+    assert main(["live", *words, "--out", str(tmp_path / "run.mcap"), *change]) == 2
+    assert expected in capsys.readouterr().err
     assert not (tmp_path / "run.mcap").exists()
 
 
