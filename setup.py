@@ -115,7 +115,7 @@ setup(
             "onnxscript>=0.3",
         ],
         # `ivfusion fleet`; s3fs, gcsfs and the like for what is behind a URL.
-        "fleet": ["ray>=2.40; python_version<'3.14'", "fsspec>=2024.2", "pyarrow>=15"],
+        "fleet": ["ray>=2.40; python_version<'3.14'", "fsspec>=2024.2", "pyarrow>=15", "duckdb>=1.1"],
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.27"],
         "completion": ["shtab>=1.7"],
         "core-test": CORE_TEST,

@@ -28,6 +28,7 @@ COMMANDS = {
     "demo": "simulate a bag, replay it, and draw pictures and a film of the result",
     "replay": "fuse a recorded bag into a new bag",
     "fleet": "fuse many recordings, on many machines",
+    "find": "search the recordings that a fleet fused, and cut out the seconds that are found",
     "live": "fuse two cameras as they send, and record",
     "fuse": "fuse image files, folders or recordings into images",
     "detect": "detect objects in image files, a folder or a film",

@@ -49,6 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for camera in ("thermal", "rgb"):
         parser.add_argument(f"--{camera}-topic", metavar="TOPIC", help="default: found in each recording")
     parser.add_argument("--compressed", action="store_true", help="write fused images as JPEG")
+    parser.add_argument(
+        "--detections",
+        action="store_true",
+        help="also write a table of each recording's moments, for `ivfusion find`, `mine` and `report`",
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be fused, and end")
     add_json_option(parser)
     add_pipeline_options(parser)
@@ -61,7 +66,13 @@ def run(options: argparse.Namespace) -> None:
         *(f"{task}.threads={options.threads}" for task in ("fusion", "detection")),
         *options.set,
     ]
-    job = Job(pipeline_config(options), options.thermal_topic, options.rgb_topic, options.compressed)
+    job = Job(
+        pipeline_config(options),
+        options.thermal_topic,
+        options.rgb_topic,
+        options.compressed,
+        options.detections,
+    )
     store = Store(options.out)
     recordings = find_recordings(options.source, store.root)
     fleet = Fleet(job, recordings, store)

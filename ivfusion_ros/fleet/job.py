@@ -9,21 +9,26 @@ from typing import Any
 
 import ivfusion_ros
 from ivfusion_ros.config.pipeline import PipelineConfig
+from ivfusion_ros.fleet.moments import MOMENTS
 from ivfusion_ros.models import file_sha256, resolve_model
 from ivfusion_ros.pipeline.build import detection_model_name, fusion_model_name
+
+BAG, FIGURES = "fused.mcap", "figures.json"
 
 
 @dataclass(frozen=True)
 class Job:
     """A configuration and the models' hashes: results of equal jobs are the same.
 
-    thermal_topic, rgb_topic: None to guess. compressed: fused images as JPEG.
+    thermal_topic, rgb_topic: None to guess. compressed: fused images as JPEG. detections: a table of
+    moments beside each result, which it changes nothing of.
     """
 
     config: PipelineConfig
     thermal_topic: str | None = None
     rgb_topic: str | None = None
     compressed: bool = False
+    detections: bool = False
     models: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -33,8 +38,15 @@ class Job:
         object.__setattr__(self, "models", hashes)
 
     def describe(self) -> dict[str, Any]:
-        """All of it, for machines."""
-        return {"version": ivfusion_ros.__version__, **json.loads(json.dumps(asdict(self), default=str))}
+        """All that decides the results, for machines."""
+        parts = json.loads(json.dumps(asdict(self), default=str))
+        del parts["detections"]
+        return {"version": ivfusion_ros.__version__, **parts}
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Files of a result, in the order in which they are put: one that has the last has all."""
+        return (BAG, *((MOMENTS,) if self.detections else ()), FIGURES)
 
     @property
     def identity(self) -> str:

@@ -76,6 +76,19 @@ def find_recordings(sources: Sequence[str], outside: str = "") -> list[Recording
     return list(found.values())
 
 
+def bring(recording: Recording, scratch: Path) -> Path:
+    """Where it is on this machine: as it is, or copied into a folder. Raises DataError, OSError."""
+    files, place = open_file_system(recording.url)
+    if (local := Path(recording.url)).exists():
+        return local
+    target = scratch / "in" / PurePosixPath(place).name
+    for inner, _, _ in recording.files:
+        part = target / inner if inner else target
+        part.parent.mkdir(parents=True, exist_ok=True)
+        files.get_file(f"{place}/{inner}" if inner else place, str(part))
+    return target
+
+
 def short_names(recordings: Iterable[Recording]) -> dict[str, str]:
     """By URL: a folder's name of its own for each."""
     listed = list(recordings)

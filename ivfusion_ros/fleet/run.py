@@ -6,9 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.files import scratch_folder
+from ivfusion_ros.fleet.job import FIGURES
 from ivfusion_ros.fleet.recordings import short_names
 from ivfusion_ros.fleet.table import read_rows, write_rows
-from ivfusion_ros.fleet.work import FIGURES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +35,11 @@ class Fleet:
         names = short_names(recordings)
         self._folders = {item.key: f"{self.folder}/{names[item.url]}-{item.key}" for item in recordings}
         there = store.names(self.folder)
-        self.done = [item for item in recordings if f"{names[item.url]}-{item.key}/{FIGURES}" in there]
+        self.done = [
+            item
+            for item in recordings
+            if all(f"{names[item.url]}-{item.key}/{name}" in there for name in job.outputs)
+        ]
         done = set(self.done)
         self.left = [item for item in recordings if item not in done]
         self._rows = self._known()

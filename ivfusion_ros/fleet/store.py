@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ivfusion_ros.errors import DataError, refusing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 INSTALL = "pip install 'ivfusion_ros[fleet]'"
@@ -52,6 +53,20 @@ class Store:
             self._files.invalidate_cache()
             below = self._files.find(place)
         return {path[len(place) :].lstrip("/") for path in below}
+
+    def folders_with(self, name: str) -> list[str]:
+        """Folders right below that have a file of this name."""
+        with refusing(DataError, self.url, "a folder of results"):
+            self._files.invalidate_cache()
+            found = self._files.glob(f"{self._root}/*/{name}")
+        return sorted(path.split("/")[-2] for path in found)
+
+    def for_duckdb(self, connection: Any, names: Iterable[str]) -> list[str]:
+        """What DuckDB is to be given to read these files."""
+        if self._local:
+            return [f"{self._root}/{name}" for name in names]
+        connection.register_filesystem(self._files)
+        return [str(self._files.unstrip_protocol(f"{self._root}/{name}")) for name in names]
 
     def put(self, local: Path, name: str) -> None:
         """Copy a file there."""

@@ -6,25 +6,26 @@ import json
 import socket
 import threading
 import time
-from contextlib import closing
-from pathlib import Path, PurePosixPath
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.bags import BagWriter
 from ivfusion_ros.errors import IvfusionError
 from ivfusion_ros.files import scratch_folder
-from ivfusion_ros.fleet.store import Store, open_file_system
+from ivfusion_ros.fleet.job import BAG, FIGURES
+from ivfusion_ros.fleet.moments import MOMENTS, MomentTable
+from ivfusion_ros.fleet.recordings import bring
+from ivfusion_ros.fleet.store import Store
 from ivfusion_ros.pipeline.build import build_pipeline, load_networks
 from ivfusion_ros.pipeline.recording import RecordingReplay, reading
 from ivfusion_ros.pipeline.skips import reason_of
 from ivfusion_ros.sources import SourceOptions, open_source
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ivfusion_ros.fleet.job import Job
     from ivfusion_ros.fleet.recordings import Recording
-
-BAG, FIGURES = "fused.mcap", "figures.json"
-"""Of a result; the figures come last, so that a folder that has them is complete."""
 
 
 class Worker:
@@ -43,41 +44,33 @@ class Worker:
         start = time.monotonic()
         try:
             with scratch_folder("ivfusion-fleet") as scratch:
-                figures = self._fuse(self._bring(recording, scratch), scratch / BAG)
+                figures = self._fuse(bring(recording, scratch), recording.key, scratch)
                 row |= figures | {"error": "", "wall_s": round(time.monotonic() - start, 3)}
                 (scratch / FIGURES).write_text(json.dumps(row, indent=2))
-                self._store.put(scratch / BAG, f"{folder}/{BAG}")
-                self._store.put(scratch / FIGURES, f"{folder}/{FIGURES}")
+                for name in self._job.outputs:
+                    self._store.put(scratch / name, f"{folder}/{name}")
         except (IvfusionError, OSError, MemoryError) as error:
             row |= {"error": f"{type(error).__name__}: {reason_of(error)}"}
         return row
 
-    def _bring(self, recording: Recording, scratch: Path) -> Path:
-        """Where it is on this machine: as it is, or copied."""
-        files, place = open_file_system(recording.url)
-        if (local := Path(recording.url)).exists():
-            return local
-        target = scratch / "in" / PurePosixPath(place).name
-        for inner, _, _ in recording.files:
-            part = target / inner if inner else target
-            part.parent.mkdir(parents=True, exist_ok=True)
-            files.get_file(f"{place}/{inner}" if inner else place, str(part))
-        return target
-
-    def _fuse(self, path: Path, output: Path) -> dict[str, Any]:
+    def _fuse(self, path: Path, key: str, scratch: Path) -> dict[str, Any]:
         job = self._job
         options = SourceOptions(thermal_topic=job.thermal_topic, rgb_topic=job.rgb_topic)
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with closing(open_source([path], reading(options, job.config))) as source:
+        with ExitStack() as stack:
+            source = stack.enter_context(closing(open_source([path], reading(options, job.config))))
             replay = RecordingReplay(source, job.config)
             pipeline = build_pipeline(job.config, self._networks)
             pipeline.measures = lambda: False
-            with BagWriter(
-                output,
+            bag = BagWriter(
+                scratch / BAG,
                 compressed=job.compressed,
                 layout=job.config.detection.message_layout,
                 jpeg_quality=job.config.outputs.jpeg_quality,
-            ) as writer:
-                for result in replay.results(pipeline, threading.Event()):
-                    writer.write_result(result)
-                return replay.figures()
+            )
+            sinks = [stack.enter_context(bag).write_result]
+            if job.detections:
+                sinks.append(stack.enter_context(MomentTable(scratch / MOMENTS, key)).add)
+            for result in replay.results(pipeline, threading.Event()):
+                for take in sinks:
+                    take(result)
+            return replay.figures()

@@ -14,8 +14,6 @@ from sample_frames import make_frames
 
 from ivfusion_ros.bags import BagWriter
 from ivfusion_ros.cli import main
-from ivfusion_ros.config.parameters import make_config
-from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.fleet import Fleet, Job, Replicas, Store, Worker, find_recordings, read_rows
 from ivfusion_ros.fleet.store import open_file_system
@@ -31,24 +29,6 @@ def drives(small_bag, tmp_path):
     (folder / "damaged.mcap").write_bytes(small_bag.read_bytes()[:100])
     (folder / "notes.txt").write_text("no bag")
     return folder
-
-
-@pytest.fixture
-def job(blend_model):
-    parameters = {"fusion.model": str(blend_model), "fusion.threads": 1, "detection.model": ""}
-    return Job(make_config(PipelineConfig, parameters | {"fusion.backend": "onnxruntime"}))
-
-
-class Here:
-    """Replicas of one worker in this process."""
-
-    def __init__(self, job, store):
-        self.worker, self.fused = Worker(job, store.root), []
-
-    def fuse(self, tasks):
-        for recording, folder in tasks:
-            self.fused.append(recording.name)
-            yield self.worker.fuse(recording, folder) | {"attempts": 1}
 
 
 def results(store, fleet):
@@ -84,10 +64,10 @@ def test_a_changed_file_is_another_recording(drives) -> None:
     assert (before.name, before.size) == (after.name, after.size) and before.key != after.key
 
 
-def test_results_are_a_replays_to_the_byte(drives, job, blend_model, tmp_path) -> None:
+def test_results_are_a_replays_to_the_byte(drives, job, blend_model, tmp_path, here) -> None:
     store = Store(str(tmp_path / "out"))
     fleet = Fleet(job, find_recordings([str(drives)]), store)
-    rows = list(fleet.fuse(Here(job, store)))
+    rows = list(fleet.fuse(here(job, store)))
     assert [bool(row["error"]) for row in rows] == [False, False, True]
     assert "damaged.mcap" in rows[2]["error"]
     for row, source in zip(rows[:2], (drives / "monday" / "b", drives / "a.mcap"), strict=True):
@@ -103,17 +83,17 @@ def test_results_are_a_replays_to_the_byte(drives, job, blend_model, tmp_path) -
     )
 
 
-def test_it_goes_on_where_it_ended(drives, job, tmp_path) -> None:
+def test_it_goes_on_where_it_ended(drives, job, tmp_path, here) -> None:
     store = Store(str(tmp_path / "out"))
     recordings = find_recordings([str(drives)])
     first = Fleet(job, recordings, store)
-    rows = first.fuse(Here(job, store))
+    rows = first.fuse(here(job, store))
     next(rows)
     rows.close()
     table = read_rows(store.read(f"{first.folder}/recordings.parquet"))
     assert [row["recording"] for row in table] == [recordings[0].url]
 
-    second, workers = Fleet(job, recordings, store), Here(job, store)
+    second, workers = Fleet(job, recordings, store), here(job, store)
     assert [item.name for item in second.done] == ["b"]
     list(second.fuse(workers))
     assert workers.fused == ["a", "damaged"]
@@ -130,14 +110,14 @@ def test_it_goes_on_where_it_ended(drives, job, tmp_path) -> None:
     assert other.identity != job.identity and not Fleet(other, recordings, store).done
 
 
-def test_recordings_and_results_behind_a_url(drives, job, tmp_path) -> None:
+def test_recordings_and_results_behind_a_url(drives, job, tmp_path, here) -> None:
     memory, _ = open_file_system("memory://fleet")
     memory.put(str(drives), "/fleet/drives", recursive=True)
     store = Store("memory://fleet/out")
     recordings = find_recordings(["memory://fleet/drives"], store.root)
     assert sorted(item.name for item in recordings) == ["a", "b", "damaged"]
     fleet = Fleet(job, recordings, store)
-    list(fleet.fuse(Here(job, store)))
+    list(fleet.fuse(here(job, store)))
     assert sum(name.endswith("fused.mcap") for name in results(store, fleet)) == 2
     assert len(Fleet(job, find_recordings(["memory://fleet/drives"], store.root), store).left) == 1
     memory.rm("/fleet", recursive=True)
