@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.bags.files import is_bag
+from ivfusion_ros.cli import named_path
 from ivfusion_ros.commands.options import output_file, refuse_input
 from ivfusion_ros.commands.skipped import refuse_existing
 from ivfusion_ros.errors import DataError, refusing
 from ivfusion_ros.files import read_bytes
+from ivfusion_ros.fleet import FLEET_TABLE, fleet_page, open_results
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import SUFFIXES, read_image
 from ivfusion_ros.report import (
@@ -42,9 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
         "result",
-        type=Path,
-        help="folder that eval, eval-detection, demo, train or reproduce wrote, a bag that replay or live "
-        "wrote, or a JSON file of --json",
+        type=_place,
+        help="folder that eval, eval-detection, demo, train, reproduce or fleet wrote, a bag that replay "
+        "or live wrote, a JSON file of --json, or the URL of a fleet's results",
     )
     parser.add_argument(
         "--html",
@@ -58,18 +60,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Write the page. Raises IvfusionError."""
     check_renderer()
-    result: Path = options.result
-    if not result.exists():
-        raise DataError(f"there is no file or folder {result}; expected a result of another command")
-    folder = result.is_dir() and not is_bag(result)
-    html = options.html or (result / "report.html" if folder else result.with_suffix(".html"))
-    refuse_input(html, result)
+    result: Path | str = options.result
+    html = options.html or _beside(result)
+    if isinstance(result, Path):
+        refuse_input(html, result)
     # It may be the page of the command that left the result.
     refuse_existing([html], options.force)
     with refusing(DataError, str(result), "a result of another command"):
-        page = _page(result, folder)
+        if isinstance(result, str) or _is_fleet(result):
+            page = fleet_page(open_results(str(result)), html)
+        else:
+            page = _page(result, result.is_dir())
     write_page(html, page)
     print(html)
+
+
+def _place(text: str) -> Path | str:
+    """The argparse type of a path, or of a URL as it is."""
+    return text if "://" in text else named_path(text)
+
+
+def _beside(result: Path | str) -> Path:
+    """Where a page goes by itself. Raises DataError."""
+    if isinstance(result, str):
+        raise DataError(f"a page of {result} has no place of its own; say where it goes: --html FILE")
+    if not result.exists():
+        raise DataError(f"there is no file or folder {result}; expected a result of another command")
+    folder = result.is_dir() and not is_bag(result)
+    return result / "report.html" if folder else result.with_suffix(".html")
+
+
+def _is_fleet(result: Path) -> bool:
+    """All of a fleet's results, or one job's."""
+    return (result / FLEET_TABLE).is_file() or any(result.glob(f"*/{FLEET_TABLE}"))
 
 
 def _page(result: Path, folder: bool) -> Page:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.fleet.moments import MOMENTS
-from ivfusion_ros.fleet.run import JOB, TABLE
+from ivfusion_ros.fleet.run import FLEET_TABLE, JOB
 from ivfusion_ros.fleet.store import Store
 from ivfusion_ros.fleet.table import read_rows
 
@@ -41,13 +41,13 @@ class Results:
 def open_results(destination: str) -> Results:
     """Of `--out` of a fleet, or of one job's folder in it. Raises DataError."""
     store = Store(destination)
-    jobs = store.folders_with(TABLE)
-    if not jobs and store.read(TABLE) is not None:
+    jobs = store.folders_with(FLEET_TABLE)
+    if not jobs and store.read(FLEET_TABLE) is not None:
         place = PurePosixPath(store.root)
         store, jobs = Store(store.root[: -len(place.name) - 1]), [place.name]
     if len(jobs) != 1:
-        found = f"results of {len(jobs)} jobs ({', '.join(jobs)})" if jobs else f"no {TABLE}"
+        found = f"results of {len(jobs)} jobs ({', '.join(jobs)})" if jobs else f"no {FLEET_TABLE}"
         advice = f"name one, such as {store.url}/{jobs[0]}" if jobs else "run `ivfusion fleet` first"
         raise DataError(f"{destination} has {found}, expected those of one `ivfusion fleet`; {advice}")
-    rows = read_rows(store.read(f"{jobs[0]}/{TABLE}") or b"")
+    rows = read_rows(store.read(f"{jobs[0]}/{FLEET_TABLE}") or b"")
     return Results(store, jobs[0], rows)

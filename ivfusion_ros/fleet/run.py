@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ivfusion_ros.fleet.recordings import Recording
     from ivfusion_ros.fleet.store import Store
 
-TABLE, JOB = "recordings.parquet", "job.json"
+FLEET_TABLE, JOB = "recordings.parquet", "job.json"
 
 
 class Fleet:
@@ -57,13 +57,13 @@ class Fleet:
         """Rows of all that was done or failed, and what the job is, into the store."""
         with scratch_folder("ivfusion-fleet-table") as scratch:
             (scratch / JOB).write_text(json.dumps(self._job.describe(), indent=2))
-            (scratch / TABLE).write_bytes(write_rows(self._rows.values()))
+            (scratch / FLEET_TABLE).write_bytes(write_rows(self._rows.values()))
             self._store.put(scratch / JOB, f"{self.folder}/{JOB}")
-            self._store.put(scratch / TABLE, f"{self.folder}/{TABLE}")
+            self._store.put(scratch / FLEET_TABLE, f"{self.folder}/{FLEET_TABLE}")
 
     def _known(self) -> dict[str, dict[str, Any]]:
         """Rows of what is done, by key: from the table, else from each one's figures."""
-        content = self._store.read(f"{self.folder}/{TABLE}") if self.done else None
+        content = self._store.read(f"{self.folder}/{FLEET_TABLE}") if self.done else None
         tabled = {row["key"]: row for row in read_rows(content)} if content else {}
         rows = {}
         for item in self.done:

@@ -35,15 +35,19 @@ function drawData(table, place) {
   const search = html("input", { type: "search", placeholder: "filter", ariaLabel: `filter ${table.title}` });
   const known = (cell) => cell !== null && cell !== "";
   const compare = (one, other) => typeof one === "number" && typeof other === "number" ? one - other : String(one).localeCompare(String(other), "en", { numeric: true });
-  const rows = table.rows.map((cells, place) => ({ cells, shot: table.shots[place] ?? null }));
+  const rows = table.rows.map((cells, place) => ({ cells, shot: table.shots[place] ?? null, place: table.links[place] ?? null }));
   const bestOf = table.columns.map((name) => {
     const numbers = table.rows.map((cells) => cells[table.columns.indexOf(name)]).filter((cell) => typeof cell === "number");
     return table.best?.[name] && numbers.length > 1 ? Math[table.best[name] === "low" ? "min" : "max"](...numbers) : undefined;
   });
   const arrow = (name) => ({ low: " ↓", high: " ↑" })[table.best?.[name]] ?? "";
-  function cellOf(cell, column, shot) {
+  function named(text, { shot, place }) {
+    if (shot !== null) return link(text, shot);
+    return place === null ? text : html("a", { href: place }, text);
+  }
+  function cellOf(cell, column, row) {
     const text = cell === null ? "" : typeof cell === "number" && !Number.isInteger(cell) ? String(+cell.toPrecision(4)) : String(cell);
-    const made = html("td", {}, column === 0 && shot !== null ? link(text, shot) : text);
+    const made = html("td", {}, column === 0 ? named(text, row) : text);
     if (typeof cell === "number") made.className = cell === bestOf[column] ? "number best" : "number";
     return made;
   }
@@ -55,7 +59,7 @@ function drawData(table, place) {
         ? sign * compare(one[column], other[column]) : known(other[column]) - known(one[column]));
     }
     const shown = order.all ? fits : fits.slice(0, ROWS);
-    body.replaceChildren(...shown.map(({ cells, shot }) => html("tr", {}, ...cells.map((cell, column) => cellOf(cell, column, shot)))));
+    body.replaceChildren(...shown.map((row) => html("tr", {}, ...row.cells.map((cell, column) => cellOf(cell, column, row)))));
     more.hidden = shown.length === fits.length;
     more.textContent = `all ${fits.length} rows`;
     [...head.children].forEach((cell, place) => { cell.ariaSort = place === column ? (sign > 0 ? "ascending" : "descending") : "none"; });

@@ -21,6 +21,7 @@ class Table:
     """columns: names; best: those of numbers with "low" or "high" for what is better. rows: cells in order.
 
     shots: of each row the index of the shot to see it on, None without one; empty where none has any.
+    links: likewise a place relative to the page's.
     """
 
     title: str
@@ -28,6 +29,7 @@ class Table:
     rows: Sequence[Sequence[Any]]
     best: Mapping[str, str] | None = None
     shots: Sequence[int | None] = ()
+    links: Sequence[str | None] = ()
 
 
 def table_of(
@@ -35,12 +37,13 @@ def table_of(
     rows: Iterable[Mapping[str, Any]],
     best: Mapping[str, str] | None = None,
     shots: Sequence[int | None] = (),
+    links: Sequence[str | None] = (),
 ) -> Table:
     """Rows under all their columns; numbers with five digits, what is missing is None."""
     rows = list(rows)
     columns = list(dict.fromkeys(name for row in rows for name in row))
     cells = [[_cell(row.get(name)) for name in columns] for row in rows]
-    return Table(title, columns, cells, best, shots)
+    return Table(title, columns, cells, best, shots, links)
 
 
 def _cell(value: Any) -> Any:

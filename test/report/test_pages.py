@@ -10,10 +10,18 @@ import pytest
 from ivfusion_ros.bags import BagWriter
 from ivfusion_ros.cli import main
 from ivfusion_ros.errors import BagError, DataError, ImageError
-from ivfusion_ros.report import any_page, objects_page, quality_page, recorded_page, render, speed_page
+from ivfusion_ros.report import (
+    Page,
+    any_page,
+    objects_page,
+    quality_page,
+    recorded_page,
+    render,
+    speed_page,
+)
 from ivfusion_ros.report.bars import WIDTH, spread_bars, stacked_bars
 from ivfusion_ros.report.heat import heat_of, histogram_of
-from ivfusion_ros.report.table import in_turn, ranked
+from ivfusion_ros.report.table import in_turn, ranked, table_of
 from ivfusion_ros.types import FusionResult
 
 pytest.importorskip("jinja2", reason="needs jinja2")
@@ -301,3 +309,17 @@ def test_tables_sort_and_filter_in_a_browser(tab, tmp_path) -> None:
     # Narrower than a phone, nothing but tables needs a scroll to the side.
     tab.set_viewport_size({"width": 360, "height": 700})
     assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_rows_of_a_table_lead_to_other_pages(tab, tmp_path) -> None:
+    rows = [{"recording": name, "drops": drops} for name, drops in (("b", 1), ("a", 2), ("none", 3))]
+    table = table_of("Recordings", rows, links=["./one%20job/b/", "./one%20job/a.html", None])
+    (tmp_path / "page.html").write_text(render(Page("fleet", {}, tables=[table])), encoding="utf-8")
+    (tmp_path / "one job").mkdir()
+    (tmp_path / "one job" / "a.html").write_text("the page of a")
+    tab.goto((tmp_path / "page.html").as_uri())
+    tab.get_by_role("button", name="recording").click()
+    assert tab.locator("tbody td:first-child").all_text_contents() == ["a", "b", "none"]
+    assert tab.locator("tbody a").all_text_contents() == ["a", "b"]
+    tab.get_by_role("link", name="a", exact=True).click()
+    assert tab.text_content("body") == "the page of a"
