@@ -16,7 +16,7 @@ import sys
 import threading
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from ivfusion_ros import __version__
 from ivfusion_ros.errors import IvfusionError
@@ -52,9 +52,17 @@ COMMANDS = {
 INTERRUPTED = 130
 
 
+class _Parser(argparse.ArgumentParser):
+    """One line for a mistake: a usage of seventy lines above it hides it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and where the options are listed."""
+        self.exit(2, f"{self.prog}: error: {message}; `{self.prog} --help` lists all options\n")
+
+
 def build_parser(*chosen: str) -> argparse.ArgumentParser:
     """The parser, with the options of the chosen commands only (all others cost their imports)."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="ivfusion", description="Thermal + RGB fusion and detection, from bags, folders and topics."
     )
     parser.add_argument("--version", action="version", version=f"ivfusion {__version__}")

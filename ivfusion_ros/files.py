@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import yaml
 
-from ivfusion_ros.errors import ConfigError, DataError
+from ivfusion_ros.errors import ConfigError, DataError, did_you_mean
 from ivfusion_ros.yaml_loader import MAX_ENTRIES, YamlLoader, check_bounds
 
 if TYPE_CHECKING:
@@ -348,12 +348,20 @@ def read_bytes(path: str | Path, most: int) -> bytes:
     return content
 
 
+def _other_name(path: Path) -> str:
+    """What a file that is not there may be called."""
+    if path.exists() or not path.parent.is_dir():
+        return ""
+    hint = did_you_mean(path.name, (other.name for other in path.parent.iterdir()))
+    return f"; {hint.strip()}" if hint else ""
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """A YAML file whose top is a mapping (an empty file is an empty one). Raises ConfigError."""
     try:
         text = read_bytes(path, MAX_YAML_BYTES).decode()
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+        raise ConfigError(f"cannot read {path}: {error.strerror}{_other_name(Path(path))}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
     content = parse_yaml(text, str(path))

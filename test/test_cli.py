@@ -380,6 +380,23 @@ def test_a_dry_run_writes_nothing(small_bag, blend_model, tmp_path, capsys) -> N
     assert not out.exists()
 
 
+def test_a_dry_run_as_json(small_bag, blend_model, tmp_path, capsys) -> None:
+    out = tmp_path / "out.mcap"
+    words = ["replay", small_bag, out, "--model", blend_model, *FUSION_ONLY, "--dry-run", "--json", "-"]
+    assert main(list(map(str, words))) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["reads"] == [str(small_bag)] and plan["writes"] == [str(out)]
+    assert plan["fusion model"] == str(blend_model) and plan["detection model"] == "none"
+
+
+def test_a_mistake_is_one_line(capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "--netwrk", "x", "refinefuse"])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and len(said.splitlines()) == 1
+    assert "--netwrk" in said and "did you mean --network?" in said and "`ivfusion train --help`" in said
+
+
 def test_a_dry_run_refuses_what_the_run_would(small_bag, blend_model, tmp_path, capsys) -> None:
     out = tmp_path / "out.mcap"
     out.write_bytes(b"precious")

@@ -69,9 +69,14 @@ class Result(FusionResult):
         return figure
 
     def show(self) -> None:
-        """Open `plot` in a window, until that is closed. Raises ConfigError without matplotlib."""
+        """Open `plot` in a window, until that is closed. Raises ConfigError where it cannot be."""
+        pyplot = _pyplot()
+        if pyplot.get_backend().lower() == "agg":
+            raise ConfigError(
+                "there is no display to show a window on; use save(), or plot() in a notebook"
+            )
         self.plot()
-        _pyplot().show()
+        pyplot.show()
 
     def _images(self) -> dict[str, Image]:
         return {"thermal": to_rgb(self.thermal), "RGB": self.rgb, "fused": self.picture()}

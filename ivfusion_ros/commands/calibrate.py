@@ -168,7 +168,8 @@ def run(options: argparse.Namespace) -> None:
     write_json(options.json, {**quality, **outcome.findings, "warnings": outcome.warnings})
     if options.html:
         write_page(options.html, calibration_page(options.out.name, outcome))
-    log.info("calibration: %s, report: %s", options.out, picture)
+    page = f", page: {options.html}" if options.html else ""
+    log.info("calibration: %s, report: %s%s", options.out, picture, page)
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -106,7 +106,8 @@ def run(options: argparse.Namespace) -> None:
     if skipped.tried:
         model = f"{pipeline.fusion_model} by {pipeline.fuser.backend.description}"
         write_json(options.json, _figures(options, model, skipped, rows))
-    log.info("pairs fused: %d, in %s", skipped.tried - skipped.skipped, options.output)
+    page_told = f", page: {options.html}" if options.html else ""
+    log.info("pairs fused: %d, in %s%s", skipped.tried - skipped.skipped, options.output, page_told)
     skipped.end()
     if not skipped.tried:
         raise DataError(f"{' and '.join(map(str, options.source))} gave no pair")

@@ -76,6 +76,11 @@ class Outputs:
     foxglove: int | None = None
     window: bool = False
 
+    @property
+    def files(self) -> list[Path]:
+        """All that are written."""
+        return [path for path in (self.bag, self.video, self.sheet, self.html, self.rerun) if path]
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -153,19 +158,27 @@ def _tell(
     with closing(open_source(options.source, chosen)) as source:
         refuse_input(outputs.bag, *source.paths)
         check_bag_target(outputs.bag, overwrite=outputs.overwrite)
-        print(f"reads: {', '.join(map(str, options.source))}")
-        for camera, name in source.names.items():
-            print(f"{camera}: {name}")
+        plan: dict[str, Any] = {"reads": list(map(str, options.source))}
+        plan.update(source.names.items())
         if source.expected is not None:
-            print(f"pairs: about {source.expected}")
+            plan["pairs"] = f"about {source.expected}"
     for task, model in (
         ("fusion", fusion_model_name(config.fusion)),
         ("detection", detection_model_name(config.detection)),
     ):
-        print(f"{task} model: {resolve_model(model) if model else 'none'}")
-    written = (outputs.bag, outputs.video, outputs.sheet, outputs.html, outputs.rerun, options.json)
-    for path in (path for path in written if path is not None and path != STDOUT):
-        print(f"writes: {path}{', which it replaces' if path.exists() else ''}")
+        plan[f"{task} model"] = str(resolve_model(model)) if model else "none"
+    files = (*outputs.files, options.json)
+    plan["writes"] = [
+        f"{path}{', which it replaces' if path.exists() else ''}"
+        for path in files
+        if path and path != STDOUT
+    ]
+    if options.json == STDOUT:
+        write_json(STDOUT, plan)
+        return
+    for name, value in plan.items():
+        for line in value if isinstance(value, list) else [value]:
+            print(f"{name}: {line}")
 
 
 def replay_source(
@@ -199,6 +212,8 @@ def replay_source(
         viewers = open_viewers(outputs.rerun, outputs.foxglove, stack)
         live = open_page(outputs.web, title, stack, records=False)
         pipeline = stack.enter_context(build_pipeline(config))
+        if report_page is not None:
+            report_page.drops = replay.drops
         # Pages show temperatures; only results that measured them have the topic.
         watched = report_page is not None or bool(viewers)
         pipeline.measures = lambda: outputs.registered or watched or (live is not None and live.watched)
@@ -315,5 +330,4 @@ def _print(figures: dict[str, Any], outputs: Outputs) -> None:
     )  # fmt: skip
     if figures["detections"]:
         log.info("detected: %s", ", ".join(f"{name} {n}" for name, n in figures["detections"].items()))
-    written = filter(None, (outputs.bag, outputs.video, outputs.sheet, outputs.html))
-    log.info("written: %s", ", ".join(map(str, written)))
+    log.info("written: %s", ", ".join(map(str, outputs.files)))

@@ -138,4 +138,6 @@ def _pictures(folder: Path, stem: str) -> dict[str, Image]:
         path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES and path.is_file()
     ]
     found = [path for path in found if not stem or path.stem == stem]
+    if len(found) > MAX_PICTURES:
+        log.warning("%s holds %d pictures; the page shows the last %d", folder, len(found), MAX_PICTURES)
     return {path.name: to_rgb(read_image(path)) for path in found[-MAX_PICTURES:]}

@@ -73,6 +73,10 @@ class PairingConfig:
     )
 
 
+_WHOLE_RANGE = 0.0, 65535.0
+"""Of 16 bits: as counts all there are, as kelvin none that anybody sets."""
+
+
 @dataclass(frozen=True)
 class ThermalConfig:
     """What of the thermal images is a scene, what its counts mean, and how they become 8 bit grey."""
@@ -106,8 +110,8 @@ class ThermalConfig:
         "percentile",
         "percentile: stretch between smoothed percentiles; fixed: between range_min and range_max in "
         "counts; radiometric: counts to kelvin by kelvin_per_count and kelvin_offset, then between "
-        "range_min and range_max in kelvin. Percentile applies to 16-bit input, and to 8-bit input as "
-        "stretch_8bit_below says",
+        "range_min and range_max in kelvin, or where these are not set by percentiles. Percentile applies "
+        "to 16-bit input, and to 8-bit input as stretch_8bit_below says",
         choices=("percentile", "fixed", "radiometric"),
         live=True,
     )
@@ -138,14 +142,14 @@ class ThermalConfig:
         live=True,
     )
     range_min: float = parameter(
-        0.0,
+        _WHOLE_RANGE[0],
         "black, in counts (fixed) or kelvin (radiometric)",
         minimum=-32768.0,
         maximum=65535.0,
         live=True,
     )
     range_max: float = parameter(
-        65535.0,
+        _WHOLE_RANGE[1],
         "white, in counts (fixed) or kelvin (radiometric)",
         minimum=-32768.0,
         maximum=65535.0,
@@ -163,6 +167,11 @@ class ThermalConfig:
         choices=("white_hot", "black_hot"),
         live=True,
     )
+
+    @property
+    def has_range(self) -> bool:
+        """Whether black and white are set."""
+        return (self.range_min, self.range_max) != _WHOLE_RANGE
 
     def __post_init__(self) -> None:
         if self.crop and (len(self.crop) != 4 or 0 in self.crop[2:]):

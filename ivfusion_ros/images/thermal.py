@@ -95,7 +95,7 @@ class ThermalScaler:
         config = self._config
         if config.scaling == "fixed":
             return config.range_min, config.range_max
-        if config.scaling == "radiometric":
+        if config.scaling == "radiometric" and config.has_range:
             return (
                 (config.range_min - config.kelvin_offset) / config.kelvin_per_count,
                 (config.range_max - config.kelvin_offset) / config.kelvin_per_count,

@@ -64,6 +64,10 @@ class RecordingReplay:
         """How it went, so far, for machines."""
         return self._started().report()
 
+    def drops(self) -> dict[str, int]:
+        """Frames that got into no pair, so far, by reason."""
+        return dict(self._started().synchronizer.pairer.drops)
+
     def figures(self) -> dict[str, Any]:
         """How it went in the end; says what was skipped. Raises what kept all pairs from being fused."""
         report, source = self.report(), self.source

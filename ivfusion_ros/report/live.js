@@ -32,6 +32,10 @@ async function take({ data }) {
   times.push(performance.now());
   if (times.length > 20) times.shift();
   const rate = times.length > 1 ? 1000 * (times.length - 1) / (times.at(-1) - times[0]) : 0;
+  for (const [command, done] of [["start", "on"], ["stop", "off"]]) {
+    const button = document.querySelector(`[data-command="${command}"]`);
+    if (button) button.disabled = content.facts.recording?.startsWith(done) ?? false;
+  }
   const facts = { ...content.facts, "this page": `${rate.toFixed(1)} frames/s` };
   drawShot({ title: "", size: content.size, images: { thermal: next, rgb: next, fused: next }, boxes: content.boxes, histogram, facts, live: true });
   drawValue(content.cursor);

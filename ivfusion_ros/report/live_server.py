@@ -74,6 +74,12 @@ class LiveServer:
         query = f"/?token={self._token}" if self._token else "/"
         return f"http://{host}:{self._port}{query}"
 
+    def _elsewhere(self) -> str:
+        """What others put in place of an address that stands for all of this machine."""
+        if self._host not in ("0.0.0.0", "::"):
+            return ""
+        return f"; from another machine with this one's name or address in place of {self._host}"
+
     @property
     def watched(self) -> bool:
         """Whether a browser looks now."""
@@ -121,7 +127,7 @@ class LiveServer:
         end_s = time.monotonic() + _START_S
         while not self._server.started and time.monotonic() < end_s and self._thread.is_alive():
             time.sleep(0.01)
-        log.info("live page: %s", self.url)
+        log.info("live page: %s%s", self.url, self._elsewhere())
         if self._token:
             log.warning("who has this address sees the cameras; traffic is not encrypted")
         return self

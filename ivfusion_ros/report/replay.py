@@ -12,7 +12,7 @@ from ivfusion_ros.report.page import Page, check_renderer, figure_texts
 from ivfusion_ros.report.shot import Shot, shot_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from ivfusion_ros.report.chart import Chart
@@ -40,9 +40,11 @@ class _Worst:
 
 
 class ReplayReport:
-    """Results in, a Page out."""
+    """Results in, a Page out. drops: asked with each result for the frames lost so far, by reason."""
 
     def __init__(self) -> None:
+        self.drops: Callable[[], Mapping[str, int]] = dict
+        self._dropped: dict[str, list[float]] = {}
         self._sample: EvenSample[Shot] = EvenSample(_SHOTS)
         self._worst = {
             "time": _Worst("slowest, {:.1f} ms"),
@@ -81,6 +83,9 @@ class ReplayReport:
         self._skews_ms.append(result.skew_ns / 1e6)
         confidence = result.registration.confidence
         self._confidence.append(math.nan if confidence is None else confidence)
+        for reason, lost in self.drops().items():
+            so_far = self._dropped.setdefault(reason, [])
+            so_far += [0.0] * (index - len(so_far)) + [float(lost)]
         for stage, milliseconds in result.timings_ms.items():
             times = self._times.setdefault(stage, [])
             times += [math.nan] * (index - len(times)) + [milliseconds]
@@ -125,12 +130,13 @@ class ReplayReport:
         objects = {
             name: [float(found[name]) for found in self._objects] for name, _ in classes.most_common(8)
         }
-        skews = {"skew": [abs(skew) for skew in self._skews_ms]} if count else {}
+        skews = {"skew": [abs(skew) for skew in self._skews_ms]} if any(self._skews_ms) else {}
         told = not all(map(math.isnan, self._confidence))
         confidence = {"confidence": self._confidence} if told else {}
         charts = {
             "time by stage, ms; without the first pair": times,
             "skew between the frames, ms; marked: faults": skews,
+            "frames without a partner, so far": self._dropped,
             "objects": objects,
             "confidence of the online registration": confidence,
         }

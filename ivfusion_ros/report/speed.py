@@ -44,7 +44,13 @@ def _bars(part: str, rows: Mapping[str, Mapping[str, Any]]) -> Bars:
     }
     late = {name: row["p95"] for name, row in rows.items()}
     marks = {name: row["least_ms"] for name, row in rows.items() if "least_ms" in row}
-    note = "bar: median; line: up to p95" + ("; tick: shortest time at the machine's peak" if marks else "")
+    staged = any("stages" in row for row in rows.values())
+    bar = (
+        "bar: medians of the stages, one after another; line: from there to p95 of all"
+        if staged
+        else "bar: median; line: up to p95"
+    )
+    note = bar + ("; tick: shortest time at the machine's peak" if marks else "")
     return stacked_bars(f"{part}, ms", medians, late=late, marks=marks, note=note)
 
 
@@ -54,7 +60,11 @@ def _table(part: str, rows: Mapping[str, Mapping[str, Any]]) -> Table:
         for name, row in rows.items()
     }
     plain = [
-        {"name": name, **{key: value for key, value in row.items() if key != "stages"}, **stages[name]}
+        {
+            "name": name,
+            **{key: value for key, value in row.items() if not isinstance(value, (dict, list))},
+            **stages[name],
+        }
         for name, row in rows.items()
     ]
     return table_of(f"{part.capitalize()}, ms", plain, _BEST)

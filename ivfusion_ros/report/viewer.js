@@ -44,9 +44,9 @@ const celsius = (kelvin) => `${(kelvin - 273.15).toFixed(1)} °C`;
 const boxesOf = (name) => state.shot.own_boxes?.[name] ?? state.shot.boxes;
 
 // The first place for a label that is on no other one; null where all are taken.
-function freeField(taken, bottoms, x, wide, high, most) {
+function freeField(taken, bottoms, x, wide, high, [most, lowest]) {
   const left = Math.max(0, Math.min(x, most - wide));
-  const free = (bottom) => bottom >= high && taken.every(([x0, y0, x1]) => left >= x1 || left + wide <= x0 || Math.abs(bottom - y0) >= high);
+  const free = (bottom) => bottom >= high && bottom + high / 4 <= lowest && taken.every(([x0, y0, x1]) => left >= x1 || left + wide <= x0 || Math.abs(bottom - y0) >= high);
   const bottom = bottoms.find(free);
   if (bottom === undefined) return null;
   taken.push([left, bottom, left + wide]);
@@ -69,7 +69,7 @@ function drawBoxes(pane, boxes) {
     const shape = { x: x0, y: y0, width: x1 - x0, height: y1 - y0, stroke: colour };
     if (box.missed) shape["stroke-dasharray"] = "5 3";
     const text = `${box.class}${track}${score}${heat}`;
-    const field = freeField(taken, [y0 - size / 4, y1 + size, y0 + size], x0, text.length * size * 0.56, size, width);
+    const field = freeField(taken, [y0 - size / 4, y1 + size, y0 + size], x0, text.length * size * 0.56, size, [width, height]);
     const label = field ? [element("text", { x: field[0], y: field[1], fill: colour, "font-size": size }, text)] : [];
     return [element("rect", shape), ...label];
   }));

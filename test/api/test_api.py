@@ -140,6 +140,17 @@ def test_a_plot_has_three_pictures(monkeypatch, fused) -> None:
     assert np.array_equal(panels["RGB"], RGB) and np.array_equal(panels["fused"], found(fused).picture())
 
 
+def test_a_window_needs_a_display(monkeypatch, fused) -> None:
+    pyplot = pytest.importorskip("matplotlib.pyplot", reason="needs matplotlib")
+    monkeypatch.setattr(pyplot, "get_backend", lambda: "agg")
+    with pytest.raises(ConfigError, match=r"no display to show a window on; use save\(\)"):
+        fused.show()
+
+
+def test_the_names_are_there_for_completion() -> None:
+    assert {"fuse", "open", "Pipeline", "Result", "__version__"} <= set(dir(iv))
+
+
 def test_without_matplotlib_a_plot_says_what_to_install(monkeypatch, fused) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ConfigError, match="pip install matplotlib"):

@@ -182,6 +182,14 @@ def test_radiometric_range_in_kelvin():
         scaler.kelvin(np.zeros((4, 4, 3), np.uint8))
 
 
+def test_temperatures_without_a_range_are_stretched_by_percentiles():
+    # 0 to 65535 K would be black throughout.
+    image = np.linspace(28000, 32000, 64 * 64).reshape(64, 64).astype(np.uint16)
+    scaled = ThermalScaler(ThermalConfig(scaling="radiometric"))(image, 0)
+    np.testing.assert_array_equal(scaled, ThermalScaler(ThermalConfig())(image, 0))
+    assert scaled.min() == 0 and scaled.max() == 255
+
+
 @pytest.mark.parametrize("image", [scene(), (scene() // 40).astype(np.uint8)])
 def test_black_hot_is_the_negative(image):
     white = ThermalScaler(ThermalConfig())(image, 0)

@@ -76,6 +76,20 @@ def test_a_first_pair_does_not_set_the_scale_of_the_others(page) -> None:
     assert report.page("one", {}).charts[0].top == 900
 
 
+def test_lost_frames_are_counted_over_time() -> None:
+    report, counts = ReplayReport(), iter([{}, {"rgb_late": 1}, {"rgb_late": 4}])
+    report.drops = lambda: next(counts)
+    for index in range(3):
+        report.add(result(index, skew_ns=0))
+    charts = {chart.title: chart for chart in report.page("lossy", {}).charts}
+    lost = charts["frames without a partner, so far"]
+    assert lost.top == 4 and [line.name for line in lost.lines] == ["rgb_late"]
+    heights = [float(point.split(",")[1]) for point in lost.lines[0].points.split()]
+    assert heights == pytest.approx([90, 67.5, 0])
+    # Frames of one moment have no skew to show.
+    assert not any(title.startswith("skew") for title in charts)
+
+
 def test_a_shot_shows_what_the_result_held(page) -> None:
     (shot,) = [shot for shot in page.shots if shot.index == 123]
     assert shot.title == "pair 123, 12.30 s" and shot.size == SIZE
