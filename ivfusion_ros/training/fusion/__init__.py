@@ -18,6 +18,7 @@ __getattr__, __all__ = later(
         ),
         "data": ("read_luminance",),
         "loss_config": (
+            "DetectionTermConfig",
             "DistillationConfig",
             "FeatureFusionLossConfig",
             "MdaLossConfig",
