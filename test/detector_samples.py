@@ -70,16 +70,26 @@ def overlap(a: tuple, b: tuple) -> float:
     return width * height / (areas - width * height)
 
 
-def write_dynamic_detector(path: Path, name: str = "") -> Path:
+def write_dynamic_detector(path: Path, name: str = "", thermal: bool = False) -> Path:
     """A u head of one class on a free input size: a box of 8x8 wherever a cell's mean is bright.
 
-    name: of its class. One stride-8 average map; the cells of strides 16 and 32 follow as zeros.
+    name: of its class. thermal: whether the mean is that of the thermal image, which is an input then. One
+    stride-8 average map; the cells of strides 16 and 32 follow as zeros.
     """
     floats = {"k8": np.full((1, 3, 8, 8), 1 / 192), "zero": 0.0, "eight": 8.0, "four": 4.0}
+    first = [helper.make_node("Conv", ["images", "k8"], ["m8"], strides=[8, 8])]
+    inputs = [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["N", 3, "H", "W"])]
+    if thermal:
+        floats["k8"] = np.concatenate([np.zeros((1, 3, 8, 8)), np.full((1, 1, 8, 8), 1 / 64)], 1)
+        first = [
+            helper.make_node("Concat", ["images", "thermal"], ["both"], axis=1),
+            helper.make_node("Conv", ["both", "k8"], ["m8"], strides=[8, 8]),
+        ]
+        inputs.append(helper.make_tensor_value_info("thermal", TensorProto.FLOAT, ["N", 1, "H", "W"]))
     constants = {name: np.asarray(value, np.float32) for name, value in floats.items()}
     constants |= {"flat": np.array([1, 1, -1]), "axis_x": np.asarray(3), "axis_y": np.asarray(2)}
     nodes = [
-        helper.make_node("Conv", ["images", "k8"], ["m8"], strides=[8, 8]),
+        *first,
         helper.make_node("MaxPool", ["m8"], ["m16"], kernel_shape=[2, 2], strides=[2, 2]),
         helper.make_node("MaxPool", ["m16"], ["m32"], kernel_shape=[2, 2], strides=[2, 2]),
         helper.make_node("Reshape", ["m8", "flat"], ["score8"]),
@@ -102,7 +112,7 @@ def write_dynamic_detector(path: Path, name: str = "") -> Path:
     graph = helper.make_graph(
         nodes,
         "dynamic",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["N", 3, "H", "W"])],
+        inputs,
         [helper.make_tensor_value_info("output0", TensorProto.FLOAT, ["N", 5, "A"])],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )

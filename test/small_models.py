@@ -61,20 +61,25 @@ def write_fusion(path: Path, gain: float = 1.0, seed: int = 0) -> Path:
     return save(nodes, inputs, outputs, weights, path)
 
 
-def write_detector(path: Path, free: bool = False, gain: float = 8.0) -> Path:
-    """A u head of two classes: one convolution per stride gives boxes and scores from what is below it."""
+def write_detector(path: Path, free: bool = False, gain: float = 8.0, thermal: bool = False) -> Path:
+    """A u head of two classes: one convolution per stride gives boxes and scores from what is below it.
+
+    thermal: whether it sees the thermal image as a fourth plane.
+    """
     random = np.random.default_rng(1)
     weights = {
         "shape": np.array([1, 6, -1]),
         "span": np.array([SIDES[0], SIDES[1], 30, 30, 1, 1], np.float32).reshape(1, 6, 1),
     }
-    nodes, rows = [], []
+    nodes, rows, seen = [], [], "images"
+    if thermal:
+        seen = "both"
+        nodes.append(helper.make_node("Concat", ["images", "thermal"], [seen], axis=1))
     for stride in (8, 16, 32):
-        weights[f"w{stride}"] = random.normal(0, gain / stride**2, (6, 3, stride, stride)).astype(
-            np.float32
-        )
+        shape = (6, 4 if thermal else 3, stride, stride)
+        weights[f"w{stride}"] = random.normal(0, gain / stride**2, shape).astype(np.float32)
         nodes += [
-            helper.make_node("Conv", ["images", f"w{stride}"], [f"c{stride}"], strides=[stride, stride]),
+            helper.make_node("Conv", [seen, f"w{stride}"], [f"c{stride}"], strides=[stride, stride]),
             helper.make_node("Reshape", [f"c{stride}", "shape"], [f"r{stride}"]),
         ]
         rows.append(f"r{stride}")
@@ -85,7 +90,11 @@ def write_detector(path: Path, free: bool = False, gain: float = 8.0) -> Path:
     ]
     sides = ["h", "w"] if free else [SIDES[1], SIDES[0]]
     count = "n" if free else 126
-    inputs = [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, *sides])]
+    planes = {"images": 3, "thermal": 1} if thermal else {"images": 3}
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, number, *sides])
+        for name, number in planes.items()
+    ]
     outputs = [helper.make_tensor_value_info("output0", TensorProto.FLOAT, [1, 6, count])]
     return save(nodes, inputs, outputs, weights, path, names="{0: 'person', 1: 'car'}", stride="32")
 

@@ -11,7 +11,7 @@ import numpy as np
 from ivfusion_ros.backends.compare import Outcome, Run, compare
 from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.files import write_whole
-from ivfusion_ros.graphs.byte_input import engine_graph
+from ivfusion_ros.graphs.byte_input import engine_graph, engine_inputs
 from ivfusion_ros.graphs.checkable import rounded, with_raw_output
 from ivfusion_ros.graphs.half import to_half
 from ivfusion_ros.graphs.onnx_file import read_model
@@ -73,13 +73,9 @@ def self_test(model: onnx.ModelProto, size: Size, found: Run) -> Outcome:
 
     found takes what engine_graph's inputs are. Raises ModelError, BackendError.
     """
-    task, graph = task_of(model), engine_graph(model, size)
-    if task == "fusion":
-        inputs = [{"thermal": thermal[None], "rgb": rgb[None]} for thermal, rgb in sample_pairs(size)]
-    else:
-        name = graph.graph.input[0].name
-        inputs = [{name: rgb[None]} for _, rgb in sample_pairs(size)]
-    return compare(task, network_input_size(model, size), reference(graph), found, inputs)
+    graph = reference(engine_graph(model, size))
+    inputs = [engine_inputs(model, *pair) for pair in sample_pairs(size)]
+    return compare(task_of(model), network_input_size(model, size), graph, found, inputs)
 
 
 def reference(model: onnx.ModelProto) -> Run:

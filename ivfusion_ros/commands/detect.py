@@ -76,6 +76,7 @@ def _detect(options: argparse.Namespace, stack: ExitStack) -> None:
     detector = build_detector(config.detection)
     if detector is None:
         raise ModelError("no detector was given; name one with --detector FILE.onnx")
+    detector.check_alone()
     scaler, thermal_input = ThermalScaler(config.thermal), ThermalInput(config.thermal)
     found: dict[str, list[dict[str, Any]]] = {}
     for name, picture, read in tqdm(jobs, total=count, unit="image", disable=count == 1):

@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from ivfusion_ros.backends.device import DeviceBackend
 from ivfusion_ros.detection.class_names import class_mask, names_from_metadata, names_from_yaml
+from ivfusion_ros.detection.inputs import inputs_of
 from ivfusion_ros.detection.nms import suppress
 from ivfusion_ros.detection.tiles import tile_windows, whole_in
-from ivfusion_ros.errors import ConfigError, ImageError, ModelError
+from ivfusion_ros.errors import ConfigError, ModelError
 from ivfusion_ros.graphs.letterbox import GREY, Letterbox, network_size, stride_of
 from ivfusion_ros.graphs.yolo import Candidates, Head, decode, detection_output, identify_head
 from ivfusion_ros.types import Detections, Floats32, Image, Size
@@ -47,7 +48,7 @@ class Detector:
         self._stride = stride_of(backend.metadata)
         self._own_threshold = own_threshold(backend.metadata)
         self._on_device = backend if isinstance(backend, DeviceBackend) else None
-        self._input, self._dtype, self._fixed_size = _input_of(backend)
+        self._inputs = inputs_of(backend)
         self._output = detection_output({name: info.shape for name, info in backend.outputs.items()})
         names = names_from_yaml(config.class_names) if config.class_names else None
         self.class_names = names or names_from_metadata(backend.metadata) or ()
@@ -78,16 +79,16 @@ class Detector:
         self._reported = class_mask(config.classes, self.class_names)
         self._config = config
 
-    def __call__(self, image: Image, resident: Any = None) -> Detections:
+    def __call__(self, image: Image, resident: Any = None, thermal: Image | None = None) -> Detections:
         """Objects in an (H, W, 3) uint8 RGB image of any size. Raises ImageError, ModelError.
 
-        resident: the same image on the GPU, see DeviceBackend.
+        resident: the same image on the GPU, see DeviceBackend. thermal: (H, W) uint8 in its pixels, as a
+        fusion network gets it; only a detector of two images looks at it.
         """
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
-            raise ImageError(f"detector was given {image.dtype} {image.shape}, expected uint8 (H, W, 3)")
-        found = self._find(image, resident)
+        images = self._inputs.named(image, thermal)
+        found = self._find(images, resident)
         if self._config.tiles > 1:
-            found = self._with_tiles(found, image)
+            found = self._with_tiles(found, images)
         return Detections(
             found.boxes_xyxy,
             found.scores,
@@ -97,17 +98,32 @@ class Detector:
         )
 
     @property
+    def takes_thermal(self) -> bool:
+        """Whether the registered thermal image is looked at too."""
+        return self._inputs.with_thermal
+
+    def check_alone(self) -> None:
+        """Raises ModelError where an image alone is not enough."""
+        if self.takes_thermal:
+            raise self._inputs.incomplete()
+
+    @property
     def threshold(self) -> float:
         """Lowest score that is reported: the configuration's, else the model's own."""
         return self._own_threshold if self._config.confidence < 0 else self._config.confidence
 
-    def _with_tiles(self, found: Candidates, image: Image) -> Candidates:
-        """Add what tiles of the image show, each object once."""
-        size = (image.shape[1], image.shape[0])
+    def _with_tiles(self, found: Candidates, images: Mapping[str, Image]) -> Candidates:
+        """Add what tiles of the images show, each object once."""
+        size = _size(images)
         parts = [found]
         for window in tile_windows(size, self._config.tiles):
             left, top, right, bottom = window
-            part = self._find(np.ascontiguousarray(image[top:bottom, left:right]))
+            part = self._find(
+                {
+                    name: np.ascontiguousarray(image[top:bottom, left:right])
+                    for name, image in images.items()
+                }
+            )
             part = part.select(whole_in(window, part.boxes_xyxy, size))
             offset = np.array([left, top, left, top], np.float32)
             parts.append(Candidates(part.boxes_xyxy + offset, part.scores, part.class_ids))
@@ -126,12 +142,12 @@ class Detector:
             )
         )
 
-    def _find(self, image: Image, resident: Any = None) -> Candidates:
-        """Objects in one look at an image, in its pixels and cut at its border."""
+    def _find(self, images: Mapping[str, Image], resident: Any = None) -> Candidates:
+        """Objects in one look at images by input, in their pixels and cut at their border."""
         config = self._config
-        size = (image.shape[1], image.shape[0])
-        letterbox = Letterbox.fit(size, self._fixed_size or network_size(size, self._stride))
-        output, head = self._run(image, letterbox, resident)
+        size = _size(images)
+        letterbox = Letterbox.fit(size, self._inputs.size or network_size(size, self._stride))
+        output, head = self._run(images, letterbox, resident)
         found = decode(output, head, self.threshold)
         if found.class_ids.max(initial=0) >= len(self.class_names):
             raise ModelError(
@@ -160,29 +176,42 @@ class Detector:
         self.backend.close()
 
     def _probe(self) -> Head:
-        size = self._fixed_size or _SQUARE
+        size = self._inputs.size or _SQUARE
         shape = self.backend.outputs[self._output].shape or (None,)
         if self._on_device is not None and None not in shape:
             # A run would have an engine built for an image size that no camera has.
             return identify_head(tuple(side or 0 for side in shape), size, len(self.class_names) or None)
         grey = np.full((size[1], size[0], 3), GREY, np.uint8)
-        return self._run(grey, Letterbox.fit(size, size))[1]
+        return self._run(self._inputs.named(grey, grey[..., 0]), Letterbox.fit(size, size))[1]
 
-    def _run(self, image: Image, letterbox: Letterbox, resident: Any = None) -> tuple[Floats32, Head]:
-        if self._on_device is not None:
-            outputs = self._on_device.run_image(image[None], resident)
+    def _run(
+        self, images: Mapping[str, Image], letterbox: Letterbox, resident: Any = None
+    ) -> tuple[Floats32, Head]:
+        if self._on_device is None:
+            tensors = {name: self._tensor(letterbox.apply(image)) for name, image in images.items()}
+            outputs = self.backend.run(tensors)
+        elif self.takes_thermal:
+            # Of two images one is on the host alone.
+            outputs = self.backend.run({name: image[None] for name, image in images.items()})
         else:
-            outputs = self.backend.run({self._input: self._tensor(letterbox.apply(image))})
+            outputs = self._on_device.run_image(images[self._inputs.image][None], resident)
         output = outputs[self._output]
         size = (letterbox.out_width, letterbox.out_height)
         return output, identify_head(output.shape, size, len(self.class_names) or None)
 
     def _tensor(self, canvas: Image) -> Floats32 | npt.NDArray[np.float16]:
-        """(H, W, 3) uint8 -> (1, 3, H, W) in [0, 1] of the model's dtype."""
-        tensor = np.empty((1, 3, *canvas.shape[:2]), np.float32)
-        for channel, plane in enumerate(cv2.split(canvas)):
+        """(H, W, 3) or (H, W) uint8 -> (1, 3 or 1, H, W) in [0, 1] of the model's dtype."""
+        planes = cv2.split(canvas)
+        tensor = np.empty((1, len(planes), *canvas.shape[:2]), np.float32)
+        for channel, plane in enumerate(planes):
             np.multiply(plane, np.float32(1 / 255), out=tensor[0, channel])
-        return tensor if self._dtype == np.float32 else tensor.astype(np.float16)
+        return tensor if self._inputs.dtype == np.float32 else tensor.astype(np.float16)
+
+
+def _size(images: Mapping[str, Image]) -> Size:
+    """(width, height) of images that share it."""
+    height, width = next(iter(images.values())).shape[:2]
+    return width, height
 
 
 def own_threshold(metadata: Mapping[str, str]) -> float:
@@ -200,38 +229,3 @@ def own_threshold(metadata: Mapping[str, str]) -> float:
             "it again with `ivfusion eval-detection --set-threshold`"
         )
     return value
-
-
-def _input_of(backend: Backend) -> tuple[str, np.dtype[np.generic], Size | None]:
-    """(name, dtype, (width, height) or None if free) of a detector's input. Raises ModelError."""
-    task = backend.metadata.get("task", "detect")
-    if task != "detect":
-        raise ModelError(f"the model is for {task}, expected a detection model (task detect)")
-    if len(backend.inputs) != 1:
-        raise ModelError(
-            f"the detector has the inputs {', '.join(backend.inputs)}, expected one: export a YOLO "
-            "detection model"
-        )
-    name, info = next(iter(backend.inputs.items()))
-    if isinstance(backend, DeviceBackend):
-        return name, info.dtype, backend.image_size
-    shape = info.shape or ()
-    fits = len(shape) == 4 and shape[0] in (1, None) and shape[1] in (3, None) and 0 not in shape
-    if not fits or info.dtype not in (np.float32, np.float16):
-        raise ModelError(
-            f"the detector's input {name} is {info}, expected float32 or float16 (1, 3, H, W): "
-            f"{_remedy(shape)}"
-        )
-    height, width = shape[2:]
-    if height is None or width is None:
-        return name, info.dtype, None
-    return name, info.dtype, (width, height)
-
-
-def _remedy(shape: tuple[int | None, ...]) -> str:
-    """What to do about an input of another shape or type."""
-    if len(shape) == 4 and shape[3] == 3:
-        return "its channels come last, as in TensorFlow; export it to ONNX from PyTorch instead"
-    if len(shape) == 4 and shape[0] not in (1, None):
-        return f"it is for batches of {shape[0]}; export it with batch=1"
-    return "export a detection model for RGB images in floating point"

@@ -37,7 +37,7 @@ from ivfusion_ros.errors import BackendError, DataError, IvfusionError, ModelErr
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.graphs.letterbox import Letterbox
 from ivfusion_ros.graphs.onnx_file import PRECISION_KEY, read_model
-from ivfusion_ros.graphs.task import keep_detections, network_input_size, task_of
+from ivfusion_ros.graphs.task import keep_detections, network_input_size, takes_thermal, task_of
 from ivfusion_ros.graphs.yolo import Candidates, box_iou, decode, identify_head
 from ivfusion_ros.images.files import SUFFIXES, read_image
 from ivfusion_ros.types import Floats32
@@ -229,6 +229,10 @@ def _read(source: Path) -> onnx.ModelProto:
         raise ModelError(
             f"{source} is a fusion network, and int8 is for detectors: the fastest one became only a "
             "tenth faster; use it as it is"
+        )
+    if takes_thermal(model):
+        raise ModelError(
+            f"{source} takes the thermal image too, and int8 is for detectors of one image; use it as it is"
         )
     keep_detections(model)
     if any(node.op_type in ("NonMaxSuppression", "TopK") for node in model.graph.node):

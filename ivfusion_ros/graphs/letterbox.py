@@ -63,13 +63,13 @@ class Letterbox:
         return (self.out_height - self.scaled_height) // 2
 
     def apply(self, image: Image) -> Image:
-        """(height, width, 3) uint8 -> (out_height, out_width, 3) uint8; the image itself if it fits."""
+        """(height, width[, 3]) uint8 -> (out_height, out_width[, 3]) uint8; the image itself if it fits."""
         if (self.scaled_width, self.scaled_height) != (self.width, self.height):
             size = (self.scaled_width, self.scaled_height)
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
         if image.shape[:2] == (self.out_height, self.out_width):
             return image
-        canvas = np.full((self.out_height, self.out_width, 3), GREY, np.uint8)
+        canvas = np.full((self.out_height, self.out_width, *image.shape[2:]), GREY, np.uint8)
         canvas[self.top : self.top + self.scaled_height, self.left : self.left + self.scaled_width] = image
         return canvas
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 PRECISION_KEY = "ivfusion.precision"
 """Metadata key: f16 in a half model, int8 in a quantised one; neither has it in f32."""
 
+THERMAL = "thermal"
+"""Input with the registered thermal image: a fusion network's, and that of a detector of two images."""
+
 _GRAPH = 7
 _OPSET_IMPORT = 8
 _METADATA = 14

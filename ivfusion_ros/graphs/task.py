@@ -9,6 +9,7 @@ from onnx import TensorProto
 
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.graphs.letterbox import network_size, stride_of
+from ivfusion_ros.graphs.onnx_file import THERMAL
 from ivfusion_ros.graphs.yolo import detection_output
 
 if TYPE_CHECKING:
@@ -20,20 +21,27 @@ Task = Literal["fusion", "detection"]
 def task_of(model: onnx.ModelProto) -> Task:
     """What the model is for, by its inputs. Raises ModelError for another kind of model."""
     inputs = _inputs(model)
-    kinds = [value.type.tensor_type.elem_type for value in inputs]
-    if {value.name for value in inputs} == {"thermal", "rgb"}:
+    floats = all(
+        value.type.tensor_type.elem_type in (TensorProto.FLOAT, TensorProto.FLOAT16) for value in inputs
+    )
+    if {value.name for value in inputs} == {THERMAL, "rgb"}:
         return "fusion"
-    if len(inputs) == 1 and kinds[0] in (TensorProto.FLOAT, TensorProto.FLOAT16):
+    if len(inputs) - takes_thermal(model) == 1 and floats:
         return "detection"
     raise ModelError(
         f"the model has the inputs {', '.join(value.name for value in inputs)}, expected thermal and rgb, "
-        "or the one image of a detector; engines are made for those only"
+        "or the image of a detector, alone or with thermal beside it; engines are made for those only"
     )
+
+
+def takes_thermal(model: onnx.ModelProto) -> bool:
+    """Whether the registered thermal image goes in."""
+    return any(value.name == THERMAL for value in _inputs(model))
 
 
 def fixed_network_size(model: onnx.ModelProto) -> Size | None:
     """(width, height) of the only input that the network takes, None where any will do."""
-    value = next(value for value in _inputs(model) if value.name != "thermal")
+    value = next(value for value in _inputs(model) if value.name != THERMAL)
     sides = _sides(value)
     height, width = sides[1:3] if task_of(model) == "fusion" else sides[2:4]
     return (width, height) if width > 0 and height > 0 else None

@@ -247,7 +247,8 @@ class Pipeline:
     def _detect(self, fused: Fused, detector: Detector) -> Detections:
         """Objects in the fused image, with their boxes in the images of the cameras that sent one."""
         image = fused.result.fused
-        detections = with_native_boxes(detector(image, self.fuser.resident(image)), fused.views)
+        found = detector(image, self.fuser.resident(image), fused.result.thermal)
+        detections = with_native_boxes(found, fused.views)
         kelvin = self.scaler.kelvin if self._tells_kelvin else None
         return with_temperatures(detections, fused.views.frames, kelvin)
 

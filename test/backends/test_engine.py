@@ -41,7 +41,7 @@ from ivfusion_ros.cli import main
 from ivfusion_ros.commands import doctor
 from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.files import write_whole
-from ivfusion_ros.graphs.byte_input import engine_graph
+from ivfusion_ros.graphs.byte_input import engine_graph, engine_inputs
 from ivfusion_ros.graphs.half import to_half
 from ivfusion_ros.graphs.onnx_file import PRECISION_KEY, read_metadata
 from ivfusion_ros.models import read_models
@@ -135,6 +135,32 @@ def test_engine_graphs_compute_what_the_models_do(fusion: Path, tmp_path: Path) 
     image = engine_graph(finder, SIZE).graph.input[0].name
     found = reference(engine_graph(finder, SIZE))({image: rgb[None]})["output0"]
     np.testing.assert_allclose(found, reference(finder)({"images": planes})["output0"], rtol=1e-4)
+
+
+def test_a_detector_of_two_images_takes_both_as_bytes(tmp_path: Path) -> None:
+    (thermal, rgb), *_ = fake_gpu.sample_pairs(SIZE)
+    model = onnx.load(write_detector(tmp_path / "two.onnx", thermal=True))
+    graph = engine_graph(model, SIZE)
+    inputs = engine_inputs(model, thermal, rgb)
+    kinds = {value.name: value.type.tensor_type for value in graph.graph.input}
+    assert {name: tuple(side.dim_value for side in kind.shape.dim) for name, kind in kinds.items()} == {
+        "images/image": (1, 64, 96, 3),
+        "thermal/image": (1, 64, 96),
+    }
+    assert {kind.elem_type for kind in kinds.values()} == {onnx.TensorProto.UINT8}
+    planes = {"images": rgb.transpose(2, 0, 1)[None], "thermal": thermal[None, None]}
+    expected = reference(model)({name: (value / 255).astype(np.float32) for name, value in planes.items()})
+    np.testing.assert_allclose(reference(graph)(inputs)["output0"], expected["output0"], rtol=1e-4)
+    # Both are fitted into the network's input alike.
+    wide = engine_inputs(model, np.full((50, 150), 7, np.uint8), np.full((50, 150, 3), 7, np.uint8))
+    same = {
+        name: np.full((1, planes, 64, 96), 114 / 255, np.float32)
+        for name, planes in (("images", 3), ("thermal", 1))
+    }
+    for tensor in same.values():
+        tensor[:, :, 16:48] = 7 / 255
+    found = reference(engine_graph(model, (150, 50)))(wide)["output0"]
+    np.testing.assert_allclose(found, reference(model)(same)["output0"], rtol=1e-4)
 
 
 def test_models_that_are_neither(fusion: Path) -> None:

@@ -336,6 +336,26 @@ def test_another_image_is_uploaded(fusion: Path, keen_finder: Path, tally: fake_
             assert same_objects(pipeline.detector(fused), reference(fused))
 
 
+def test_a_detector_of_two_images_is_given_both(
+    fusion: Path, tmp_path: Path, tally: fake_gpu.Tally
+) -> None:
+    two = write_detector(tmp_path / "two.onnx", gain=80.0, thermal=True)
+    with (
+        make_pipeline(fusion, two, "tensorrt") as pipeline,
+        make_pipeline(fusion, two, "onnxruntime") as reference,
+    ):
+        for seed in range(4):
+            thermal, rgb = pair(seed, (96, 64))
+            frames = FramePair(Frame(thermal, seed * 10**9), Frame(rgb, seed * 10**9))
+            before = tally.uploads, tally.copies
+            found, expected = pipeline.process(frames), reference.process(frames)
+            assert same_objects(found.detections, expected.detections)
+            if seed > 0:
+                # It does not start ahead: its thermal image is not there yet.
+                assert (tally.uploads - before[0], tally.copies - before[1]) == (4, 0)
+    assert not tally.alive
+
+
 def test_the_cpu_backends_have_no_part_in_it(fusion: Path) -> None:
     fuser = Fuser(load_backend(fusion, "onnxruntime"))
     assert fuser.resident(fuser(*pair(0))) is None

@@ -116,6 +116,18 @@ def test_fused_images_show_what_either_camera_sees(
     assert (out / "results.csv").read_bytes() == first
 
 
+def test_a_detector_of_two_images_sees_the_thermal_one_beside_each(
+    dataset: Path, tmp_path: Path, blend_model: Path
+) -> None:
+    two = write_dynamic_detector(tmp_path / "two.onnx", thermal=True)
+    out = run(dataset, two, blend_model)
+    with (out / "results.csv").open(encoding="utf-8") as file:
+        table = {(row["subset"], row["images"]): row for row in csv.DictReader(file)}
+    # It looks at thermal alone, which is black beside RGB alone, as where that camera is silent.
+    for images, expected in (("thermal", 88 / 101), ("blend", 88 / 101), ("rgb", 0)):
+        assert float(table["all", images]["AP50 class_0"]) == pytest.approx(expected, abs=1e-5), images
+
+
 def test_a_scene_that_one_method_lacks_counts_for_none(
     dataset: Path, detector: Path, blend_model: Path, tmp_path: Path
 ) -> None:

@@ -216,6 +216,11 @@ def test_what_int8_is_not_for(images: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(ModelError, match=words):
             to_int8(other, [tensor])
+    two = write_detector(tmp_path / "two.onnx", thermal=True)
+    with pytest.raises(
+        ModelError, match=r"two\.onnx takes the thermal image too, and int8 is for detectors of one"
+    ):
+        int8.quantise_file(two, tmp_path / "int8.onnx", images)
     write_image(tmp_path / "deep.png", np.zeros((64, 96), np.uint16))
     with pytest.raises(DataError, match="16 bits, and a detector sees 8"):
         to_int8(model, (network_input(model, path) for path in [tmp_path / "deep.png"]))

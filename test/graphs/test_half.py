@@ -226,6 +226,10 @@ def test_overflow_is_seen_though_onnxruntime_hides_it(tmp_path: Path) -> None:
     assert "infinite" in check_half(loud, to_half(loud), SIZE).text
     boxes = onnx.load(write_detector(tmp_path / "boxes.onnx"))
     assert check(boxes, to_half(boxes)).passed
+    two = onnx.load(write_detector(tmp_path / "two.onnx", thermal=True))
+    assert check_half(two, to_half(two), SIZE).passed
+    loud_two = onnx.load(write_detector(tmp_path / "loud_two.onnx", gain=1e7, thermal=True))
+    assert not check_half(loud_two, to_half(loud_two), SIZE).passed
     hot = onnx.load(write_detector(tmp_path / "hot.onnx", gain=1e7))
     assert not check(hot, to_half(hot)).passed
 

@@ -85,7 +85,7 @@ class Held:
         self.started, self.allowed = threading.Semaphore(0), threading.Semaphore(0)
         self.threads: set[str] = set()
 
-    def __call__(self, image: object, resident: object = None) -> Detections:
+    def __call__(self, image: object, resident: object = None, thermal: object = None) -> Detections:
         self.threads.add(threading.current_thread().name)
         self.started.release()
         assert self.allowed.acquire(timeout=PATIENCE_S)
@@ -129,7 +129,7 @@ def test_an_error_comes_with_its_frame_alone(pipeline: Pipeline) -> None:
     good = pipeline.detector
     assert good is not None
 
-    def fail(image: object, resident: object = None) -> Detections:
+    def fail(image: object, resident: object = None, thermal: object = None) -> Detections:
         raise ModelError("no")
 
     with Overlap(pipeline) as overlap:
@@ -148,7 +148,7 @@ class Failing:
 
     backend = None
 
-    def __call__(self, image: object, resident: object = None) -> Detections:
+    def __call__(self, image: object, resident: object = None, thermal: object = None) -> Detections:
         raise ModelError("no")
 
     def close(self) -> None: ...

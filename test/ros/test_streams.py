@@ -283,7 +283,7 @@ class Failing:
     backend = None
     class_names = ("person",)
 
-    def __call__(self, image: Any, resident: Any = None) -> Any:
+    def __call__(self, image: Any, resident: Any = None, thermal: Any = None) -> Any:
         raise ModelError("no")
 
     def close(self) -> None: ...

@@ -10,7 +10,7 @@ from training_samples import m3fd_folder
 
 from ivfusion_ros.cli import main
 from ivfusion_ros.detection.classes import CLASS_NAMES, M3FD_NAMES, read_class_map
-from ivfusion_ros.errors import ConfigError, DataError
+from ivfusion_ros.errors import ConfigError, DataError, ModelError
 from ivfusion_ros.files import read_yaml
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.images.labels import read_boxes
@@ -289,6 +289,9 @@ class Scripted:
     def __init__(self, *looks: list[tuple[float, int, tuple[float, float, float, float]]]) -> None:
         self.looks = iter(looks)
 
+    def check_alone(self) -> None:
+        """One image is enough."""
+
     def __call__(self, image: np.ndarray) -> Detections:
         found = next(self.looks)
         boxes = np.array([box for *_, box in found], np.float32).reshape(-1, 4)
@@ -314,6 +317,15 @@ def test_the_teacher_counts_what_views_agree_on(box_model: Path, monkeypatch: py
     boxes, class_ids = agreed(*[[(0.35, 1, left)], [(0.35, 1, right)]] * 2)
     np.testing.assert_allclose(boxes, [left])
     assert class_ids.tolist() == [5]
+
+
+def test_a_teacher_looks_at_one_image(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    from detector_samples import write_dynamic_detector
+
+    two = write_dynamic_detector(tmp_path / "two.onnx", "person", thermal=True)
+    with pytest.raises(ModelError, match="takes the registered thermal image"):
+        Teacher(two)
 
 
 def test_a_teacher_adds_what_a_map_leaves_out_to_what_is_trained_on(

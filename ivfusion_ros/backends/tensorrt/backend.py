@@ -21,7 +21,8 @@ from ivfusion_ros.backends.tensorrt.session import DeviceArray
 from ivfusion_ros.backends.tensorrt.sessions import Sessions
 from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
 from ivfusion_ros.errors import BackendError, ModelError
-from ivfusion_ros.graphs.onnx_file import read_metadata, read_model
+from ivfusion_ros.graphs.byte_input import image_input
+from ivfusion_ros.graphs.onnx_file import THERMAL, read_metadata, read_model
 from ivfusion_ros.graphs.task import fixed_network_size, task_of
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from ivfusion_ros.types import Size
 
 log = logging.getLogger(__name__)
+
+_BYTES = np.dtype(np.uint8)
 
 
 def usable_version() -> str:
@@ -45,7 +48,7 @@ class TensorRtBackend:
     """A model in TensorRT (see Backend and DeviceBackend).
 
     threads is of no meaning here. For a detector, run() takes what run_image() does, under the name of the
-    model's input.
+    model's input, and the thermal image as a fusion network does where the detector takes that too.
     """
 
     name = "tensorrt"
@@ -62,7 +65,10 @@ class TensorRtBackend:
         self.image_size: Size | None = None
         if self._task == "detection":
             self.image_size = fixed_network_size(model)
-            self.inputs = {name: TensorInfo((1, None, None, 3), np.dtype(np.uint8)) for name in self.inputs}
+            self.inputs = {
+                name: TensorInfo((1, None, None) if name == THERMAL else (1, None, None, 3), _BYTES)
+                for name in self.inputs
+            }
         self.resident: Mapping[str, DeviceArray] = {}
         self._sessions: Sessions | None = Sessions(model_path, self._builder, half=self._half)
         self._followers: list[TensorRtBackend] = []
@@ -129,8 +135,9 @@ class TensorRtBackend:
         if self._sessions is None or len(shape) != 4:
             return
         session = self._sessions.loaded((shape[2] or 0, shape[1] or 0))
-        # The first image of a size goes the slow way, as its engine may have to be built.
-        if session is None:
+        # The first image of a size goes the slow way, as its engine may have to be built. So do images of
+        # which there are two: the thermal one comes with run().
+        if session is None or len(session.inputs) > 1:
             return
         try:
             self.resident = session.launch({next(iter(session.inputs)): image})
@@ -144,9 +151,10 @@ class TensorRtBackend:
         return self._sessions.load(size)
 
     def _fit(self, arrays: dict[str, Array], session: Session) -> None:
-        """Names as in the engine, whose image input of a detector has another name; shapes that agree."""
+        """Names as in the engine, whose image inputs of a detector have other names; shapes that agree."""
         if self._task == "detection":
-            arrays[next(iter(session.inputs))] = arrays.pop(next(iter(self.inputs)))
+            for name in self.inputs:
+                arrays[image_input(name)] = arrays.pop(name)
         for name, info in session.inputs.items():
             if not info.accepts(arrays[name]):
                 found = f"{arrays[name].dtype} {arrays[name].shape}"

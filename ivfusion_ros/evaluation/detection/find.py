@@ -18,7 +18,7 @@ from ivfusion_ros.detection.detector import own_threshold
 from ivfusion_ros.errors import ConfigError, IvfusionError
 from ivfusion_ros.evaluation.detection.scenes import Scene
 from ivfusion_ros.evaluation.fusion.journal import Journal, Subject
-from ivfusion_ros.evaluation.fusion.methods import Method, file_identity
+from ivfusion_ros.evaluation.fusion.methods import Method, file_identity, read_thermal
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.models import file_sha256, resolve_model
@@ -94,9 +94,16 @@ class DetectorUnderTest:
         known = self._detector.class_names
         self._own_ids = np.array([class_names.index(name) if name in class_names else -1 for name in known])
 
-    def __call__(self, image: Image) -> Detections:
-        """Objects in an (H, W, 3) uint8 RGB image, by the data set's classes."""
-        found = self._detector(image)
+    def __call__(self, image: Image, method: Method, pair: Pair) -> Detections:
+        """Objects in a method's (H, W, 3) uint8 RGB image of a pair, by the data set's classes.
+
+        A detector of two images is given what the pipeline would give: with RGB alone a black one.
+        """
+        thermal = None
+        if self._detector.takes_thermal:
+            alone = isinstance(method, CameraMethod) and method.label == "rgb"
+            thermal = np.zeros(image.shape[:2], np.uint8) if alone else read_thermal(pair)
+        found = self._detector(image, thermal=thermal)
         return Detections(found.boxes_xyxy, found.scores, self._own_ids[found.class_ids], self.class_names)
 
     def close(self) -> None:
@@ -161,7 +168,8 @@ def _find(scene: Scene, method: Method, detector: DetectorUnderTest, journal: Jo
         subject = Subject(pair.data, pair.stem, method.label, f"{identity}; {protocol}")
         known = journal.find(subject, _VALUES)
         if known is None:
-            known = _values(_image(method, pair), detector)
+            image = _image(method, pair)
+            known = _values(image, detector(image, method, pair))
             journal.add(subject, known)
     except IvfusionError as error:
         nothing = Detections.empty(detector.class_names)
@@ -180,8 +188,7 @@ def _image(method: Method, pair: Pair) -> Image:
     return to_rgb(read_image(image) if isinstance(image, Path) else image)
 
 
-def _values(image: Image, detector: DetectorUnderTest) -> dict[str, Any]:
-    found = detector(image)
+def _values(image: Image, found: Detections) -> dict[str, Any]:
     return {
         "size": [image.shape[1], image.shape[0]],
         "boxes": _rounded(found.boxes_xyxy, 2),

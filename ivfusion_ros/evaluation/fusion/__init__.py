@@ -7,7 +7,14 @@ __getattr__, __all__ = later(
     {
         "journal": ("Journal", "Subject"),
         "judge": ("Result",),
-        "methods": ("FolderMethod", "Method", "NetworkMethod", "file_identity", "make_methods"),
+        "methods": (
+            "FolderMethod",
+            "Method",
+            "NetworkMethod",
+            "file_identity",
+            "make_methods",
+            "read_thermal",
+        ),
         "pairs": ("Pair", "hour", "pair_files", "read_pairs"),
         "people": ("FADED", "FAINT"),
         "plots": ("COLOURS", "write_plot"),

@@ -50,10 +50,7 @@ class NetworkMethod:
     def fused(self, pair: Pair) -> Image:
         """See Method.fused; the last image is kept, as the next frame of a video is compared with it."""
         if self._last is None or self._last[0].thermal != pair.thermal:
-            thermal = to_grey(read_image(pair.thermal))
-            if thermal.dtype != np.uint8:
-                raise ImageError(f"{pair.thermal} has 16 bits, metrics need 8; scale it first")
-            self._last = pair, self._fuser(thermal.view(np.uint8), to_rgb(read_image(pair.rgb)))
+            self._last = pair, self._fuser(read_thermal(pair), to_rgb(read_image(pair.rgb)))
         return self._last[1]
 
     def identity(self, pair: Pair) -> str:  # noqa: ARG002
@@ -97,6 +94,14 @@ class FolderMethod:
     def _folder(self, pair: Pair) -> Path:
         own = self.folder / pair.data
         return own if own.is_dir() else self.folder
+
+
+def read_thermal(pair: Pair) -> Image:
+    """(H, W) uint8. Raises ImageError for a thermal image of more bits."""
+    thermal = to_grey(read_image(pair.thermal))
+    if thermal.dtype != np.uint8:
+        raise ImageError(f"{pair.thermal} has 16 bits, metrics need 8; scale it first")
+    return thermal.view(np.uint8)
 
 
 def file_identity(path: Path) -> str:

@@ -176,7 +176,7 @@ def _learning(grey: Image, rgb: Image) -> dict[str, Callable[[], object]]:
 
 def detection_overhead(model: str, size: Size, threads: int) -> dict[str, Callable[[], object]]:
     """The detector around its network: letterbox, decode and NMS of a recorded output."""
-    _, rgb = sample_pair(size)
+    grey, rgb = sample_pair(size)
     backend = load_backend(resolve_model(model), threads=threads)
     detector = Detector(backend, DetectionConfig())
     recorded: dict[tuple[int, ...], dict[str, np.ndarray]] = {}
@@ -189,4 +189,4 @@ def detection_overhead(model: str, size: Size, threads: int) -> dict[str, Callab
         return recorded[shape]
 
     backend.run = replayed  # type: ignore[method-assign]
-    return {"detector without its network": lambda: detector(rgb)}
+    return {"detector without its network": lambda: detector(rgb, thermal=grey)}

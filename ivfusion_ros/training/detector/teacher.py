@@ -53,6 +53,7 @@ class Teacher:
         """Load an ONNX detector. Raises ModelError where it knows none of the classes, BackendError."""
         config = DetectionConfig(confidence=_MIN_VIEW_SCORE, iou=_OVERLAP, max_detections=300)
         self._detector = Detector(load_backend(model, backend, threads=threads), config)
+        self._detector.check_alone()
         names = self._detector.class_names
         self._class_ids = np.array([_place(name) for name in names])
         self._msrs_ids = np.array([_place(_MSRS_MEANING.get(name, name), len(RULES)) for name in names])
