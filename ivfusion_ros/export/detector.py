@@ -20,6 +20,7 @@ from ivfusion_ros.detection import Detector
 from ivfusion_ros.errors import BackendError, ConfigError, ModelError, refusing
 from ivfusion_ros.export.safe_pickle import check_is_data
 from ivfusion_ros.files import whole_files
+from ivfusion_ros.graphs.onnx_file import THERMAL
 from ivfusion_ros.types import Size
 
 OPSET = 17
@@ -55,10 +56,14 @@ def export_detector(weights: Path, path: Path, size: Size) -> tuple[str, ...]:
         exported = export(copy, weights, size)
         backend = load_backend(exported, "onnxruntime", precision="f32")
         class_names = Detector(backend, DetectionConfig()).class_names
-        image = np.random.default_rng(0).random((1, 3, size[1], size[0]), np.float32)
-        (found,) = backend.run(dict.fromkeys(backend.inputs, image)).values()
+        random = np.random.default_rng(0)
+        images = {
+            name: random.random((1, 1 if name == THERMAL else 3, size[1], size[0]), np.float32)
+            for name in backend.inputs
+        }
+        (found,) = backend.run(images).values()
         backend.close()
-        _check_against_torch(found, output(copy, weights, image), max(size))
+        _check_against_torch(found, output(copy, weights, *images.values()), max(size))
         _keep_own_metadata(exported)
         exported.replace(staged)
     return class_names
@@ -93,13 +98,15 @@ def _export_anchors(copy: Path, weights: Path, size: Size) -> Path:
     import onnx
     import torch
 
+    from ivfusion_ros.networks.yolov5 import RGB
+
     model = _classic_model(weights).fuse(verbose=False)
     path = copy.with_suffix(".onnx")
-    image = torch.zeros(1, 3, size[1], size[0])
+    images = torch.split(torch.zeros(1, model.channels, size[1], size[0]), RGB, 1)
     with torch.no_grad():
         torch.onnx.export(
-            model, (image,), str(path), dynamo=False, opset_version=OPSET,
-            input_names=["images"], output_names=["output0"],
+            _of_images(model), images, str(path), dynamo=False, opset_version=OPSET,
+            input_names=["images", THERMAL][: len(images)], output_names=["output0"],
         )  # fmt: skip
     graph = onnx.load(path)
     metadata = {"names": model.names, "stride": _STRIDE, "task": "detect", "license": "AGPL-3.0"}
@@ -109,11 +116,18 @@ def _export_anchors(copy: Path, weights: Path, size: Size) -> Path:
     return path
 
 
-def _anchors_output(_copy: Path, weights: Path, image: Any) -> Any:
+def _of_images(model: Any) -> Any:
+    """A model as its graph has it: called with the image, and with the thermal one where it takes that."""
+    from ivfusion_ros.networks.yolov5 import RGB, TwoImages
+
+    return model if model.channels == RGB else TwoImages(model)
+
+
+def _anchors_output(_copy: Path, weights: Path, *images: Any) -> Any:
     import torch
 
     with torch.no_grad():
-        return _classic_model(weights)(torch.from_numpy(image)).numpy()
+        return _of_images(_classic_model(weights))(*map(torch.from_numpy, images)).numpy()
 
 
 def _keep_own_metadata(path: Path) -> None:
@@ -208,8 +222,8 @@ def _check_against_torch(found: Any, expected: Any, side: int) -> None:
         )
 
 
-_Export = tuple[Callable[[Path, Path, Size], Path], Callable[[Path, Path, Any], Any]]
-"""Writes ONNX beside a copy of the weights; the output of torch for an image."""
+_Export = tuple[Callable[[Path, Path, Size], Path], Callable[..., Any]]
+"""Writes ONNX beside a copy of the weights; the output of torch for the images that go in."""
 
 _WITH_ANCHORS: _Export = (_export_anchors, _anchors_output)
 _OF_ULTRALYTICS: _Export = (_export_ultralytics, _torch_output)

@@ -33,7 +33,16 @@ __getattr__, _later = later(
         "graph": ("COLOUR_KEY", "KEEPS_LUMINANCE", "NETWORK_KEY", "FusionGraph", "build_graph"),
         "published": ("import_published", "read_published"),
         "torch_file": ("check_form", "load_data", "reason_alone"),
-        "yolov5": ("BOX_VALUES", "STRIDES", "AnchorModel", "load_final"),
+        "yolov5": (
+            "BOX_VALUES",
+            "RGB",
+            "RGB_AND_THERMAL",
+            "STRIDES",
+            "AnchorModel",
+            "TwoImages",
+            "load_final",
+            "widened",
+        ),
     },
 )
 

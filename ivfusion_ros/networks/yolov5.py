@@ -17,8 +17,11 @@ from ivfusion_ros.errors import ModelError
 from ivfusion_ros.networks.torch_file import load_data
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+_UNREADABLE = (OSError, pickle.UnpicklingError, RuntimeError, LookupError, TypeError, AttributeError)
+"""What a file of another kind may raise."""
 
 STRIDES = (8, 16, 32)
 ANCHORS = (
@@ -30,6 +33,12 @@ ANCHORS = (
 
 BOX_VALUES = 5
 """Centre, size and objectness, before the classes."""
+
+RGB, RGB_AND_THERMAL = 3, 4
+"""Channels that go in: red, green and blue, and after them the registered thermal image."""
+
+_FIRST = "model.0.conv.weight"
+"""The only weight whose shape tells how many channels go in."""
 
 
 class AnchorHead(nn.Module):
@@ -86,9 +95,10 @@ class AnchorHead(nn.Module):
 class AnchorModel(DetectionModel):
     """A YOLOv5 of ultralytics whose last block is an AnchorHead."""
 
-    def __init__(self, network: str, names: Sequence[str]) -> None:
-        """network: ultralytics' name, for example yolov5n. names: of the classes."""
-        super().__init__(f"{network}.yaml", nc=len(names), verbose=False)
+    def __init__(self, network: str, names: Sequence[str], channels: int = RGB) -> None:
+        """network: ultralytics' name, for example yolov5n. names: of the classes. channels: that go in."""
+        super().__init__(f"{network}.yaml", ch=channels, nc=len(names), verbose=False)
+        self.channels = channels
         old = self.model[-1]
         head = AnchorHead(len(names), [branch[0].conv.in_channels for branch in old.cv2])
         # What ultralytics notes of each block.
@@ -99,13 +109,35 @@ class AnchorModel(DetectionModel):
         self.names = dict(enumerate(names))
 
 
+class TwoImages(nn.Module):
+    """A model RGB_AND_THERMAL whose images come apart, as its ONNX graph takes them."""
+
+    def __init__(self, model: AnchorModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor, thermal: Tensor) -> Any:
+        """images: (B, 3, H, W), thermal: (B, 1, H, W), both in [0, 1]; gives what the model gives."""
+        return self.model(torch.cat((images, thermal), 1))
+
+
+def widened(weights: Mapping[str, Tensor], channels: int) -> dict[str, Tensor]:
+    """Weights of a model of RGB for one of more channels: what looks at those is 0."""
+    first = weights.get(_FIRST)
+    if first is None or first.shape[1:2] != (RGB,):
+        return dict(weights)
+    more = first.new_zeros(len(first), channels - RGB, *first.shape[2:])
+    return {**weights, _FIRST: torch.cat((first, more), 1)}
+
+
 def load_final(path: Path) -> AnchorModel:
     """The model of a file of save_final; nothing in it is executed. Raises ModelError."""
     try:
         content = load_data(path)
-        model = AnchorModel(content["network"], content["names"])
-        model.load_state_dict(content["weights"])
-    except (OSError, pickle.UnpicklingError, RuntimeError, KeyError, TypeError) as error:
+        weights = content["weights"]
+        model = AnchorModel(content["network"], content["names"], weights[_FIRST].shape[1])
+        model.load_state_dict(weights)
+    except _UNREADABLE as error:
         raise ModelError(f"{path} is no final.pt of a detector with anchors: {error}") from error
     model.eval()
     return model

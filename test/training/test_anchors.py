@@ -9,10 +9,19 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("ultralytics")
 
 from ivfusion_ros.backends import load_backend
+from ivfusion_ros.config.pipeline import DetectionConfig
+from ivfusion_ros.detection import Detector
 from ivfusion_ros.detection.classes import CLASS_NAMES, COCO_IDS
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.export.detector import export_detector
-from ivfusion_ros.networks.yolov5 import ANCHORS, STRIDES, AnchorHead, load_final
+from ivfusion_ros.networks.yolov5 import (
+    ANCHORS,
+    RGB_AND_THERMAL,
+    STRIDES,
+    AnchorHead,
+    TwoImages,
+    load_final,
+)
 from ivfusion_ros.training.detector.anchor_loss import complete_iou
 from ivfusion_ros.training.detector.anchors import TrainedAnchorModel as AnchorModel
 from ivfusion_ros.training.detector.anchors import load_coco, load_start, save_final
@@ -140,6 +149,71 @@ def test_cocos_weights_give_what_cocos_model_gives(shared: Path) -> None:
     numbers = {name: number for number, name in COCO_IDS.items()}
     rows = [*range(5), *(5 + numbers[name] for name in CLASS_NAMES)]
     np.testing.assert_allclose(own, theirs[..., rows], atol=2e-3)
+
+
+def awake(model: AnchorModel) -> AnchorModel:
+    """With batch statistics of its own features: without, those of a fresh model fade to nothing."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    model.train()(torch.rand(4, model.channels, *SIZE))
+    return model.eval()
+
+
+def test_a_thermal_image_changes_nothing_at_the_start(tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    old = awake(AnchorModel("yolov5n", CLASS_NAMES))
+    save_final(old, old, 0.0, tmp_path / "final.pt")
+    new = AnchorModel("yolov5n", CLASS_NAMES, RGB_AND_THERMAL).eval()
+    load_start(new, tmp_path / "final.pt")
+    colours, thermal = torch.rand(2, 3, *SIZE), torch.rand(2, 1, *SIZE)
+    with torch.no_grad():
+        expected = old(colours)[0]
+        for seen in (thermal, torch.zeros_like(thermal)):
+            torch.testing.assert_close(TwoImages(new)(colours, seen)[0], expected)
+        assert (TwoImages(new)(1 - colours, thermal)[0] - expected).abs().max() > 1
+    answers = Memory(AnchorModel("yolov5n", CLASS_NAMES, RGB_AND_THERMAL), tmp_path / "final.pt")
+    both = torch.cat((colours, thermal), 1)
+    for found, level in zip(answers(both), Memory(old, tmp_path / "final.pt")(colours), strict=True):
+        torch.testing.assert_close(found, level)
+    # Back again there is no way: what was learned of the thermal image would be lost.
+    save_final(new, new, 0.0, tmp_path / "four.pt")
+    with pytest.raises(ModelError, match=r"truck with the thermal image as a channel; expected a yolov5n"):
+        load_start(AnchorModel("yolov5n", CLASS_NAMES), tmp_path / "four.pt")
+
+
+def test_a_detector_of_two_images_is_exported_with_two_inputs(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    model = awake(AnchorModel("yolov5n", CLASS_NAMES, RGB_AND_THERMAL))
+    save_final(model, model, 0.0, tmp_path / "final.pt")
+    assert load_final(tmp_path / "final.pt").channels == RGB_AND_THERMAL
+    assert export_detector(tmp_path / "final.pt", tmp_path / "n.onnx", (128, 96)) == CLASS_NAMES
+    backend = load_backend(tmp_path / "n.onnx", "onnxruntime", precision="f32", threads=1)
+    assert {name: info.shape for name, info in backend.inputs.items()} == {
+        "images": (1, 3, 96, 128),
+        "thermal": (1, 1, 96, 128),
+    }
+    detector = Detector(backend, DetectionConfig())
+    assert detector.takes_thermal and detector.class_names == CLASS_NAMES
+    random = np.random.default_rng(0)
+    images = {name: random.random(info.shape, np.float32) for name, info in backend.inputs.items()}
+    (found,) = backend.run(images).values()
+    (other,) = backend.run(images | {"thermal": 1 - images["thermal"]}).values()
+    model.model[-1].classic = True
+    with torch.no_grad():
+        expected = model(torch.cat([torch.from_numpy(image) for image in images.values()], 1)).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=0.02)
+    assert np.abs(other - found).max() > 1
+
+
+def test_cocos_weights_do_not_see_the_thermal_image(shared: Path) -> None:
+    three, four = AnchorModel("yolov5n", CLASS_NAMES), AnchorModel("yolov5n", CLASS_NAMES, RGB_AND_THERMAL)
+    for model in (three, four):
+        load_coco(model, shared / "reference" / "yolov5n_coco.safetensors")
+        model.eval()
+    image = torch.rand(1, 4, *SIZE)
+    with torch.no_grad():
+        torch.testing.assert_close(four(image)[0], three(image[:, :3])[0])
 
 
 def test_weights_of_another_size_are_refused(shared: Path) -> None:

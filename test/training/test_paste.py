@@ -73,6 +73,21 @@ def test_the_box_frames_what_a_kind_shows(folder: Path, kind: str, value: int) -
     assert pasted > 10
 
 
+@pytest.mark.parametrize(("kind", "thermal"), [("rgb+haze", 0), ("thermal", 250), ("refinefuse_lite", 250)])
+def test_a_cut_out_brings_its_thermal_image(folder: Path, kind: str, thermal: int) -> None:
+    (cut_out,) = read_cut_outs(folder, ["person", "car"])
+    view = cut_out.view(kind, 4)
+    assert view.shape == (40, 20, 4) and (view[..., 3] == thermal).all()
+    np.testing.assert_array_equal(view[..., :3], cut_out.view(kind))
+    labels = sample(kind)
+    labels["img"] = np.dstack((labels["img"], np.full((96, 128), 33, np.uint8)))
+    random.seed(1)
+    labels = Paste(SIZES, [cut_out])(labels)
+    x0, y0, x1, y1 = labels["instances"].bboxes[1].astype(int)
+    assert labels["img"][(y0 + y1) // 2, (x0 + x1) // 2, 3] == thermal
+    assert labels["img"][0, 0, 3] == 33
+
+
 def test_no_object_is_hidden(folder: Path) -> None:
     paste = Paste(SIZES, read_cut_outs(folder, ["person", "car"]))
     for seed in range(20):

@@ -16,7 +16,14 @@ import torch
 from ivfusion_ros.detection.classes import COCO_IDS
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.files import whole_file
-from ivfusion_ros.networks.yolov5 import BOX_VALUES, STRIDES, AnchorModel, load_final
+from ivfusion_ros.networks.yolov5 import (
+    BOX_VALUES,
+    RGB_AND_THERMAL,
+    STRIDES,
+    AnchorModel,
+    load_final,
+    widened,
+)
 from ivfusion_ros.training.detector.anchor_loss import AnchorLoss
 from ivfusion_ros.training.detector.config import AnchorLossConfig
 
@@ -42,19 +49,22 @@ class TrainedAnchorModel(AnchorModel):
 def load_start(model: AnchorModel, path: Path) -> None:
     """Put weights into a model: of a classic YOLOv5 of COCO (safetensors), or of a final.pt.
 
-    Raises ModelError for a file that does not fit.
+    What looks at a thermal image that the start did not have begins at 0: the model says what the start
+    says, whatever is in that image. Raises ModelError for a file that does not fit.
     """
     if path.suffix == ".safetensors":
         load_coco(model, path)
         return
     start = load_final(path)
-    if start.names != model.names or start.yaml["yaml_file"] != model.yaml["yaml_file"]:
+    fits = start.names == model.names and start.yaml["yaml_file"] == model.yaml["yaml_file"]
+    if not fits or start.channels > model.channels:
         raise ModelError(f"{path} is {_told(start)}; expected {_told(model)}")
-    model.load_state_dict(start.state_dict())
+    model.load_state_dict(widened(start.state_dict(), model.channels))
 
 
 def _told(model: AnchorModel) -> str:
-    return f"a {Path(model.yaml['yaml_file']).stem} of {', '.join(model.names.values())}"
+    images = " with the thermal image as a channel" if model.channels == RGB_AND_THERMAL else ""
+    return f"a {Path(model.yaml['yaml_file']).stem} of {', '.join(model.names.values())}{images}"
 
 
 def load_coco(model: AnchorModel, path: Path) -> None:
@@ -78,7 +88,7 @@ def load_coco(model: AnchorModel, path: Path) -> None:
     rows = [*range(BOX_VALUES), *(BOX_VALUES + _COCO_NUMBERS[name] for name in model.names.values())]
     own = model.state_dict()
     fitted = {name: _rows_of_classes(name, weight, rows) for name, weight in weights.items()}
-    fitted = {name: weight for name, weight in fitted.items() if name in own}
+    fitted = widened({name: weight for name, weight in fitted.items() if name in own}, model.channels)
     missing = [name for name in own if name not in fitted]
     wrong = [name for name, weight in fitted.items() if weight.shape != own[name].shape]
     if missing or wrong:

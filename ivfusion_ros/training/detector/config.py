@@ -77,6 +77,12 @@ class NetworkConfig:
         "anchor_free: ultralytics' head; anchors: that of YOLOv5's release, which takes COCO's weights",
         choices=("anchor_free", "anchors"),
     )
+    channels: str = parameter(
+        "rgb",
+        "rgb: the detector takes one image; rgb+thermal: the registered thermal image beside it too, an "
+        "experiment; head anchors, without validate",
+        choices=("rgb", "rgb+thermal"),
+    )
     kept: float = parameter(
         0.0,
         "share of the starting weights in the result, which is their weighted mean with the trained ones: "

@@ -91,7 +91,8 @@ class ImitationLoss:
             blocks.get_submodule(str(layer)).register_forward_hook(self._keep(layer))
 
     def _teach(self, _module: nn.Module, inputs: tuple[Tensor]) -> None:
-        self._taught = dict(zip(LAYERS, self._teacher(inputs[0]), strict=True))
+        # A teacher knows colours alone.
+        self._taught = dict(zip(LAYERS, self._teacher(inputs[0][:, :3]), strict=True))
 
     def _keep(self, layer: int) -> Callable[[nn.Module, Any, Tensor], Tensor | None]:
         def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor | None:

@@ -23,8 +23,9 @@ class Memory:
     """A frozen detector with anchors."""
 
     def __init__(self, like: TrainedAnchorModel, weights: Path) -> None:
-        """like: a model of its network and classes. Raises ModelError."""
-        model = TrainedAnchorModel(like.yaml["yaml_file"].removesuffix(".yaml"), list(like.names.values()))
+        """like: a model of its network, classes and channels. Raises ModelError."""
+        network, names = like.yaml["yaml_file"].removesuffix(".yaml"), list(like.names.values())
+        model = TrainedAnchorModel(network, names, like.channels)
         load_start(model, weights)
         model.eval().requires_grad_(False)
         # The head gives logits in training alone.
@@ -32,7 +33,7 @@ class Memory:
         self._model.model[-1].train()
 
     def __call__(self, images: Tensor) -> list[Tensor]:
-        """Logits by stride, (B, 3, H, W, 5 + classes), of (B, 3, H, W) images in [0, 1]."""
+        """Logits by stride, (B, 3, H, W, 5 + classes), of (B, channels, H, W) images in [0, 1]."""
         self._model.to(images.device)
         with torch.no_grad(), torch.autocast(images.device.type, torch.bfloat16):
             answers: list[Tensor] = self._model(images)

@@ -19,6 +19,7 @@ from ultralytics.utils.instance import Instances
 
 from ivfusion_ros.errors import DataError, ImageError
 from ivfusion_ros.images.files import decode_pixels
+from ivfusion_ros.training.detector.thermal_channel import is_rgb_alone, stacked
 from ivfusion_ros.training.fusion.provenance import files_identity
 from ivfusion_ros.types import CAMERAS
 
@@ -49,8 +50,15 @@ class CutOut:
     rgb: bytes
     class_id: int
 
-    def view(self, kind: str) -> Image:
-        """(H, W, 3) BGR as a kind of images shows it; a fused one has the mean of both brightnesses."""
+    def view(self, kind: str, channels: int = 3) -> Image:
+        """(H, W, channels) BGR as a kind of images shows it, with the thermal channel where there are 4."""
+        colours = self._colours(kind)
+        if channels == colours.shape[2]:
+            return colours
+        return stacked(colours, None if is_rgb_alone(kind) else _decoded(self.thermal)[..., 0])
+
+    def _colours(self, kind: str) -> Image:
+        """A fused image has the mean of both brightnesses."""
         if kind in CAMERAS:
             return _decoded(self.thermal if kind == "thermal" else self.rgb)
         thermal, rgb = _decoded(self.thermal), _decoded(self.rgb)
@@ -119,7 +127,7 @@ class Paste:
             taken = np.concatenate([boxes, *(box for box, _ in pasted)])
             _move_patch(image, taken)
             cut_out = random.choice(self._by_class[random.choice(list(self._by_class))])
-            box = _put(image, self._sized(cut_out.view(kind), image), taken)
+            box = _put(image, self._sized(cut_out.view(kind, image.shape[2]), image), taken)
             if box is not None:
                 pasted.append((box, cut_out.class_id))
         return _with_objects(labels, pasted)

@@ -17,6 +17,8 @@ from ultralytics.data.augment import Compose, Mosaic, RandomFlip, RandomHSV, Ran
 from ultralytics.data.build import InfiniteDataLoader
 from ultralytics.data.dataset import YOLODataset
 
+from ivfusion_ros.training.detector.thermal_channel import OfColours, check_thermal, with_thermal
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -36,10 +38,20 @@ class SceneDataset(YOLODataset):
     """
 
     def __init__(
-        self, *args: Any, crop: Size, camera: CameraConfig, paste: Paste | None, seed: int, **options: Any
+        self,
+        *args: Any,
+        crop: Size,
+        camera: CameraConfig,
+        paste: Paste | None,
+        seed: int,
+        thermal: bool = False,
+        **options: Any,
     ) -> None:
-        """crop: (width, height) in pixels; all else as YOLODataset."""
+        """crop: (width, height) in pixels. thermal: whether the thermal image is a fourth channel, see
+        thermal_channel; all else as YOLODataset. Raises DataError where there is none.
+        """
         self._crop, self._camera, self._paste, self._seed = crop, camera, paste, seed
+        self._thermal = thermal
         self._scenes: list[list[int]] = []
         self._place = 0
         super().__init__(*args, **options)
@@ -47,6 +59,8 @@ class SceneDataset(YOLODataset):
         for index, file in enumerate(self.im_files):
             by_name.setdefault(file.rpartition("/")[2], []).append(index)
         self._scenes = list(by_name.values())
+        if thermal:
+            check_thermal(self.im_files)
 
     def __len__(self) -> int:
         return len(self._scenes) or len(self.labels)
@@ -57,6 +71,16 @@ class SceneDataset(YOLODataset):
         self._draw_from(place)
         sample: dict[str, Any] = super().__getitem__(self._image_at(place))
         return sample
+
+    def load_image(self, i: int, *args: Any, **options: Any) -> Any:
+        """As the base class, with the thermal channel where there is to be one."""
+        image, *sizes = super().load_image(i, *args, **options)
+        if self._thermal and image.shape[2] == 3:
+            image = with_thermal(image, self.im_files[i])
+            if self.ims[i] is not None:
+                # Kept in memory, for mosaics.
+                self.ims[i] = image
+        return image, *sizes
 
     def neighbours(self, count: int) -> list[int]:
         """Images of scenes at places a little before the present one."""
@@ -86,8 +110,7 @@ class SceneDataset(YOLODataset):
             _Mosaic(self, imgsz=self.imgsz, p=hyp.mosaic),
             RandomPerspective(translate=hyp.translate, scale=hyp.scale, size=self._crop),
             *([self._paste] if self._paste else []),
-            RandomHSV(hyp.hsv_h, hyp.hsv_s, hyp.hsv_v),
-            NightCamera(self._camera),
+            OfColours(RandomHSV(hyp.hsv_h, hyp.hsv_s, hyp.hsv_v), NightCamera(self._camera)),
             RandomFlip(direction="horizontal", p=hyp.fliplr),
         ]
         # ultralytics' last step makes the tensors.

@@ -22,6 +22,7 @@ from ivfusion_ros.config.parameters import plain
 from ivfusion_ros.errors import ConfigError, DataError, refusing
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.models import resolve_model
+from ivfusion_ros.networks.yolov5 import RGB, RGB_AND_THERMAL
 from ivfusion_ros.training.detector.anchors import TrainedAnchorModel, load_start, save_final
 from ivfusion_ros.training.detector.course import Course
 from ivfusion_ros.training.detector.imitation import FeatureTeacher
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ivfusion_ros.training.detector.config import DetectorConfig
+
+
+_CHANNELS = {"rgb": RGB, "rgb+thermal": RGB_AND_THERMAL}
 
 
 class DetectorTrainer(DetectionTrainer):
@@ -142,6 +146,7 @@ class DetectorTrainer(DetectionTrainer):
             camera=self.config.camera,
             paste=self._paste(),
             seed=self.config.seed,
+            thermal=_CHANNELS[self.config.channels] == RGB_AND_THERMAL,
         )
 
     def _paste(self) -> Paste | None:
@@ -180,7 +185,7 @@ class DetectorTrainer(DetectionTrainer):
     def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
         """As the base class, in the layout that convolutions in bf16 are fast in."""
         if self.config.head == "anchors":
-            model = TrainedAnchorModel(self.config.detector, list(self.data["names"].values()))
+            model = self._anchor_model(self.data["names"])
             model.constants = self.config.anchors
             if weights is not None:
                 model.load(weights)
@@ -189,6 +194,10 @@ class DetectorTrainer(DetectionTrainer):
         else:
             model = super().get_model(cfg, weights, verbose)
         return model.to(memory_format=torch.channels_last)
+
+    def _anchor_model(self, names: dict[int, str]) -> TrainedAnchorModel:
+        own = self.config
+        return TrainedAnchorModel(own.detector, list(names.values()), _CHANNELS[own.channels])
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
         """As the base class, in that layout too."""
@@ -225,7 +234,7 @@ class DetectorTrainer(DetectionTrainer):
         """Write final.pt, of a detector with anchors: the trained weights and what is kept of the start."""
         if self.config.head == "anchors":
             trained = self.ema.ema.float()
-            start = TrainedAnchorModel(self.config.detector, list(trained.names.values()))
+            start = self._anchor_model(trained.names)
             if self._start is not None:
                 load_start(start, self._start)
             save_final(trained, start, self.config.kept, self.wdir / "final.pt")

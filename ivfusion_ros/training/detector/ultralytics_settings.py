@@ -18,7 +18,12 @@ _ENDLESS = 1_000_000
 
 
 def check_start(config: DetectorConfig, start: Path | None) -> None:
-    """Raises ConfigError for a start that the head cannot take."""
+    """Raises ConfigError for a start or channels that the head cannot take."""
+    if config.channels != "rgb" and (config.head != "anchors" or config.validate):
+        raise ConfigError(
+            f"channels is {config.channels}, which head anchors alone can do and ultralytics cannot judge, "
+            f"but head is {config.head} and validate {config.validate}; set head=anchors and validate=false"
+        )
     if config.head == "anchors":
         if start is not None and start.suffix not in (".safetensors", ".pt"):
             raise ConfigError(
