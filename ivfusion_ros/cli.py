@@ -29,6 +29,7 @@ COMMANDS = {
     "replay": "fuse a recorded bag into a new bag",
     "fleet": "fuse many recordings, on many machines",
     "find": "search the recordings that a fleet fused, and cut out the seconds that are found",
+    "mine": "take moments that are worth a label from what a fleet fused, as a data set",
     "live": "fuse two cameras as they send, and record",
     "fuse": "fuse image files, folders or recordings into images",
     "detect": "detect objects in image files, a folder or a film",

@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ivfusion_ros
+from ivfusion_ros.config.parameters import make_config
 from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.fleet.moments import MOMENTS
 from ivfusion_ros.models import file_sha256, resolve_model
 from ivfusion_ros.pipeline.build import detection_model_name, fusion_model_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 BAG, FIGURES = "fused.mcap", "figures.json"
 
@@ -47,6 +51,13 @@ class Job:
     def outputs(self) -> tuple[str, ...]:
         """Files of a result, in the order in which they are put: one that has the last has all."""
         return (BAG, *((MOMENTS,) if self.detections else ()), FIGURES)
+
+    @classmethod
+    def described(cls, description: Mapping[str, Any]) -> Job:
+        """What `describe` gave, with the models that this machine has. Raises ConfigError, as __init__."""
+        config = make_config(PipelineConfig, description.get("config", {}), "job.json")
+        topics = description.get("thermal_topic"), description.get("rgb_topic")
+        return cls(config, *topics, bool(description.get("compressed")))
 
     @property
     def identity(self) -> str:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import io
+import itertools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
+from ivfusion_ros.errors import DataError, refusing
 from ivfusion_ros.fleet.store import need
-from ivfusion_ros.types import UNTRACKED
+from ivfusion_ros.types import UNTRACKED, Detections
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ivfusion_ros.types import Detections, FusionResult
+    from ivfusion_ros.types import FusionResult
 
 MOMENTS = "detections.parquet"
 """Of a recording's result."""
+_SIDES = ("left", "top", "right", "bottom")
 _ROWS = 20_000
 """Of a part that is written at once."""
 
@@ -73,6 +78,37 @@ class MomentTable:
         self._rows = []
 
 
+@dataclass(frozen=True)
+class Moment:
+    """A pair of a table; objects: in the fused image."""
+
+    pair: int
+    stamp_ns: int
+    brightness: float
+    faults: tuple[str, ...]
+    objects: Detections
+
+
+def read_moments(content: bytes, class_names: tuple[str, ...]) -> list[Moment]:
+    """What a MomentTable wrote, in order of pairs. Raises DataError for a class that is not named."""
+    with refusing(DataError, "a table of detections", f"one whose classes are {', '.join(class_names)}"):
+        rows = need("pyarrow.parquet").read_table(io.BytesIO(content)).to_pylist()
+        groups = itertools.groupby(rows, lambda row: row["pair"])
+        return [_moment(list(group), class_names) for _, group in groups]
+
+
+def _moment(rows: list[dict[str, Any]], class_names: tuple[str, ...]) -> Moment:
+    first = rows[0]
+    seen = [row for row in rows if row["class_name"] is not None]
+    objects = Detections(
+        np.array([[row[side] for side in _SIDES] for row in seen], np.float32).reshape(-1, 4),
+        np.array([row["score"] for row in seen], np.float32),
+        np.array([class_names.index(row["class_name"]) for row in seen], np.int64),
+        class_names,
+    )
+    return Moment(first["pair"], first["stamp_ns"], first["brightness"], tuple(first["faults"]), objects)
+
+
 def brightness(result: FusionResult) -> float:
     """Mean of the RGB image's grey levels, 0 to 255."""
     red, green, blue, _ = cv2.mean(result.rgb)
@@ -85,14 +121,14 @@ def _schema(arrow: Any) -> Any:
     types |= {"brightness": arrow.float32(), "faults": arrow.list_(arrow.string()), "class_name": words}
     types |= dict.fromkeys(("score", "max_kelvin", "mean_kelvin"), arrow.float32())
     types |= {"track": arrow.int64()}
-    types |= dict.fromkeys(("left", "top", "right", "bottom"), arrow.float32())
+    types |= dict.fromkeys(_SIDES, arrow.float32())
     return arrow.schema(list(types.items()))
 
 
 def _objects(found: Detections) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for index, box in enumerate(found.boxes_xyxy.tolist()):
-        row = dict(zip(("left", "top", "right", "bottom"), box, strict=True))
+        row = dict(zip(_SIDES, box, strict=True))
         row |= {"class_name": found.class_names[found.class_ids[index]]}
         row |= {"score": float(found.scores[index])}
         for name in ("max_kelvin", "mean_kelvin"):

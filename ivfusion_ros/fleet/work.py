@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.bags import BagWriter
@@ -22,10 +22,24 @@ from ivfusion_ros.pipeline.skips import reason_of
 from ivfusion_ros.sources import SourceOptions, open_source
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from ivfusion_ros.fleet.job import Job
     from ivfusion_ros.fleet.recordings import Recording
+    from ivfusion_ros.pipeline.build import Networks
+    from ivfusion_ros.pipeline.pipeline import Pipeline
+
+
+@contextmanager
+def replaying(path: Path, job: Job, networks: Networks) -> Iterator[tuple[RecordingReplay, Pipeline]]:
+    """A recording, opened to be replayed, and what fuses it. Raises IvfusionError."""
+    options = SourceOptions(thermal_topic=job.thermal_topic, rgb_topic=job.rgb_topic)
+    with closing(open_source([path], reading(options, job.config))) as source:
+        replay = RecordingReplay(source, job.config)
+        pipeline = build_pipeline(job.config, networks)
+        pipeline.measures = lambda: False
+        yield replay, pipeline
 
 
 class Worker:
@@ -55,12 +69,8 @@ class Worker:
 
     def _fuse(self, path: Path, key: str, scratch: Path) -> dict[str, Any]:
         job = self._job
-        options = SourceOptions(thermal_topic=job.thermal_topic, rgb_topic=job.rgb_topic)
         with ExitStack() as stack:
-            source = stack.enter_context(closing(open_source([path], reading(options, job.config))))
-            replay = RecordingReplay(source, job.config)
-            pipeline = build_pipeline(job.config, self._networks)
-            pipeline.measures = lambda: False
+            replay, pipeline = stack.enter_context(replaying(path, job, self._networks))
             bag = BagWriter(
                 scratch / BAG,
                 compressed=job.compressed,

@@ -28,7 +28,7 @@ from ivfusion_ros.images.files import (
     read_image,
     write_image,
 )
-from ivfusion_ros.images.labels import read_boxes, read_objects, read_voc
+from ivfusion_ros.images.labels import boxes_text, read_boxes, read_objects, read_voc
 from ivfusion_ros.images.objects import RULES, Hints, boxes_of
 from ivfusion_ros.images.packets import PacketDecoder
 from ivfusion_ros.images.pairs import (
@@ -81,6 +81,7 @@ __all__ = [
     "ThermalScaler",
     "annotate",
     "boxes_of",
+    "boxes_text",
     "contact_sheet",
     "data_uri",
     "decode_compressed",

@@ -94,6 +94,18 @@ def read_boxes(path: Path, size: Size) -> tuple[Boxes, npt.NDArray[np.int64]]:
     return np.concatenate([centres - halves, centres + halves], axis=1), values[:, 0].astype(np.int64)
 
 
+def boxes_text(boxes: Boxes, class_ids: npt.NDArray[np.int64], size: Size) -> str:
+    """(N, 4) boxes in pixels and (N,) class ids as read_boxes reads them."""
+    scale = np.array([*size, *size], np.float32)
+    centres = (
+        np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], axis=1) / scale
+    )
+    return "".join(
+        " ".join([str(class_id), *(f"{value:.6f}" for value in row)]) + "\n"
+        for class_id, row in zip(class_ids.tolist(), centres.tolist(), strict=True)
+    )
+
+
 def _read_kaist(path: Path) -> tuple[Boxes, Words]:
     """Lines of a name, left, top, width, height and more, after one that begins with `% bbGt`."""
     rows, words = [], []

@@ -7,6 +7,7 @@ __getattr__, __all__ = later(
     {
         "bag_topics": ("copy_originals",),
         "build": (
+            "Networks",
             "build_detector",
             "build_pipeline",
             "detection_model_name",

@@ -2,7 +2,6 @@
 
 import operator
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ pytest.importorskip("fsspec", reason="needs fsspec")
 
 from bag_samples import START_NS, cdr, two_cameras, write_rosbag2
 
-from ivfusion_ros.bags import BagReader, BagWriter
+from ivfusion_ros.bags import BagReader
 from ivfusion_ros.cli import main
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.fleet import (
@@ -32,7 +31,7 @@ from ivfusion_ros.fleet import (
     parse,
     unknown_classes,
 )
-from ivfusion_ros.types import Detections, FaultReport, Frame, FusionResult
+from ivfusion_ros.types import Detections, FaultReport, FusionResult
 
 NAMES = ("person", "traffic light", "car")
 ZERO_C = 273.15
@@ -282,52 +281,13 @@ def test_a_class_that_nobody_saw_is_told(results) -> None:
     ]
 
 
-PAIRS, HOT, DARK = 30, range(10, 20), range(5, 15)
-"""At 10 Hz; the person is at 312 K or 295 K."""
-
-
-@pytest.fixture
-def hot_job(blend_model, box_model, job):
-    config = job.config
-    config = replace(
-        config,
-        detection=replace(config.detection, model=str(box_model), backend="onnxruntime", threads=1),
-        thermal=replace(config.thermal, scaling="radiometric", range_min=280.0, range_max=320.0),
-    )
-    return Job(config, detections=True)
-
-
-@pytest.fixture
-def drive(tmp_path):
-    """A recording whose images were received 2 s after they were taken."""
-    rng = np.random.default_rng(0)
-    (tmp_path / "drives").mkdir()
-    path = tmp_path / "drives" / "a.mcap"
-    with BagWriter(path) as writer:
-        for index in range(PAIRS):
-            stamp_ns = 10**18 + index * 10**8
-            thermal = rng.integers(29400, 29500, (64, 96), np.uint16)
-            thermal[20:60, 10:30] += 1700 if index in HOT else 0
-            rgb = rng.integers(0, 40 if index in DARK else 200, (64, 96, 3), np.uint8)
-            writer.write_frame("thermal", Frame(thermal, stamp_ns, received_ns=stamp_ns + 2 * 10**9))
-            writer.write_frame("rgb", Frame(rgb, stamp_ns, received_ns=stamp_ns + 2 * 10**9))
-    return path
-
-
 def messages(path):
     with BagReader(path) as reader:
         return [(topic.name, log_ns, bytes(data)) for topic, log_ns, data in reader.messages()]
 
 
-def fuse(job, drive, tmp_path, here):
-    store = Store(str(tmp_path / "out"))
-    fleet = Fleet(job, find_recordings([str(drive.parent)]), store)
-    assert [row["error"] for row in fleet.fuse(here(job, store))] == [""]
-    return fleet
-
-
-def test_a_fleet_is_searched_and_cut(hot_job, drive, tmp_path, here, capsys) -> None:
-    fleet = fuse(hot_job, drive, tmp_path, here)
+def test_a_fleet_is_searched_and_cut(hot_job, drive, tmp_path, fuse, capsys) -> None:
+    fleet = fuse(hot_job, drive)
     words = ["find", "person > 37 C and night", str(tmp_path / "out"), "--clips", str(tmp_path / "clips")]
     assert main([*words, "--around", "0.2", "--json", str(tmp_path / "found.json")]) == 0
     assert f"{drive}  1.0 s to 1.4 s  2001-09-09 01:46:41Z  5 pairs" in capsys.readouterr().out
@@ -347,27 +307,27 @@ def test_a_fleet_is_searched_and_cut(hot_job, drive, tmp_path, here, capsys) -> 
         open_results(str(tmp_path / "out" / fleet.folder)).rows == open_results(str(tmp_path / "out")).rows
     )
     other = Job(hot_job.config, compressed=True, detections=True)
-    fuse(other, drive, tmp_path, here)
+    fuse(other, drive)
     with pytest.raises(DataError, match=rf"results of 2 jobs .*; name one, such as {tmp_path}/out/"):
         open_results(str(tmp_path / "out"))
 
 
-def test_a_recording_that_changed_is_not_cut(hot_job, drive, tmp_path, here, capsys) -> None:
-    fuse(hot_job, drive, tmp_path, here)
+def test_a_recording_that_changed_is_not_cut(hot_job, drive, tmp_path, fuse, capsys) -> None:
+    fuse(hot_job, drive)
     drive.write_bytes(drive.read_bytes() + b"more")
     words = ["find", "person", str(tmp_path / "out"), "--clips", str(tmp_path / "clips")]
     assert main(words) == DataError.exit_code
     assert "a.mcap has changed since it was fused" in capsys.readouterr().err
 
 
-def test_tables_are_written_later_too(hot_job, drive, tmp_path, here, capsys) -> None:
+def test_tables_are_written_later_too(hot_job, drive, tmp_path, fuse, capsys) -> None:
     """Without fusing into another folder; and a fleet without them says how to get them."""
     plain = Job(hot_job.config)
     assert plain.identity == hot_job.identity
-    fuse(plain, drive, tmp_path, here)
+    fuse(plain, drive)
     assert main(["find", "night", str(tmp_path / "out")]) == DataError.exit_code
     assert "again with --detections" in capsys.readouterr().err
-    fuse(hot_job, drive, tmp_path, here)
+    fuse(hot_job, drive)
     assert main(["find", "not night", str(tmp_path / "out"), "--gap", "0.15"]) == 0
     assert [line.split("  ")[1] for line in capsys.readouterr().out.splitlines()] == [
         "0.0 s to 0.4 s",

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
-import numpy.typing as npt
 import yaml
 from tqdm import tqdm
 
@@ -33,7 +32,7 @@ from ivfusion_ros.files import write_whole
 from ivfusion_ros.images.draw import annotate, narrowed, scaled
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import read_image, write_image
-from ivfusion_ros.images.labels import read_boxes
+from ivfusion_ros.images.labels import boxes_text, read_boxes
 from ivfusion_ros.images.pairs import RUN_GAP, spread
 from ivfusion_ros.images.sheet import contact_sheet
 from ivfusion_ros.pipeline.build import build_pipeline
@@ -43,7 +42,6 @@ from ivfusion_ros.training.detector.labelling import label
 from ivfusion_ros.training.detector.split import PARTS, draw_scenes, hold_out_scenes, share_of
 from ivfusion_ros.types import (
     CAMERAS,
-    Boxes,
     CameraName,
     Detections,
     Frame,
@@ -308,7 +306,8 @@ def _write_scene(
         return Counter()
     seen = [images[name] for name in (*CAMERAS, _WITHOUT_WEIGHTS) if name in images]
     objects = label(item.scene, seen, teacher, class_map, complete=item.part == "train")
-    text = _as_text(objects.boxes, objects.class_ids, seen[0].shape[:2])
+    height, width = seen[0].shape[:2]
+    text = boxes_text(objects.boxes, objects.class_ids, (width, height))
     for _, path in files.values():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, text)
@@ -354,17 +353,6 @@ def _pair(scene: Scene, rgb: Frame) -> FramePair:
 def _fused(pipeline: Pipeline, pair: FramePair) -> FusionResult:
     pipeline.reset()
     return pipeline.process(pair)
-
-
-def _as_text(boxes: Boxes, class_ids: npt.NDArray[np.int64], shape: tuple[int, ...]) -> str:
-    scale = np.array([shape[1], shape[0]] * 2, np.float32)
-    centres = (
-        np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], axis=1) / scale
-    )
-    return "".join(
-        " ".join([str(class_id), *(f"{value:.6f}" for value in row)]) + "\n"
-        for class_id, row in zip(class_ids.tolist(), centres.tolist(), strict=True)
-    )
 
 
 def _preview(scenes: Sequence[_Item], output: Path, class_names: Sequence[str]) -> None:

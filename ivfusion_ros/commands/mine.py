@@ -1,0 +1,85 @@
+"""`ivfusion mine`: moments of a fleet's recordings that are worth a label, as a data set."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from ivfusion_ros.commands.options import check_at_least, output_folder
+from ivfusion_ros.commands.skipped import Skipped
+from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.files import alone_in
+from ivfusion_ros.fleet import Miner, MineSettings, open_results
+
+if TYPE_CHECKING:
+    import argparse
+
+log = logging.getLogger(__name__)
+
+_DEFAULTS = MineSettings()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("dest", metavar="DEST", help="--out of `ivfusion fleet --detections`")
+    parser.add_argument(
+        "--out",
+        type=output_folder,
+        required=True,
+        metavar="DATASET",
+        help="folder of the data set: thermal/, rgb/, boxes/, provenance/; recordings in it are kept",
+    )
+    parser.add_argument(
+        "--every",
+        type=float,
+        default=_DEFAULTS.every_s,
+        metavar="S",
+        help="at most one moment in so many seconds (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--most",
+        type=int,
+        default=_DEFAULTS.most,
+        metavar="N",
+        help="moments of a recording, those with most to learn (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--sure",
+        type=float,
+        default=_DEFAULTS.sure,
+        metavar="SCORE",
+        help="score from which on a detection is sure (default: %(default)g)",
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write the data set. Raises IvfusionError, also where some recordings failed."""
+    check_at_least(options, most=1)
+    if not 0 < options.every < float("inf"):
+        raise ConfigError(f"--every is {options.every:g}, expected seconds above 0")
+    if not 0 < options.sure <= 1:
+        raise ConfigError(f"--sure is {options.sure:g}, expected a score above 0 up to 1")
+    results = open_results(options.dest)
+    settings = MineSettings(options.every, options.most, options.sure)
+    skipped, count = Skipped("recordings"), 0
+    with alone_in(options.out):
+        miner = Miner(results, options.out, settings)
+        left = miner.left()
+        searched = len(results.moments())
+        if searched < len(results.fused):
+            log.warning(
+                "%d of %d recordings have no table of detections and are left out; run the same `ivfusion "
+                "fleet` again with --detections",
+                len(results.fused) - searched,
+                len(results.fused),
+            )
+        for row in tqdm(left, unit="recording"):
+            with skipped.costs_one(row["recording"]):
+                count += miner.mine(row)
+    log.info(
+        "%d moments of %d recordings, %d were there: %s; correct its boxes/, then train on it",
+        count, len(left) - skipped.skipped, searched - len(left), options.out,
+    )  # fmt: skip
+    skipped.end()
