@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.errors import BackendError
+from ivfusion_ros.fleet.recordings import Recording
 from ivfusion_ros.fleet.store import need
 from ivfusion_ros.fleet.work import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ivfusion_ros.fleet.job import Job
-    from ivfusion_ros.fleet.recordings import Recording
 
 ATTEMPTS = 3
 """Of a recording, each on another worker where there is one, before it is listed as failed."""
@@ -38,7 +39,8 @@ class Replicas:
         self._own = not self._ray.is_initialized()
         if self._own:
             try:
-                self._ray.init(address=address, include_dashboard=False, log_to_driver=False)
+                # Without an address, Ray would take any cluster that was started on this machine.
+                self._ray.init(address=address or "local", include_dashboard=False, log_to_driver=False)
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise BackendError(f"there is no Ray at {address or 'this machine'}: {error}") from error
         cpus = int(self._ray.cluster_resources().get("CPU", 0))
@@ -49,51 +51,16 @@ class Replicas:
                 f"{self.count or 'no'} replicas of {threads} CPUs do not fit into a cluster of {cpus}; "
                 "lower --replicas or --threads"
             )
-        self._numbers = itertools.count()
 
     def fuse(self, tasks: Iterable[tuple[Recording, str]]) -> Iterator[dict[str, Any]]:
         """A row for each recording and the folder of its result, in the order in which they are done.
 
         Raises BackendError where workers cannot start.
         """
-        ray = self._ray
-        waiting = deque((recording, folder, list[int]()) for recording, folder in tasks)
-        idle = {next(self._numbers): self._start() for _ in range(min(self.count, len(waiting)))}
-        running: dict[Any, tuple[int, Any, tuple[Recording, str, list[int]]]] = {}
-        lost = 0
-        while waiting or running:
-            while waiting and idle:
-                task = waiting.popleft()
-                number = next((number for number in idle if number not in task[2]), None)
-                if number is None and running:
-                    # Another worker is to try it: one will be free.
-                    waiting.append(task)
-                    break
-                number = next(iter(idle)) if number is None else number
-                actor = idle.pop(number)
-                running[actor.fuse.remote(task[0], task[1])] = number, actor, task
-            done, _ = ray.wait(list(running), num_returns=1)
-            number, actor, task = running.pop(done[0])
-            try:
-                row = ray.get(done[0])
-                idle[number] = actor
-                lost = 0
-            except (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError) as error:
-                row = {"recording": task[0].url, "key": task[0].key, "error": f"a worker was lost: {error}"}
-                lost += 1
-                if lost > MAX_LOST:
-                    raise BackendError(f"{lost} workers in a row were lost; the last: {error}") from error
-                idle[next(self._numbers)] = self._start()
-            except ray.exceptions.RayTaskError as error:
-                # What nobody expected of a recording costs that recording.
-                row = {"recording": task[0].url, "key": task[0].key, "error": str(error.cause or error)}
-                idle[number] = actor
-            task[2].append(number)
-            row["attempts"] = len(task[2])
-            if row["error"] and len(task[2]) < ATTEMPTS:
-                waiting.append(task)
-            else:
-                yield row
+        waiting = [_Task(recording, folder) for recording, folder in tasks]
+        actor = self._ray.remote(Worker).options(num_cpus=self._threads)
+        work = _Work(self._ray, lambda: actor.remote(self._job, self._destination), waiting, self.count)
+        yield from work.rows()
 
     def close(self) -> None:
         """Let go of the cluster; a local one ends."""
@@ -106,6 +73,98 @@ class Replicas:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _start(self) -> Any:
-        actor = self._ray.remote(Worker).options(num_cpus=self._threads)
-        return actor.remote(self._job, self._destination)
+
+@dataclass(eq=False)
+class _Task:
+    """tried: numbers of the actors that had it."""
+
+    recording: Recording
+    folder: str
+    tried: list[int] = field(default_factory=list)
+
+    def failed(self, reason: object) -> dict[str, Any]:
+        """A row."""
+        return {"recording": self.recording.url, "key": self.recording.key, "error": str(reason)}
+
+
+class _Work:
+    """Tasks on their way through actors, which get one each when they are ready.
+
+    So an actor that there is no room for, since its node is gone, keeps no task waiting.
+    """
+
+    def __init__(self, ray: Any, start: Callable[[], Any], tasks: Sequence[_Task], count: int) -> None:
+        self._ray, self._start = ray, start
+        self._waiting = deque(tasks)
+        self._numbers = itertools.count()
+        self._starting: dict[Any, Any] = {}
+        self._idle: dict[int, Any] = {}
+        self._running: dict[Any, tuple[int, Any, _Task]] = {}
+        self._lost = 0
+        for _ in range(min(count, len(tasks))):
+            self._start_one()
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """As Replicas.fuse."""
+        while self._waiting or self._running:
+            self._hand_out()
+            done, _ = self._ray.wait([*self._running, *self._starting], num_returns=1)
+            if done[0] in self._starting:
+                self._welcome(done[0])
+                continue
+            number, actor, task = self._running.pop(done[0])
+            row = self._result(done[0], number, actor, task)
+            task.tried.append(number)
+            row["attempts"] = len(task.tried)
+            if row["error"] and len(task.tried) < ATTEMPTS:
+                self._waiting.append(task)
+            else:
+                yield row
+
+    def _hand_out(self) -> None:
+        """Give tasks to idle actors, one that failed to another than before, if one will be free."""
+        for _ in range(len(self._waiting)):
+            if not self._idle:
+                return
+            task = self._waiting.popleft()
+            number = next((number for number in self._idle if number not in task.tried), None)
+            if number is None and self._running:
+                self._waiting.append(task)
+                continue
+            number = next(iter(self._idle)) if number is None else number
+            actor = self._idle.pop(number)
+            self._running[actor.fuse.remote(task.recording, task.folder)] = number, actor, task
+
+    def _result(self, reference: Any, number: int, actor: Any, task: _Task) -> dict[str, Any]:
+        errors = self._ray.exceptions
+        try:
+            row: dict[str, Any] = self._ray.get(reference)
+            self._lost = 0
+        except (errors.RayActorError, errors.OutOfMemoryError) as error:
+            self._replace(error)
+            return task.failed(f"a worker was lost: {error}")
+        except errors.RayTaskError as error:
+            # What nobody expected of a recording costs that recording.
+            row = task.failed(error.cause or error)
+        self._idle[number] = actor
+        return row
+
+    def _welcome(self, reference: Any) -> None:
+        actor = self._starting.pop(reference)
+        try:
+            self._ray.get(reference)
+        except (self._ray.exceptions.RayActorError, self._ray.exceptions.OutOfMemoryError) as error:
+            self._replace(error)
+        else:
+            self._idle[next(self._numbers)] = actor
+
+    def _replace(self, error: Exception) -> None:
+        """Of an actor that was lost."""
+        self._lost += 1
+        if self._lost > MAX_LOST:
+            raise BackendError(f"{self._lost} workers in a row were lost; the last: {error}") from error
+        self._start_one()
+
+    def _start_one(self) -> None:
+        actor = self._start()
+        self._starting[actor.__ray_ready__.remote()] = actor

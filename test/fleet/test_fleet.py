@@ -158,13 +158,22 @@ def test_on_ray_a_poisoned_recording_costs_itself(cluster, drives, job, tmp_path
     shutil.copy(drives / "a.mcap", drives / "poison.mcap")
     store = Store(str(tmp_path / "out"))
     fleet = Fleet(job, find_recordings([str(drives)]), store)
-    with Replicas(job, store.root) as replicas:
-        assert replicas.count == 2
+    with Replicas(job, store.root, count=2) as replicas:
         rows = {row["recording"].rpartition("/")[2]: row for row in fleet.fuse(replicas)}
     assert rows["poison.mcap"]["error"].startswith("a worker was lost")
     assert rows["poison.mcap"]["attempts"] == rows["damaged.mcap"]["attempts"] == 3
     assert (rows["a.mcap"]["error"], rows["b"]["error"]) == ("", "")
     assert sum(name.endswith("figures.json") for name in results(store, fleet)) == 2
+
+
+def test_an_actor_without_room_keeps_no_recording_waiting(cluster, drives, job, tmp_path) -> None:
+    """As where a node is gone, and its workers are to start elsewhere."""
+    store = Store(str(tmp_path / "out"))
+    fleet = Fleet(job, find_recordings([f"{drives}/a.mcap", str(drives / "monday")]), store)
+    with Replicas(job, store.root, count=1) as replicas:
+        replicas.count = 9
+        fleet.left *= 4
+        assert [row["error"] for row in fleet.fuse(replicas)] == [""] * 8
 
 
 def test_a_node_that_ends_loses_only_its_piece(cluster, job, small_bag, tmp_path) -> None:
