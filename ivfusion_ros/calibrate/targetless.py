@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ivfusion_ros.calibrate.pairs import NamedPair
+
+log = logging.getLogger(__name__)
 
 SceneModel = Literal["rig", "homography", "affine"]
 
@@ -79,6 +82,7 @@ def fit_scenes(
     matcher: of the user's, which tells another place to start from.
     """
     scenes = _read(pairs)
+    log.info("aligning %d pairs with each other, which may take a minute", len(scenes.images))
     doubt = None
     if model == "rig" or (model is None and fields is None):
         fit = _by_rig(scenes, baseline_m, matcher)
