@@ -1,6 +1,7 @@
 """Bags in (MCAP, sqlite3, ROS 1) and out (MCAP), without ROS."""
 
 from ivfusion_ros.bags.files import STORAGES, is_bag
+from ivfusion_ros.bags.mcap_file import EVER
 from ivfusion_ros.bags.messages import deserialize, make, serialize, to_transforms
 from ivfusion_ros.bags.reader import BagReader
 from ivfusion_ros.bags.serializations import decode
@@ -8,6 +9,7 @@ from ivfusion_ros.bags.topics import BagTopic, Topics, choose_topics, transform_
 from ivfusion_ros.bags.writer import BagWriter, check_bag_target
 
 __all__ = [
+    "EVER",
     "STORAGES",
     "BagReader",
     "BagTopic",

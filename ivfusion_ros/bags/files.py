@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ivfusion_ros.bags.compression import unpack_file
-from ivfusion_ros.bags.mcap_file import McapFile, RawMessage
+from ivfusion_ros.bags.mcap_file import EVER, Between, McapFile, RawMessage
 from ivfusion_ros.bags.ros1_file import Ros1File
 from ivfusion_ros.bags.sqlite_file import SqliteFile
 from ivfusion_ros.errors import BagError, ConfigError
@@ -27,7 +27,7 @@ class BagFile(Protocol):
     start_ns: int | None
     end_ns: int | None
 
-    def messages(self, wanted: Callable[[BagTopic], bool]) -> Iterator[RawMessage]:
+    def messages(self, wanted: Callable[[BagTopic], bool], between: Between = EVER) -> Iterator[RawMessage]:
         """Messages of the wanted topics, by log time."""
 
 

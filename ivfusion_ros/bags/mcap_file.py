@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 HELD_BYTES = 256 * 2**20
 """Messages of chunks that overlap in time wait in memory for their turn, up to this size."""
 
+Between = tuple[int, int]
+"""Log times in ns, both included."""
+EVER: Between = (-(2**63), 2**63 - 1)
+
 RawMessage = tuple[BagTopic, int, memoryview]
 """Topic, log time in ns, serialised bytes."""
 
@@ -62,7 +66,7 @@ class McapFile:
         self.start_ns = min((block.start_ns for block in filled), default=None)
         self.end_ns = max((block.end_ns for block in filled), default=None)
 
-    def messages(self, wanted: Callable[[BagTopic], bool]) -> Iterator[RawMessage]:
+    def messages(self, wanted: Callable[[BagTopic], bool], between: Between = EVER) -> Iterator[RawMessage]:
         """Messages of the wanted topics; out of order only beyond HELD_BYTES of overlap."""
         topics = {key: topic for key, topic in self._topics.items() if topic and wanted(topic)}
         waiting: list[tuple[int, int, BagTopic, memoryview]] = []
@@ -71,11 +75,15 @@ class McapFile:
             for block in self._blocks:
                 if block.channels is not None and not block.channels & set(topics):
                     continue
+                if block.end_ns < between[0] or block.start_ns > between[1]:
+                    continue
                 while waiting and (waiting[0][0] <= block.start_ns or held > HELD_BYTES):
                     log_time_ns, _, topic, data = heapq.heappop(waiting)
                     held -= len(data)
                     yield topic, log_time_ns, data
                 for topic, log_time_ns, data in self._read(file, block, topics):
+                    if not between[0] <= log_time_ns <= between[1]:
+                        continue
                     heapq.heappush(waiting, (log_time_ns, number, topic, data))
                     number += 1
                     held += len(data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from ivfusion_ros.bags import topics
 from ivfusion_ros.bags.compression import DamageError, unpack_message
 from ivfusion_ros.bags.displaced import in_place
 from ivfusion_ros.bags.files import BagFile, find_files, open_file
+from ivfusion_ros.bags.mcap_file import EVER
 from ivfusion_ros.bags.serializations import decode
 from ivfusion_ros.bags.video_topics import VideoTopics
 from ivfusion_ros.errors import BagError, IvfusionError
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from types import TracebackType
 
-    from ivfusion_ros.bags.mcap_file import RawMessage
+    from ivfusion_ros.bags.mcap_file import Between, RawMessage
     from ivfusion_ros.bags.topics import BagTopic, Topics
     from ivfusion_ros.types import CameraInfo, CameraName, Frame
 
@@ -41,7 +42,8 @@ class BagReader:
     """Messages and frames of one or several bags, merged by log time.
 
     paths: rosbag2 folders, .mcap, .db3 and .bag files; a damaged file gives what is readable. max_pixels:
-    of a compressed image that is decoded.
+    of a compressed image that is decoded. between: log times of what frames() reads; each camera's first
+    intrinsics and all static transforms are read in any case.
 
     files: the storage files behind paths. topics: all topics. losses: what could not be read (complete
     after reading). skipped: messages that could not be used, by topic, with skip_reasons giving the first
@@ -50,11 +52,17 @@ class BagReader:
     Raises BagError if nothing is readable.
     """
 
-    def __init__(self, paths: str | Path | Sequence[str | Path], max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(
+        self,
+        paths: str | Path | Sequence[str | Path],
+        max_pixels: int = MAX_PIXELS,
+        between: Between = EVER,
+    ) -> None:
         self.paths = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
         if not self.paths:
             raise BagError("no bag was given")
         self._max_pixels = max_pixels
+        self._between = between
         self.skipped: Counter[str] = Counter()
         self.skip_reasons: dict[str, str] = {}
         self.files: list[Path] = []
@@ -120,9 +128,11 @@ class BagReader:
             self._peek_encodings()
         return topics.choose_depth_topic(self.topics, name)
 
-    def messages(self, names: Collection[str] | None = None) -> Iterator[RawMessage]:
+    def messages(
+        self, names: Collection[str] | None = None, between: Between = EVER
+    ) -> Iterator[RawMessage]:
         """(topic, log time in ns, serialised bytes) of the named topics, None for all."""
-        streams = [_timed(file, names) for file in self._files]
+        streams = [_timed(file, names, between) for file in self._files]
         try:
             for _, message in heapq.merge(*streams, key=lambda item: item[0]):
                 if message is not None:
@@ -158,11 +168,10 @@ class BagReader:
         """In order of log times; see frames."""
         cameras: dict[str, CameraName] = {chosen.thermal: "thermal", chosen.rgb: "rgb"}
         image_of = {chosen.thermal_info: chosen.thermal, chosen.rgb_info: chosen.rgb}
-        infos: dict[str, CameraInfo] = {}
+        infos = self._first_infos(image_of) if self._between != EVER else {}
         videos = VideoTopics(self._max_pixels)
-        for topic, log_time_ns, data in self.messages(
-            None if each_message else chosen.names | others.keys()
-        ):
+        names = None if each_message else chosen.names | others.keys()
+        for topic, log_time_ns, data in self.messages(names, self._between):
             if each_message:
                 each_message(topic, log_time_ns, data)
             try:
@@ -188,6 +197,21 @@ class BagReader:
                 self._skip(name, left)
             else:
                 yield from ((cameras[name], frame) for frame in left)
+
+    def _first_infos(self, image_of: Mapping[str | None, str]) -> dict[str, CameraInfo]:
+        """Intrinsics by image topic, as a camera that tells them once does at its start."""
+        infos: dict[str, CameraInfo] = {}
+        missing = {name for name in image_of if name is not None}
+        for topic, _, data in self.messages(missing) if missing else ():
+            if topic.name in missing and topic.type in CAMERA_INFOS:
+                # It is read again in its turn, where what is wrong with it is told.
+                with suppress(Exception):
+                    image = image_of[topic.name]
+                    infos[image] = to_camera_info(decode(topic, data), image)
+                    missing.remove(topic.name)
+            if not missing:
+                break
+        return infos
 
     def _frames(
         self,
@@ -247,11 +271,15 @@ def _cannot_read(error: OSError) -> BagError:
     return BagError(f"cannot read {error.filename or 'the bag'}: {error.strerror or error}")
 
 
-def _timed(file: BagFile, names: Collection[str] | None) -> Iterator[tuple[int, RawMessage | None]]:
+def _timed(
+    file: BagFile, names: Collection[str] | None, between: Between
+) -> Iterator[tuple[int, RawMessage | None]]:
     # The start goes first, so that merging does not load the first chunk of every file at once.
     if file.start_ns is not None:
         yield file.start_ns, None
-    for topic, log_time_ns, data in file.messages(lambda topic: names is None or topic.name in names):
+    for topic, log_time_ns, data in file.messages(
+        lambda topic: names is None or topic.name in names, between
+    ):
         try:
             data = unpack_message(data)
         except DamageError as error:

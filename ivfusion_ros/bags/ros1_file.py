@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rosbags.rosbag1 import Reader, ReaderError
 
+from ivfusion_ros.bags.mcap_file import EVER
 from ivfusion_ros.bags.ros1_scan import BROKEN, Ros1Scan, read_chunk
 from ivfusion_ros.bags.topics import BagTopic
 from ivfusion_ros.errors import BagError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from ivfusion_ros.bags.mcap_file import RawMessage
+    from ivfusion_ros.bags.mcap_file import Between, RawMessage
 
 LENGTH = struct.Struct("<I")
 MESSAGE_OP = b"\4\0\0\0op=\2"
@@ -72,12 +73,12 @@ class Ros1File:
         )
         return scan
 
-    def messages(self, wanted: Callable[[BagTopic], bool]) -> Iterator[RawMessage]:
+    def messages(self, wanted: Callable[[BagTopic], bool], between: Between = EVER) -> Iterator[RawMessage]:
         """Messages of the wanted topics."""
         chosen = {number for number, topic in self._topics.items() if wanted(topic)}
         try:
             for connection, log_time_ns, data in self._raw(chosen):
-                if connection in chosen:
+                if connection in chosen and between[0] <= log_time_ns <= between[1]:
                     yield self._topics[connection], log_time_ns, data
         except UNREADABLE as error:
             self.losses.append(f"{self.path.name}: reading stopped early: {error}")

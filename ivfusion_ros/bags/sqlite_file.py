@@ -13,7 +13,7 @@ from urllib.parse import quote
 import apsw
 
 from ivfusion_ros.bags.compression import MAX_MESSAGE_BYTES
-from ivfusion_ros.bags.mcap_file import RawMessage, read_qos
+from ivfusion_ros.bags.mcap_file import EVER, Between, RawMessage, read_qos
 from ivfusion_ros.bags.topics import BagTopic
 from ivfusion_ros.errors import BagError
 from ivfusion_ros.messages.type_names import full_name
@@ -90,13 +90,14 @@ class SqliteFile:
             raise BagError(f"{path} is not a readable rosbag2 database: {error}") from error
         self.topics = list(self._topics.values())
 
-    def messages(self, wanted: Callable[[BagTopic], bool]) -> Iterator[RawMessage]:
+    def messages(self, wanted: Callable[[BagTopic], bool], between: Between = EVER) -> Iterator[RawMessage]:
         """Messages of the wanted topics."""
         topics = {key: topic for key, topic in self._topics.items() if wanted(topic)}
         try:
             with closing(self._connect()) as database:
                 for topic_id, log_time_ns, data in self._fetch(database, topics):
-                    if topic_id in topics and isinstance(log_time_ns, int) and isinstance(data, bytes):
+                    typed = isinstance(log_time_ns, int) and isinstance(data, bytes)
+                    if topic_id in topics and typed and between[0] <= log_time_ns <= between[1]:
                         yield topics[topic_id], log_time_ns, memoryview(data)
         except UNREADABLE as error:
             self._lose(f"reading stopped early: {error}")

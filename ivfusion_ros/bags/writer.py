@@ -193,7 +193,14 @@ class BagWriter:
 
     def write_raw(self, topic: BagTopic, log_time_ns: int, data: bytes | memoryview) -> None:
         """Copy a message, for example as BagReader.frames' each_message; one of ROS 1 as ROS 2 has it."""
-        content = None if topic.name in OUTPUT_TOPICS else to_cdr(topic, data)
+        if topic.name in OUTPUT_TOPICS:
+            self.left_out.add(topic.name)
+            return
+        self.write_again(topic, log_time_ns, data)
+
+    def write_again(self, topic: BagTopic, log_time_ns: int, data: bytes | memoryview) -> None:
+        """As write_raw, also of topics that this writer owns: where bags of results become one."""
+        content = to_cdr(topic, data)
         if content is None:
             self.left_out.add(topic.name)
             return

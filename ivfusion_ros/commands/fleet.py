@@ -15,7 +15,7 @@ from ivfusion_ros.commands.options import (
     pipeline_config,
     write_json,
 )
-from ivfusion_ros.errors import DataError
+from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.fleet import Fleet, Job, Replicas, Store, find_recordings
 
 if TYPE_CHECKING:
@@ -54,6 +54,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also write a table of each recording's moments, for `ivfusion find`, `mine` and `report`",
     )
+    parser.add_argument(
+        "--piece-minutes",
+        type=float,
+        default=0.0,
+        metavar="M",
+        help="cut longer recordings on this machine into pieces for several replicas (default: do not)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be fused, and end")
     add_json_option(parser)
     add_pipeline_options(parser)
@@ -62,6 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Fuse what is not fused yet. Raises IvfusionError, also where some recordings failed."""
     check_at_least(options, threads=1, replicas=0)
+    if not (options.piece_minutes == 0 or 1 <= options.piece_minutes < float("inf")):
+        raise ConfigError(f"--piece-minutes is {options.piece_minutes:g}, expected 0, or at least 1")
     options.set = [
         *(f"{task}.threads={options.threads}" for task in ("fusion", "detection")),
         *options.set,
@@ -72,6 +81,7 @@ def run(options: argparse.Namespace) -> None:
         options.rgb_topic,
         options.compressed,
         options.detections,
+        options.piece_minutes,
     )
     store = Store(options.out)
     recordings = find_recordings(options.source, store.root)

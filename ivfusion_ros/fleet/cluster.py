@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.errors import BackendError
-from ivfusion_ros.fleet.recordings import Recording
 from ivfusion_ros.fleet.store import need
-from ivfusion_ros.fleet.work import Worker
+from ivfusion_ros.fleet.work import Task, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -52,12 +51,12 @@ class Replicas:
                 "lower --replicas or --threads"
             )
 
-    def fuse(self, tasks: Iterable[tuple[Recording, str]]) -> Iterator[dict[str, Any]]:
-        """A row for each recording and the folder of its result, in the order in which they are done.
+    def do(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, dict[str, Any]]]:
+        """Each task and its row, in the order in which they are done.
 
         Raises BackendError where workers cannot start.
         """
-        waiting = [_Task(recording, folder) for recording, folder in tasks]
+        waiting = [_Attempts(task) for task in tasks]
         actor = self._ray.remote(Worker).options(num_cpus=self._threads)
         work = _Work(self._ray, lambda: actor.remote(self._job, self._destination), waiting, self.count)
         yield from work.rows()
@@ -75,16 +74,16 @@ class Replicas:
 
 
 @dataclass(eq=False)
-class _Task:
-    """tried: numbers of the actors that had it."""
+class _Attempts:
+    """tried: numbers of the actors that had a task."""
 
-    recording: Recording
-    folder: str
+    task: Task
     tried: list[int] = field(default_factory=list)
 
     def failed(self, reason: object) -> dict[str, Any]:
         """A row."""
-        return {"recording": self.recording.url, "key": self.recording.key, "error": str(reason)}
+        recording = self.task.recording
+        return {"recording": recording.url, "key": recording.key, "error": str(reason)}
 
 
 class _Work:
@@ -93,19 +92,19 @@ class _Work:
     So an actor that there is no room for, since its node is gone, keeps no task waiting.
     """
 
-    def __init__(self, ray: Any, start: Callable[[], Any], tasks: Sequence[_Task], count: int) -> None:
+    def __init__(self, ray: Any, start: Callable[[], Any], tasks: Sequence[_Attempts], count: int) -> None:
         self._ray, self._start = ray, start
         self._waiting = deque(tasks)
         self._numbers = itertools.count()
         self._starting: dict[Any, Any] = {}
         self._idle: dict[int, Any] = {}
-        self._running: dict[Any, tuple[int, Any, _Task]] = {}
+        self._running: dict[Any, tuple[int, Any, _Attempts]] = {}
         self._lost = 0
         for _ in range(min(count, len(tasks))):
             self._start_one()
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """As Replicas.fuse."""
+    def rows(self) -> Iterator[tuple[Task, dict[str, Any]]]:
+        """As Replicas.do."""
         while self._waiting or self._running:
             self._hand_out()
             done, _ = self._ray.wait([*self._running, *self._starting], num_returns=1)
@@ -119,7 +118,7 @@ class _Work:
             if row["error"] and len(task.tried) < ATTEMPTS:
                 self._waiting.append(task)
             else:
-                yield row
+                yield task.task, row
 
     def _hand_out(self) -> None:
         """Give tasks to idle actors, one that failed to another than before, if one will be free."""
@@ -133,9 +132,9 @@ class _Work:
                 continue
             number = next(iter(self._idle)) if number is None else number
             actor = self._idle.pop(number)
-            self._running[actor.fuse.remote(task.recording, task.folder)] = number, actor, task
+            self._running[actor.do.remote(task.task)] = number, actor, task
 
-    def _result(self, reference: Any, number: int, actor: Any, task: _Task) -> dict[str, Any]:
+    def _result(self, reference: Any, number: int, actor: Any, task: _Attempts) -> dict[str, Any]:
         errors = self._ray.exceptions
         try:
             row: dict[str, Any] = self._ray.get(reference)

@@ -25,7 +25,8 @@ class Job:
     """A configuration and the models' hashes: results of equal jobs are the same.
 
     thermal_topic, rgb_topic: None to guess. compressed: fused images as JPEG. detections: a table of
-    moments beside each result, which it changes nothing of.
+    moments beside each result, which it changes nothing of. piece_minutes: of longer recordings, which are
+    cut, 0 for none.
     """
 
     config: PipelineConfig
@@ -33,6 +34,7 @@ class Job:
     rgb_topic: str | None = None
     compressed: bool = False
     detections: bool = False
+    piece_minutes: float = 0.0
     models: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -45,6 +47,8 @@ class Job:
         """All that decides the results, for machines."""
         parts = json.loads(json.dumps(asdict(self), default=str))
         del parts["detections"]
+        if not self.piece_minutes:
+            del parts["piece_minutes"]
         return {"version": ivfusion_ros.__version__, **parts}
 
     @property

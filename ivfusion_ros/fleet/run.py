@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ivfusion_ros.errors import BagError
 from ivfusion_ros.files import scratch_folder
 from ivfusion_ros.fleet.job import FIGURES
+from ivfusion_ros.fleet.pieces import pieces_of
 from ivfusion_ros.fleet.recordings import short_names
 from ivfusion_ros.fleet.table import read_rows, write_rows
+from ivfusion_ros.fleet.work import Joining, Part, Whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ivfusion_ros.fleet.cluster import Replicas
     from ivfusion_ros.fleet.job import Job
+    from ivfusion_ros.fleet.pieces import Piece
     from ivfusion_ros.fleet.recordings import Recording
     from ivfusion_ros.fleet.store import Store
+    from ivfusion_ros.fleet.work import Task
 
 FLEET_TABLE, JOB = "recordings.parquet", "job.json"
 
@@ -47,11 +53,52 @@ class Fleet:
     def fuse(self, replicas: Replicas) -> Iterator[dict[str, Any]]:
         """Fuse what is left; a row each, as it is done. However it ends, the table is written."""
         try:
-            for row in replicas.fuse((item, self._folders[item.key]) for item in self.left):
+            for row in self._fuse(replicas):
                 self._rows[row["key"]] = row | {"folder": self._folders[row["key"]]}
                 yield row
         finally:
             self.write_table()
+
+    def _fuse(self, replicas: Replicas) -> Iterator[dict[str, Any]]:
+        """First all recordings and pieces, then the pieces' joining."""
+        pieces = {item.key: self._pieces(item) for item in self.left}
+        failed: dict[str, dict[str, Any]] = {}
+        for task, row in replicas.do(self._tasks(pieces)):
+            if not isinstance(task, Part):
+                yield row
+            elif row["error"]:
+                said = f"piece {task.piece.number + 1} of {task.piece.count}: {row['error']}"
+                failed.setdefault(row["key"], row | {"error": said})
+        yield from failed.values()
+        whole = [item for item in self.left if pieces[item.key] and item.key not in failed]
+        joins = [
+            Joining(item, self._folders[item.key], tuple(piece.folder for piece in pieces[item.key]))
+            for item in whole
+        ]
+        yield from (row for _, row in replicas.do(joins))
+
+    def _pieces(self, recording: Recording) -> list[Piece]:
+        """None of what is short, or not on this machine."""
+        minutes, path = self._job.piece_minutes, Path(recording.url)
+        if not minutes or not path.exists():
+            return []
+        try:
+            return pieces_of(path, minutes)
+        except BagError:
+            # Its worker tells what is wrong.
+            return []
+
+    def _tasks(self, pieces: dict[str, list[Piece]]) -> Iterator[Task]:
+        """What is not done: recordings, or their pieces."""
+        for item in self.left:
+            folder = self._folders[item.key]
+            if not pieces[item.key]:
+                yield Whole(item, folder)
+                continue
+            there = self._store.names(folder)
+            for piece in pieces[item.key]:
+                if not all(f"{piece.folder}/{name}" in there for name in self._job.outputs):
+                    yield Part(item, f"{folder}/{piece.folder}", piece)
 
     def write_table(self) -> None:
         """Rows of all that was done or failed, and what the job is, into the store."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 import json
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.errors import DataError, refusing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 INSTALL = "pip install 'ivfusion_ros[fleet]'"
 
@@ -67,6 +67,20 @@ class Store:
             return [f"{self._root}/{name}" for name in names]
         connection.register_filesystem(self._files)
         return [str(self._files.unstrip_protocol(f"{self._root}/{name}")) for name in names]
+
+    def local(self, folder: str, scratch: Path) -> Path:
+        """A folder as it is on this machine, or copied to it."""
+        if self._local:
+            return Path(self._root, folder)
+        target = scratch / folder
+        with refusing(DataError, f"{self.url}/{folder}", "a folder of results"):
+            self._files.get(f"{self._root}/{folder}/", f"{target}/", recursive=True)
+        return target
+
+    def remove(self, folder: str) -> None:
+        """A folder of results that are elsewhere by now."""
+        with refusing(DataError, f"{self.url}/{folder}", "a folder that can be removed"):
+            self._files.rm(f"{self._root}/{folder}", recursive=True)
 
     def put(self, local: Path, name: str) -> None:
         """Copy a file there."""

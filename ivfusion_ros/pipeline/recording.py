@@ -70,11 +70,15 @@ class RecordingReplay:
 
     def figures(self) -> dict[str, Any]:
         """How it went in the end; says what was skipped. Raises what kept all pairs from being fused."""
+        if not self.report()["pairs"]:
+            raise self._no_pairs(self.report())
+        return self.figures_of_part()
+
+    def figures_of_part(self) -> dict[str, Any]:
+        """As figures, also of a part of a recording that has no pairs."""
         report, source = self.report(), self.source
         for name, count in source.skipped.items():
             log.warning("skipped %d messages of %s: %s", count, name, source.skip_reasons[name])
-        if not report["pairs"]:
-            raise self._no_pairs(report)
         topics: dict[str, Any] = dict(source.names.items())
         return {
             "topics": topics | {"others": other_topics(source)},

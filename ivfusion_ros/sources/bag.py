@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ivfusion_ros.bags import BagReader
+from ivfusion_ros.bags import EVER, BagReader
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -24,7 +24,7 @@ class BagSource:
     def __init__(self, paths: Sequence[Path], options: SourceOptions) -> None:
         """Open the bags and choose the cameras. Raises BagError."""
         self._thermal_encoding = options.thermal_encoding
-        self.reader = BagReader(paths, options.max_pixels)
+        self.reader = BagReader(paths, options.max_pixels, options.between or EVER)
         self.reader.__enter__()
         try:
             self.topics = self.reader.choose_topics(options.thermal_topic, options.rgb_topic)

@@ -34,6 +34,7 @@ class SourceOptions:
     thermal_topic, rgb_topic: of bags. rate_hz: of films and folders. stamps: of folders, see stamps.py.
     thermal_stamps, rgb_stamps: text files with the stamps of a film or folder. max_pixels: of an image.
     thermal_encoding: what raw thermal images of bags and films really are, '' for what they say.
+    between: log times in ns of a bag's messages that are read, both included; None for all.
     """
 
     thermal_topic: str | None = None
@@ -44,6 +45,7 @@ class SourceOptions:
     rgb_stamps: Path | None = None
     max_pixels: int = MAX_PIXELS
     thermal_encoding: str = ""
+    between: tuple[int, int] | None = None
     on_skip: OnSkip = _ignore
 
     @property

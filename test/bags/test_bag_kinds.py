@@ -28,6 +28,7 @@ from bag_samples import (
     write_rosbag2,
 )
 from rosbags.rosbag1 import Writer as Writer1
+from rosbags.rosbag2 import StoragePlugin
 from rosbags.typesys import Stores, get_typestore
 
 from ivfusion_ros.bags import BagReader, BagWriter, ros1_scan
@@ -567,3 +568,31 @@ def test_video_that_begins_before_its_key_frame_names_topic_and_codec(tmp_path: 
         frames = list(reader.frames(reader.choose_topics()))
     assert {camera for camera, _ in frames} == {"thermal"}
     assert "h264 video cannot be decoded" in reader.skip_reasons["/rgb/image_raw/compressed"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_span_of_log_times_is_read_of_every_kind(kind: str, tmp_path: Path) -> None:
+    paths = KINDS[kind](tmp_path / "bag.mcap")
+    with BagReader(paths) as reader:
+        whole = [(topic.name, log_ns, bytes(data)) for topic, log_ns, data in reader.messages()]
+    times = sorted({log_ns for _, log_ns, _ in whole})
+    first, last = times[3], times[-4]
+    with BagReader(paths) as reader:
+        read = reader.messages(None, (first, last))
+        part = [(topic.name, log_ns, bytes(data)) for topic, log_ns, data in read]
+    assert part == [row for row in whole if first <= row[1] <= last] and 0 < len(part) < len(whole)
+
+
+@pytest.mark.parametrize("storage", [StoragePlugin.SQLITE3, StoragePlugin.MCAP])
+def test_frames_of_a_span_have_the_intrinsics_from_before(storage: StoragePlugin, tmp_path: Path) -> None:
+    """Told once, before it."""
+    messages = list(two_cameras(20))
+    told = [row for row in messages if row[1] == INFO][:1]
+    bag = write_rosbag2(tmp_path / "bag", [*told, *(row for row in messages if row[1] != INFO)], storage)
+    between = messages[40][2], messages[59][2]
+    with BagReader(bag, between=between) as reader:
+        frames = list(reader.frames(reader.choose_topics()))
+    assert [frame.received_ns for camera, frame in frames if camera == "rgb"] == [
+        row[2] for row in messages[40:60] if row[0] == "/rgb/image_raw"
+    ]
+    assert all(frame.camera_info is not None for camera, frame in frames if camera == "rgb")

@@ -18,10 +18,10 @@ class Here:
     def __init__(self, job, store):
         self.worker, self.fused = Worker(job, store.root), []
 
-    def fuse(self, tasks):
-        for recording, folder in tasks:
-            self.fused.append(recording.name)
-            yield self.worker.fuse(recording, folder) | {"attempts": 1}
+    def do(self, tasks):
+        for task in tasks:
+            self.fused.append(task.recording.name)
+            yield task, self.worker.do(task) | {"attempts": 1}
 
 
 @pytest.fixture
@@ -78,3 +78,16 @@ def fuse(tmp_path, here):
         return fleet
 
     return whole
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """A cluster of two machines of one CPU each, all on this one."""
+    ray = pytest.importorskip("ray", reason="needs ray")
+    utils = pytest.importorskip("ray.cluster_utils")
+    made = utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    made.add_node(num_cpus=1)
+    ray.init(address=made.address, log_to_driver=False)
+    yield made
+    ray.shutdown()
+    made.shutdown()

@@ -132,27 +132,14 @@ def test_what_is_missing_is_told(drives, monkeypatch, capsys, blend_model, tmp_p
     assert len(capsys.readouterr().out.split()) == 3
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    """A cluster of two machines of one CPU each, all on this one."""
-    ray = pytest.importorskip("ray", reason="needs ray")
-    utils = pytest.importorskip("ray.cluster_utils")
-    made = utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    made.add_node(num_cpus=1)
-    ray.init(address=made.address, log_to_driver=False)
-    yield made
-    ray.shutdown()
-    made.shutdown()
-
-
 def test_on_ray_a_poisoned_recording_costs_itself(cluster, drives, job, tmp_path, monkeypatch) -> None:
     """It ends its worker three times; the others are fused."""
 
     class Poisoned(Worker):
-        def fuse(self, recording, folder):
+        def fuse(self, recording, scratch):
             if recording.name == "poison":
                 os._exit(1)
-            return super().fuse(recording, folder)
+            return super().fuse(recording, scratch)
 
     monkeypatch.setattr("ivfusion_ros.fleet.cluster.Worker", Poisoned)
     shutil.copy(drives / "a.mcap", drives / "poison.mcap")
