@@ -5,7 +5,7 @@
     factor      = "not" factor | "(" expression ")" | test
     test        = "night" | "day"
                 | "fault" [LABEL]
-                | ("brightness" | "hour") COMPARED NUMBER
+                | ("brightness" | "hour" | "latitude" | "longitude") COMPARED NUMBER
                 | [COUNT] OBJECT {CONDITION}
     OBJECT      = a class's name, in quotes where it has spaces or is a word of this language, or "object"
     CONDITION   = ["hottest" | "mean"] COMPARED NUMBER UNIT      temperature; hottest if nothing is said
@@ -55,7 +55,12 @@ _KELVIN: dict[str, Callable[[float], float]] = {
     "f": lambda value: (value - 32) / 1.8 + 273.15,
     "k": lambda value: value,
 }
-_MOMENT = {"brightness": "any_value(brightness)", "hour": "any_value(stamp_ns) / 3600e9 % 24"}
+_MOMENT = {
+    "brightness": "any_value(brightness)",
+    "hour": "any_value(stamp_ns) / 3600e9 % 24",
+    "latitude": "any_value(latitude)",
+    "longitude": "any_value(longitude)",
+}
 _TEMPERATURES = {"hottest": "max_kelvin", "mean": "mean_kelvin"}
 _MEASURES = {"score": "score", "height": "bottom - top", "width": '"right" - "left"'}
 _OBJECT = "object"
@@ -157,7 +162,7 @@ class _Parser:
             return self._fault()
         if word := self._takes(*_MOMENT):
             sign, value = self._comparison(f"{word} >")
-            return Condition(f"({_MOMENT[word]} {sign} ?)", (value,))
+            return Condition(f"coalesce({_MOMENT[word]} {sign} ?, false)", (value,))
         return self._object()
 
     def _fault(self) -> Condition:

@@ -30,9 +30,10 @@ class MomentTable:
     """Results in, rows out; whole when closed. Use `with`.
 
     Columns: key (of the recording), pair (from 0), stamp_ns, log_ns (when it was received, else the stamp),
-    brightness (mean of the RGB image's grey levels, 0 to 255), faults, class_name (null where nothing was
-    found), score, max_kelvin, mean_kelvin (null where not known), track (null without one), left, top,
-    right, bottom (pixels of the fused image).
+    brightness (mean of the RGB image's grey levels, 0 to 255), latitude, longitude (degrees by the newest
+    GPS fix, null without one), faults, class_name (null where nothing was found), score, max_kelvin,
+    mean_kelvin (null where not known), track (null without one), left, top, right, bottom (pixels of the
+    fused image).
     """
 
     def __init__(self, path: Path, key: str) -> None:
@@ -42,7 +43,12 @@ class MomentTable:
         self._file = parquet.ParquetWriter(path, self._schema)
         self._key = key
         self._pairs = 0
+        self._place: dict[str, float] = {}
         self._rows: list[dict[str, Any]] = []
+
+    def set_place(self, latitude: float, longitude: float) -> None:
+        """Where the rig is from now on, degrees."""
+        self._place = {"latitude": latitude, "longitude": longitude}
 
     def add(self, result: FusionResult) -> None:
         """Take the next result."""
@@ -53,6 +59,7 @@ class MomentTable:
             "log_ns": result.stamp_ns if result.received_ns is None else result.received_ns,
             "brightness": brightness(result),
             "faults": list(result.faults.labels),
+            **self._place,
         }
         self._pairs += 1
         found = result.detections
@@ -118,7 +125,8 @@ def brightness(result: FusionResult) -> float:
 def _schema(arrow: Any) -> Any:
     words = arrow.dictionary(arrow.int32(), arrow.string())
     types = {"key": words, "pair": arrow.int64(), "stamp_ns": arrow.int64(), "log_ns": arrow.int64()}
-    types |= {"brightness": arrow.float32(), "faults": arrow.list_(arrow.string()), "class_name": words}
+    types |= {"brightness": arrow.float32(), "latitude": arrow.float64(), "longitude": arrow.float64()}
+    types |= {"faults": arrow.list_(arrow.string()), "class_name": words}
     types |= dict.fromkeys(("score", "max_kelvin", "mean_kelvin"), arrow.float32())
     types |= {"track": arrow.int64()}
     types |= dict.fromkeys(_SIDES, arrow.float32())

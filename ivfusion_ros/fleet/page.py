@@ -31,6 +31,13 @@ _OBJECTS_BY_HOUR = """
 select cast(floor(stamp_ns / 3600e9) as bigint) % 24 as hour, class_name, count(*)
 from read_parquet(?) where class_name is not null group by hour, class_name
 """
+_OBJECTS_BY_PLACE = """
+select round(latitude, 2), round(longitude, 2), count(distinct (key, pair)) as pairs,
+    count(class_name) as objects
+from read_parquet(?) where latitude is not null group by all
+order by objects / pairs desc, pairs desc limit ?
+"""
+_PLACES = 20
 
 
 def fleet_page(results: Results, html: Path) -> Page:
@@ -54,6 +61,7 @@ def fleet_page(results: Results, html: Path) -> Page:
             *([plain_bars("pairs with a fault", faults)] if faults else []),
             *([plain_bars("frames without a partner, by reason", drops)] if drops else []),
             *_by_hour(results),
+            *_by_place(results),
         ],
     )
 
@@ -160,3 +168,15 @@ def _by_hour(results: Results) -> list[Bars]:
         for hour, own in counts.items()
     }
     return [stacked_bars("objects a pair, by hour of the day (UTC)", values)] if shown else []
+
+
+def _by_place(results: Results) -> list[Bars]:
+    """Objects a pair where most are; none without GPS."""
+    names = results.moments()
+    found = ask(results, _OBJECTS_BY_PLACE, [names, _PLACES]) if names else []
+    values = {
+        f"{latitude:.2f}, {longitude:.2f}, {pairs} pairs": objects / pairs
+        for latitude, longitude, pairs, objects in found
+    }
+    title = "objects a pair, by place (latitude, longitude, about 1 km), most first"
+    return [plain_bars(title, values)] if values else []

@@ -18,6 +18,7 @@ from ivfusion_ros.fleet.moments import MOMENTS, MomentTable
 from ivfusion_ros.fleet.pieces import PIECES, KeptFigures, Piece, join
 from ivfusion_ros.fleet.recordings import Recording, bring
 from ivfusion_ros.fleet.store import Store
+from ivfusion_ros.pipeline.bag_topics import read_fixes
 from ivfusion_ros.pipeline.build import build_pipeline, load_networks
 from ivfusion_ros.pipeline.recording import RecordingReplay, reading
 from ivfusion_ros.pipeline.skips import reason_of
@@ -182,4 +183,5 @@ class Worker:
             if job.detections:
                 table = MomentTable(scratch / MOMENTS, recording.key)
                 sinks.append(stack.enter_context(table).add)
+                read_fixes(replay.source, table.set_place)
             yield replay, pipeline, sinks

@@ -8,6 +8,7 @@ POINTS = "sensor_msgs/msg/PointCloud2"
 DETECTIONS_3D = "vision_msgs/msg/Detection3DArray"
 LABEL_INFO = "vision_msgs/msg/LabelInfo"
 LOG = "rcl_interfaces/msg/Log"
+NAV_SAT_FIX = "sensor_msgs/msg/NavSatFix"
 TRANSFORMS = "tf2_msgs/msg/TFMessage"
 
 FOXGLOVE_IMAGE = "foxglove_msgs/msg/RawImage"

@@ -5,7 +5,7 @@ from ivfusion_ros.faces import later
 __getattr__, __all__ = later(
     __name__,
     {
-        "bag_topics": ("copy_originals",),
+        "bag_topics": ("copy_originals", "read_fixes"),
         "build": (
             "Networks",
             "build_detector",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,12 @@ from ivfusion_ros.bags.topics import transform_topics
 from ivfusion_ros.errors import BagError, ConfigError
 from ivfusion_ros.geometry.tf import TransformTree
 from ivfusion_ros.messages.frames import to_depth_frame
+from ivfusion_ros.messages.type_names import NAV_SAT_FIX
 from ivfusion_ros.sources.bag import BagSource
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ivfusion_ros.bags import BagWriter
     from ivfusion_ros.config.pipeline import PipelineConfig
     from ivfusion_ros.sources import Source
@@ -35,6 +39,22 @@ def read_other_topics(
     if depth is not None:
         _read_depth(_bag(source, "registration.depth"), depth, depth_topic)
     return _read_transforms(_bag(source, wanted), wanted) if wanted else None
+
+
+def read_fixes(source: Source, take: Callable[[float, float], None]) -> None:
+    """Have latitude and longitude in degrees taken of GPS fixes, where the source is a bag that has any."""
+    if not isinstance(source, BagSource):
+        return
+    found = [topic.name for topic in source.reader.topics if topic.type == NAV_SAT_FIX and topic.count != 0]
+
+    def of_message(message: Any) -> None:
+        known = math.isfinite(message.latitude) and math.isfinite(message.longitude)
+        # Below 0 the receiver has no fix.
+        if known and message.status.status >= 0:
+            take(float(message.latitude), float(message.longitude))
+
+    # A second receiver would have it jump between two places.
+    source.others.update(dict.fromkeys(found[:1], of_message))
 
 
 def copy_originals(source: Source, writer: BagWriter) -> None:

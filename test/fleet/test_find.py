@@ -12,9 +12,9 @@ pytest.importorskip("duckdb", reason="needs duckdb")
 pytest.importorskip("pyarrow", reason="needs pyarrow")
 pytest.importorskip("fsspec", reason="needs fsspec")
 
-from bag_samples import START_NS, cdr, two_cameras, write_rosbag2
+from bag_samples import START_NS, STORE, cdr, header, two_cameras, write_rosbag2
 
-from ivfusion_ros.bags import BagReader
+from ivfusion_ros.bags import BagReader, BagTopic, BagWriter
 from ivfusion_ros.cli import main
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.fleet import (
@@ -27,6 +27,7 @@ from ivfusion_ros.fleet import (
     cut,
     find,
     find_recordings,
+    fleet_page,
     open_results,
     parse,
     unknown_classes,
@@ -231,7 +232,7 @@ def test_near_moments_are_one_find(results, moments) -> None:
 
 
 OWN_WORDS = re.compile(
-    "(?:any_value|brightness|stamp_ns|len|list_contains|faults|count|filter|where|class_name|is|not|null|lower"
+    "(?:any_value|coalesce|false|latitude|longitude|brightness|stamp_ns|len|list_contains|faults|count|filter|where|class_name|is|not|null|lower"
     '|max_kelvin|mean_kelvin|score|bottom|top|right|left|and|or|55.0|3600e9|24|>= \\?|[ ()*,/%"?<>=-]|0)+'
 )
 
@@ -252,7 +253,10 @@ def test_no_text_becomes_sql(results, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "found the end, expected a test: night, day, fault, brightness, hour, or an object's class"),
+        (
+            "",
+            "found the end, expected a test: night, day, fault, brightness, hour, latitude, longitude, or",
+        ),
         ("person > 37", "found the end, expected a temperature's unit, C, F, K"),
         ("person > hot", "found 'hot' at character 10, expected a number"),
         ("person > 37 C night", "found 'night' at character 15, expected and, or, or the end"),
@@ -368,3 +372,43 @@ def test_tables_behind_a_url(results, moments) -> None:
     condition = parse("person > 30 C")
     assert find(there, condition) == find(results, condition) != []
     files.rm("/found", recursive=True)
+
+
+def test_a_fleet_knows_where_it_was(hot_job, drive, tmp_path, fuse, capsys) -> None:
+    """By the newest fix; before the first one nobody knows, and a receiver without a fix says nothing."""
+    text = "sensor_msgs/msg/NavSatFix"
+    status = STORE.types["sensor_msgs/msg/NavSatStatus"]
+    topic = BagTopic("/gps/fix", text)
+    placed = tmp_path / "placed" / "a.mcap"
+    placed.parent.mkdir()
+    with BagReader(drive) as reader, BagWriter(placed) as writer:
+        for number, (other, log_ns, data) in enumerate(reader.messages()):
+            if number in (20, 30, 40):
+                fields = {
+                    "header": header(log_ns, "gps"),
+                    "longitude": 11.5 + number / 1000,
+                    "altitude": 5.0,
+                }
+                fix = cdr(
+                    text,
+                    **fields,
+                    status=status(status=-1 if number == 30 else 0, service=1),
+                    latitude=48.0,
+                    position_covariance=np.zeros(9),
+                    position_covariance_type=0,
+                )
+                writer.write_raw(topic, log_ns, fix)
+            writer.write_raw(other, log_ns, data)
+    fuse(hot_job, placed)
+    capsys.readouterr()
+    for asked, first, last in (("longitude = 11.52", 1.0, 1.9), ("longitude > 11.53", 2.0, 2.9)):
+        assert main(["find", f"{asked} and latitude > 47", str(tmp_path / "out")]) == 0
+        (said,) = capsys.readouterr().out.splitlines()
+        start, end = (float(word) for word in re.findall(r"(\d\.\d) s", said))
+        # The reader is a few frames ahead of the pairs that come out.
+        assert first - 0.5 <= start <= first and last - 0.5 <= end <= last
+    pytest.importorskip("jinja2", reason="needs jinja2")
+    page = fleet_page(open_results(str(tmp_path / "out")), tmp_path / "page.html")
+    (bars,) = [each for each in page.bars if "by place" in each.title]
+    places = [row.name.rsplit(", ", 1)[0] for row in bars.rows]
+    assert sorted(places) == ["48.00, 11.52", "48.00, 11.54"] and {row.text for row in bars.rows} == {"1"}
