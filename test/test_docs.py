@@ -46,6 +46,7 @@ def test_python_of_the_readme_runs(
         "CONTRIBUTING.md",
         "CHANGELOG.md",
         "docs/contracts.md",
+        "docs/fleet.md",
         "docs/how-it-works.md",
         "docs/how-to.md",
         "docs/index.md",
