@@ -144,7 +144,7 @@ class Worker:
 
     def fuse(self, recording: Recording, scratch: Path) -> dict[str, Any]:
         """Fuse a recording into a folder of this machine; the figures."""
-        with self._open(recording, scratch, self._job) as (replay, pipeline, sinks):
+        with self._open(recording, scratch) as (replay, pipeline, sinks):
             for result in replay.results(pipeline, threading.Event()):
                 for take in sinks:
                     take(result)
@@ -153,7 +153,7 @@ class Worker:
     def fuse_piece(self, recording: Recording, piece: Piece, scratch: Path) -> dict[str, Any]:
         """Likewise what is a piece's."""
         kept = KeptFigures()
-        with self._open(recording, scratch, self._job, piece) as (replay, pipeline, sinks):
+        with self._open(recording, scratch, piece) as (replay, pipeline, sinks):
             for result in replay.results(pipeline, threading.Event()):
                 if piece.keeps(result):
                     for take in (*sinks, kept.add):
@@ -166,12 +166,12 @@ class Worker:
 
     @contextmanager
     def _open(
-        self, recording: Recording, scratch: Path, job: Job, piece: Piece | None = None
+        self, recording: Recording, scratch: Path, piece: Piece | None = None
     ) -> Iterator[tuple[RecordingReplay, Pipeline, list[Callable[[FusionResult], object]]]]:
         """A replay, what fuses it, and what takes the results."""
-        path = bring(recording, scratch)
+        job, path = self._job, bring(recording, scratch)
+        between = None if piece is None else piece.between
         with ExitStack() as stack:
-            between = None if piece is None else piece.between
             replay, pipeline = stack.enter_context(replaying(path, job, self._networks, between))
             bag = BagWriter(
                 scratch / BAG,
