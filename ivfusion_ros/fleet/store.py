@@ -83,7 +83,7 @@ class Store:
             self._files.rm(f"{self._root}/{folder}", recursive=True)
 
     def put(self, local: Path, name: str) -> None:
-        """Copy a file there."""
+        """Move a file there; a copy only where that is another file system."""
         target = f"{self._root}/{name}"
         with refusing(DataError, f"{self.url}/{name}", "a place that can be written"):
             self._files.makedirs(target.rpartition("/")[0], exist_ok=True)
@@ -96,7 +96,10 @@ class Store:
                 self._files.rm_file(left)
             staged = f"{folder}/.{local.name}.{local.parent.name}.partial"
             try:
-                self._files.put_file(str(local), staged)
+                try:
+                    local.rename(staged)
+                except OSError:
+                    self._files.put_file(str(local), staged)
                 self._files.mv(staged, target)
             finally:
                 with suppress(OSError):
