@@ -17,6 +17,7 @@ from ivfusion_ros.bags import BagReader
 from ivfusion_ros.bags.messages import to_frame
 from ivfusion_ros.cli import COMMANDS, main
 from ivfusion_ros.images.files import read_image, write_image
+from ivfusion_ros.training.recipe.toy import write_toy_data
 from ivfusion_ros.types import Frame
 
 OUTPUTS = {"a.mcap", "b.mcap", "c.mcap", "d.mcap", "e.png", "f.mcap"}
@@ -374,9 +375,20 @@ def test_a_dry_run_writes_nothing(small_bag, blend_model, tmp_path, capsys) -> N
     said = capsys.readouterr().out
     assert str(small_bag) in said and f"writes: {out}" in said and str(blend_model) in said
     assert f"reads: {small_bag}\n" in said and "replaces" not in said
-    assert main(["train", "refinefuse_lite", "--data", str(tmp_path), "--dry-run"]) == 0
+    (pairs, *_) = write_toy_data(tmp_path / "toy")
+    count = len(list((pairs / "thermal").iterdir()))
+    words = [
+        "train",
+        "refinefuse_lite",
+        "--data",
+        str(pairs),
+        "--set",
+        "validation_fraction=0",
+        "--dry-run",
+    ]
+    assert main(words) == 0
     said = capsys.readouterr().out
-    assert f"reads: {tmp_path}\n" in said and "stage" not in said
+    assert f"reads: {pairs}\npairs: {count} to train on, 0 held out\n" in said and "stage" not in said
     assert not out.exists()
 
 

@@ -16,6 +16,7 @@ from ivfusion_ros.files import alone_in, read_yaml
 from ivfusion_ros.models import share_folder
 from ivfusion_ros.training.detector.config import DetectorConfig
 from ivfusion_ros.training.fusion.config import TrainConfig, load_train_config
+from ivfusion_ros.training.fusion.split import split_folders
 from ivfusion_ros.training.recipe.recipe import Recipe, is_recipe, read_recipe, single
 from ivfusion_ros.training.recipe.run import Inputs, run_recipe
 from ivfusion_ros.training.recipe.stages import DetectorStage, FusionStage
@@ -118,7 +119,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _tell(options: argparse.Namespace, path: Path, recipe: Recipe) -> None:
-    """What --dry-run prints. Raises DataError for data that is not there."""
+    """What --dry-run prints. Raises DataError for data that is not there or cannot be trained on."""
     print(f"settings: {path}")
     for stage in recipe.stages if is_recipe(path) else ():
         print(f"stage: {stage.name}")
@@ -126,6 +127,10 @@ def _tell(options: argparse.Namespace, path: Path, recipe: Recipe) -> None:
         if not folder.exists():
             raise no_folder(folder)
         print(f"reads: {folder}")
+    learner = next((stage.config for stage in recipe.stages if isinstance(stage.config, TrainConfig)), None)
+    if learner is not None and options.data:
+        split = split_folders(options.data, tuple(options.folders), learner)
+        print(f"pairs: {len(split.training)} to train on, {len(split.validation)} held out")
     if options.toy:
         print("reads: simulated pairs, which it writes first")
     print(f"writes: {options.out or f'a new folder in runs/{recipe.name}'}")
