@@ -38,7 +38,12 @@ UNUSED_BY_DETECTORS = {
     "anchor_free": ("anchors",),
     None: (),
 }
-SIZES_OF_OPTIONAL = {"augment.border_width", "augment.fewest_levels", "augment.lowest_quality"}
+SIZES_OF_OPTIONAL = {
+    "augment.border_width",
+    "augment.fewest_levels",
+    "augment.lowest_quality",
+    "terms.detection.sure_from",
+}
 
 
 @pytest.fixture(scope="module")
