@@ -45,6 +45,7 @@ class ReplayReport:
     def __init__(self) -> None:
         self.drops: Callable[[], Mapping[str, int]] = dict
         self._dropped: dict[str, list[float]] = {}
+        self._alone: dict[str, list[float]] = {}
         self._sample: EvenSample[Shot] = EvenSample(_SHOTS)
         self._worst = {
             "time": _Worst("slowest, {:.1f} ms"),
@@ -83,6 +84,9 @@ class ReplayReport:
         self._skews_ms.append(result.skew_ns / 1e6)
         confidence = result.registration.confidence
         self._confidence.append(math.nan if confidence is None else confidence)
+        if result.mode != "fused":
+            pairs = self._alone.setdefault(result.mode.replace("_", " "), [])
+            pairs += [0.0] * (index - len(pairs)) + [1.0]
         for reason, lost in self.drops().items():
             so_far = self._dropped.setdefault(reason, [])
             so_far += [0.0] * (index - len(so_far)) + [float(lost)]
@@ -137,6 +141,9 @@ class ReplayReport:
             "time by stage, ms; without the first pair": times,
             "skew between the frames, ms; marked: faults": skews,
             "frames without a partner, so far": self._dropped,
+            "one camera alone, 1: yes": {
+                mode: [*pairs, *[0.0] * (count - len(pairs))] for mode, pairs in self._alone.items()
+            },
             "objects": objects,
             "confidence of the online registration": confidence,
         }

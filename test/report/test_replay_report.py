@@ -90,6 +90,17 @@ def test_lost_frames_are_counted_over_time() -> None:
     assert not any(title.startswith("skew") for title in charts)
 
 
+def test_where_one_camera_is_alone() -> None:
+    report = ReplayReport()
+    for index, mode in enumerate(("fused", "rgb_only", "fused", "thermal_only")):
+        report.add(result(index, mode=mode))
+    (alone,) = [chart for chart in report.page("", {}).charts if chart.title.startswith("one camera alone")]
+    heights = {
+        line.name: [float(point.split(",")[1]) for point in line.points.split()] for line in alone.lines
+    }
+    assert heights == {"rgb only": [90, 0, 90, 90], "thermal only": [90, 90, 90, 0]}
+
+
 def test_a_shot_shows_what_the_result_held(page) -> None:
     (shot,) = [shot for shot in page.shots if shot.index == 123]
     assert shot.title == "pair 123, 12.30 s" and shot.size == SIZE
