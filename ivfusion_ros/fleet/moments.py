@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from ivfusion_ros.errors import DataError, refusing
 from ivfusion_ros.fleet.store import need
+from ivfusion_ros.fleet.table import read_parquet
 from ivfusion_ros.types import UNTRACKED, Detections
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Moment:
 def read_moments(content: bytes, class_names: tuple[str, ...]) -> list[Moment]:
     """What a MomentTable wrote, in order of pairs. Raises DataError for a class that is not named."""
     with refusing(DataError, "a table of detections", f"one whose classes are {', '.join(class_names)}"):
-        rows = need("pyarrow.parquet").read_table(io.BytesIO(content)).to_pylist()
+        rows = read_parquet(content).to_pylist()
         groups = itertools.groupby(rows, lambda row: row["pair"])
         return [_moment(list(group), class_names) for _, group in groups]
 

@@ -20,6 +20,7 @@ from ivfusion_ros.errors import BagError
 from ivfusion_ros.fleet.job import BAG, FIGURES
 from ivfusion_ros.fleet.moments import MOMENTS
 from ivfusion_ros.fleet.store import need
+from ivfusion_ros.fleet.table import read_parquet
 from ivfusion_ros.messages import LABELS_TOPIC
 from ivfusion_ros.types import UNTRACKED
 
@@ -145,7 +146,7 @@ def _join_moments(tables: Sequence[Path], output: Path) -> None:
     done = 0
     writer = None
     for path in tables:
-        table = parquet.read_table(path)
+        table = read_parquet(path.read_bytes())
         writer = writer or parquet.ParquetWriter(output, table.schema)
         pairs = table["pair"].to_numpy()
         place = table.schema.get_field_index("pair")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ivfusion_ros.bags.files import STORAGES, is_bag
 from ivfusion_ros.errors import DataError, refusing
 from ivfusion_ros.fleet.store import open_file_system
+from ivfusion_ros.fleet.table import read_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -113,9 +114,7 @@ def _named(source: str) -> Iterator[str]:
             raise DataError(f"the list {source} has more than {MAX_LIST_BYTES} bytes")
         content = files.cat_file(path)
         if suffix == ".parquet":
-            from pyarrow import parquet
-
-            table = parquet.read_table(io.BytesIO(content))
+            table = read_parquet(content)
             name = "recording" if "recording" in table.column_names else table.column_names[0]
             words = [str(word) for word in table[name].to_pylist()]
         elif suffix == ".csv":
