@@ -93,19 +93,11 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _tell(results: Results, condition: Condition, spans: Sequence[Span]) -> None:
-    searched, fused = len(results.moments()), len(results.fused)
-    for warning in unknown_classes(results, condition):
+    for warning in filter(None, (*unknown_classes(results, condition), results.without_moments())):
         log.warning("%s", warning)
-    if searched < fused:
-        log.warning(
-            "%d of %d recordings have no table of detections and were not searched; run the same `ivfusion "
-            "fleet` again with --detections",
-            fused - searched,
-            fused,
-        )
     log.info(
         "%d finds in %d of %d recordings, %.1f s together",
-        len(spans), len({span.key for span in spans}), searched,
+        len(spans), len({span.key for span in spans}), len(results.moments()),
         sum(span.end_s - span.start_s for span in spans),
     )  # fmt: skip
 

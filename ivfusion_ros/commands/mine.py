@@ -68,13 +68,8 @@ def run(options: argparse.Namespace) -> None:
         miner = Miner(results, options.out, settings)
         left = miner.left()
         searched = len(results.moments())
-        if searched < len(results.fused):
-            log.warning(
-                "%d of %d recordings have no table of detections and are left out; run the same `ivfusion "
-                "fleet` again with --detections",
-                len(results.fused) - searched,
-                len(results.fused),
-            )
+        if missing := results.without_moments():
+            log.warning("%s", missing)
         for row in tqdm(left, unit="recording"):
             with skipped.costs_one(row["recording"]):
                 count += miner.mine(row)

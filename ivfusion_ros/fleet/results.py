@@ -33,6 +33,17 @@ class Results:
         names = [f"{row['folder']}/{MOMENTS}" for row in self.fused]
         return [name for name in names if name.removeprefix(f"{self.job}/") in there]
 
+    def without_moments(self) -> str:
+        """Which recordings cannot be searched, for people; '' if all can."""
+        fused = len(self.fused)
+        missing = fused - len(self.moments())
+        if not missing:
+            return ""
+        return (
+            f"{missing} of {fused} recordings have no table of detections and are left out; run the same "
+            "`ivfusion fleet` again with --detections"
+        )
+
     def description(self) -> dict[str, Any]:
         """Configuration and models."""
         return self.store.read_json(f"{self.job}/{JOB}")
