@@ -1,8 +1,9 @@
-"""The two halves of a pipeline at the same time: a frame is searched for objects while the next is fused.
+"""The two halves of a pipeline at the same time: a frame is begun while the one before is still in work.
 
 On two cores this hides what runs on one of them alone (reading, warping, suppression, writing) behind the
-networks; on more cores it also fills those that one small network leaves idle. A frame waits for at most
-the detection of the one before it.
+networks; on more cores it also fills those that one small network leaves idle. Where there is a GPU, what
+the CPU does before the networks hides behind the GPU's work on the frame before, and the second thread
+alone uses the GPU. A frame waits for at most the second half of the one before it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from ivfusion_ros.pipeline.pipeline import Fused, Pipeline
+    from ivfusion_ros.pipeline.pipeline import Pipeline, Rest
     from ivfusion_ros.types import FusionResult
 
 THREAD_NAME = "detection"
@@ -31,21 +32,21 @@ class Overlap:
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
         self._last: Future[FusionResult] | None = None
-        self._work: queue.SimpleQueue[tuple[Fused, Future[FusionResult]] | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[tuple[Rest, Future[FusionResult]] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        if pipeline.detects_apart and (os.cpu_count() or 1) > 1:
+        if pipeline.overlaps and ((os.cpu_count() or 1) > 1 or pipeline.on_gpu):
             self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
             self._thread.start()
 
-    def submit(self, fused: Fused) -> Future[FusionResult]:
-        """Have objects detected; returns once the image before is done with."""
+    def submit(self, rest: Rest) -> Future[FusionResult]:
+        """Have a frame finished that was begun; returns once the one before is done with."""
         self.settle()
         coming: Future[FusionResult] = Future()
         self._last = coming
         if self._thread is None:
-            _detect(self._pipeline, fused, coming)
+            _finish(self._pipeline, rest, coming)
         else:
-            self._work.put((fused, coming))
+            self._work.put((rest, coming))
         return coming
 
     def settle(self) -> None:
@@ -69,11 +70,11 @@ class Overlap:
 
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
-            _detect(self._pipeline, *work)
+            _finish(self._pipeline, *work)
 
 
-def _detect(pipeline: Pipeline, fused: Fused, result: Future[FusionResult]) -> None:
+def _finish(pipeline: Pipeline, rest: Rest, result: Future[FusionResult]) -> None:
     try:
-        result.set_result(pipeline.detect(fused))
+        result.set_result(pipeline.detect(rest()))
     except BaseException as error:  # noqa: BLE001
         result.set_exception(error)

@@ -1,12 +1,14 @@
 """Pipeline: the one place where the stages meet, for topics, bags and folders alike.
 
-It has two halves, so that a CPU can fuse a frame while it still looks for objects in the one before: `fuse`
-(or `rgb_only`, `thermal_only` where a camera is silent), then `detect`. See overlap.py.
+It has two halves, so that one frame is begun while the one before is still in work. On a CPU the first half
+ends with the fused image, and the second looks for objects; on a GPU the first is all that comes before the
+networks, and the second has both. See `begin`, and overlap.py.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -21,9 +23,12 @@ from ivfusion_ros.images.measured import from_values, to_values
 from ivfusion_ros.pipeline.blend import blend
 from ivfusion_ros.pipeline.deadline import Deadline
 from ivfusion_ros.pipeline.mixups import MixUps
+from ivfusion_ros.registration.registrar import Registered
 from ivfusion_ros.types import (
+    AnyImage,
     CameraName,
     Detections,
+    FaultReport,
     Frame,
     FramePair,
     Frames,
@@ -34,7 +39,6 @@ from ivfusion_ros.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
 
     from ivfusion_ros.detection import Detector
@@ -46,7 +50,11 @@ if TYPE_CHECKING:
     from ivfusion_ros.pipeline.faults import FaultMonitor
     from ivfusion_ros.pipeline.fuser import Fuser
     from ivfusion_ros.registration.registrar import Registrar
-    from ivfusion_ros.types import AnyImage, Floats32
+    from ivfusion_ros.types import Floats32
+
+
+def _nobody(_result: FusionResult) -> None:
+    """Who wants to know of a fused image by default."""
 
 
 class StageClock:
@@ -54,6 +62,10 @@ class StageClock:
 
     def __init__(self) -> None:
         self.timings_ms: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def resume(self) -> None:
+        """Book the time since the last call on nothing: the frame waited."""
         self._last = time.perf_counter()
 
     def stage(self, name: str) -> None:
@@ -69,6 +81,21 @@ class Fused:
 
     result: FusionResult
     views: Views = field(repr=False)
+
+
+Rest = Callable[[], Fused]
+"""What is left to do of a frame before it can be searched for objects; see Pipeline.begin."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """What is ready for the fusion network: a pair in one view, judged and measured."""
+
+    pair: FramePair
+    seen: Registered
+    faults: FaultReport
+    measured: AnyImage | None
+    clock: StageClock
 
 
 class Pipeline:
@@ -114,20 +141,38 @@ class Pipeline:
         self.detects: Callable[[], bool] = lambda: True
         """asked before each fused image is searched: whether somebody wants to know what is in it"""
         self.deadline = deadline or Deadline(DeadlineConfig())
+        backends = [fuser.backend, *([] if detector is None else [detector.backend])]
+        self.on_gpu = any(isinstance(backend, DeviceBackend) for backend in backends)
+        """whether a network runs on a GPU, which one thread owns, and where a fused image is handed on"""
         self._found: tuple[Detections, int] | None = None
         """what the detector found last, and the stamp of that image"""
 
     @property
-    def detects_apart(self) -> bool:
-        """Whether `detect` may run in another thread than `fuse`, at the same time.
-
-        Not on a GPU, which one thread owns and where a fused image is handed on before the next one.
-        """
-        return self.detector is not None and not isinstance(self.detector.backend, DeviceBackend)
+    def overlaps(self) -> bool:
+        """Whether there is a second half that may run in another thread than `begin`, at the same time."""
+        return self.detector is not None or self.on_gpu
 
     def process(self, pair: FramePair) -> FusionResult:
         """One pair -> fused image and detections; raises what both halves raise."""
         return self.detect(self.fuse(pair))
+
+    def begin(self, pair: FramePair, on_fused: Callable[[FusionResult], None] = _nobody) -> Rest:
+        """The first half of a pair. The rest is for the thread of the second half, before `detect`.
+
+        Where no GPU has a part in it, the rest is done already. on_fused: called with the result without
+        detections as soon as there is one. Raises what `fuse` raises, and so does the rest.
+        """
+        prepared = self._prepare(pair)
+
+        def fuse() -> Fused:
+            fused = self._fuse(prepared)
+            on_fused(fused.result)
+            return fused
+
+        if self.on_gpu:
+            return fuse
+        done = fuse()
+        return lambda: done
 
     def fuse(self, pair: FramePair) -> Fused:
         """One pair -> fused image with the reference's stamp, frame and geometry.
@@ -135,6 +180,9 @@ class Pipeline:
         Raises ImageError, ModelError or ConfigError for images that cannot be fused; the pipeline stays
         usable.
         """
+        return self._fuse(self._prepare(pair))
+
+    def _prepare(self, pair: FramePair) -> _Prepared:
         clock = StageClock()
         pair = self._as_used(pair)
         self.mixups(pair)
@@ -151,18 +199,22 @@ class Pipeline:
         )
         if sound and not pair.held:
             self.mixups.look(seen.thermal, seen.rgb, pair.rgb.stamp_ns)
+        return _Prepared(pair, seen, faults, self._measured(seen.measured, pair.thermal), clock)
+
+    def _fuse(self, prepared: _Prepared) -> Fused:
+        pair, seen, faults, clock = prepared.pair, prepared.seen, prepared.faults, prepared.clock
+        clock.resume()
         reference = self.registrar.reference
         fused = blend(self.fuser(*seen.filled()), seen, reference, faults, self.strength)
         clock.stage("fuse")
         images = fused, seen.thermal, seen.rgb
-        result = _result(images, pair.frames, reference, clock)
         result = replace(
-            result,
+            _result(images, pair.frames, reference, clock),
             skew_ns=pair.skew_ns,
             held=pair.held,
             faults=faults,
             registration=seen.report,
-            measured=self._measured(seen.measured, pair.thermal),
+            measured=prepared.measured,
         )
         return Fused(result, Views(pair.frames, result.size, seen.native_points, pair.depth))
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from ivfusion_ros.geometry.rig import Extrinsics
-    from ivfusion_ros.pipeline.pipeline import Fused, Pipeline
+    from ivfusion_ros.pipeline.pipeline import Pipeline, Rest
     from ivfusion_ros.sync.synchronizer import Synchronizer
     from ivfusion_ros.types import CameraName, Frame, FramePair, FusionResult
 
@@ -68,32 +68,32 @@ class Replay:
             self._seconds = time.perf_counter() - start
 
     def _process(self, pairs: Iterable[FramePair]) -> Iterator[FusionResult]:
-        """A pair's result comes when the next pair has been fused, and objects are sought in that."""
+        """A pair's result comes when the next pair has been begun, and its second half is in work."""
         with Overlap(self.pipeline) as overlap:
             before: tuple[FramePair, Future[FusionResult]] | None = None
             for pair in pairs:
-                fused = self._fuse(pair)
-                if fused is None:
+                rest = self._begin(pair)
+                if rest is None:
                     continue
-                coming = overlap.submit(fused)
+                coming = overlap.submit(rest)
                 yield from self._detected(before)
                 before = pair, coming
             yield from self._detected(before)
 
-    def _fuse(self, pair: FramePair) -> Fused | None:
+    def _begin(self, pair: FramePair) -> Rest | None:
         """None for a pair that cannot be fused, whatever is wrong with it: the others are not to pay."""
         try:
             if self.transforms is not None and self.follows_cameras:
                 self._follow_transforms(self.transforms, pair)
             if self.transforms is not None and self.base_frame:
                 self._follow_base(self.transforms, pair)
-            return self.pipeline.fuse(pair)
+            return self.pipeline.begin(pair)
         except Exception as error:  # noqa: BLE001
             self._skip(pair, error)
             return None
 
     def _detected(self, before: tuple[FramePair, Future[FusionResult]] | None) -> Iterator[FusionResult]:
-        """The result of a pair that is being searched for objects; none where that failed."""
+        """The result of a pair whose second half is in work; none where that failed."""
         if before is None:
             return
         pair, coming = before

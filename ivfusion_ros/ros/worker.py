@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ivfusion_ros.config.pipeline import PipelineConfig
-    from ivfusion_ros.pipeline.pipeline import Fused, Pipeline
+    from ivfusion_ros.pipeline.pipeline import Fused, Pipeline, Rest
 
 log = logging.getLogger(__name__)
 
@@ -153,9 +153,7 @@ class Worker:
             return
         try:
             with self._pipeline_lock:
-                fused = self._fuse(job, pipeline, overlap)
-                self._on_fused(fused.result)
-                coming = overlap.submit(fused)
+                coming = overlap.submit(self._begin(job, pipeline, overlap))
         except Exception as error:  # noqa: BLE001
             self._complain(job, error)
         else:
@@ -165,7 +163,7 @@ class Worker:
         assert job.thermal is not None and job.rgb is not None
         try:
             for _ in range(_REHEARSALS):
-                overlap.submit(pipeline.fuse(FramePair(job.thermal, job.rgb))).result()
+                overlap.submit(pipeline.begin(FramePair(job.thermal, job.rgb))).result()
         except Exception as error:  # noqa: BLE001
             # What is wrong for good is told with the first image, with its stamp.
             log.debug("the rehearsal failed: %s", error)
@@ -197,16 +195,19 @@ class Worker:
             self.mailbox.close()
             self._on_lost()
 
-    def _fuse(self, job: Job, pipeline: Pipeline, overlap: Overlap) -> Fused:
+    def _begin(self, job: Job, pipeline: Pipeline, overlap: Overlap) -> Rest:
         extrinsics = self.mailbox.take_extrinsics()
         if extrinsics is not None:
             pipeline.registrar.set_extrinsics(extrinsics)
         if job.thermal is None or job.rgb is None:
-            return _fuse_lone(job, pipeline)
+            fused = _fuse_lone(job, pipeline)
+            self._on_fused(fused.result)
+            return lambda: fused
         if self._restarts((job.thermal.stamp_ns, job.rgb.stamp_ns)):
             overlap.settle()
             pipeline.reset()
-        return pipeline.fuse(FramePair(job.thermal, job.rgb, job.skew_ns, job.depth, job.held))
+        pair = FramePair(job.thermal, job.rgb, job.skew_ns, job.depth, job.held)
+        return pipeline.begin(pair, self._on_fused)
 
     def _restarts(self, stamps_ns: tuple[int, int]) -> bool:
         restart = self.mailbox.take_restart()

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,10 @@ from ivfusion_ros.errors import BackendError, DeviceLostError, ModelError
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.pipeline.fuser import Fuser
+from ivfusion_ros.pipeline.overlap import THREAD_NAME, Overlap
 from ivfusion_ros.types import Detections, Frame, FramePair, Image
 
+PATIENCE_S = 20.0
 CONFIG = DetectionConfig(confidence=0.5, iou=0.6)
 
 
@@ -321,6 +324,56 @@ def test_the_fused_image_goes_to_the_detector_on_the_gpu(
                 # Thermal and RGB go up, the fused image is copied within the GPU, once.
                 assert (tally.uploads - before[0], tally.copies - before[1]) == (2, 1)
     assert not tally.alive
+
+
+def test_the_next_pair_is_prepared_while_the_gpu_works(
+    fusion: Path, keen_finder: Path, tally: fake_gpu.Tally, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_work, prepared, threads = threading.Event(), threading.Event(), set()
+    fetch, launch = Session.fetch, Session.launch
+
+    def launched(session: Session, inputs):
+        threads.add(threading.current_thread().name)
+        return launch(session, inputs)
+
+    def waited(session: Session):
+        """The GPU is not done before the CPU has begun the next pair."""
+        at_work.set()
+        assert prepared.wait(PATIENCE_S), "the CPU waits for the GPU"
+        return fetch(session)
+
+    images = [pair(seed, (96, 64)) for seed in range(4)]
+    pairs = [FramePair(Frame(t, i * 10**9), Frame(v, i * 10**9)) for i, (t, v) in enumerate(images)]
+    with (
+        make_pipeline(fusion, keen_finder, "tensorrt") as pipeline,
+        make_pipeline(fusion, keen_finder, "onnxruntime") as reference,
+    ):
+        expected = [reference.process(frames) for frames in pairs]
+        pipeline.process(pairs[0])
+        pipeline.reset()
+        monkeypatch.setattr(Session, "launch", launched)
+        monkeypatch.setattr(Session, "fetch", waited)
+        with Overlap(pipeline) as overlap:
+            coming = [overlap.submit(pipeline.begin(pairs[0]))]
+            assert at_work.wait(PATIENCE_S)
+            rest = pipeline.begin(pairs[1])
+            assert not coming[0].done()
+            prepared.set()
+            coming.append(overlap.submit(rest))
+            coming += [overlap.submit(pipeline.begin(frames)) for frames in pairs[2:]]
+            found = [one.result(PATIENCE_S) for one in coming]
+    for one, other in zip(found, expected, strict=True):
+        assert one.stamp_ns == other.stamp_ns and close(one.fused, other.fused)
+        assert same_objects(one.detections, other.detections)
+    assert threads == {THREAD_NAME}
+
+
+def test_fusion_alone_overlaps_on_a_gpu_too(fusion: Path, tally: fake_gpu.Tally) -> None:
+    settings = {"fusion.model": str(fusion), "fusion.precision": "f32", "detection.model": ""}
+    for backend, overlaps in (("tensorrt", True), ("onnxruntime", False)):
+        config = make_config(PipelineConfig, settings | {"fusion.backend": backend})
+        with build_pipeline(config) as pipeline:
+            assert (pipeline.on_gpu, pipeline.overlaps) == (overlaps, overlaps)
 
 
 def test_another_image_is_uploaded(fusion: Path, keen_finder: Path, tally: fake_gpu.Tally) -> None:

@@ -72,7 +72,7 @@ def test_results_are_those_of_one_thread(pipeline: Pipeline) -> None:
     expected = [pipeline.process(pair) for pair in pairs(6)]
     pipeline.reset()
     with Overlap(pipeline) as overlap:
-        coming = [overlap.submit(pipeline.fuse(pair)) for pair in pairs(6)]
+        coming = [overlap.submit(pipeline.begin(pair)) for pair in pairs(6)]
         found = [future.result(PATIENCE_S) for future in coming]
     for one, other in zip(found, expected, strict=True):
         assert_same(one, other)
@@ -101,11 +101,11 @@ def test_a_frame_is_fused_while_the_one_before_is_searched(pipeline: Pipeline) -
     pipeline.detector = held  # type: ignore[assignment]
     first, second = pairs(2)
     with Overlap(pipeline) as overlap:
-        coming = overlap.submit(pipeline.fuse(first))
+        coming = overlap.submit(pipeline.begin(first))
         assert held.started.acquire(timeout=PATIENCE_S)
-        fused = pipeline.fuse(second)
+        begun = pipeline.begin(second)
         assert not coming.done()
-        handed = threading.Thread(target=lambda: overlap.submit(fused))
+        handed = threading.Thread(target=lambda: overlap.submit(begun))
         handed.start()
         # One image at a time: the second waits for the first.
         handed.join(0.05)
@@ -121,7 +121,7 @@ def test_a_frame_is_fused_while_the_one_before_is_searched(pipeline: Pipeline) -
 def test_one_core_has_one_thread(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overlap_module.os, "cpu_count", lambda: 1)  # type: ignore[attr-defined]
     with Overlap(pipeline) as overlap:
-        assert overlap.submit(pipeline.fuse(pairs(1)[0])).done()
+        assert overlap.submit(pipeline.begin(pairs(1)[0])).done()
         assert THREAD_NAME not in {thread.name for thread in threading.enumerate()}
 
 
@@ -134,10 +134,10 @@ def test_an_error_comes_with_its_frame_alone(pipeline: Pipeline) -> None:
 
     with Overlap(pipeline) as overlap:
         pipeline.detector = fail  # type: ignore[assignment]
-        bad = overlap.submit(pipeline.fuse(pairs(1)[0]))
+        bad = overlap.submit(pipeline.begin(pairs(1)[0]))
         overlap.settle()
         pipeline.detector = good
-        after = overlap.submit(pipeline.fuse(pairs(2)[1]))
+        after = overlap.submit(pipeline.begin(pairs(2)[1]))
         with pytest.raises(ModelError):
             bad.result(PATIENCE_S)
         assert after.result(PATIENCE_S).detections is not None

@@ -117,11 +117,11 @@ class PipelineRun:
             self.stages_ms.setdefault(stage, []).append(milliseconds)
 
     def pairs_per_second(self, pairs: int) -> float:
-        """The rate that is kept up, with objects sought in one image while the next is fused."""
+        """The rate that is kept up, one pair being begun while the one before is finished."""
         start = time.perf_counter()
         with Overlap(self.pipeline) as overlap:
             for _ in range(pairs):
-                coming = overlap.submit(self.pipeline.fuse(self._next_pair()))
+                coming = overlap.submit(self.pipeline.begin(self._next_pair()))
             coming.result()
         return pairs / (time.perf_counter() - start)
 
