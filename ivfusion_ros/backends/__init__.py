@@ -11,6 +11,7 @@ from ivfusion_ros.backends.choice import (
 from ivfusion_ros.backends.cuda import Gpu, find_gpu
 from ivfusion_ros.backends.device import DeviceBackend
 from ivfusion_ros.backends.layers import Layer, ProfilingBackend
+from ivfusion_ros.backends.progress import under_way
 from ivfusion_ros.backends.table import BACKENDS, BackendRow
 from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
 from ivfusion_ros.faces import later
@@ -43,5 +44,6 @@ __all__ = [
     "is_usable",
     "load_backend",
     "resolve_backend",
+    "under_way",
     *_later,
 ]

@@ -31,6 +31,9 @@ class DeviceBackend(Protocol):
         Raises ModelError, BackendError.
         """
 
+    def kept_sizes(self) -> list[Size]:
+        """(width, height) of images for which this machine has kept what runs the model, newest first."""
+
     def follow(self, leader: Any) -> None:
         """Start on the leader's image as soon as that is computed, in the expectation of run_image with
         it."""

@@ -74,6 +74,10 @@ class Detector:
             )
         self.set_config(config)
 
+    def check_config(self, config: DetectionConfig) -> None:
+        """Raise ConfigError for live parameters that set_config would refuse."""
+        class_mask(config.classes, self.class_names)
+
     def set_config(self, config: DetectionConfig) -> None:
         """Take over the live parameters: thresholds and class filter. Raises ConfigError."""
         self._reported = class_mask(config.classes, self.class_names)
@@ -110,7 +114,11 @@ class Detector:
     @property
     def threshold(self) -> float:
         """Lowest score that is reported: the configuration's, else the model's own."""
-        return self._own_threshold if self._config.confidence < 0 else self._config.confidence
+        return self.threshold_of(self._config)
+
+    def threshold_of(self, config: DetectionConfig) -> float:
+        """What `threshold` is with another configuration."""
+        return self._own_threshold if config.confidence < 0 else config.confidence
 
     def _with_tiles(self, found: Candidates, images: Mapping[str, Image]) -> Candidates:
         """Add what tiles of the images show, each object once."""

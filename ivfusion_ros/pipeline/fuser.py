@@ -11,7 +11,7 @@ from ivfusion_ros.errors import ImageError, ModelError
 
 if TYPE_CHECKING:
     from ivfusion_ros.backends import Backend
-    from ivfusion_ros.types import Image
+    from ivfusion_ros.types import Image, Size
 
 MINIMUM_SIDE = 8
 """Smaller images cannot be padded to a network's stride by repeating borders."""
@@ -50,6 +50,10 @@ class Fuser:
                 "fusion.precision=f32, or export it again"
             )
         return self._fused
+
+    def kept_sizes(self) -> list[Size]:
+        """As DeviceBackend.kept_sizes; none where there is nothing to keep."""
+        return self.backend.kept_sizes() if isinstance(self.backend, DeviceBackend) else []
 
     def resident(self, image: Image) -> Any:
         """The image on the GPU, if it is the very one fused last and the backend keeps it there."""

@@ -324,9 +324,15 @@ class Pipeline:
         same = thermal is pair.thermal and rgb is pair.rgb
         return pair if same else replace(pair, thermal=thermal, rgb=rgb)
 
+    def check_config(self, config: PipelineConfig) -> None:
+        """Raise ConfigError for live parameters that set_config would refuse; from any thread."""
+        self.registrar.check_config(config.registration)
+        if self.detector is not None:
+            self.detector.check_config(config.detection)
+
     def set_config(self, config: PipelineConfig) -> None:
         """Take over the live parameters of a new configuration. Raises ConfigError, changing nothing."""
-        self.registrar.check_config(config.registration)
+        self.check_config(config)
         if self.detector is not None:
             self.detector.set_config(config.detection)
         self.registrar.set_config(config.registration)

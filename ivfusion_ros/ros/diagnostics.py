@@ -11,6 +11,7 @@ from diagnostic_updater import Updater
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 
+from ivfusion_ros.backends import under_way
 from ivfusion_ros.pipeline.faults import LABELS
 from ivfusion_ros.ros.status import how_often, level_and_message
 from ivfusion_ros.ros.troubles import camera_troubles
@@ -60,10 +61,18 @@ class Diagnostics:
         self._updater.add("cameras", self._cameras)
         self._updater.add("fusion", self._fusion)
         self._updater.add("time offset", self._time_offset)
+        self._beat_s = time.monotonic()
         # Its own timer runs on simulated time, and would be still just when /clock is missing.
         self._updater.timer.cancel()
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         node.create_timer(self._updater.period, self._updater.update, clock=steady)
+
+    def beat(self) -> None:
+        """Publish if it is time, for who keeps the executor from it, as a configure that builds engines."""
+        now_s = time.monotonic()
+        if now_s - self._beat_s >= self._updater.period:
+            self._beat_s = now_s
+            self._updater.update()
 
     def _cameras(self, stat: Any) -> Any:
         session = self._get_session()
@@ -97,7 +106,7 @@ class Diagnostics:
         session = self._get_session()
         clock = self._clock()
         if session is None:
-            stat.summary(DiagnosticStatus.OK, "not configured")
+            stat.summary(DiagnosticStatus.OK, under_way() or "not configured")
         else:
             worker, last = session.worker, session.last
             superseded = worker.mailbox.superseded
@@ -184,6 +193,8 @@ def _fusion_summary(session: FusionSession, rates: dict[str, float], clock: str)
         return DiagnosticStatus.ERROR, session.worker.lost
     if not session.inputs:
         return DiagnosticStatus.OK, "not active"
+    if building := under_way():
+        return DiagnosticStatus.WARN, f"images wait: {building}"
     if rates["failed"]:
         return DiagnosticStatus.ERROR, f"pairs fail ({rates['failed']:.1f} Hz): see the log"
     if "nothing" in clock:

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ivfusion_ros.config.pipeline import PipelineConfig
     from ivfusion_ros.geometry.rig import Extrinsics
     from ivfusion_ros.ros.streams import Job
 
@@ -26,6 +27,7 @@ class Mailbox:
         self._job: Job | None = None
         self._restart = False
         self._extrinsics: Extrinsics | None = None
+        self._config: PipelineConfig | None = None
         self._closed = False
 
     def put(self, job: Job) -> None:
@@ -73,3 +75,14 @@ class Mailbox:
         with self._changed:
             extrinsics, self._extrinsics = self._extrinsics, None
             return extrinsics
+
+    def configure(self, config: PipelineConfig) -> None:
+        """Have the next jobs done with other live parameters."""
+        with self._changed:
+            self._config = config
+
+    def take_config(self) -> PipelineConfig | None:
+        """The configuration that was set since the last time this was asked; None: it did not change."""
+        with self._changed:
+            config, self._config = self._config, None
+            return config

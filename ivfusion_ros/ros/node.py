@@ -105,8 +105,17 @@ class FusionNode(LifecycleNode):
 
     def _configure(self) -> None:
         self._session = FusionSession(
-            self, self._config_parameters.config(), enabled=self._enabled, on_lost=self._lose
+            self,
+            self._config_parameters.config(),
+            enabled=self._enabled,
+            keep_waiting=self._keep_waiting,
+            on_lost=self._lose,
         )
+
+    def _keep_waiting(self) -> bool:
+        """Diagnostics go on while models load and engines are built, which can take minutes."""
+        self._diagnostics.beat()
+        return bool(self.context.ok())
 
     def _activate(self) -> None:
         assert self._session is not None

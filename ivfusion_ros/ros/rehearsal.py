@@ -20,6 +20,8 @@ from ivfusion_ros.ros.topic_names import camera_info_topic
 from ivfusion_ros.types import CAMERAS, CameraInfo, CameraName, Frame, FramePair, Size
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rclpy.node import Node
 
 PATIENCE_S = 0.5
@@ -28,14 +30,18 @@ _SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
 
 
 def rehearsal_pair(
-    node: Node, expected: dict[CameraName, Size] | None, max_pixels: int
+    node: Node,
+    expected: dict[CameraName, Size] | None,
+    max_pixels: int,
+    kept: Callable[[], list[Size]] = list,
 ) -> FramePair | None:
-    """Images without content, of the expected sizes or camera_info's; None where neither is known.
+    """Images without content, of the expected sizes or camera_info's; None where no size is known.
 
-    max_pixels: larger images are not expected.
+    max_pixels: larger images are not expected. kept: sizes for which engines are kept, the likeliest first,
+    asked where nothing else is known.
     """
     infos = {camera: _info(node, camera) for camera in CAMERAS}
-    sizes = expected or _sizes_of(infos)
+    sizes = expected or _sizes_of(infos) or _both(kept())
     if sizes is None or any(width * height > max_pixels for width, height in sizes.values()):
         return None
     (width, height), (rgb_width, rgb_height) = sizes["thermal"], sizes["rgb"]
@@ -62,6 +68,11 @@ def parse_sizes(text: str) -> dict[CameraName, Size] | None:
             "640x512,1280x720"
         )
     return {"thermal": sizes[0], "rgb": sizes[-1]}
+
+
+def _both(kept: list[Size]) -> dict[CameraName, Size] | None:
+    """The first size for both cameras: engines are made for the reference camera's."""
+    return {"thermal": kept[0], "rgb": kept[0]} if kept else None
 
 
 def _sizes_of(infos: dict[CameraName, CameraInfo | None]) -> dict[CameraName, Size] | None:

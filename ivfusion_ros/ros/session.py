@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rclpy.lifecycle import LifecycleNode
 
     from ivfusion_ros.config.node import FusionNodeConfig
+    from ivfusion_ros.pipeline.pipeline import Pipeline
     from ivfusion_ros.types import Frame, FusionResult, Size
 
 PATIENCE_S = 10.0
@@ -50,9 +51,10 @@ class FusionSession:
         config: FusionNodeConfig,
         *,
         enabled: bool,
+        keep_waiting: Callable[[], bool],
         on_lost: Callable[[], None] = lambda: None,
     ) -> None:
-        """enabled: see ~/enable. on_lost: as in Worker."""
+        """enabled: see ~/enable. keep_waiting: as in Worker.load. on_lost: as in Worker."""
         self.config = config
         self._enabled = enabled
         self.inputs: dict[CameraName, CameraInput] = {}
@@ -68,8 +70,8 @@ class FusionSession:
         subscription_options(config.node.image_buffers, node.create_subscription)
         expected = parse_sizes(config.fusion.expected_size)
         self.worker = Worker(config, self._on_result, node.get_logger(), self._on_fused, on_lost)
-        pipeline = self.worker.load(node.context.ok)
-        self._rehearse(expected)
+        pipeline = self.worker.load(keep_waiting)
+        self._rehearse(expected, pipeline, keep_waiting)
         self._detector = detector = pipeline.detector
         self._locator = pipeline.locator
         self.fusion_model = pipeline.fusion_model
@@ -87,12 +89,24 @@ class FusionSession:
         pipeline.detects = lambda: not self.config.node.lazy or self._outputs.objects_wanted()
         self.streams = Streams(config, self.worker.mailbox.put, self._on_silence)
 
-    def _rehearse(self, expected: dict[CameraName, Size] | None) -> None:
+    def _rehearse(
+        self,
+        expected: dict[CameraName, Size] | None,
+        pipeline: Pipeline,
+        keep_waiting: Callable[[], bool],
+    ) -> None:
         begin_s = time.monotonic()
-        pair = rehearsal_pair(self._node, expected, self.config.images.max_pixels)
+        pair = rehearsal_pair(
+            self._node, expected, self.config.images.max_pixels, pipeline.fuser.kept_sizes
+        )
         if pair is None:
+            if pipeline.on_gpu:
+                self._node.get_logger().warning(
+                    "the size of the images is not known, so engines are made ready at the first "
+                    "pair, which can take minutes: set fusion.expected_size, or run `ivfusion engine`"
+                )
             return
-        self.worker.rehearse(pair, self._node.context.ok)
+        self.worker.rehearse(pair, keep_waiting)
         (width, height), (rgb_width, rgb_height) = pair.thermal.size, pair.rgb.size
         self._node.get_logger().info(
             f"ready for thermal images of {width}x{height} and RGB images of {rgb_width}x{rgb_height} "
@@ -196,7 +210,9 @@ class FusionSession:
 
     def _announce(self) -> None:
         now_ns = self._node.get_clock().now().nanoseconds
-        self._outputs.announce(now_ns, 0.0 if self._detector is None else self._detector.threshold)
+        detector = self._detector
+        threshold = 0.0 if detector is None else detector.threshold_of(self.config.detection)
+        self._outputs.announce(now_ns, threshold)
 
     def _frame_ids(self) -> tuple[str, str] | None:
         """Of the (RGB, thermal) images, None until there was one of each."""

@@ -75,9 +75,7 @@ class Worker:
         self._on_fused = on_fused
         self._on_lost = on_lost
         self.lost = ""
-        self._pipeline_lock = threading.Lock()
         self._pipeline: Pipeline | None = None
-        self._overlap: Overlap | None = None
         self._load_error: BaseException | None = None
         self._loaded = threading.Event()
         self._rehearsed = threading.Event()
@@ -114,18 +112,21 @@ class Worker:
                 raise InterruptedError("interrupted while the models were made ready")
 
     def set_config(self, config: PipelineConfig) -> None:
-        """Change live parameters, after those in progress. Raises ConfigError, changing nothing."""
-        with self._pipeline_lock:
-            if self._overlap is not None:
-                self._overlap.settle()
-            if self._pipeline is not None:
-                self._pipeline.set_config(config)
+        """Change live parameters before the next job. Raises ConfigError, changing nothing.
+
+        It does not wait for what is in work: an engine may be under construction there for minutes.
+        """
+        assert self._pipeline is not None
+        self._pipeline.check_config(config)
+        self.mailbox.configure(config)
 
     def accept_calibration(self) -> Path:
-        """Write what was learned beside the calibration file; returns the new one. Raises ConfigError."""
-        with self._pipeline_lock:
-            assert self._pipeline is not None
-            calibration = self._pipeline.registrar.accepted_calibration()
+        """Write what was learned beside the calibration file; returns the new one. Raises ConfigError.
+
+        It does not wait for what is in work: what it reads is replaced, not changed, with each pair.
+        """
+        assert self._pipeline is not None
+        calibration = self._pipeline.registrar.accepted_calibration()
         return write_learned(self._config.registration.calibration, calibration)
 
     def stop(self, timeout_s: float) -> bool:
@@ -143,17 +144,16 @@ class Worker:
             return
         finally:
             self._loaded.set()
-        with self._pipeline as pipeline, Overlap(pipeline) as self._overlap:
+        with self._pipeline as pipeline, Overlap(pipeline) as overlap:
             while (job := self.mailbox.take()) is not None:
-                self._do(job, pipeline, self._overlap)
+                self._do(job, pipeline, overlap)
 
     def _do(self, job: Job, pipeline: Pipeline, overlap: Overlap) -> None:
         if job.rehearsal:
             self._rehearse(job, pipeline, overlap)
             return
         try:
-            with self._pipeline_lock:
-                coming = overlap.submit(self._begin(job, pipeline, overlap))
+            coming = overlap.submit(self._begin(job, pipeline, overlap))
         except Exception as error:  # noqa: BLE001
             self._complain(job, error)
         else:
@@ -196,6 +196,10 @@ class Worker:
             self._on_lost()
 
     def _begin(self, job: Job, pipeline: Pipeline, overlap: Overlap) -> Rest:
+        config = self.mailbox.take_config()
+        if config is not None:
+            overlap.settle()
+            pipeline.set_config(config)
         extrinsics = self.mailbox.take_extrinsics()
         if extrinsics is not None:
             pipeline.registrar.set_extrinsics(extrinsics)

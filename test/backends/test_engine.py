@@ -22,7 +22,7 @@ import fake_gpu
 from onnx import helper
 from small_models import write_detector, write_fusion
 
-from ivfusion_ros.backends import cuda, self_test
+from ivfusion_ros.backends import cuda, progress, self_test, under_way
 from ivfusion_ros.backends.self_test import reference
 from ivfusion_ros.backends.tensorrt import library, make
 from ivfusion_ros.backends.tensorrt.build import build_plan
@@ -109,6 +109,41 @@ def test_what_cannot_be_built_says_why(rtx: Library) -> None:
             build_plan(model, rtx, title="odd")
 
 
+def test_a_build_says_how_far_it_is(rtx: Library, fusion: Path, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
+    asked, tell = [], progress.Progress.tell
+    monkeypatch.setattr(
+        progress.Progress, "tell", lambda self, share: (tell(self, share), asked.append(under_way()))
+    )
+    with caplog.at_level(logging.INFO):
+        build_plan(engine_graph(onnx.load(fusion), SIZE), rtx, title="fusion 96x64")
+    lines = [record.message for record in caplog.records if record.message.startswith("building fusion")]
+    assert lines == asked and len(lines) > 1
+    shares = [int(line.removeprefix("building fusion 96x64: ").removesuffix("%")) for line in lines]
+    assert shares == sorted(shares) and shares[-1] > 50 and under_way() == ""
+    with pytest.raises(ModelError):
+        build_plan(helper.make_model(helper.make_graph([], "g", [], [])), rtx, title="nothing")
+    assert under_way() == ""
+
+
+def test_the_sizes_of_kept_engines_are_known(
+    builder: make.EngineBuilder, fusion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = write_fusion(tmp_path / "other.onnx", seed=1)
+    assert builder.kept_sizes(fusion, half=True) == []
+    for index, (model, size, half) in enumerate(
+        [(fusion, SIZE, True), (fusion, (48, 32), True), (fusion, (64, 64), False), (other, (32, 32), True)]
+    ):
+        path = builder.engine(model, size, half=half).path
+        text = path.with_suffix(".json").read_text()
+        record = json.loads(text) | {"built": f"2026-01-0{index + 1}T00:00:00+00:00"}
+        path.with_suffix(".json").write_text(json.dumps(record))
+    assert builder.kept_sizes(fusion, half=True) == [(48, 32), SIZE]
+    assert builder.kept_sizes(fusion, half=False) == [(64, 64)]
+    newer = replace(builder, library=replace(builder.library, version="2.0"))
+    assert newer.kept_sizes(fusion, half=True) == []
+
+
 def test_an_interrupt_stops_a_build_and_not_the_process(rtx: Library, fusion: Path, monkeypatch) -> None:
     from ivfusion_ros.backends.tensorrt import build
 
@@ -116,7 +151,9 @@ def test_an_interrupt_stops_a_build_and_not_the_process(rtx: Library, fusion: Pa
         def set_postfix_str(self, *_: object) -> None:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(build, "tqdm", lambda **options: Bar(**options | {"mininterval": 0}))
+    monkeypatch.setattr(
+        build, "tqdm", lambda **options: Bar(**options | {"mininterval": 0, "disable": False})
+    )
     with pytest.raises(KeyboardInterrupt):
         build_plan(engine_graph(onnx.load(fusion), SIZE), rtx, title="interrupted")
 

@@ -21,7 +21,7 @@ from ivfusion_ros.config.pipeline import (
     PipelineConfig,
     RegistrationConfig,
 )
-from ivfusion_ros.errors import ModelError
+from ivfusion_ros.errors import ConfigError, ModelError
 from ivfusion_ros.files import read_yaml
 from ivfusion_ros.pipeline.pipeline import Fused, Pipeline
 from ivfusion_ros.ros import throttled_log
@@ -275,6 +275,39 @@ def test_a_fused_image_is_handed_out_before_it_is_searched(
     assert worker.stop(10) and log.errors == []
     assert [result.detector_stride for result in handed_out] == [1, 1]
     assert [result.detector_stride for result in results] == [7, 7]
+
+
+def test_parameters_and_services_do_not_wait_for_the_pair_in_work(
+    monkeypatch: pytest.MonkeyPatch, worker: Worker, config: FusionNodeConfig, results: list[FusionResult]
+) -> None:
+    """An engine may be under construction for it."""
+    begun, go_on, begin = threading.Event(), threading.Event(), Pipeline.begin
+
+    def begin_late(*given: Any) -> Any:
+        begun.set()
+        assert go_on.wait(60)
+        return begin(*given)
+
+    monkeypatch.setattr(Pipeline, "begin", begin_late)
+    worker.mailbox.put(pair(0))
+    assert begun.wait(60)
+    asked = threading.Thread(
+        target=worker.set_config, args=[replace(config, fusion=replace(config.fusion, strength=0.0))]
+    )
+    asked.start()
+    asked.join(10)
+    assert not asked.is_alive()
+    with pytest.raises(ConfigError, match="nothing is learned"):
+        worker.accept_calibration()
+    far = replace(config.registration, plane_distance_m=3.0)
+    with pytest.raises(ConfigError, match="only a calibration with a rig"):
+        worker.set_config(replace(config, registration=far))
+    go_on.set()
+    drain(worker, 1)
+    worker.mailbox.put(pair(1))
+    drain(worker, 2)
+    # (150 + 50) / 2 by the network; then none of it.
+    assert [result.fused[0, 0].tolist() for result in results] == [[100] * 3, [50] * 3]
 
 
 class Failing:

@@ -102,6 +102,10 @@ class TensorRtBackend:
         self._ahead = None
         return session.fetch()
 
+    def kept_sizes(self) -> list[Size]:
+        """See DeviceBackend.kept_sizes."""
+        return self._builder.kept_sizes(self._path, half=self._half)
+
     def follow(self, leader: Any) -> None:
         """See DeviceBackend.follow; a leader that is no TensorRT backend has nothing to follow."""
         if isinstance(leader, TensorRtBackend) and leader._sessions is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from ivfusion_ros.backends.progress import Progress
 from ivfusion_ros.backends.tensorrt.cache import read_beside
 from ivfusion_ros.backends.tensorrt.library import Library, make_logger, reason
 from ivfusion_ros.errors import ModelError
@@ -28,7 +29,7 @@ def build_plan(
     timing_cache: Path | None = None,
     tf32: bool = False,
 ) -> bytes:
-    """Compile a graph of fixed sizes, with a progress bar called title.
+    """Compile a graph of fixed sizes; a bar, the log and `under_way` say how far it is, by title.
 
     workspace_mib: most memory a layer may use for its work, 0 for TensorRT's own limit (all of the GPU's).
     timing_cache: file with measured times of kernels, read and written; builds after the first one are
@@ -44,7 +45,7 @@ def build_plan(
     config = builder.create_builder_config()
     _configure(config, library, workspace_mib, tf32)
     cache = None if library.is_rtx else _read_timing_cache(config, timing_cache)
-    with _progress(trt, title) as monitor:
+    with Progress(f"building {title}") as progress, _progress(trt, title, progress) as monitor:
         config.progress_monitor = monitor
         plan = builder.build_serialized_network(network, config)
         if monitor.interrupted:
@@ -100,8 +101,8 @@ def _read_timing_cache(config: Any, path: Path | None) -> Any:
     return cache
 
 
-def _progress(trt: Any, title: str) -> Any:
-    """A progress monitor with a bar, as a context manager."""
+def _progress(trt: Any, title: str, progress: Progress) -> Any:
+    """A progress monitor with a bar, as a context manager; it tells progress too."""
 
     class _Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         """TensorRT calls it from several threads."""
@@ -113,7 +114,10 @@ def _progress(trt: Any, title: str) -> Any:
             self._lock = threading.Lock()
             self._shown = time.monotonic()
             self._bar = tqdm(
-                total=1.0, desc=title, bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
+                total=1.0,
+                desc=title,
+                disable=None,
+                bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}{postfix}",
             )
 
         def phase_start(self, name: str, parent: str | None, steps: int) -> None:
@@ -128,6 +132,7 @@ def _progress(trt: Any, title: str) -> Any:
                     first = next(iter(self._steps), None)
                     if name == first:
                         self._bar.n = step + 1
+                        progress.tell(min(1.0, (step + 1) / self._steps[name]))
                     # Inner phases do not move the bar, and tqdm shows only what moves.
                     now = time.monotonic()
                     if not self._bar.disable and now - self._shown >= self._bar.mininterval:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +16,12 @@ from ivfusion_ros.backends.tensorrt.build import build_plan
 from ivfusion_ros.backends.tensorrt.cache import (
     EngineKey,
     EngineRecord,
+    differences,
     engine_folder,
     only_builder,
     plan_path,
     read_plan,
+    read_records,
     runtime_cache_path,
     write_plan,
 )
@@ -96,6 +98,20 @@ class EngineBuilder:
             size=f"{size[0]}x{size[1]}",
             precision="f16" if half else "f32",
         )
+
+    def kept_sizes(self, model: Path, *, half: bool) -> list[Size]:
+        """(width, height) of the kept engines of a model that fit this machine, the newest first.
+
+        half: of those in the precision that engine() gives for it. Raises OSError.
+        """
+        key, found = self.key(model, (0, 0), half), []
+        for record in read_records(self.folder).values():
+            if isinstance(record, EngineRecord) and not differences(
+                replace(record.key, size=key.size), key
+            ):
+                width, _, height = record.key.size.partition("x")
+                found.append((record.built, (int(width), int(height))))
+        return [size for _, size in sorted(found, reverse=True)]
 
     def engine(self, model: Path, size: Size, *, half: bool, rebuild: bool = False) -> Engine:
         """The engine of a model for images of a size (width, height): kept from before, or built.
