@@ -21,6 +21,7 @@ from ivfusion_ros.backends.tensorrt.library import Library
 from ivfusion_ros.errors import BackendError, DeviceLostError
 
 GPU = cuda.Gpu("NVIDIA Test", (8, 9), 2**33, (13, 0))
+JETSON = cuda.Gpu("Orin", (8, 7), 2**35, (12, 6), unified=True)
 BROKEN = b"broken"
 
 
@@ -76,6 +77,13 @@ class Host(Memory):
         self.array = self.bytes.view(dtype).reshape(shape)
 
 
+class Mapped:
+    """A host array as the GPU sees it."""
+
+    def __init__(self, host: Host) -> None:
+        self.host, self.size, self.address = host, host.size, host.address
+
+
 class Stream(Resource):
     every: ClassVar[dict[int, "Stream"]] = {}
 
@@ -113,6 +121,7 @@ class Stream(Resource):
         self.run(len(self.queue))
 
     def _copy(self, target: Memory, source: Memory, size: int) -> None:
+        target, source = (getattr(memory, "host", memory) for memory in (target, source))
         assert {id(target), id(source), id(self)} <= TALLY.alive
         self.push(lambda: ctypes.memmove(target.address, source.address, size), target, source)
 
@@ -287,14 +296,14 @@ TENSORRT = SimpleNamespace(
 LIBRARY = Library(TENSORRT, "tensorrt", "10.13.0")
 
 
-def install(monkeypatch: pytest.MonkeyPatch) -> Tally:
+def install(monkeypatch: pytest.MonkeyPatch, gpu: cuda.Gpu = GPU) -> Tally:
     """Put the fake in the place of CUDA and TensorRT."""
     from ivfusion_ros.backends.tensorrt import backend
 
     TALLY.__init__()
     Stream.every.clear()
     fakes = {"Stream": Stream, "Event": Event, "Graph": Graph, "HostArray": Host, "DeviceMemory": Memory}
-    for name, fake in (fakes | {"find_gpu": lambda: GPU}).items():
+    for name, fake in (fakes | {"MappedMemory": Mapped, "find_gpu": lambda: gpu}).items():
         monkeypatch.setattr(cuda, name, fake)
     monkeypatch.setattr(backend, "load_library", lambda: LIBRARY)
     monkeypatch.setattr(make, "build_plan", build)

@@ -14,7 +14,7 @@ import math
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -36,12 +36,17 @@ LOST = "the GPU is lost to this process, which has to be started anew"
 
 @dataclass(frozen=True)
 class Gpu:
-    """The first NVIDIA GPU. driver_cuda: (major, minor) of the newest CUDA that its driver runs."""
+    """The first NVIDIA GPU.
+
+    driver_cuda: (major, minor) of the newest CUDA that its driver runs. unified: whether it has no memory
+    but the host's, as on a Jetson.
+    """
 
     name: str
     capability: tuple[int, int]
     memory_bytes: int
     driver_cuda: tuple[int, int]
+    unified: bool = False
 
 
 def find_gpu() -> Gpu:
@@ -67,6 +72,7 @@ def find_gpu() -> Gpu:
         (int(properties.major), int(properties.minor)),
         int(properties.totalGlobalMem),
         _pair_of(version),
+        bool(properties.integrated),
     )
 
 
@@ -122,6 +128,21 @@ class DeviceMemory:
     def free(self) -> None:
         """Give the memory back."""
         call("cudaFree", self.address)
+
+
+class MappedMemory:
+    """A host array as the GPU sees it: no memory of its own, and nothing to give back."""
+
+    def __init__(self, host: HostArray) -> None:
+        self.size = host.size
+        self.address = int(call("cudaHostGetDevicePointer", host.address, 0))
+
+
+class Memory(Protocol):
+    """What the GPU computes in: size in bytes, and address."""
+
+    size: int
+    address: int
 
 
 class Event:
@@ -186,17 +207,18 @@ class Stream:
         """The stream as TensorRT takes it."""
         return int(self.handle)
 
-    def upload(self, target: DeviceMemory, source: HostArray) -> None:
+    def upload(self, target: Memory, source: HostArray) -> None:
         """Copy host to device, in the order of the stream."""
         self._copy(target.address, source.address, source.size, "cudaMemcpyHostToDevice")
 
-    def download(self, target: HostArray, source: DeviceMemory) -> None:
+    def download(self, target: HostArray, source: Memory) -> None:
         """Copy device to host, in the order of the stream."""
         self._copy(target.address, source.address, target.size, "cudaMemcpyDeviceToHost")
 
-    def copy(self, target: DeviceMemory, source: DeviceMemory) -> None:
+    def copy(self, target: Memory, source: Memory) -> None:
         """Copy on the device, in the order of the stream."""
-        self._copy(target.address, source.address, target.size, "cudaMemcpyDeviceToDevice")
+        # Mapped memory is the host's; CUDA tells by the addresses.
+        self._copy(target.address, source.address, target.size, "cudaMemcpyDefault")
 
     def synchronize(self) -> None:
         """Wait on the CPU until all work is done."""

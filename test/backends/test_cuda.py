@@ -26,12 +26,12 @@ class Runtime:
 
     def cudaGetDeviceProperties(self, device: int) -> tuple:
         assert device == 0
-        return 0, SimpleNamespace(name=b"Orin\0\0", major=8, minor=7, totalGlobalMem=2**35)
+        return 0, SimpleNamespace(name=b"Orin\0\0", major=8, minor=7, totalGlobalMem=2**35, integrated=1)
 
 
 def test_a_gpu_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda, "bindings", Runtime)
-    assert cuda.find_gpu() == cuda.Gpu("Orin", (8, 7), 2**35, (13, 0))
+    assert cuda.find_gpu() == cuda.Gpu("Orin", (8, 7), 2**35, (13, 0), unified=True)
 
 
 @pytest.mark.parametrize(
@@ -196,6 +196,7 @@ def calls(runtime: SimpleNamespace) -> dict[str, Callable[[], object]]:
         "memory": lambda: cuda.DeviceMemory(16),
         "event": cuda.Event,
         "stream": cuda.Stream,
+        "mapped memory": lambda: cuda.MappedMemory(host),
         "upload": lambda: stream.upload(memory, host),
         "download": lambda: stream.download(host, memory),
         "copy": lambda: stream.copy(memory, memory),

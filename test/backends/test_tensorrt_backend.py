@@ -90,6 +90,48 @@ def test_each_run_gives_its_own_image(fusion: Path, tally: fake_gpu.Tally) -> No
     assert not tally.alive
 
 
+def test_where_memory_is_one_nothing_is_copied(
+    fusion: Path, keen_finder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tally = fake_gpu.install(monkeypatch, fake_gpu.JETSON)
+    with (
+        make_pipeline(fusion, keen_finder, "tensorrt") as pipeline,
+        make_pipeline(fusion, keen_finder, "onnxruntime") as reference,
+    ):
+        for seed in range(6):
+            thermal, rgb = pair(seed, (96, 64))
+            frames = FramePair(Frame(thermal, seed * 10**9), Frame(rgb, seed * 10**9))
+            found, expected = pipeline.process(frames), reference.process(frames)
+            assert close(found.fused, expected.fused)
+            assert same_objects(found.detections, expected.detections)
+    assert (tally.uploads, tally.downloads) == (0, 0)
+    # The fused image, into the input of the detector's graph.
+    assert tally.copies == 6
+    assert not tally.alive
+
+
+@pytest.mark.parametrize("gpu", [fake_gpu.GPU, fake_gpu.JETSON], ids=["own memory", "unified"])
+def test_a_run_reads_its_own_images_though_the_next_ones_came(
+    fusion: Path, monkeypatch: pytest.MonkeyPatch, gpu: cuda.Gpu
+) -> None:
+    fake_gpu.install(monkeypatch, gpu)
+    builder = make.EngineBuilder.here(fake_gpu.LIBRARY, gpu)
+    plan = builder.engine(fusion, (48, 32), half=False).plan
+    lane = Lane()
+    first, second = (Session(plan, fake_gpu.LIBRARY, lane, unified=gpu.unified) for _ in range(2))
+    reference = Fuser(load_backend(fusion, "onnxruntime"))
+    for seed in range(0, 10, 2):
+        old, new = pair(seed), pair(seed + 1)
+        fused = first.launch({"thermal": old[0][None], "rgb": old[1][None]})["fused"]
+        second.launch({"thermal": old[0][None], "rgb": fused})
+        first.launch({"thermal": new[0][None], "rgb": new[1][None]})
+        assert close(second.fetch()["fused"][0], reference(old[0], reference(*old)))
+        assert close(first.fetch()["fused"][0], reference(*new))
+    for part in (second, first):
+        part.close()
+    lane.free()
+
+
 def test_sizes_each_have_an_engine_and_do_not_pile_up(
     fusion: Path, tally: fake_gpu.Tally, engines: Path
 ) -> None:

@@ -49,7 +49,7 @@ class Execution:
         self._captures = True
         self._runs = 0
 
-    def bind(self, name: str, memory: cuda.DeviceMemory) -> None:
+    def bind(self, name: str, memory: cuda.Memory) -> None:
         """Where a tensor lies from now on."""
         self._context.set_tensor_address(name, memory.address)
 

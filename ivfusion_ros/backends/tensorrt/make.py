@@ -210,7 +210,7 @@ class EngineBuilder:
             return None
         lane = Lane()
         try:
-            session = Session(plan, self.library, lane)
+            session = Session(plan, self.library, lane, unified=self.gpu.unified)
             try:
                 return self_test(source, size, _runner(session))
             finally:

@@ -1,8 +1,9 @@
 """A plan with its buffers and streams: images go up, are computed on, and come down.
 
 A run is: images into pinned memory, up on a stream of their own, the plan, down on a third stream, out of
-pinned memory. Several sessions may share a lane, the three streams: then a session can follow another one
-and read its output where it lies, while that output is still being copied to the host.
+pinned memory; where host and GPU have one memory, nothing goes up or down. Several sessions may share a
+lane, the three streams: then a session can follow another one and read its output where it lies, while that
+output is still being copied to the host.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ivfusion_ros.backends import cuda
+from ivfusion_ros.backends.tensorrt.buffers import Copied, Shared
 from ivfusion_ros.backends.tensorrt.execution import Execution
 from ivfusion_ros.backends.tensors import Array, TensorInfo
 
@@ -44,7 +46,7 @@ class DeviceArray:
     """
 
     info: TensorInfo
-    memory: cuda.DeviceMemory
+    memory: cuda.Memory
     lane: Lane
     run: tuple[int, int]
     """session and number of the run that wrote it"""
@@ -53,21 +55,29 @@ class DeviceArray:
 class Session:
     """One plan, ready to run. It serves one thread at a time; close it when done."""
 
-    def __init__(self, plan: bytes, library: Library, lane: Lane, kernels: Path | None = None) -> None:
-        """Put the plan on the GPU; kernels and errors as in Execution."""
+    def __init__(
+        self,
+        plan: bytes,
+        library: Library,
+        lane: Lane,
+        kernels: Path | None = None,
+        *,
+        unified: bool = False,
+    ) -> None:
+        """Put the plan on the GPU; kernels and errors as in Execution. unified: as in cuda.Gpu."""
         self._lane = lane
-        self._host: dict[str, cuda.HostArray] = {}
-        self._device: dict[str, cuda.DeviceMemory] = {}
+        self._buffers: dict[str, Copied | Shared] = {}
         self._runs = 0
         with cuda.Owned() as taken:
             self._execution: Execution = taken.own(Execution(plan, library, kernels))
             self.inputs, self.outputs = self._execution.inputs, self._execution.outputs
             for name, info in (self.inputs | self.outputs).items():
                 shape = tuple(side or 0 for side in info.shape or ())
-                self._host[name] = taken.own(cuda.HostArray(shape, info.dtype))
-                self._device[name] = taken.own(cuda.DeviceMemory(self._host[name].size))
-                self._execution.bind(name, self._device[name])
+                self._buffers[name] = (Shared if unified else Copied)(taken, shape, info.dtype)
+                self._execution.bind(name, self._buffers[name].memory)
             self._uploaded, self._computed, self._downloaded = (taken.own(cuda.Event()) for _ in range(3))
+            # From here on the arrays of the inputs may be written again.
+            self._taken_in = self._computed if unified else self._uploaded
             for stream in (lane.down, lane.compute, lane.up):
                 taken.callback(stream.synchronize)
             self._owned = taken.pop_all()
@@ -79,27 +89,27 @@ class Session:
         """
         lane = self._lane
         # A run whose outputs nobody fetched may still be under way.
-        self._uploaded.synchronize()
+        self._taken_in.synchronize()
         self._computed.block(lane.up)
         self._downloaded.block(lane.compute)
         for name, value in inputs.items():
             if isinstance(value, DeviceArray):
                 # A copy within the GPU takes microseconds, and the graph keeps its addresses.
-                lane.compute.copy(self._device[name], value.memory)
+                lane.compute.copy(self._buffers[name].memory, value.memory)
             else:
-                np.copyto(self._host[name].array, value)
-                lane.up.upload(self._device[name], self._host[name])
+                np.copyto(self._buffers[name].array, value)
+                self._buffers[name].up(lane.up)
         self._uploaded.record(lane.up)
         self._uploaded.block(lane.compute)
         self._execution.run(lane.compute)
         self._computed.record(lane.compute)
         self._computed.block(lane.down)
         for name in self.outputs:
-            lane.down.download(self._host[name], self._device[name])
+            self._buffers[name].down(lane.down)
         self._downloaded.record(lane.down)
         self._runs += 1
         return {
-            name: DeviceArray(info, self._device[name], lane, (id(self), self._runs))
+            name: DeviceArray(info, self._buffers[name].memory, lane, (id(self), self._runs))
             for name, info in self.outputs.items()
         }
 
@@ -112,10 +122,9 @@ class Session:
     def fetch(self) -> dict[str, Array]:
         """Wait for the run that was launched last; copies of its outputs."""
         self._downloaded.synchronize()
-        return {name: self._host[name].array.copy() for name in self.outputs}
+        return {name: self._buffers[name].array.copy() for name in self.outputs}
 
     def close(self) -> None:
         """Free everything on the GPU, after the work that is under way."""
         self._owned.free()
-        self._host.clear()
-        self._device.clear()
+        self._buffers.clear()

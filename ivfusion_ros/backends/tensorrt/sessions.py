@@ -77,4 +77,6 @@ class Sessions:
         return engine
 
     def _start(self, engine: Engine) -> Session:
-        return Session(engine.plan, self._builder.library, self.lane, engine.kernels)
+        builder = self._builder
+        unified = builder.gpu is not None and builder.gpu.unified
+        return Session(engine.plan, builder.library, self.lane, engine.kernels, unified=unified)
