@@ -105,6 +105,8 @@ setup(
         # For a TensorRT that is there (JetPack, or pip install tensorrt); that for RTX GPUs comes with it.
         "tensorrt": ["cuda-bindings>=12.6", "onnx>=1.16"],
         "rtx": ["tensorrt_rtx_cu13>=1.7", "cuda-bindings>=13,<14", "onnx>=1.16"],
+        # Names of the stages in NVIDIA's profilers.
+        "profile": ["nvtx>=0.2.10"],
         "train": ["torch>=2.6", "safetensors>=0.4", "onnx>=1.16", "onnxscript>=0.3", "tensorboard>=2.14"],
         # For `ivfusion train yolov5n`; by itself, since ultralytics brings a second OpenCV beside torch.
         "train-detector": [

@@ -11,7 +11,8 @@ from ivfusion_ros.backends.choice import (
 from ivfusion_ros.backends.cuda import Gpu, find_gpu
 from ivfusion_ros.backends.device import DeviceBackend
 from ivfusion_ros.backends.layers import Layer, ProfilingBackend
-from ivfusion_ros.backends.progress import under_way
+from ivfusion_ros.backends.progress import Progress, under_way
+from ivfusion_ros.backends.ranges import ranged
 from ivfusion_ros.backends.table import BACKENDS, BackendRow
 from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
 from ivfusion_ros.faces import later
@@ -36,6 +37,7 @@ __all__ = [
     "Gpu",
     "Layer",
     "ProfilingBackend",
+    "Progress",
     "TensorInfo",
     "available_backends",
     "backend_names",
@@ -43,6 +45,7 @@ __all__ = [
     "find_gpu",
     "is_usable",
     "load_backend",
+    "ranged",
     "resolve_backend",
     "under_way",
     *_later,

@@ -34,6 +34,7 @@ from ivfusion_ros.evaluation.speed.benchmark import (
     layers,
     stage_candidates,
 )
+from ivfusion_ros.evaluation.speed.clocks import read_clocks
 from ivfusion_ros.evaluation.speed.guard import TIMES, YARDSTICK, compare, yardstick
 from ivfusion_ros.evaluation.speed.profile import by_kind
 from ivfusion_ros.files import read_bytes
@@ -118,6 +119,9 @@ def run(options: argparse.Namespace) -> None:
         for name in options.backend or _usable_backends()
         for precision in BACKENDS[name].precisions
     ]
+    clocks = read_clocks()
+    if clocks:
+        print("; ".join(f"{name}: {value}" for name, value in clocks.items()))
     baseline = None if options.compare is None else _read_baseline(options.compare)
     peak = _peak(options, backends)
     fusers = fusion_fusers(options.model, backends, options.threads)
@@ -137,6 +141,7 @@ def run(options: argparse.Namespace) -> None:
     print(f"all steps around the networks: {total:.2f} ms a pair (sum of medians)")
     figures = {
         "machine": platform.processor() or platform.machine(),
+        "clocks": clocks,
         "size": options.size,
         "networks": network_rows,
         **unit,

@@ -18,6 +18,7 @@ from ivfusion_ros.commands.options import add_json_option, write_json
 from ivfusion_ros.config.node import FusionNodeConfig
 from ivfusion_ros.config.parameters import iter_parameters
 from ivfusion_ros.errors import BackendError, ConfigError, IvfusionError, ModelError
+from ivfusion_ros.evaluation.speed.clocks import read_clocks
 from ivfusion_ros.models import read_models
 from ivfusion_ros.ros import describe_buffers
 from ivfusion_ros.training.detector.config import DetectorConfig
@@ -81,7 +82,7 @@ def run(options: argparse.Namespace) -> None:
     finally:
         logging.disable(logging.NOTSET)
     for title, rows in findings.items():
-        print(f"{title}:")
+        print(f"{title}:" if rows else f"{title}: none found")
         for name, finding in rows.items():
             print(f"  {name:24} {finding}")
     write_json(options.json, findings)
@@ -108,6 +109,7 @@ def examine() -> dict[str, dict[str, str]]:
         "machine": machine,
         "packages": packages,
         "gpu": gpu,
+        "clocks": read_clocks(),
         "backends": backends,
         "models": models,
         "engines": engines,

@@ -16,7 +16,7 @@ __getattr__, __all__ = later(
         ),
         "fuser": ("Fuser",),
         "overlap": ("Overlap", "THREAD_NAME"),
-        "pipeline": ("Fused", "Pipeline"),
+        "pipeline": ("Fused", "Pipeline", "Rest"),
         "recording": ("RecordingReplay", "reading"),
         "replay": ("Replay", "summary"),
         "skips": ("Skips", "countable", "reason_of", "trace_of"),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ivfusion_ros.backends.device import DeviceBackend
+from ivfusion_ros.backends.ranges import ranged
 from ivfusion_ros.config.pipeline import DeadlineConfig, PipelineConfig
 from ivfusion_ros.detection.native import Views, with_native_boxes, with_temperatures
 from ivfusion_ros.images.bars import Bars
@@ -182,6 +183,7 @@ class Pipeline:
         """
         return self._fuse(self._prepare(pair))
 
+    @ranged("prepare")
     def _prepare(self, pair: FramePair) -> _Prepared:
         clock = StageClock()
         pair = self._as_used(pair)
@@ -201,6 +203,7 @@ class Pipeline:
             self.mixups.look(seen.thermal, seen.rgb, pair.rgb.stamp_ns)
         return _Prepared(pair, seen, faults, self._measured(seen.measured, pair.thermal), clock)
 
+    @ranged("fuse")
     def _fuse(self, prepared: _Prepared) -> Fused:
         pair, seen, faults, clock = prepared.pair, prepared.seen, prepared.faults, prepared.clock
         clock.resume()
@@ -259,6 +262,7 @@ class Pipeline:
         result = replace(result, measured=self._measured(values, frame))
         return Fused(result, Views(frames, result.size, native_points))
 
+    @ranged("detect")
     def detect(self, fused: Fused) -> FusionResult:
         """Add objects, in the order in which images were fused.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ivfusion_ros.backends import cuda
+from ivfusion_ros.backends.ranges import ranged
 from ivfusion_ros.backends.tensorrt.buffers import Copied, Shared
 from ivfusion_ros.backends.tensorrt.execution import Execution
 from ivfusion_ros.backends.tensors import Array, TensorInfo
@@ -82,6 +83,7 @@ class Session:
                 taken.callback(stream.synchronize)
             self._owned = taken.pop_all()
 
+    @ranged("launch")
     def launch(self, inputs: Mapping[str, Array | DeviceArray]) -> dict[str, DeviceArray]:
         """Start a run; returns at once. Inputs fit self.inputs. Raises ModelError, BackendError.
 
@@ -119,6 +121,7 @@ class Session:
         self.fetch()
         return self._execution.profile(self._lane.compute, runs)
 
+    @ranged("wait for the GPU")
     def fetch(self) -> dict[str, Array]:
         """Wait for the run that was launched last; copies of its outputs."""
         self._downloaded.synchronize()

@@ -15,6 +15,7 @@ __getattr__, __all__ = later(
             "layers",
             "stage_candidates",
         ),
+        "clocks": ("read_clocks",),
         "cost": ("Cost", "measure_cost"),
         "guard": ("TIMES", "YARDSTICK", "compare", "yardstick"),
         "plot": ("write_plot",),
