@@ -49,7 +49,7 @@ def test_constraints_and_lock_have_the_same_versions() -> None:
     locked = {name: version for name, version, _, _ in entries()}
     # Viewers, a fleet's parts and the site's generator are large, and their tests are skipped without them.
     outside = {"torch", "uv", "foxglove-sdk", "rerun-sdk", "shtab", "mkdocs-material", "mkdocstrings"}
-    outside |= {"duckdb", "pyarrow", "ray"}
+    outside |= {"duckdb", "nvtx", "pyarrow", "ray"}
     assert {name: locked.get(name) for name in pins.keys() - outside} == {
         name: version for name, version in pins.items() if name not in outside
     }
