@@ -46,6 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--replicas", type=int, default=0, metavar="N", help="replicas (default: as many as fit)"
     )
+    parser.add_argument(
+        "--disk-limit",
+        type=float,
+        metavar="GB",
+        help="most that copies of recordings behind URLs take in each machine's temporary folder "
+        "(default: half of what is free there)",
+    )
     for camera in ("thermal", "rgb"):
         parser.add_argument(f"--{camera}-topic", metavar="TOPIC", help="default: found in each recording")
     parser.add_argument("--compressed", action="store_true", help="write fused images as JPEG")
@@ -71,6 +78,8 @@ def run(options: argparse.Namespace) -> None:
     check_at_least(options, threads=1, replicas=0)
     if not (options.piece_minutes == 0 or 1 <= options.piece_minutes < float("inf")):
         raise ConfigError(f"--piece-minutes is {options.piece_minutes:g}, expected 0, or at least 1")
+    if options.disk_limit is not None and not options.disk_limit > 0:
+        raise ConfigError(f"--disk-limit is {options.disk_limit:g} GB, expected more than 0")
     options.set = [
         *(f"{task}.threads={options.threads}" for task in ("fusion", "detection")),
         *options.set,
@@ -107,7 +116,8 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _fuse(fleet: Fleet, job: Job, store: Store, options: argparse.Namespace) -> list[dict[str, Any]]:
-    with Replicas(job, store.root, options.address, options.threads, options.replicas) as replicas:
+    limit = None if options.disk_limit is None else int(options.disk_limit * 1e9)
+    with Replicas(job, store.root, options.address, options.threads, options.replicas, limit) as replicas:
         log.info("%d replicas of %d CPUs", replicas.count, options.threads)
         rows = tqdm(fleet.fuse(replicas), total=len(fleet.left), unit="recording")
         return [row for row in rows if row["error"]]

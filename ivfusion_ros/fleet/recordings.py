@@ -48,6 +48,11 @@ class Recording:
         return sum(size for _, size, _ in self.files)
 
     @property
+    def bytes_to_copy(self) -> int:
+        """What a machine takes of it to fuse it: none where it is on its own disk."""
+        return self.size if "://" in self.url else 0
+
+    @property
     def key(self) -> str:
         """12 hexadecimal digits of its place and content, as far as the file system tells."""
         return hashlib.sha256(json.dumps([self.url, self.files]).encode()).hexdigest()[:12]
@@ -78,15 +83,22 @@ def find_recordings(sources: Sequence[str], outside: str = "") -> list[Recording
 
 
 def bring(recording: Recording, scratch: Path) -> Path:
-    """Where it is on this machine: as it is, or copied into a folder. Raises DataError, OSError."""
+    """Where it is on this machine: as it is, or copied into a folder. Raises DataError."""
     files, place = open_file_system(recording.url)
     if (local := Path(recording.url)).exists():
         return local
     target = scratch / "in" / PurePosixPath(place).name
-    for inner, _, _ in recording.files:
-        part = target / inner if inner else target
-        part.parent.mkdir(parents=True, exist_ok=True)
-        files.get_file(f"{place}/{inner}" if inner else place, str(part))
+    with refusing(DataError, recording.url, "a recording that can be copied"):
+        for inner, size, _ in recording.files:
+            part = target / inner if inner else target
+            part.parent.mkdir(parents=True, exist_ok=True)
+            files.get_file(f"{place}/{inner}" if inner else place, str(part))
+            # Some servers do not say how long a file is.
+            if size and (got := part.stat().st_size) != size:
+                raise DataError(
+                    f"{recording.url}: {got} of {inner or 'its'} {size} bytes came; the connection ended "
+                    "early, or the file has changed since it was listed"
+                )
     return target
 
 

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ivfusion_ros.bags import BagWriter
 from ivfusion_ros.errors import IvfusionError
 from ivfusion_ros.files import scratch_folder
+from ivfusion_ros.fleet.copies import SCRATCH, Copies
+from ivfusion_ros.fleet.disks import Machine, this_machine
 from ivfusion_ros.fleet.job import BAG, FIGURES
 from ivfusion_ros.fleet.moments import MOMENTS, MomentTable
 from ivfusion_ros.fleet.pieces import PIECES, KeptFigures, Piece, join
-from ivfusion_ros.fleet.recordings import Recording, bring
+from ivfusion_ros.fleet.recordings import Recording
 from ivfusion_ros.fleet.store import Store
 from ivfusion_ros.pipeline.bag_topics import read_fixes
 from ivfusion_ros.pipeline.build import build_pipeline, load_networks
@@ -124,14 +126,27 @@ class Worker:
         self._job = job
         self._store = Store(destination)
         self._networks = load_networks(job.config)
+        self._copies = Copies()
+        # So what one that was killed left here is gone.
+        with scratch_folder(SCRATCH):
+            pass
 
-    def do(self, task: Task) -> dict[str, Any]:
-        """Its row, with `error` where it failed."""
+    def machine(self) -> Machine:
+        """Where it runs."""
+        return this_machine()
+
+    def do(self, task: Task, following: Recording | None = None) -> dict[str, Any]:
+        """Its row, with `error` where it failed.
+
+        following: of the next task, to be copied to this machine meanwhile.
+        """
         row: dict[str, Any] = {"recording": task.recording.url, "key": task.recording.key}
         row["host"] = socket.gethostname()
         start = time.monotonic()
         try:
-            with scratch_folder("ivfusion-fleet") as scratch:
+            for recording in filter(None, (task.recording, following)):
+                self._copies.ask_for(recording)
+            with scratch_folder(SCRATCH) as scratch:
                 row |= task.run(self, scratch) | {"error": ""}
                 row["wall_s"] = round(row.get("wall_s", 0) + time.monotonic() - start, 3)
                 (scratch / FIGURES).write_text(json.dumps(row, indent=2))
@@ -140,6 +155,8 @@ class Worker:
                 task.end(self._store)
         except (IvfusionError, OSError, MemoryError) as error:
             row |= {"error": f"{type(error).__name__}: {reason_of(error)}"}
+        finally:
+            self._copies.remove(task.recording)
         return row
 
     def fuse(self, recording: Recording, scratch: Path) -> dict[str, Any]:
@@ -169,7 +186,7 @@ class Worker:
         self, recording: Recording, scratch: Path, piece: Piece | None = None
     ) -> Iterator[tuple[RecordingReplay, Pipeline, list[Callable[[FusionResult], object]]]]:
         """A replay, what fuses it, and what takes the results."""
-        job, path = self._job, bring(recording, scratch)
+        job, path = self._job, self._copies.path(recording)
         between = None if piece is None else piece.between
         with ExitStack() as stack:
             replay, pipeline = stack.enter_context(replaying(path, job, self._networks, between))
