@@ -73,5 +73,21 @@ BACKENDS: dict[str, BackendRow] = {
         warm_ups=5,
         auto=True,
     ),
+    "onnxruntime_tensorrt": BackendRow(
+        runs="ivfusion_ros.backends.onnxruntime_gpu.backend:TensorRtProviderBackend",
+        install="pip uninstall onnxruntime; pip install onnxruntime-gpu tensorrt cuda-bindings onnx",
+        probe="ivfusion_ros.backends.onnxruntime_gpu.backend:usable_tensorrt",
+        devices=("gpu",),
+        precisions=("auto", "f32"),
+        warm_ups=5,
+    ),
+    "onnxruntime_rtx": BackendRow(
+        runs="ivfusion_ros.backends.onnxruntime_gpu.backend:RtxProviderBackend",
+        install="pip install onnxruntime-ep-nv-tensorrt-rtx-cu13 cuda-bindings onnx",
+        probe="ivfusion_ros.backends.onnxruntime_gpu.backend:usable_rtx",
+        devices=("gpu",),
+        precisions=("auto", "f32"),
+        warm_ups=5,
+    ),
 }
 """Backend name -> its row."""

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ivfusion_ros import __version__
-from ivfusion_ros.backends import available_backends, load_backend
+from ivfusion_ros.backends import BACKENDS, available_backends, load_backend, resolve_backend
 from ivfusion_ros.backends.cuda import Gpu, find_gpu
 from ivfusion_ros.backends.tensorrt.cache import FOLDER_VARIABLE, engine_folder, fitness, read_records
-from ivfusion_ros.backends.tensorrt.library import Library, load_library
+from ivfusion_ros.backends.tensorrt.library import Library, installation, load_library
 from ivfusion_ros.commands.options import add_json_option, write_json
 from ivfusion_ros.config.node import FusionNodeConfig
 from ivfusion_ros.config.parameters import iter_parameters
@@ -102,9 +102,11 @@ def examine() -> dict[str, dict[str, str]]:
         "ROS image buffers": describe_buffers(),
     }
     packages = {name: version for name in PACKAGES if (version := _version(name)) is not None}
-    backends = {name: _backend_finding(status) for name, status in available_backends().items()}
+    status = available_backends()
+    backends = {name: _backend_finding(one) for name, one in status.items()}
     models = {name: _model_finding(name) for name in read_models()}
     gpu, engines = _gpu_findings()
+    gpu["recommended"] = recommend(status)
     return {
         "machine": machine,
         "packages": packages,
@@ -114,6 +116,22 @@ def examine() -> dict[str, dict[str, str]]:
         "models": models,
         "engines": engines,
     }
+
+
+def recommend(status: dict[str, BackendStatus]) -> str:
+    """The backend to take on this machine, and why; what to install where its GPU lies idle."""
+    gpu = _found(find_gpu)
+    if isinstance(gpu, BackendError):
+        found = _found(resolve_backend)
+        return str(found) if isinstance(found, BackendError) else f"{found}, as auto does: {gpu}"
+    on_gpu = [name for name, row in BACKENDS.items() if "cpu" not in row.devices]
+    usable = next((name for name in on_gpu if status[name].usable), None)
+    first = on_gpu[0]
+    if usable is None:
+        return f"to use the {gpu.name}: {installation()}; else: {BACKENDS[on_gpu[1]].install}"
+    if usable == first:
+        return f"{usable}, as auto does"
+    return f"fusion.backend and detection.backend {usable}, as {first} cannot run: {status[first].detail}"
 
 
 def _gpu_findings() -> tuple[dict[str, str], dict[str, str]]:

@@ -59,7 +59,7 @@ class Fuser:
         """The image on the GPU, if it is the very one fused last and the backend keeps it there."""
         if image is not self._fused or not isinstance(self.backend, DeviceBackend):
             return None
-        return self.backend.resident["fused"]
+        return self.backend.resident.get("fused")
 
 
 def _is_flat(image: Image) -> bool:

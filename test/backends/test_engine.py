@@ -22,7 +22,7 @@ import fake_gpu
 from onnx import helper
 from small_models import write_detector, write_fusion
 
-from ivfusion_ros.backends import cuda, progress, self_test, under_way
+from ivfusion_ros.backends import BACKENDS, BackendStatus, cuda, progress, self_test, under_way
 from ivfusion_ros.backends.self_test import reference
 from ivfusion_ros.backends.tensorrt import library, make
 from ivfusion_ros.backends.tensorrt.build import build_plan
@@ -408,7 +408,8 @@ def test_doctor_says_which_engines_fit(
     (tmp_path / "bare.engine").write_bytes(b"")
     monkeypatch.setattr(doctor, "load_library", lambda: fake_gpu.LIBRARY)
     monkeypatch.setattr(doctor, "find_gpu", lambda: gpu)
-    monkeypatch.setattr(doctor, "available_backends", dict)
+    status = dict.fromkeys(BACKENDS, BackendStatus(False, "not looked for"))
+    monkeypatch.setattr(doctor, "available_backends", lambda: status)
     monkeypatch.setattr(doctor, "read_models", dict)
     found = doctor.examine()
     machine, engines = found["gpu"], found["engines"]

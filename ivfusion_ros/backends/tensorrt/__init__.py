@@ -5,8 +5,18 @@ from ivfusion_ros.faces import later
 __getattr__, __all__ = later(
     __name__,
     {
-        "cache": ("FOLDER_VARIABLE", "engine_folder", "fitness", "read_records"),
-        "library": ("Library", "load_library"),
+        "cache": (
+            "EngineKey",
+            "EngineRecord",
+            "FOLDER_VARIABLE",
+            "differences",
+            "distrust",
+            "engine_folder",
+            "fitness",
+            "only_builder",
+            "read_records",
+        ),
+        "library": ("Library", "installation", "load_library"),
         "make": ("EngineBuilder",),
     },
 )

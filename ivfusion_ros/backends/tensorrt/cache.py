@@ -127,15 +127,15 @@ def read_beside(path: Path) -> bytes:
 def _read_own(path: Path) -> bytes | str:
     """Content of a file that nobody but the user and root can have written, or why it is not read."""
     for status_of, place in ((Path.stat, path.parent), (Path.lstat, path)):
-        if distrust := _distrust(place, status_of):
-            return distrust
+        if doubt := distrust(place, status_of):
+            return doubt
     try:
         return path.read_bytes()
     except OSError as error:
         return f"{path.name} cannot be read ({error.strerror})"
 
 
-def _distrust(place: Path, status_of: Callable[[Path], os.stat_result]) -> str:
+def distrust(place: Path, status_of: Callable[[Path], os.stat_result]) -> str:
     """Why a plan or its folder may be somebody else's, empty where it is not: a plan is a program."""
     try:
         status = status_of(place)
