@@ -13,7 +13,7 @@ from ivfusion_ros.commands.options import add_folders_option, output_folder
 from ivfusion_ros.config.parameters import Parameter, assignments, iter_parameters, load_config
 from ivfusion_ros.errors import ConfigError, did_you_mean, no_folder
 from ivfusion_ros.files import alone_in, read_yaml
-from ivfusion_ros.models import share_folder
+from ivfusion_ros.models import resolve_model, share_folder
 from ivfusion_ros.training.detector.config import DetectorConfig
 from ivfusion_ros.training.fusion.config import TrainConfig, load_train_config
 from ivfusion_ros.training.fusion.split import split_folders
@@ -73,7 +73,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume", action="store_true", help="continue from the run folder's last checkpoint"
     )
     parser.add_argument(
-        "--init", type=Path, metavar="FILE", help="start from the weights of this checkpoint or ONNX file"
+        "--init",
+        metavar="MODEL",
+        help="start from the weights of a model that ships, or of this checkpoint or ONNX file",
     )
     parser.add_argument(
         "--set",
@@ -108,10 +110,11 @@ def run(options: argparse.Namespace) -> None:
     if options.dry_run:
         _tell(options, path, recipe)
         return
+    start = resolve_model(options.init) if options.init else None
     with _run_folder(options, recipe.name) as folder:
         data = write_toy_data(folder.parent / "toy_data") if options.toy else []
         inputs = Inputs(
-            tuple(options.data or data), tuple(options.test), tuple(options.folders), options.init,
+            tuple(options.data or data), tuple(options.test), tuple(options.folders), start,
             options.resume,
         )  # fmt: skip
         run_recipe(recipe, folder, inputs, held_back)

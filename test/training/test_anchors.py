@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -14,8 +15,10 @@ from ivfusion_ros.detection import Detector
 from ivfusion_ros.detection.classes import CLASS_NAMES, COCO_IDS
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.export.detector import export_detector
+from ivfusion_ros.models import resolve_model
 from ivfusion_ros.networks.yolov5 import (
     ANCHORS,
+    RGB,
     RGB_AND_THERMAL,
     STRIDES,
     AnchorHead,
@@ -25,6 +28,7 @@ from ivfusion_ros.networks.yolov5 import (
 from ivfusion_ros.training.detector.anchor_loss import complete_iou
 from ivfusion_ros.training.detector.anchors import TrainedAnchorModel as AnchorModel
 from ivfusion_ros.training.detector.anchors import load_coco, load_start, save_final
+from ivfusion_ros.training.detector.folded import looked_at, part_norms
 from ivfusion_ros.training.detector.memory import Memory, RememberingLoss
 
 SIZE = (96, 128)
@@ -230,6 +234,51 @@ def test_a_run_starts_where_another_ended(model: AnchorModel, tmp_path: Path) ->
         assert torch.equal(other.state_dict()[name], weight), name
     with pytest.raises(ModelError, match=r"is a yolov5n of person, .*; expected a yolov5n of person, dog"):
         load_start(AnchorModel("yolov5n", ["person", "dog"]), tmp_path / "final.pt")
+
+
+@pytest.mark.parametrize("channels", [RGB, RGB_AND_THERMAL])
+def test_a_run_starts_from_an_exported_detector(tmp_path: Path, channels: int) -> None:
+    torch.manual_seed(4)
+    old = awake(AnchorModel("yolov5n", CLASS_NAMES, channels))
+    save_final(old, old, 0.0, tmp_path / "final.pt")
+    export_detector(tmp_path / "final.pt", tmp_path / "n.onnx", (128, 96))
+    new = AnchorModel("yolov5n", CLASS_NAMES, RGB_AND_THERMAL).eval()
+    load_start(new, tmp_path / "n.onnx")
+    images = torch.rand(8, RGB_AND_THERMAL, *SIZE)
+    with torch.no_grad():
+        expected = old(images[:, :channels])[0]
+        torch.testing.assert_close(new(images)[0], expected, rtol=1e-3, atol=0.02)
+        part_norms(new, images)
+        torch.testing.assert_close(new(images)[0], expected, rtol=1e-3, atol=0.02)
+        # With the statistics of the very batch, as in training, it says the same.
+        new.train().model[-1].eval()
+        torch.testing.assert_close(new(images)[0], expected, rtol=1e-2, atol=0.2)
+
+
+def test_what_cannot_be_started_from_is_refused(
+    tmp_path: Path, model: AnchorModel, box_model: Path
+) -> None:
+    save_final(model, model, 0.0, tmp_path / "final.pt")
+    export_detector(tmp_path / "final.pt", tmp_path / "n.onnx", (128, 96))
+    with pytest.raises(ModelError, match=r"n.onnx finds person, .*, truck; expected person$"):
+        load_start(AnchorModel("yolov5n", ["person"]), tmp_path / "n.onnx")
+    with pytest.raises(ModelError, match=r"[1-9][0-9]* have another shape, for example model\.2"):
+        load_start(AnchorModel("yolov5s", CLASS_NAMES), tmp_path / "n.onnx")
+    with pytest.raises(ModelError, match=r"[1-9][0-9]* weights are missing"):
+        load_start(AnchorModel("yolov5n", CLASS_NAMES), resolve_model("yolov5n_int8"))
+    with pytest.raises(ModelError, match="expected person, car"):
+        load_start(AnchorModel("yolov5n", CLASS_NAMES), box_model)
+
+
+def test_images_that_norms_are_measured_on(tmp_path: Path) -> None:
+    files = []
+    for number in range(40):
+        files.append(str(tmp_path / f"{number}.png"))
+        cv2.imwrite(files[-1], np.full((12, 16, 3), (number, 20, 30), np.uint8))
+    images = looked_at(files, (8, 6), RGB_AND_THERMAL)
+    assert images.shape == (32, 4, 6, 8)
+    assert (images[0, :, 0, 0] * 255).tolist() == pytest.approx([30, 20, 0, 0])
+    assert (images[-1, :, 0, 0] * 255).tolist() == pytest.approx([30, 20, 39, 0])
 
 
 def test_what_no_label_speaks_of_is_remembered(model: AnchorModel) -> None:

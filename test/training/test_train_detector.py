@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 import shutil
 import sys
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from ivfusion_ros.backends import load_backend
 from ivfusion_ros.cli import main
 from ivfusion_ros.config.parameters import load_config
 from ivfusion_ros.errors import ConfigError, DataError, ModelError
@@ -19,6 +21,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("ultralytics")
 pytest.importorskip("openvino")
 
+from ivfusion_ros.export.detector import export_detector
 from ivfusion_ros.training.detector.imitation import LAYERS, FeatureTeacher, ImitationLoss
 from ivfusion_ros.training.detector.scenes import NightCamera, SceneLoader, SceneSampler
 from ivfusion_ros.training.detector.trainer import DetectorTrainer
@@ -175,6 +178,32 @@ def test_a_stopped_run_resumes_to_the_bit(
     before = resumed.weights.read_bytes()
     DetectorTrainer(config, data, run, resume=True).fit()
     assert resumed.weights.read_bytes() == before
+
+
+def test_a_run_that_starts_from_an_exported_detector_resumes_to_the_bit(
+    data: Path, tmp_path: Path, whole_runs: Callable[[str], tuple]
+) -> None:
+    config, first = whole_runs("anchors")
+    export_detector(first / "weights" / "final.pt", tmp_path / "n.onnx", (96, 64))
+    config = dataclasses.replace(config, epochs=2, kept=1.0)
+    with pytest.raises(KeyboardInterrupt):
+        DetectorTrainer(config, data, tmp_path / "parts", start=tmp_path / "n.onnx").fit(stopper(1))
+    runs = [
+        DetectorTrainer(config, data, tmp_path / name, start=tmp_path / "n.onnx", resume=name == "parts")
+        for name in ("whole", "parts")
+    ]
+    for run in runs:
+        run.fit()
+    whole, parts = (torch.load(run.weights, weights_only=True)["weights"] for run in runs)
+    assert_equal(whole, parts)
+    # All of the start is kept: what ends is what began.
+    export_detector(runs[0].weights, tmp_path / "again.onnx", (96, 64))
+    image = np.random.default_rng(0).random((1, 3, 64, 96), np.float32)
+    found = [
+        load_backend(tmp_path / name, "onnxruntime", precision="f32", threads=1).run({"images": image})
+        for name in ("n.onnx", "again.onnx")
+    ]
+    np.testing.assert_allclose(found[1]["output0"], found[0]["output0"], rtol=1e-3, atol=0.02)
 
 
 def test_a_sample_is_made_of_its_place_alone(data: Path, tmp_path: Path) -> None:

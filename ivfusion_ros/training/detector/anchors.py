@@ -26,6 +26,7 @@ from ivfusion_ros.networks.yolov5 import (
 )
 from ivfusion_ros.training.detector.anchor_loss import AnchorLoss
 from ivfusion_ros.training.detector.config import AnchorLossConfig
+from ivfusion_ros.training.detector.folded import load_folded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,13 +48,16 @@ class TrainedAnchorModel(AnchorModel):
 
 
 def load_start(model: AnchorModel, path: Path) -> None:
-    """Put weights into a model: of a classic YOLOv5 of COCO (safetensors), or of a final.pt.
+    """Put weights into a model: of a classic YOLOv5 of COCO (safetensors), a final.pt, or an exported ONNX.
 
     What looks at a thermal image that the start did not have begins at 0: the model says what the start
     says, whatever is in that image. Raises ModelError for a file that does not fit.
     """
     if path.suffix == ".safetensors":
         load_coco(model, path)
+        return
+    if path.suffix == ".onnx":
+        load_folded(model, path)
         return
     start = load_final(path)
     fits = start.names == model.names and start.yaml["yaml_file"] == model.yaml["yaml_file"]

@@ -175,8 +175,8 @@ class MemoryConfig:
 
     memory: str = parameter(
         "",
-        "COCO's YOLOv5 (safetensors) or a final.pt, whose answers are learned where labels say nothing; "
-        "head anchors only; empty: none",
+        "COCO's YOLOv5 (safetensors), a final.pt, its ONNX file or a model that ships, whose answers are "
+        "learned where labels say nothing; head anchors only; empty: none",
     )
 
 

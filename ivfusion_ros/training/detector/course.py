@@ -53,7 +53,9 @@ class Course:
     def _begin(self) -> None:
         trainer = self._trainer
         write_whole(self._folder / "provenance.yaml", yaml.safe_dump(self._origin, sort_keys=False))
-        if self._before is not None:
+        if self._before is None:
+            trainer.part_norms(unwrap_model(trainer.model), trainer.ema.ema)
+        else:
             self._go_on(self._before)
         if trainer.device.type == "cpu":
             # ultralytics has bf16 for GPUs alone, torch has it here too.

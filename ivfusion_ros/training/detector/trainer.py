@@ -25,6 +25,7 @@ from ivfusion_ros.models import resolve_model
 from ivfusion_ros.networks.yolov5 import RGB, RGB_AND_THERMAL
 from ivfusion_ros.training.detector.anchors import TrainedAnchorModel, load_start, save_final
 from ivfusion_ros.training.detector.course import Course
+from ivfusion_ros.training.detector.folded import looked_at, part_norms
 from ivfusion_ros.training.detector.imitation import FeatureTeacher
 from ivfusion_ros.training.detector.label_cache import scan_labels_anew
 from ivfusion_ros.training.detector.nms_stand_in import provide_nms
@@ -199,6 +200,14 @@ class DetectorTrainer(DetectionTrainer):
         own = self.config
         return TrainedAnchorModel(own.detector, list(names.values()), _CHANNELS[own.channels])
 
+    def part_norms(self, *models: TrainedAnchorModel) -> None:
+        """Give models that start from an ONNX file the norms that it folds away; see folded.py."""
+        if self.config.head == "anchors" and self._start is not None and self._start.suffix == ".onnx":
+            files = self.train_loader.dataset.im_files
+            images = looked_at(files, self._crop, _CHANNELS[self.config.channels]).to(self.device)
+            for model in models:
+                part_norms(model, images)
+
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
         """As the base class, in that layout too."""
         batch = super().preprocess_batch(batch)
@@ -237,4 +246,5 @@ class DetectorTrainer(DetectionTrainer):
             start = self._anchor_model(trained.names)
             if self._start is not None:
                 load_start(start, self._start)
+                self.part_norms(start.to(self.device))
             save_final(trained, start, self.config.kept, self.wdir / "final.pt")

@@ -25,10 +25,10 @@ def check_start(config: DetectorConfig, start: Path | None) -> None:
             f"but head is {config.head} and validate {config.validate}; set head=anchors and validate=false"
         )
     if config.head == "anchors":
-        if start is not None and start.suffix not in (".safetensors", ".pt"):
+        if start is not None and start.suffix not in (".safetensors", ".pt", ".onnx"):
             raise ConfigError(
-                f"--init is {start}; a detector with anchors starts from COCO's YOLOv5 in safetensors, or "
-                "from the final.pt of another run"
+                f"--init is {start}; a detector with anchors starts from COCO's YOLOv5 in safetensors, "
+                "from the final.pt of another run, or from the ONNX file of one"
             )
         if config.kept and start is None:
             raise ConfigError(f"kept is {config.kept}, but there is no --init whose weights could be kept")

@@ -20,7 +20,7 @@ import yaml
 
 from ivfusion_ros.errors import ConfigError, ModelError, no_folder
 from ivfusion_ros.files import read_yaml, write_whole
-from ivfusion_ros.models import resolve_model
+from ivfusion_ros.models import read_models, resolve_model
 from ivfusion_ros.training.fusion.config import MAY_CHANGE
 from ivfusion_ros.training.fusion.provenance import differences, files_identity, versions
 from ivfusion_ros.training.recipe.kinds import KINDS, Result
@@ -79,7 +79,7 @@ class Context:
             return self.run / str(self.results[reference][key])
         if Path(reference).expanduser().exists():
             return Path(reference).expanduser()
-        if key == "model":
+        if key == "model" or reference in read_models():
             return resolve_model(reference)
         raise ModelError(
             f"stage {self.stage.name} takes {key} from {reference}, which is no stage before it and no file"

@@ -1,0 +1,127 @@
+"""A detector's ONNX file as a start: its batch norms are in its convolutions, training needs them apart.
+
+A norm changes nothing whose mean and variance are those of what its convolution gives, and whose scale and
+shift undo both. So the model says what the file says, and nearly the same where a batch's own mean and
+variance count, in training.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+from ivfusion_ros.detection.class_names import names_from_metadata
+from ivfusion_ros.errors import ModelError
+from ivfusion_ros.graphs.onnx_file import read_metadata, read_model
+from ivfusion_ros.networks.yolov5 import RGB, widened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from ivfusion_ros.networks.yolov5 import AnchorModel
+    from ivfusion_ros.types import Size
+
+_LOOKED_AT = 32
+"""Images that tell what a convolution gives."""
+
+
+def load_folded(model: AnchorModel, path: Path) -> None:
+    """Put the weights of an ONNX file into a model, whose norms change nothing then.
+
+    path: a detector with anchors in float32, as `ivfusion export --detector` writes it. Raises ModelError
+    for a file that does not fit.
+    """
+    names, expected = names_from_metadata(read_metadata(path)), tuple(model.names.values())
+    if names != expected:
+        raise ModelError(f"{path} finds {names and ', '.join(names)}; expected {', '.join(expected)}")
+    given = widened(_weights(path), model.channels)
+    own = {f"{name}.bias": norm.bias for name, norm in _norms(model)}
+    own = {name.replace(".bn.", ".conv."): weight for name, weight in own.items()}
+    own |= {name: weight for name, weight in model.named_parameters() if ".bn." not in name}
+    missing = [name for name in own if name not in given]
+    wrong = [name for name in own if name in given and given[name].shape != own[name].shape]
+    if missing or wrong:
+        raise ModelError(
+            f"{path} holds no detector with anchors of this size and these classes in float32: "
+            f"{len(missing)} weights are missing and {len(wrong)} have another shape, for example "
+            f"{(missing + wrong)[0]}"
+        )
+    with torch.no_grad():
+        for name, weight in own.items():
+            weight.copy_(given[name])
+        for _, norm in _norms(model):
+            norm.weight.fill_(1)
+            norm.running_mean.zero_()
+            norm.running_var.fill_(1 - norm.eps)
+
+
+@torch.no_grad()
+def part_norms(model: AnchorModel, images: Tensor) -> None:
+    """Give each norm the mean and variance of what its convolution gives for (N, C, H, W) images in [0, 1].
+
+    What the model says stays the same.
+    """
+    seen: dict[nn.Module, list[Tensor]] = {norm: [] for _, norm in _norms(model)}
+
+    def note(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        values = inputs[0].float()
+        seen[norm].append(torch.stack((values.mean((0, 2, 3)), values.square().mean((0, 2, 3)))))
+
+    handles = [norm.register_forward_pre_hook(note) for norm in seen]
+    training = model.training
+    model.eval()
+    for image in images:
+        model(image[None])
+    model.train(training)
+    for handle in handles:
+        handle.remove()
+    for norm, moments in seen.items():
+        mean, square = torch.stack(moments).mean(0)
+        _move(norm, mean, (square - mean**2).clamp(min=0))
+
+
+def looked_at(files: Sequence[str], size: Size, channels: int) -> Tensor:
+    """(N, channels, H, W) float32 in [0, 1]: a data set's images, evenly spaced, at (width, height).
+
+    What is more than RGB is black.
+    """
+    chosen = [files[index] for index in np.linspace(0, len(files) - 1, _LOOKED_AT).round().astype(int)]
+    images = [
+        cv2.resize(np.asarray(cv2.imread(file)), size, interpolation=cv2.INTER_AREA) for file in chosen
+    ]
+    result = torch.zeros(len(images), channels, size[1], size[0])
+    result[:, :RGB] = torch.from_numpy(np.stack(images)[..., ::-1].transpose(0, 3, 1, 2) / np.float32(255))
+    return result
+
+
+def _move(norm: Any, mean: Tensor, variance: Tensor) -> None:
+    """Other statistics for a norm, which gives what it gave with its own."""
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    norm.bias.add_(scale * (mean - norm.running_mean))
+    norm.weight.copy_(scale * (variance + norm.eps).sqrt())
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_(variance)
+
+
+def _norms(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    return ((name, part) for name, part in model.named_modules() if isinstance(part, nn.BatchNorm2d))
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    """Weights by their names in the model; a graph of two images has it within another one."""
+    tensors = read_model(path).graph.initializer
+    return {
+        tensor.name.replace("model.model.", "model."): torch.from_numpy(
+            onnx.numpy_helper.to_array(tensor).copy()
+        )
+        for tensor in tensors
+        if tensor.data_type == onnx.TensorProto.FLOAT
+    }
