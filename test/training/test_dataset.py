@@ -347,6 +347,30 @@ def test_a_teacher_adds_what_a_map_leaves_out_to_what_is_trained_on(
     assert counts["val"].objects == plain["val"].objects
 
 
+def test_a_teacher_outlines_what_a_map_shows_in_what_is_trained_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, box_model: Path
+) -> None:
+    teacher = Teacher(box_model)
+    monkeypatch.setattr(Teacher, "__call__", lambda *_: {})
+
+    def first(found: list[list[int]], classes: list[int], part: str) -> list[int]:
+        """The first object's box in the first scene of a part, where the teacher finds these."""
+        result = np.array(found, np.float32), np.array(classes)
+        monkeypatch.setattr(teacher, "objects", lambda _: result)
+        out = tmp_path / f"{found}{part}"
+        write_dataset([folder], out, [Kind("rgb")], teacher)
+        label = min((out / "labels" / part / "rgb").iterdir())
+        boxes, class_ids = read_boxes(label, (128, 96))
+        assert class_ids[0] == PERSON
+        return boxes[0].round().astype(int).tolist()
+
+    mapped, longer, wider = [32, 24, 48, 72], [30, 22, 50, 78], [30, 22, 60, 72]
+    assert first([wider, longer, mapped], [PERSON, PERSON, CAR], "train") == longer
+    assert first([wider, longer, mapped], [PERSON, PERSON, CAR], "val") == mapped
+    # Too far off to be the same one.
+    assert first([[45, 24, 61, 72]], [PERSON], "train") == mapped
+
+
 def test_smoke_hides_what_rgb_shows_and_not_what_thermal_shows(folder: Path, tmp_path: Path) -> None:
     kinds = [Kind.parse(text) for text in ("rgb", "rgb+haze", "mst", "mst+haze:0.5")]
     assert kinds[3] == Kind("mst", 0.5, haze=True)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ivfusion_ros.detection.given import Objects, given_objects
 from ivfusion_ros.errors import DataError
+from ivfusion_ros.graphs.yolo import box_iou
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _APART = 0.4
 """Share of the smaller of two boxes from which on they may be one object."""
+_AGREED = 0.5
+"""Overlap from which on a labelled and a found box of one class are the same object's."""
 
 
 def label(
@@ -33,21 +36,35 @@ def label(
 ) -> Objects:
     """The objects in a scene; images: (H, W, 3) RGB views of it for the teacher. Raises DataError.
 
-    complete: whether what a map of labels leaves out is added where the teacher is sure of it. Nobody
+    complete: whether the teacher mends what a map of labels says, where it is sure: a map's outlines are
+    coarse (people end at their ankles, vans begin beside their roofs), and it leaves objects out. Nobody
     should be judged by what a teacher found.
     """
     size = images[0].shape[1], images[0].shape[0]
     divides = teacher is not None and scene.boxes is None and scene.labels is not None
     given = given_objects(scene, size, class_map, teacher(images) if teacher and divides else None)
     if given is not None:
-        missing = teacher is not None and divides and complete
-        return _with_missed(given, *teacher.objects(images)) if teacher and missing else given
+        if teacher is None or not (divides and complete):
+            return given
+        found = teacher.objects(images)
+        return _with_missed(_outlined(given, *found), *found)
     if teacher is None:
         raise DataError(
             f"nothing says what is in {scene.image}: no map of it in labels/, no file of boxes; give a "
             "detector as --teacher to label it"
         )
     return Objects(*teacher.objects(images), Counter())
+
+
+def _outlined(given: Objects, boxes: Boxes, class_ids: npt.NDArray[np.int64]) -> Objects:
+    """Given objects, with the found box those that were found too: each is the other's best match."""
+    overlaps = box_iou(given.boxes[:, None], boxes) * (given.class_ids[:, None] == class_ids)
+    outlined = given.boxes.copy()
+    for number, row in enumerate(overlaps):
+        best = row.argmax() if row.size else 0
+        if row.max(initial=0) > _AGREED and overlaps[:, best].argmax() == number:
+            outlined[number] = boxes[best]
+    return Objects(outlined, given.class_ids, given.left_out)
 
 
 def _with_missed(given: Objects, boxes: Boxes, class_ids: npt.NDArray[np.int64]) -> Objects:
