@@ -521,7 +521,7 @@ def test_on_a_gpu_models_give_what_onnxruntime_gives() -> None:
     status = available_backends()["tensorrt"]
     if not status.usable:
         pytest.skip(status.detail)
-    for name in ("mst", "refinefuse", "mda", "transfusion"):
+    for name in ("mst", "refinefuse", "refinefuse_lite", "mda", "transfusion"):
         path = resolve_model(name)
         reference = Fuser(load_backend(path, "onnxruntime"))
         for precision in ("auto", "f32"):

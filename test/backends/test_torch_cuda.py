@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA GPU here"),
 ]
-NETWORKS = ("refinefuse", "mda", "transfusion", "mst")
+NETWORKS = ("refinefuse", "refinefuse_lite", "mda", "transfusion", "mst")
 
 
 @pytest.mark.parametrize("name", NETWORKS)

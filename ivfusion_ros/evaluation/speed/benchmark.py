@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivfusion_ros.backends import Layer, ProfilingBackend, load_backend
+from ivfusion_ros.backends import BACKENDS, Layer, ProfilingBackend, load_backend
 from ivfusion_ros.bags.messages import make, serialize
 from ivfusion_ros.config.parameters import make_config
 from ivfusion_ros.config.pipeline import DetectionConfig, PipelineConfig, RefinementConfig, ThermalConfig
@@ -93,6 +93,7 @@ def layers(fuser: Fuser, size: Size, runs: int) -> list[Layer]:
 class PipelineRun:
     """Pairs of frames through a whole pipeline, from host memory to host memory.
 
+    backend: of both networks, or of fusion alone where it runs no detectors: then auto runs the detector.
     stages_ms: times of each stage of every run, by name.
     """
 
@@ -104,7 +105,8 @@ class PipelineRun:
         name, precision = backend
         settings: dict[str, object] = {"fusion.model": model, "detection.model": detector}
         for stage in ("fusion", "detection"):
-            settings |= {f"{stage}.backend": name, f"{stage}.precision": precision}
+            if stage in BACKENDS[name].tasks:
+                settings |= {f"{stage}.backend": name, f"{stage}.precision": precision}
             settings[f"{stage}.threads"] = threads
         self.pipeline = build_pipeline(make_config(PipelineConfig, settings))
         self.stages_ms: Times = {}

@@ -24,6 +24,11 @@ def multiply_adds(size: Size) -> int:
     return per_pixel * size[0] * size[1]
 
 
+def probe_widths() -> list[int]:
+    """Channels before, between and after the convolutions."""
+    return [4, *([_CHANNELS] * (_LAYERS + 1)), 3]
+
+
 def write_probe(path: Path) -> None:
     """Write the graph. Raises BackendError where onnx is missing."""
     try:
@@ -32,7 +37,7 @@ def write_probe(path: Path) -> None:
         raise BackendError(f"the probe of the peak needs onnx ({error}); run: pip install onnx") from error
     from onnx import TensorProto, helper, numpy_helper
 
-    widths = [4, *([_CHANNELS] * (_LAYERS + 1)), 3]
+    widths = probe_widths()
     random = np.random.default_rng(0)
     weights = {"axis": np.array([3])}
     nodes = [

@@ -11,6 +11,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ import numpy as np
 from ivfusion_ros.backends import BACKENDS, backend_names, cuda, load_backend
 from ivfusion_ros.errors import BackendError, IvfusionError
 from ivfusion_ros.evaluation.speed.benchmark import sample_pair
-from ivfusion_ros.evaluation.speed.probe import multiply_adds, write_probe
+from ivfusion_ros.evaluation.speed.probe import multiply_adds, probe_widths, write_probe
 from ivfusion_ros.pipeline.fuser import Fuser
 
 if TYPE_CHECKING:
@@ -68,11 +69,52 @@ def measure_peak(backends: Iterable[tuple[str, str]], threads: int) -> Peak:
             if BACKENDS[backend].any_graph:
                 rate, description = _rate(model, backend, precision, threads)
                 rates[description] = rate
+            elif backend in _OWN_PROBES:
+                rate, description = _OWN_PROBES[backend]()
+                rates[description] = rate
     if not rates:
-        able = [name for name in backend_names("fusion") if BACKENDS[name].any_graph]
+        able = [name for name in backend_names("fusion") if BACKENDS[name].any_graph or name in _OWN_PROBES]
         raise BackendError(f"the machine's peak is measured with one of {', '.join(able)}; install one")
     by = max(rates, key=rates.__getitem__)
     return Peak(rates[by], _copied_per_s(), by)
+
+
+def _torch_rate() -> tuple[float, str]:
+    """As _rate, of the same convolutions in torch; in halves where there is a GPU."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = torch.float16 if device == "cuda" else torch.float32
+    widths = probe_widths()
+    layers: list[torch.nn.Module] = []
+    for inputs, outputs in pairwise(widths):
+        layers += [torch.nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), torch.nn.ReLU()]
+    network = torch.nn.Sequential(*layers).to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    rate, before = 0.0, torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        for width, height in PROBE_SIZES:
+            pixels = torch.rand(1, widths[0], height, width, device=device).to(dtype)
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+
+            def run(pixels: torch.Tensor = pixels) -> None:
+                with torch.inference_mode():
+                    network(pixels)
+                if device == "cuda":
+                    torch.cuda.synchronize()
+
+            seconds = _fastest(run)
+            rate = max(rate, 2 * multiply_adds((width, height)) / seconds)
+            if seconds * 1e3 > _LONG_ENOUGH_MS:
+                break
+    finally:
+        torch.backends.cudnn.benchmark = before
+    kind = "f16" if device == "cuda" else "f32"
+    return rate, f"torch {torch.__version__} {kind} on {device}"
+
+
+_OWN_PROBES: dict[str, Callable[[], tuple[float, str]]] = {"torch": _torch_rate}
+"""Of backends that run this project's networks alone: operations per second, and the description."""
 
 
 def _rate(model: Path, backend: str, precision: str, threads: int) -> tuple[float, str]:
