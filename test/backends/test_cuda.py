@@ -59,12 +59,13 @@ class Status(int):
 class Recorder:
     """A CUDA runtime that fails where it is told to, and counts what is alive.
 
-    fails: name of a call to its status. last: what cudaGetLastError would give.
+    fails: name of a call to its status. last: what cudaGetLastError would give. captures: whether a stream
+    records.
     """
 
     def __init__(self, **fails: int) -> None:
         self.fails, self.last, self.flags = fails, 0, 0
-        self.graphs = 0
+        self.graphs, self.captures = 0, False
         modes = SimpleNamespace(cudaStreamCaptureModeThreadLocal=1)
         flags = {"cudaEventDisableTiming": 2, "cudaEventBlockingSync": 1}
         vars(self).update(flags, cudaStreamCaptureMode=modes)
@@ -86,10 +87,12 @@ class Recorder:
         return self.answer("cudaEventCreateWithFlags", 1)
 
     def cudaStreamBeginCapture(self, stream: object, mode: int) -> tuple:
-        return self.answer("cudaStreamBeginCapture")
+        found = self.answer("cudaStreamBeginCapture")
+        self.captures = int(found[0]) == 0
+        return found
 
     def cudaStreamEndCapture(self, stream: object) -> tuple:
-        found = self.answer("cudaStreamEndCapture", 7)
+        found, self.captures = self.answer("cudaStreamEndCapture", 7), False
         self.graphs += found[1] is not None
         return found
 
@@ -143,7 +146,7 @@ def test_a_failed_recording_leaves_nothing_behind(
     runtime = install(monkeypatch, **fails)
     with pytest.raises(BackendError, match=message):
         cuda.Graph(made(cuda.Stream, handle=1), lambda: None)
-    assert (runtime.graphs, runtime.last) == (0, 0)
+    assert (runtime.graphs, runtime.last, runtime.captures) == (0, 0, False)
 
 
 @pytest.mark.parametrize("ends_with", [0, 901])
@@ -156,7 +159,7 @@ def test_work_that_fails_while_recorded_says_its_own_reason(
     runtime = install(monkeypatch, cudaStreamEndCapture=ends_with)
     with pytest.raises(ModelError, match="cannot run the engine"):
         cuda.Graph(made(cuda.Stream, handle=1), work)
-    assert (runtime.graphs, runtime.last) == (0, 0)
+    assert (runtime.graphs, runtime.last, runtime.captures) == (0, 0, False)
 
 
 def test_parts_are_given_back_though_one_fails(caplog: pytest.LogCaptureFixture) -> None:

@@ -268,6 +268,35 @@ def test_a_lost_gpu_is_said_to_be_lost_and_closing_goes_on(
         fuser(*pair(0))
 
 
+def test_a_gpu_that_is_lost_while_it_records_is_lost(
+    fusion: Path, tally: fake_gpu.Tally, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fuser = Fuser(load_backend(fusion, "tensorrt"))
+    for seed in range(3):
+        fuser(*pair(seed))
+
+    def lose(*_: object) -> None:
+        raise DeviceLostError("CUDA: cudaErrorIllegalAddress")
+
+    monkeypatch.setattr(fake_gpu.Graph, "__init__", lose)
+    # To go on call by call would hide it for the time being.
+    with pytest.raises(DeviceLostError):
+        fuser(*pair(3))
+    assert "without a CUDA graph" not in caplog.text
+
+
+def test_closing_waits_for_what_is_under_way(fusion: Path, tally: fake_gpu.Tally) -> None:
+    plan = make.EngineBuilder.here(fake_gpu.LIBRARY, fake_gpu.GPU).engine(fusion, (48, 32), half=True).plan
+    lane = Lane()
+    session = Session(plan, fake_gpu.LIBRARY, lane)
+    thermal, rgb = pair(0)
+    session.launch({"thermal": thermal[None], "rgb": rgb[None]})
+    assert any(stream.waiting for stream in fake_gpu.Stream.every.values())
+    session.close()
+    lane.free()
+    assert not tally.alive
+
+
 def test_what_a_recording_cannot_hold_ends_the_recording_alone(
     fusion: Path, tally: fake_gpu.Tally, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
