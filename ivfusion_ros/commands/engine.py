@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from ivfusion_ros.commands.options import add_json_option, parse_size, write_json
 from ivfusion_ros.errors import BackendError, ConfigError
+from ivfusion_ros.files import write_whole
 from ivfusion_ros.models import resolve_model
 
 if TYPE_CHECKING:
     import argparse
 
     from ivfusion_ros.backends.tensorrt.make import EngineBuilder
+    from ivfusion_ros.types import Size
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--workspace", type=int, default=0, metavar="MIB", help="memory limit of a layer (default: none)"
     )
     parser.add_argument(
+        "--graphs",
+        type=Path,
+        metavar="DIR",
+        help="build nothing, but write the ONNX graphs that the engines would be compiled of into this "
+        "folder, for trtexec; needs neither TensorRT nor a GPU",
+    )
+    parser.add_argument(
         "--rebuild", action="store_true", help="also build engines that are in the cache already"
     )
     parser.add_argument(
@@ -52,10 +61,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Build what is missing, and say what is there. Raises IvfusionError."""
+    """Build what is missing, and say what is there; or write graphs alone. Raises IvfusionError."""
     if options.workspace < 0:
         raise ConfigError(f"--workspace is {options.workspace}, expected MiB, or 0 for any")
     sizes = [parse_size(text) for text in options.size]
+    if options.graphs is not None:
+        _write_graphs(options, sizes)
+        return
     builder = _builder(options.cache, options.workspace)
     if not options.half:
         log.info(
@@ -74,6 +86,25 @@ def run(options: argparse.Namespace) -> None:
             if record.fallback:
                 print(f"  not in f16: {record.fallback}")
     write_json(options.json, rows)
+
+
+def _write_graphs(options: argparse.Namespace, sizes: list[Size]) -> None:
+    from ivfusion_ros.graphs.byte_input import engine_graph
+    from ivfusion_ros.graphs.half import to_half
+    from ivfusion_ros.graphs.onnx_file import PRECISION_KEY, read_metadata, read_model
+
+    if options.json or options.cache or options.rebuild or options.workspace:
+        raise ConfigError("--graphs builds no engine: leave out --json, --cache, --rebuild and --workspace")
+    options.graphs.mkdir(parents=True, exist_ok=True)
+    for name in options.models:
+        path = resolve_model(name)
+        model, precision = read_model(path), read_metadata(path).get(PRECISION_KEY, "f32")
+        if options.half and precision == "f32":
+            model, precision = to_half(model), "f16"
+        for size in sizes:
+            target = options.graphs / f"{path.stem}-{size[0]}x{size[1]}-{precision}.onnx"
+            write_whole(target, engine_graph(model, size).SerializeToString())
+            print(target)
 
 
 def _builder(folder: Path | None, workspace_mib: int) -> EngineBuilder:

@@ -397,6 +397,28 @@ def test_the_command_without_tensorrt(fusion: Path, monkeypatch, capsys) -> None
     assert "pip install tensorrt_rtx_cu13" in capsys.readouterr().err
 
 
+def test_graphs_for_trtexec_need_neither_tensorrt_nor_a_gpu(
+    tmp_path: Path, fusion: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(library, "FLAVOURS", {})
+    words = ["engine", str(fusion), "--size", "96x64", "48x32", "--graphs", str(tmp_path / "graphs")]
+    assert main(words) == 0 and main([*words, "--half"]) == 0
+    found = {path.name: onnx.load(path) for path in (tmp_path / "graphs").iterdir()}
+    assert sorted(found) == [
+        f"fusion-{size}-{kind}.onnx" for size in ("48x32", "96x64") for kind in ("f16", "f32")
+    ]
+    assert str(tmp_path / "graphs" / "fusion-48x32-f16.onnx") in capsys.readouterr().out
+    model = onnx.load(fusion)
+    thermal, rgb = fake_gpu.sample_pairs(SIZE)[0]
+    inputs = engine_inputs(model, thermal, rgb)
+    expected = reference(engine_graph(model, SIZE))(inputs)["fused"]
+    for kind, most in (("f32", 0), ("f16", 1)):
+        fused = reference(found[f"fusion-96x64-{kind}.onnx"])(inputs)["fused"]
+        assert np.abs(fused.astype(int) - expected.astype(int)).max() <= most
+    assert main([*words, "--rebuild"]) == 2
+    assert "--graphs builds no engine" in capsys.readouterr().err
+
+
 def test_doctor_says_which_engines_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fusion: Path
 ) -> None:
