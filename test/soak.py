@@ -1,9 +1,10 @@
 """Long runs with the networks that ship: python test/soak.py [--full] [--minutes N] [PART ...]
 
-replay: a bag of both cameras with gaps and damaged images, by the command. pairs, overload: the node, sent
-fewer pairs than it can take, and twice as many (with a sourced ROS 2). hostile: 30 pairs a second and
-between them what no camera should send, on all topics. A table of memory, ages, cores and accounts follows;
-the exit status is 1 where memory or ages rise, or a pair is not accounted for.
+replay: a bag of both cameras with gaps and damaged images, by the command. The others need a sourced ROS 2
+and are the node with its defaults. usual: 30 pairs a second, counted from its first on. pairs, overload:
+fewer than it can take, and twice as many. hostile: 30 pairs a second and between them what no camera should
+send, on all topics. A table of memory, ages, cores and accounts follows; the exit status is 1 where memory
+or ages rise, or a pair is not accounted for.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -24,6 +26,7 @@ import numpy as np
 from bag_samples import COMPRESSED, START_NS, cdr, header
 
 from ivfusion_ros.bags import BagTopic, BagWriter
+from ivfusion_ros.config import FaultConfig
 from ivfusion_ros.simulate import SceneConfig, Simulator
 
 if TYPE_CHECKING:
@@ -40,9 +43,13 @@ GAP, DAMAGED = 100, 97
 """Every so many-th thermal image is missing, and RGB image damaged."""
 
 TENTHS = 10
-HOSTILE_HZ = 30.0
+REPLAY_PAIRS = 10_000
+USUAL_HZ = 30.0
 FAST_HZ, SETTLE_S = 60.0, 5.0
 """Of the pairs that show what a node can take."""
+
+SIZES = "640x512,640x480"
+"""Of the street's images, thermal and RGB: for these the node is ready when it is active."""
 
 RGB_SIZE, THERMAL_SIZE = (320, 240), (160, 120)
 """(width, height) in the bag, which is then a tenth of what cameras send."""
@@ -191,9 +198,12 @@ def live(
 ) -> Outcome:
     """The node, sent pairs for so long.
 
-    share: their rate over what it can take, where rate_hz is 0. bad: with hostile messages between them.
+    share: their rate over what it can take, where rate_hz is 0, which takes pairs that are not counted.
+    bad: with hostile messages between them.
     """
     sys.path.insert(0, str(Path(__file__).parent / "ros" / "node"))
+    # Nothing leaves this machine.
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     import domain_coordinator
     import harness
     import measure_node
@@ -201,13 +211,13 @@ def live(
     with domain_coordinator.domain_id() as domain_id, tempfile.TemporaryDirectory() as folder:
         probe = harness.Probe(domain_id, Path(folder))
         try:
-            models = {"fusion__backend": "auto", "detection__model": "auto"}
-            node = probe.start_active(**models, env={"ROS_PYTHON_CHECK_FIELDS": "0"})
+            node = probe.start_active(**defaults(), env={"ROS_PYTHON_CHECK_FIELDS": "0"})
             newest = Latest()
             probe.node.create_subscription(harness.DiagnosticArray, "/diagnostics", newest, 10)
             run = measure_node.Run(probe, node, measure_node.street())
-            able = able_hz(run)
-            rate_hz = rate_hz or share * able
+            # The node has to find the publishers too.
+            time.sleep(SETTLE_S)
+            rate_hz = rate_hz or share * able_hz(run)
             run.sent_s.clear()
             between = hostile(probe, harness) if bad else lambda *_: None
             before, memory = newest.drops(), []
@@ -230,6 +240,18 @@ def live(
         f"{name}, {rate_hz:.0f} Hz", len(run.sent_s), len(ages), drops | {"lost on the way": max(0, lost)},
         unaccounted, memory, ages, cores,
     )  # fmt: skip
+
+
+def defaults() -> dict[str, Any]:
+    """The node's own, where the harness has others for plain images, and the size of the street's."""
+    faults = FaultConfig()
+    return {
+        "fusion__backend": "auto",
+        "fusion__expected_size": SIZES,
+        "detection__model": "auto",
+        "faults__least_contrast": faults.least_contrast,
+        "faults__frozen_after_ms": faults.frozen_after_ms,
+    }
 
 
 def hostile(probe: Any, harness: Any) -> Callable[[int, int], None]:
@@ -286,11 +308,6 @@ def hostile(probe: Any, harness: Any) -> Callable[[int, int], None]:
     return send
 
 
-def hostile_run(seconds: float) -> Outcome:
-    """The node at a usual rate, with hostile messages."""
-    return live("node, hostile", seconds, rate_hz=HOSTILE_HZ, bad=True)
-
-
 def able_hz(run: Any) -> float:
     """Outputs a second of a node that is sent more than it can take; its networks are warm then."""
     for _ in range(2):
@@ -303,22 +320,24 @@ def able_hz(run: Any) -> float:
 def main() -> int:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("parts", nargs="*", default=list(PARTS), metavar="PART", help=", ".join(PARTS))
+    names = ["replay", *LIVE]
+    parser.add_argument("parts", nargs="*", default=names, metavar="PART", help=", ".join(names))
     parser.add_argument(
         "--full", action="store_true", help="10,000 pairs, 5 and 30 minutes, instead of a fifth"
     )
-    parser.add_argument("--minutes", type=float, help="of the hostile part")
+    parser.add_argument("--minutes", type=float, help="of each part but replay, instead of its own length")
     options = parser.parse_args()
     share = 1.0 if options.full else 0.2
     has_ros = importlib.util.find_spec("rclpy") is not None
     outcomes = []
     for name in options.parts:
-        if name != "replay" and not has_ros:
+        if name == "replay":
+            outcomes.append(replay(round(REPLAY_PAIRS * share)))
+        elif has_ros:
+            run, minutes = LIVE[name]
+            outcomes.append(run(60.0 * (options.minutes or minutes * share)))
+        else:
             print(f"{name}: not run, there is no sourced ROS 2")
-            continue
-        minutes = options.minutes or 0.0
-        by_time = name == "hostile" and minutes
-        outcomes.append(hostile_run(60.0 * minutes) if by_time else PARTS[name](share))
         tell("", "")
     columns = "run | pairs sent | out | left out | age ms, median / p95 / max | cores"
     print(f"| {columns} | MiB: start, median, most, end |")
@@ -329,13 +348,13 @@ def main() -> int:
     return 1 if faults else 0
 
 
-PARTS: dict[str, Callable[[float], Outcome]] = {
-    "replay": lambda share: replay(round(10_000 * share)),
-    "pairs": lambda share: live("node", 600.0 * share, 0.8),
-    "overload": lambda share: live("node, overload", 300.0 * share, 2.0),
-    "hostile": lambda share: hostile_run(1800.0 * share),
+LIVE: dict[str, tuple[Callable[[float], Outcome], float]] = {
+    "usual": (lambda seconds: live("node, usual", seconds, rate_hz=USUAL_HZ), 5.25),
+    "pairs": (lambda seconds: live("node", seconds, 0.8), 10.0),
+    "overload": (lambda seconds: live("node, overload", seconds, 2.0), 5.0),
+    "hostile": (lambda seconds: live("node, hostile", seconds, rate_hz=USUAL_HZ, bad=True), 30.0),
 }
-"""By name; each takes the share of its full length."""
+"""Runs of the node by name; each takes seconds, beside it the minutes of its full length."""
 
 if __name__ == "__main__":
     sys.exit(main())
