@@ -73,18 +73,19 @@ def camera_info(width: int, height: int, focal: float, stamp_ns: int) -> bytes:
     )
 
 
-def pixels_of(index: int) -> tuple[np.ndarray, np.ndarray]:
-    """Thermal (6, 8) uint16 and RGB (6, 8, 3) uint8 of a moment."""
+def pixels_of(index: int, height: int = 6) -> tuple[np.ndarray, np.ndarray]:
+    """Thermal (height, 8) uint16 and RGB (height, 8, 3) uint8 of a moment."""
     random = np.random.default_rng(index)
-    return random.integers(0, 2**16, (6, 8), np.uint16), random.integers(0, 256, (6, 8, 3), np.uint8)
+    sizes = (height, 8), (height, 8, 3)
+    return random.integers(0, 2**16, sizes[0], np.uint16), random.integers(0, 256, sizes[1], np.uint8)
 
 
-def two_cameras(count: int = 5, start: int = 0) -> Iterator[Message]:
+def two_cameras(count: int = 5, start: int = 0, height: int = 6) -> Iterator[Message]:
     """Thermal, RGB, their camera infos and one other topic, in order of time, 10 ms apart."""
     for index in range(start, start + count):
         stamp = START_NS + index * 10_000_000
-        thermal, rgb = pixels_of(index)
-        yield "/rgb/camera_info", INFO, stamp, camera_info(8, 6, 100.0, stamp)
+        thermal, rgb = pixels_of(index, height)
+        yield "/rgb/camera_info", INFO, stamp, camera_info(8, height, 100.0, stamp)
         yield "/thermal/image_raw", IMAGE, stamp + 1, image(thermal, "mono16", stamp + 1, "thermal")
         yield "/rgb/image_raw", IMAGE, stamp + 2, image(rgb, "rgb8", stamp + 2, "rgb")
         yield "/chatter", STRING, stamp + 3, cdr(STRING, data=f"message {index}")
