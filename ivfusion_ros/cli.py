@@ -190,6 +190,11 @@ _LONGEST = 4000
 class _Log(logging.Handler):
     """Messages to stderr; above a progress bar, where there is one, and not into its line."""
 
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Not what other libraries tell of themselves, such as where a key was found; --verbose has it."""
+        own = record.name.partition(".")[0] == "ivfusion_ros"
+        return own or record.levelno > logging.INFO or logging.getLogger().level < logging.INFO
+
     def emit(self, record: logging.LogRecord) -> None:
         """Write one."""
         tqdm = sys.modules.get("tqdm") if sys.stderr.isatty() else None

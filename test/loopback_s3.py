@@ -40,7 +40,7 @@ FAULTS = {"busy": busy, "reset": reset, "cut": cut}
 class LoopbackS3:
     """endpoint: its URL. requests: by method and what it is about.
 
-    every: a fault in each so many requests, by turns, 0 for none.
+    every: a fault in each so many requests of a kind, by turns, 0 for none.
     broken: by method and pattern of paths, the fault that always comes. done: faults by name.
     """
 
@@ -55,7 +55,7 @@ class LoopbackS3:
         about = "list" if "list-type" in query else "object" if path.count("/") > 1 else "bucket"
         with self._lock:
             self.requests[f"{method} {about}"] += 1
-            turn = self.requests.total()
+            turn = self.requests[f"{method} {about}"]
             patterns = self.broken.get(method, {})
             fault = next((patterns[pattern] for pattern in patterns if re.search(pattern, path)), None)
             if self.every and turn % self.every == 0:

@@ -225,6 +225,17 @@ def test_verbose_before_and_after_the_command(run, monkeypatch) -> None:
     assert levels == [logging.INFO, logging.DEBUG, logging.DEBUG]
 
 
+def test_what_other_libraries_tell_of_themselves_is_for_verbose(run, monkeypatch) -> None:
+    def work(_: object) -> None:
+        for name in ("botocore", "ivfusion_ros.fleet"):
+            logging.getLogger(name).info("told by %s", name)
+        logging.getLogger("botocore").warning("beware")
+
+    monkeypatch.setattr("ivfusion_ros.commands.doctor.run", work)
+    assert run("doctor")[1].splitlines() == ["told by ivfusion_ros.fleet", "beware"]
+    assert "told by botocore" in run("doctor", "--verbose")[1]
+
+
 def test_help_keeps_names_as_they_are(capsys) -> None:
     with pytest.raises(SystemExit):
         main(["engine", "--help"])

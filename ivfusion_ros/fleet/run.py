@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from ivfusion_ros.fleet.work import Task
 
 FLEET_TABLE, JOB = "recordings.parquet", "job.json"
+READERS = 16
+"""Threads that read figures at once."""
 
 
 class Fleet:
@@ -51,7 +54,13 @@ class Fleet:
         self._rows = self._known()
 
     def fuse(self, replicas: Replicas) -> Iterator[dict[str, Any]]:
-        """Fuse what is left; a row each, as it is done. However it ends, the table is written."""
+        """Fuse what is left; a row each, as it is done. However it ends, the table is written.
+
+        First, what the job is: so a place that cannot be written costs no fusing. Raises DataError.
+        """
+        with scratch_folder("ivfusion-fleet-table") as scratch:
+            (scratch / JOB).write_text(json.dumps(self._job.describe(), indent=2))
+            self._store.put(scratch / JOB, f"{self.folder}/{JOB}")
         try:
             for row in self._fuse(replicas):
                 self._rows[row["key"]] = row | {"folder": self._folders[row["key"]]}
@@ -101,21 +110,24 @@ class Fleet:
                     yield Part(item, f"{folder}/{piece.folder}", piece)
 
     def write_table(self) -> None:
-        """Rows of all that was done or failed, and what the job is, into the store."""
+        """Rows of all that was done or failed, into the store."""
         with scratch_folder("ivfusion-fleet-table") as scratch:
-            (scratch / JOB).write_text(json.dumps(self._job.describe(), indent=2))
             (scratch / FLEET_TABLE).write_bytes(write_rows(self._rows.values()))
-            self._store.put(scratch / JOB, f"{self.folder}/{JOB}")
             self._store.put(scratch / FLEET_TABLE, f"{self.folder}/{FLEET_TABLE}")
 
     def _known(self) -> dict[str, dict[str, Any]]:
         """Rows of what is done, by key: from the table, else from each one's figures."""
         content = self._store.read(f"{self.folder}/{FLEET_TABLE}") if self.done else None
         tabled = {row["key"]: row for row in read_rows(content)} if content else {}
-        rows = {}
-        for item in self.done:
-            row = tabled.get(item.key)
-            if row is None or row["error"]:
-                row = self._store.read_json(f"{self._folders[item.key]}/{FIGURES}")
-            rows[item.key] = row | {"folder": self._folders[item.key]}
-        return rows
+        known = {item.key: tabled[item.key] for item in self.done if not _failed(tabled.get(item.key))}
+        untold = [item.key for item in self.done if item.key not in known]
+        # A head that was killed wrote no table; each of many files in a store takes its time to come.
+        with ThreadPoolExecutor(READERS) as readers:
+            names = [f"{self._folders[key]}/{FIGURES}" for key in untold]
+            known |= zip(untold, readers.map(self._store.read_json, names), strict=True)
+        return {item.key: known[item.key] | {"folder": self._folders[item.key]} for item in self.done}
+
+
+def _failed(row: dict[str, Any] | None) -> bool:
+    """Or there is none."""
+    return row is None or bool(row["error"])

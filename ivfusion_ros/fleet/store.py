@@ -86,12 +86,16 @@ class Store:
         """Move a file there; a copy only where that is another file system."""
         target = f"{self._root}/{name}"
         with refusing(DataError, f"{self.url}/{name}", "a place that can be written"):
-            self._files.makedirs(target.rpartition("/")[0], exist_ok=True)
-            if not self._local:
-                # An object is there when all of it is.
-                self._files.put_file(str(local), target)
-                return
             folder = target.rpartition("/")[0]
+            if not self._local:
+                # An object is there when all of it is, and needs no folder: to ask for one is a request.
+                try:
+                    self._files.put_file(str(local), target)
+                except FileNotFoundError:
+                    self._files.makedirs(folder, exist_ok=True)
+                    self._files.put_file(str(local), target)
+                return
+            self._files.makedirs(folder, exist_ok=True)
             for left in self._files.glob(f"{folder}/.{local.name}.*.partial"):
                 self._files.rm_file(left)
             staged = f"{folder}/.{local.name}.{local.parent.name}.partial"

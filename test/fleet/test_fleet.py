@@ -110,6 +110,19 @@ def test_it_goes_on_where_it_ended(drives, job, tmp_path, here) -> None:
     assert other.identity != job.identity and not Fleet(other, recordings, store).done
 
 
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_fused(
+    drives, job, tmp_path, here
+) -> None:
+    (tmp_path / "out").write_text("a file")
+    store = Store(str(tmp_path / "out" / "below"))
+    workers = here(job, store)
+    with pytest.raises(
+        DataError, match=r"below/.*job\.json: Not a directory; expected a place that can be wr"
+    ):
+        list(Fleet(job, find_recordings([str(drives)]), store).fuse(workers))
+    assert not workers.fused
+
+
 def test_recordings_and_results_behind_a_url(drives, job, tmp_path, here) -> None:
     memory, _ = open_file_system("memory://fleet")
     memory.put(str(drives), "/fleet/drives", recursive=True)

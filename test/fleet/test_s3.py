@@ -69,7 +69,7 @@ def fused(store, folder):
 
 
 def test_errors_on_the_way_change_no_byte(s3, drives, job, here, tmp_path, blend_model) -> None:
-    s3.every = 3
+    s3.every = 2
     store = Store("s3://team/fused")
     fleet = Fleet(job, find_recordings(["s3://team/drives"], store.root), store)
     assert [row["error"] for row in fleet.fuse(here(job, store))] == [""] * COUNT
@@ -101,6 +101,20 @@ def test_errors_that_last_cost_what_they_befall(s3, drives, job, here, method, k
     assert [row["error"] for row in left.fuse(here(job, store))] == [""]
 
 
+def test_what_a_recording_asks_of_the_store(s3, drives, job, here) -> None:
+    """Its bytes, its bag, its figures; beside that, some requests of the whole fleet."""
+    store = Store("s3://team/fused")
+    fleet = Fleet(job, find_recordings(["s3://team/drives"], store.root), store)
+    list(fleet.fuse(here(job, store)))
+    files = sum(len(item.files) for item in fleet.left)
+    assert s3.requests["GET object"] == files == COUNT + 1
+    assert s3.requests["PUT object"] == 2 * COUNT + 2
+    assert s3.requests.total() - files - 2 * COUNT < 10, s3.requests
+    s3.requests.clear()
+    assert not Fleet(job, find_recordings(["s3://team/drives"], store.root), store).left
+    assert s3.requests.total() < 10, s3.requests
+
+
 def test_a_bucket_that_is_not_there(s3) -> None:
     with pytest.raises(DataError, match="cannot read s3://other/drives: "):
         find_recordings(["s3://other/drives"])
@@ -117,7 +131,7 @@ def test_replicas_copy_ahead_under_a_limit(s3, drives, job, tmp_path, blend_mode
     files, _ = open_file_system("s3://team")
     files.put_file(str(tmp_path / "large.mcap"), "team/drives/large.mcap")
     size = files.size("team/drives/1.mcap")
-    s3.every = 5
+    s3.every = 3
     words = [
         "fleet", "s3://team/drives", "--out", "s3://team/fused", "--replicas", 1, "--model", blend_model,
         "--backend", "onnxruntime", "--detector", "", "--disk-limit", 2.5 * size / 1e9,
