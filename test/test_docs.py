@@ -57,6 +57,7 @@ def test_python_of_the_readme_runs(
         "docs/own-cameras.md",
         "docs/python.md",
         "docs/robot.md",
+        "docs/scale.md",
         "docs/sources.md",
         "docs/tracking.md",
         "docs/training.md",

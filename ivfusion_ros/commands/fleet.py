@@ -105,6 +105,8 @@ def run(options: argparse.Namespace) -> None:
             print(item.url)
         return
     failed = _fuse(fleet, job, store, options) if fleet.left else []
+    if not fleet.left and not fleet.table_is_whole:
+        fleet.write_table()
     write_json(options.json, _figures(fleet, failed, store))
     for row in failed[:_NAMED]:
         log.warning("failed: %s: %s", row["recording"], row["error"])

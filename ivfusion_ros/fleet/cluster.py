@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.errors import BackendError
@@ -41,8 +42,14 @@ class Replicas:
         if self._own:
             try:
                 # Without an address, Ray would take any cluster that was started on this machine.
-                self._ray.init(address=address or "local", include_dashboard=False, log_to_driver=False)
-            except (ConnectionError, ValueError, RuntimeError) as error:
+                self._ray.init(
+                    address=address or "local",
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                )
+            # Ray raises plain Exceptions too, as where a busy machine does not start it in time.
+            except Exception as error:
                 raise BackendError(f"there is no Ray at {address or 'this machine'}: {error}") from error
         cpus = int(self._ray.cluster_resources().get("CPU", 0))
         self.count = count or cpus // threads

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import logging
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,6 +19,8 @@ from ivfusion_ros.fleet.table import read_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+log = logging.getLogger(__name__)
 
 LISTS = (".txt", ".csv", ".parquet")
 """Files that name recordings: a line each, or the column `recording` of a table, else its first."""
@@ -66,12 +69,19 @@ def find_recordings(sources: Sequence[str], outside: str = "") -> list[Recording
     """
     found: dict[str, Recording] = {}
     for source in sources:
+        words = {word: list(_at(word)) for word in _named(source)}
         here = [
             recording
-            for word in _named(source)
-            for recording in _at(word)
+            for recordings in words.values()
+            for recording in recordings
             if not outside or not f"{recording.url}/".startswith(f"{outside.rstrip('/')}/")
         ]
+        nothing = [word for word, recordings in words.items() if not recordings]
+        if here and nothing:
+            log.warning(
+                "%d of %d names in %s are of no recording and left out, %s first",
+                len(nothing), len(words), source, nothing[0],
+            )  # fmt: skip
         if not here:
             raise DataError(
                 f"{source} has no recordings, expected bags ({', '.join(sorted(STORAGES))}, folders of "

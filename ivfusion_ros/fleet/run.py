@@ -34,13 +34,14 @@ class Fleet:
     """One job over recordings. Results are in `folder` of the store, a folder for each recording.
 
     A result's folder is named after the recording and its key: a changed recording gets another one, and a
-    changed job another `folder`.
+    changed job another `folder`. table_is_whole: whether the table had a row of all that is done.
     """
 
     def __init__(self, job: Job, recordings: Sequence[Recording], store: Store) -> None:
         """Looks up what is done. Raises DataError."""
         self.folder = job.identity
         self._job, self._store = job, store
+        self._urls = {item.url for item in recordings}
         names = short_names(recordings)
         self._folders = {item.key: f"{self.folder}/{names[item.url]}-{item.key}" for item in recordings}
         there = store.names(self.folder)
@@ -110,17 +111,23 @@ class Fleet:
                     yield Part(item, f"{folder}/{piece.folder}", piece)
 
     def write_table(self) -> None:
-        """Rows of all that was done or failed, into the store."""
+        """Rows of all that was done or failed, into the store; those of other recordings stay in it."""
+        others = [row for row in self._tabled() if row["recording"] not in self._urls]
         with scratch_folder("ivfusion-fleet-table") as scratch:
-            (scratch / FLEET_TABLE).write_bytes(write_rows(self._rows.values()))
+            (scratch / FLEET_TABLE).write_bytes(write_rows([*others, *self._rows.values()]))
             self._store.put(scratch / FLEET_TABLE, f"{self.folder}/{FLEET_TABLE}")
+
+    def _tabled(self) -> list[dict[str, Any]]:
+        """Rows of the table that is there."""
+        content = self._store.read(f"{self.folder}/{FLEET_TABLE}")
+        return read_rows(content) if content else []
 
     def _known(self) -> dict[str, dict[str, Any]]:
         """Rows of what is done, by key: from the table, else from each one's figures."""
-        content = self._store.read(f"{self.folder}/{FLEET_TABLE}") if self.done else None
-        tabled = {row["key"]: row for row in read_rows(content)} if content else {}
+        tabled = {row["key"]: row for row in self._tabled()} if self.done else {}
         known = {item.key: tabled[item.key] for item in self.done if not _failed(tabled.get(item.key))}
         untold = [item.key for item in self.done if item.key not in known]
+        self.table_is_whole = not untold
         # A head that was killed wrote no table; each of many files in a store takes its time to come.
         with ThreadPoolExecutor(READERS) as readers:
             names = [f"{self._folders[key]}/{FIGURES}" for key in untold]

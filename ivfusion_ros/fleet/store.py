@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import importlib
 import json
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.errors import DataError, refusing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 INSTALL = "pip install 'ivfusion_ros[fleet]'"
 
@@ -30,6 +30,16 @@ def open_file_system(url: str) -> tuple[Any, str]:
     with refusing(DataError, url, "a path or a URL such as s3://bucket/drives"):
         files, path = core.url_to_fs(url)
     return files, str(path)
+
+
+@contextmanager
+def _writing(url: str) -> Iterator[None]:
+    """File systems raise of their own kinds, too."""
+    try:
+        yield
+    except Exception as error:
+        said = (isinstance(error, OSError) and error.strerror) or f"{type(error).__name__}: {error}"
+        raise DataError(f"cannot write {url}: {said}") from error
 
 
 class Store:
@@ -85,7 +95,7 @@ class Store:
     def put(self, local: Path, name: str) -> None:
         """Move a file there; a copy only where that is another file system."""
         target = f"{self._root}/{name}"
-        with refusing(DataError, f"{self.url}/{name}", "a place that can be written"):
+        with _writing(f"{self.url}/{name}"):
             folder = target.rpartition("/")[0]
             if not self._local:
                 # An object is there when all of it is, and needs no folder: to ask for one is a request.

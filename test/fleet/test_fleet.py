@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -55,6 +56,12 @@ def test_recordings_are_found_once_by_every_way(drives, tmp_path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"empty has no recordings, expected bags"):
         find_recordings([str(tmp_path / "empty")])
+
+
+def test_names_of_a_list_that_are_of_nothing_are_told(drives, tmp_path, caplog) -> None:
+    (tmp_path / "list.txt").write_text(f"{drives}/a.mcap\n{drives}/lost.mcap\n")
+    assert [item.name for item in find_recordings([str(tmp_path / "list.txt")])] == ["a"]
+    assert "1 of 2 names in" in caplog.text and f"left out, {drives}/lost.mcap first" in caplog.text
 
 
 def test_a_changed_file_is_another_recording(drives) -> None:
@@ -110,15 +117,45 @@ def test_it_goes_on_where_it_ended(drives, job, tmp_path, here) -> None:
     assert other.identity != job.identity and not Fleet(other, recordings, store).done
 
 
+def test_a_table_has_what_earlier_fleets_of_the_job_fused(drives, job, tmp_path, here) -> None:
+    store = Store(str(tmp_path / "out"))
+
+    def fuse(source):
+        fleet = Fleet(job, find_recordings([str(source)]), store)
+        list(fleet.fuse(here(job, store)))
+        rows = read_rows(store.read(f"{fleet.folder}/recordings.parquet"))
+        return [(row["recording"].rpartition("/")[2], bool(row["error"])) for row in rows]
+
+    assert fuse(drives / "damaged.mcap") == [("damaged.mcap", True)]
+    assert fuse(drives / "monday") == [("damaged.mcap", True), ("b", False)]
+    # The same file, mended, has one row.
+    shutil.copy(drives / "a.mcap", drives / "damaged.mcap")
+    assert fuse(drives / "damaged.mcap") == [("b", False), ("damaged.mcap", False)]
+
+
+def test_a_table_that_a_killed_head_did_not_write(drives, tmp_path, here, blend_model, monkeypatch) -> None:
+    def workers(job, root, *_):
+        made = here(job, Store(root))
+        made.count = 1
+        return nullcontext(made)
+
+    monkeypatch.setattr("ivfusion_ros.commands.fleet.Replicas", workers)
+    words = ["fleet", str(drives / "a.mcap"), "--out", str(tmp_path / "out"), "--model", str(blend_model)]
+    words += ["--detector", "", "--backend", "onnxruntime"]
+    for _ in range(2):
+        assert main(words) == 0
+        (table,) = (tmp_path / "out").glob("*/recordings.parquet")
+        assert [row["pairs"] for row in read_rows(table.read_bytes())] == [10]
+        table.unlink()
+
+
 def test_a_place_that_cannot_be_written_is_told_before_anything_is_fused(
     drives, job, tmp_path, here
 ) -> None:
     (tmp_path / "out").write_text("a file")
     store = Store(str(tmp_path / "out" / "below"))
     workers = here(job, store)
-    with pytest.raises(
-        DataError, match=r"below/.*job\.json: Not a directory; expected a place that can be wr"
-    ):
+    with pytest.raises(DataError, match=r"^cannot write .*below/.*job\.json: Not a directory$"):
         list(Fleet(job, find_recordings([str(drives)]), store).fuse(workers))
     assert not workers.fused
 
