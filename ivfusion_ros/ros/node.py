@@ -114,7 +114,12 @@ class FusionNode(LifecycleNode):
 
     def _keep_waiting(self) -> bool:
         """Diagnostics go on while models load and engines are built, which can take minutes."""
-        self._diagnostics.beat()
+        try:
+            if self.context.ok():
+                self._diagnostics.beat()
+        except rclpy_implementation.RCLError:
+            # The process ends, and its topics with it.
+            return False
         return bool(self.context.ok())
 
     def _activate(self) -> None:
