@@ -11,6 +11,12 @@ import gpu_wheels
 import pytest
 from places import ROOT
 
+pytest.importorskip("onnx")
+
+import fake_gpu
+from small_models import write_fusion
+
+from ivfusion_ros.backends import load_backend
 from ivfusion_ros.models import resolve_model
 
 NETWORK = {"median": 0.9, "p95": 1.1, "speed_up": 4.0, "least_ms": 0.4, "share_of_peak": 0.4444}
@@ -112,6 +118,23 @@ def test_a_model_is_compared_with_itself_on_a_cpu() -> None:
     assert row is not None and row["passed"] and "mean error 0.000" in row["text"]
     # Its input is made on the CPU: there is nothing of the GPU to compare.
     assert gpu_measures._parity(resolve_model("yolov5n"), "onnxruntime", "auto", (64, 48)) is None
+
+
+def test_engines_are_timed_by_graph_and_call_by_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IVFUSION_ENGINES", str(tmp_path / "engines"))
+    model = write_fusion(tmp_path / "fusion.onnx")
+    for captures in (True, False):
+        tally = fake_gpu.install(monkeypatch)
+        tally.captures = captures
+        backend = load_backend(model, "tensorrt")
+        times = gpu_measures._tensorrt_times(backend, (48, 32), 3)
+        assert times["eager_ms"] > 0 and (times["graph_ms"] is not None) == captures
+        # Five runs that warm up, of which two are by the graph once it is there; then five more, and three.
+        assert tally.launches == (2 + 5 + 3 if captures else 0)
+        backend.close()
+        assert not tally.alive
 
 
 def test_only_wheels_that_are_missing_are_unpacked(tmp_path: Path, capsys) -> None:

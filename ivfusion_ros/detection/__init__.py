@@ -1,6 +1,6 @@
 """YOLOv5 on the fused image: letterbox, network, decode, NMS."""
 
-from ivfusion_ros.detection.class_names import names_from_yaml
+from ivfusion_ros.detection.class_names import names_from_metadata, names_from_yaml
 from ivfusion_ros.detection.classes import (
     CLASS_NAMES,
     COCO_IDS,
@@ -29,6 +29,7 @@ __all__ = [
     "M3FD_NAMES",
     "THRESHOLD_KEY",
     "Detector",
+    "names_from_metadata",
     "names_from_yaml",
     "own_threshold",
     "read_class_map",

@@ -11,6 +11,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import gpu_measures
+
 from ivfusion_ros.backends import load_backend
 from ivfusion_ros.errors import DeviceLostError, ModelError
 from ivfusion_ros.evaluation.speed.benchmark import sample_pair
@@ -102,6 +104,16 @@ def test_a_recording_is_of_its_thread_with_kernels_that_were_timed(gpu: Cuda) ->
     assert seen["capture_error_mode"] == "thread_local"
     assert seen["benchmark"] is True and seen["tf32"] == (False, False)
     assert (cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32) == before
+
+
+def test_the_script_for_a_gpu_times_graph_and_calls(gpu: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[int] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: waits.append(1))
+    backend = load_backend(resolve_model("mst"), "torch", precision="f32")
+    times = gpu_measures._torch_times(backend, (64, 48), 2)
+    assert times["graph_ms"] > 0 and times["eager_ms"] > 0
+    # Before and after the runs of each: else the time would be that of handing them to the GPU.
+    assert len(waits) == 4
 
 
 def test_a_sticky_error_loses_the_gpu_and_another_one_does_not(gpu: Cuda) -> None:
