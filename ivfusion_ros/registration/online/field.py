@@ -68,31 +68,35 @@ def fit_field(moments: CellMoments, basis: Floats, scale: float, start: Floats) 
     if np.count_nonzero(usable) < _MIN_CELLS:
         return None
     reach = (np.maximum(firmness, 0) + 0.25 * firmness[usable].mean()) * (_OUTLIER_PX * scale)
-    stiff_basis = np.einsum("nij,njp->nip", moments.stiffness, basis)
+    # A row for x and one for y of each cell: products of two plain matrices take the least time. Those with
+    # a vector are left to einsum, as a BLAS would start threads that cost more than the work.
+    rows = basis.reshape(-1, basis.shape[2])
+    stiff_rows = np.einsum("nij,njp->nip", moments.stiffness, basis).reshape(rows.shape)
+    pull, prior = moments.pull.ravel(), _prior(len(start), scale)
     parameters = start
     for _ in range(_ITERATIONS):
-        rest = moments.pull - _times(stiff_basis, parameters)
-        weights = usable / (1 + np.sum(rest**2, axis=1) / reach**2)
-        weighted_basis = weights[:, None, None] * basis
-        information = np.einsum("nip,niq->pq", weighted_basis, stiff_basis)
+        rest = pull - _times(stiff_rows, parameters)
+        weights = usable / (1 + np.sum(rest.reshape(-1, 2) ** 2, axis=1) / reach**2)
+        weighted_rows = np.repeat(weights, 2)[:, None] * rows
+        information = weighted_rows.T @ stiff_rows
         if not _determines_shift(information):
             return None
-        scatter = _scatter(weighted_basis, rest)
-        inverse = np.linalg.inv(information + _prior(len(start), scale) * _inflation(information, scatter))
-        parameters = inverse @ np.einsum("nip,ni->p", weighted_basis, moments.pull)
-    scatter = _scatter(weighted_basis, moments.pull - _times(stiff_basis, parameters))
+        scatter = _scatter(weighted_rows, rest)
+        inverse = np.linalg.inv(information + prior * _inflation(information, scatter))
+        parameters = inverse @ _times(weighted_rows.T, pull)
+    scatter = _scatter(weighted_rows, pull - _times(stiff_rows, parameters))
     return Fit(parameters, inverse @ scatter @ inverse)
 
 
-def _times(basis: Floats, parameters: Floats) -> Floats:
-    # Not matmul: for sizes like these, threads of a BLAS cost more than the work.
-    return np.asarray(np.einsum("nip,p->ni", basis, parameters), np.float64)
+def _times(matrix: Floats, vector: Floats) -> Floats:
+    return np.asarray(np.einsum("rp,p->r", matrix, vector), np.float64)
 
 
-def _scatter(weighted_basis: Floats, rest: Floats) -> Floats:
+def _scatter(weighted_rows: Floats, rest: Floats) -> Floats:
     """(P, P) covariance of the sum of the cells' disagreement, each cell an independent witness."""
-    scores = np.einsum("nip,ni->np", weighted_basis, rest)
-    return np.asarray(np.einsum("np,nq->pq", scores, scores))
+    scores = weighted_rows * rest[:, None]
+    scores = scores[::2] + scores[1::2]
+    return np.asarray(scores.T @ scores)
 
 
 def _determines_shift(information: Floats) -> bool:

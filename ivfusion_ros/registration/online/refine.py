@@ -116,7 +116,7 @@ class _Tracker:
         self._filter = AlignmentFilter(config.model, size, self._small_size, config.smoothing_s)
         self._images: tuple[Image, Image] | None = None
         self._mask_of: tuple[Image | None, Structure] | None = None
-        self._confidence = 0.0
+        self._confidence = self._drift_px = 0.0
         self._corners: Floats = np.zeros((4, 2))
         self._published = self._corners
         self._far: tuple[Floats, float] | None = None
@@ -132,7 +132,7 @@ class _Tracker:
             return self._result("frozen")
         moving, still = map(edge_structure, images)
         mask = self._mask(valid)
-        still = np.asarray(cv2.multiply(still, mask), np.float32)
+        cv2.multiply(still, mask, dst=still)
         least = _MIN_POWER * cv2.norm(mask, cv2.NORM_L2SQR)
         if min(cv2.norm(image, cv2.NORM_L2SQR) for image in (moving, still)) <= least:
             return self._result("empty")
@@ -189,11 +189,12 @@ class _Tracker:
         if _largest(change) >= _PUBLISH_PX * self._px:
             self._published = self._corners
             self.correction = matrix_from_corners(self.size, self._corners)
+            moved = np.hypot(*displacements_at(self._filter.cells, self.correction).T)
+            self._drift_px = float(moved.mean())
             self._filter.correction_changed(change.mean(axis=0))
 
     def _result(self, status: RefinementStatus) -> Refinement:
-        moved = np.hypot(*displacements_at(self._filter.cells, self._matrix).T)
-        return Refinement(self._matrix, self._confidence, float(moved.mean()), status)
+        return Refinement(self._matrix, self._confidence, self._drift_px, status)
 
 
 def _check(warped: Image, reference: Image, valid: Image | None) -> None:
