@@ -85,6 +85,12 @@ def test_many_frames_are_better_than_one() -> None:
     assert error < 1.2 and error < min(alone)
 
 
+def test_what_fits_at_two_places_is_not_trusted() -> None:
+    """The same tile again and again: a step of one tile fits as well as none."""
+    tiles = (np.tile(image[60:100, 100:140], (6, 8)) for image in scene(15))
+    assert not align(*tiles).trusted
+
+
 def test_unrelated_and_empty_scenes_are_not_trusted() -> None:
     assert not align(scene(10)[0], scene(11)[1]).trusted
     rng = np.random.default_rng(12)

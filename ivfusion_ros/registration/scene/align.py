@@ -36,7 +36,11 @@ _FIRST = _Level(160, 6, 4, 6.0, (4.0, 1.2))
 _LEVELS = (_Level(320, 5, 8, 12.0, (3.0, 1.0)), _Level(640, 4, 10, 16.0, (2.0, 0.8)))
 _PLACES = _Level(640, 10, 10, 10.0, (0.8, 0.8))
 _CHECK = _Level(320, 6, 8, 12.0, (3.0, 1.0))
-_CANDIDATES = 4
+_CANDIDATES, _FINISHED = 4, 3
+_RIVAL_SCORE = 0.75
+"""Of the best score at the first level: what reaches less is no rival."""
+_ELSEWHERE = 0.03
+"""Of the image's width: places further apart are two."""
 _COARSE_FRAMES = 6
 _AGREEING_PX, _SPLIT_PX = 2.0, 4.0
 _TRUSTED = 0.5
@@ -47,7 +51,8 @@ class Alignment:
     """Where thermal pixels lie in the visible image, and how sure that is.
 
     rgb_from_thermal: 3x3 float64, maps thermal pixels (x, y, 1) to visible ones; integers are centres.
-    confidence: in [0, 1]; trusted: whether it is worth using (0.5 or more).
+    confidence: in [0, 1], less where the images fit elsewhere nearly as well; trusted: whether it is worth
+    using (0.5 or more).
     agreement: share of the textured places, weighted by their texture, that find the same position by
     themselves, within 2 px of a 320 px wide image; 0.07 by chance.
     split_px: how far alignments of separate halves of the image (and of the frames, where there are
@@ -96,19 +101,59 @@ def align_many(
     start = np.asarray(np.linalg.inv(whole_from_cut) @ start, np.float64)
     few = list(pairs)[:: -(-len(pairs) // _COARSE_FRAMES)]
     overlays = [Overlay(*pair, _FIRST.side_px) for pair in pairs]
-    best, best_score = start, -np.inf
+    tried: list[tuple[float, Floats]] = []
     for candidate in coarse_alignments(few, start, _CANDIDATES):
         for _ in range(2):
             candidate, score = _improve(overlays, candidate, _FIRST, "affine")
-        if score > best_score:
-            best, best_score = candidate, score
+        tried.append((score, candidate))
+    places = _places_apart(tried, pairs[0])
+    judged = _surest([(share, _finished(pairs, way, model)) for share, way in places], pairs[0])
+    return replace(judged, rgb_from_thermal=whole_from_cut @ judged.rgb_from_thermal)
+
+
+def _finished(pairs: Sequence[ImagePair], candidate: Floats, model: MotionModel) -> Alignment:
+    """A candidate of the first level, brought to the finest one and judged."""
     for level in _LEVELS:
         if level.side_px > _FIRST.side_px and _resolved(*pairs[0], level.side_px):
             overlays = [Overlay(*pair, level.side_px) for pair in pairs]
-            best, _ = _improve(overlays, best, level, "affine")
-            best, _ = _improve(overlays, best, level, model)
-    judged = _judge(pairs, best / best[2, 2])
-    return replace(judged, rgb_from_thermal=whole_from_cut @ judged.rgb_from_thermal)
+            candidate, _ = _improve(overlays, candidate, level, "affine")
+            candidate, _ = _improve(overlays, candidate, level, model)
+    return _judge(pairs, candidate / candidate[2, 2])
+
+
+def _places_apart(tried: list[tuple[float, Floats]], pair: ImagePair) -> list[tuple[float, Floats]]:
+    """The best by score, and what rivals it elsewhere, with their scores as shares of it; best first."""
+    ranked = sorted(tried, key=lambda one: -one[0])
+    best_score = ranked[0][0]
+    kept = [(1.0, ranked[0][1])]
+    for score, way in ranked[1:]:
+        apart = all(_far_apart(way, other, pair) for _, other in kept)
+        if apart and score > _RIVAL_SCORE * best_score > 0 and len(kept) < _FINISHED:
+            kept.append((score / best_score, way))
+    return kept
+
+
+def _surest(found: list[tuple[float, Alignment]], pair: ImagePair) -> Alignment:
+    """Of alignments and their scores' shares of the best: the surest, less so where another is as sure."""
+    claims = [one.confidence * share for share, one in found]
+    chosen = int(np.argmax(claims))
+    best, sure = found[chosen][1], claims[chosen]
+    rivals = [
+        claim
+        for claim, (_, one) in zip(claims, found, strict=True)
+        if _far_apart(one.rgb_from_thermal, best.rgb_from_thermal, pair)
+    ]
+    # To the fourth power: a rival counts where it is nearly as sure.
+    doubt = (max(rivals, default=0.0) / max(sure, 1e-9)) ** 4
+    return replace(best, confidence=sure * (1 - min(doubt, 1.0)))
+
+
+def _far_apart(one: Floats, other: Floats, pair: ImagePair) -> bool:
+    thermal, visible = pair
+    right, bottom = thermal.shape[1] - 1.0, thermal.shape[0] - 1.0
+    corners = np.array([[0.0, 0.0], [right, 0.0], [0.0, bottom], [right, bottom]])
+    way = moved_points(one, corners) - moved_points(other, corners)
+    return bool(np.hypot(*way.T).mean() > _ELSEWHERE * visible.shape[1])
 
 
 @dataclass(frozen=True, eq=False)
