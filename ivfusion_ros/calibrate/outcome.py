@@ -110,10 +110,10 @@ def calibrate_by_scenes(
     if fit.rig is not None:
         lines.append(_rig_line(fit.rig, baseline_m))
     warnings = [] if fit.doubt is None else [f"no rig, only a homography: {fit.doubt}"]
-    if fit.guessed:
+    if fit.width is not None:
         warnings.append(
-            "both views were taken as about equally wide (0.8 to 1.25 times), as there is no camera_info; "
-            "lenses of other fields need --hfov THERMAL RGB, without which a street may fit at a wrong size"
+            f"by the images alone, as there is no camera_info: the thermal view is {fit.width:.2f} times "
+            "as wide as the RGB camera's; look at the picture, or tell the fields (--hfov THERMAL RGB)"
         )
     return Outcome(fit.calibration, scene_report(before, after, alignment.confidence), lines, warnings)
 

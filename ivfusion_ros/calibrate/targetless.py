@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ivfusion_ros.calibrate.any_size import SizeFound, find_size
 from ivfusion_ros.calibrate.collect import check_sizes
 from ivfusion_ros.calibrate.matcher import Matcher, align_by
 from ivfusion_ros.calibrate.scene_rig import Lenses, SceneRig, fit_scene_rig, published_lenses
@@ -34,8 +35,8 @@ class SceneFit:
     """A calibration without a board.
 
     model: what was fitted. alignment: how well the images agree. rig: what the lenses gave, where the model
-    is a rig. doubt: why it is none, where it could have been. guessed: whether nothing told how wide the
-    views are. example: the last pair, as it was matched.
+    is a rig. doubt: why it is none, where it could have been. width: of the thermal view in widths of the
+    RGB one, where nothing but the images told it. example: the last pair, as it was matched.
     """
 
     calibration: Calibration
@@ -44,7 +45,7 @@ class SceneFit:
     example: FramePair
     rig: SceneRig | None = None
     doubt: str | None = None
-    guessed: bool = False
+    width: float | None = None
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,8 @@ def fit_scenes(
     model: rig takes the lenses from camera_info, and so is the exact one; None takes it where both cameras
     publish lenses that fit the images, else homography. baseline_m: between the lenses, with which a rig
     knows distances; without it, it becomes a map for the scenes' median distance. fields: to start from
-    instead of camera_info, then without a rig; without either, both views are taken as about equally wide.
-    matcher: of the user's, which tells another place to start from.
+    instead of camera_info, then without a rig; without either, the images must tell how wide both views
+    are. matcher: of the user's, which tells another place to start from.
     """
     scenes = _read(pairs)
     log.info("aligning %d pairs with each other, which may take a minute", len(scenes.images))
@@ -93,18 +94,22 @@ def fit_scenes(
                 f"no rig can be made from these scenes: {fit}; use a board (--board), or --model homography"
             )
         doubt = fit if scenes.lenses is not None else None
-    initial = scenes.start(fields)
+    initial, size = scenes.start(fields), None
+    if initial is None:
+        size = find_size(scenes.images)
+        initial = size.initial
     planar: Literal["homography", "affine"] = "affine" if model == "affine" else "homography"
     alignment, matched = align_by(scenes.images, initial, planar, matcher)
-    _check(alignment, guessed=initial is None)
+    size = None if matched else size
+    _check(alignment, size)
     calibration = Calibration(
         scenes.sizes["thermal"],
         scenes.sizes["rgb"],
         alignment.rgb_from_thermal,
         quality=_quality(planar, alignment, alignment.split_px),
     )
-    guessed = initial is None and not matched
-    return SceneFit(calibration, planar, alignment, scenes.example, doubt=doubt, guessed=guessed)
+    width = None if size is None else size.width
+    return SceneFit(calibration, planar, alignment, scenes.example, doubt=doubt, width=width)
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,13 +176,18 @@ def _thermal_grey(pair: FramePair) -> Image:
     return ThermalScaler(ThermalConfig())(pair.thermal.image, pair.thermal.stamp_ns)
 
 
-def _check(alignment: Alignment, *, guessed: bool) -> None:
-    if alignment.trusted:
-        return
-    lenses = "; where one lens sees far more than the other, tell their fields of view (--hfov)"
-    raise DataError(
-        f"the images do not agree on one alignment: confidence {alignment.confidence:.2f}, expected 0.5 "
-        f"or more (from {alignment.frames} pairs); record various scenes with edges that both cameras "
-        "see, such as buildings, cars and people by day, at the distances that matter, or use a board "
-        f"(--board){lenses if guessed else ''}"
-    )
+def _check(alignment: Alignment, size: SizeFound | None) -> None:
+    """size: where nothing but the images told it."""
+    if not alignment.trusted:
+        lenses = "" if size is None else "; tell the lenses' fields of view where you know them (--hfov)"
+        raise DataError(
+            f"the images do not agree on one alignment: confidence {alignment.confidence:.2f}, expected "
+            f"0.5 or more (from {alignment.frames} pairs); record various scenes with edges that both "
+            "cameras see, such as buildings, cars and people by day, at the distances that matter, or use "
+            f"a board (--board){lenses}"
+        )
+    if size is not None and size.doubt is not None:
+        raise DataError(
+            f"the images do not tell how wide the lenses see: {size.doubt}; tell their fields of view "
+            "(--hfov THERMAL RGB), record camera_info, or more various scenes, or use a board (--board)"
+        )

@@ -133,7 +133,7 @@ def _add_scene_options(group: argparse._ArgumentGroup) -> None:
         nargs=2,
         metavar=("THERMAL", "RGB"),
         help="horizontal fields of view of both lenses, degrees, as in their datasheets: for lenses of "
-        "very different fields without camera_info (default: camera_info, else both about equal)",
+        "very different fields without camera_info (default: camera_info, else the size that fits best)",
     )
 
 

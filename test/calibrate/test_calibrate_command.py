@@ -12,6 +12,7 @@ from board_images import Painter, as_rgb, as_thermal, make_painters, make_poses,
 
 from ivfusion_ros import cli
 from ivfusion_ros.bags import BagWriter
+from ivfusion_ros.calibrate.any_size import SizeFound
 from ivfusion_ros.calibrate.boards import parse_board
 from ivfusion_ros.calibrate.pairs import PairsInTime, PairsOnDisk, open_pairs
 from ivfusion_ros.calibrate.scene_rig import SceneRig
@@ -172,6 +173,13 @@ def known_alignment(confidence: float = 0.9) -> Alignment:
     return Alignment(matrix, confidence, 0.6, 0.5, 14)
 
 
+@pytest.fixture(autouse=True)
+def known_size(monkeypatch) -> None:
+    """How wide the lenses see is found in test_calibrate_narrow."""
+    found = SizeFound(known_alignment().rgb_from_thermal, 0.88, None)
+    monkeypatch.setattr("ivfusion_ros.calibrate.targetless.find_size", lambda _: found)
+
+
 def test_scenes_give_what_the_matching_found(folders, tmp_path, monkeypatch, capsys):
     """Here only what surrounds the matching; how well it matches is tested with it."""
     calls = []
@@ -182,13 +190,15 @@ def test_scenes_give_what_the_matching_found(folders, tmp_path, monkeypatch, cap
     out = tmp_path / "scene.yaml"
     assert cli.main(["calibrate", *map(str, folders), "--model", "affine", "--out", str(out)]) == 0
     pairs, initial, model = calls[0]
-    assert len(pairs) == 14 and initial is None and model == "affine"
+    assert len(pairs) == 14 and model == "affine"
+    np.testing.assert_array_equal(initial, known_alignment().rgb_from_thermal)
     assert pairs[0][0].dtype == np.uint8 and pairs[0][0].shape == (256, 320)
     assert pairs[0][1].dtype == np.uint8 and pairs[0][1].shape == (300, 400)
     found = read_calibration(out)
     np.testing.assert_allclose(found.rgb_from_thermal, known_alignment().rgb_from_thermal)
     assert found.quality["confidence"] == 0.9 and found.quality["method"] == "targetless"
-    assert "confidence 0.90" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "confidence 0.90" in shown and "0.88 times as wide as the RGB camera's" in shown
     assert read_image(out.with_suffix(".png")).ndim == 3
 
 
@@ -199,6 +209,18 @@ def test_scenes_that_do_not_agree_fail_plainly(folders, tmp_path, monkeypatch, c
     out = tmp_path / "scene.yaml"
     assert cli.main(["calibrate", *map(str, folders), "--out", str(out)]) == 7
     assert "confidence 0.20" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_doubtful_size_fails_plainly(folders, tmp_path, monkeypatch, capsys):
+    """However sure the alignment is."""
+    found = SizeFound(known_alignment().rgb_from_thermal, 0.3, "they fit at 0.3, and nearly as well at 0.9")
+    monkeypatch.setattr("ivfusion_ros.calibrate.targetless.find_size", lambda _: found)
+    monkeypatch.setattr("ivfusion_ros.calibrate.matcher.align_many", lambda *_: known_alignment())
+    out = tmp_path / "scene.yaml"
+    assert cli.main(["calibrate", *map(str, folders), "--out", str(out)]) == 7
+    shown = capsys.readouterr().err
+    assert "they fit at 0.3, and nearly as well at 0.9" in shown and "--hfov THERMAL RGB" in shown
     assert not list(tmp_path.iterdir())
 
 
