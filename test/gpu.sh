@@ -36,7 +36,7 @@ export IVFUSION_ENGINES="$out/engines"
 export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
 fusion=(refinefuse refinefuse_lite mda transfusion mst)
 detector=${DETECTOR:-yolov5n}
-size=640x480 rounds=100 pairs=300 frames=10000
+size=640x480 rounds=50 pairs=300 frames=10000
 if [ -n "${dry:+yes}" ]; then
   size=64x48 rounds=2 pairs=10 frames=100
   # On a machine with other work, threads that wait for each other take longer than one.

@@ -63,6 +63,13 @@ The yolov5n that ships has 0.011 on its data set's images, and 0.023 on simulate
 are sure. It loses at most 0.01 of its mean AP50 on a set; COCO's has 0.023 and loses up to 0.02.
 """
 
+MIN_TAIL_OVERLAP, MAX_TAIL_SCORE = 0.7, 0.2
+"""Smallest 1st percentile of those overlaps, largest 99th of those scores' errors: what goes wrong in one
+place leaves the means as they are.
+
+The yolov5n that ships has .88, .86, .85 and .09, .11, .10 on MSRS by RGB, by thermal and on RoadScene.
+"""
+
 _TEST_IMAGES = 24
 """Of eight, the mean error of the same detector is anything from 0.009 to 0.021."""
 
@@ -301,11 +308,15 @@ def _self_test(model: onnx.ModelProto, quantised: onnx.ModelProto, images: list[
         with np.errstate(invalid="ignore"):  # two boxes without area
             overlaps += [float(box_iou(box, other[None])[0]) for box, other in pairs]
         errors += np.abs(old.scores - new.scores)[best].tolist()
-    overlap, error = float(np.nan_to_num(overlaps, nan=1.0).mean()), float(np.mean(errors))
+    common = np.nan_to_num(overlaps, nan=1.0)
+    overlap, error = float(common.mean()), float(np.mean(errors))
+    overlap_tail, error_tail = float(np.percentile(common, 1)), float(np.percentile(errors, 99))
+    passed = overlap >= MIN_OVERLAP and error <= MAX_SCORE
+    passed &= overlap_tail >= MIN_TAIL_OVERLAP and error_tail <= MAX_TAIL_SCORE
     return Outcome(
-        overlap >= MIN_OVERLAP and error <= MAX_SCORE,
-        f"overlap {overlap:.3f} of boxes, mean error {error:.4f} of scores, over the {_ANCHORS} best "
-        f"anchors of each of {len(images)} images",
+        passed,
+        f"overlap {overlap:.3f} of boxes, mean error {error:.4f} of scores, 99% from {overlap_tail:.2f} "
+        f"and within {error_tail:.3f}, over the {_ANCHORS} best anchors of each of {len(images)} images",
     )
 
 

@@ -1,6 +1,8 @@
 """Detectors in int8: what is rounded and what is not, that backends agree with f32, and what is refused."""
 
 import platform
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -199,6 +201,31 @@ def test_a_detector_that_fails_its_self_test_is_not_written(
     ):
         int8.quantise_file(source, tmp_path / "b.onnx", images)
     assert not (tmp_path / "b.onnx").exists()
+
+
+@pytest.mark.parametrize("kind", ["lost objects", "boxes elsewhere"])
+def test_what_goes_wrong_in_one_place_is_seen(
+    kind: str, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three anchors of the hundred best: both means stay within their limits."""
+    corners = np.linspace(0, 60, 400, dtype=np.float32)[:, None]
+    boxes = np.concatenate([corners, corners, corners + 20, corners + 20], axis=1)
+    scores = np.linspace(0, 0.9, 400, dtype=np.float32)
+    moved, doubted = boxes.copy(), scores.copy()
+    moved[-3:] += 30
+    doubted[-3:] -= 0.5
+    sound = int8.Candidates(boxes, scores, np.zeros(400, np.int64))
+    damaged = replace(sound, scores=doubted) if kind == "lost objects" else replace(sound, boxes_xyxy=moved)
+    found = iter([sound, damaged, sound, sound])
+    monkeypatch.setattr(int8, "reference", lambda _: lambda _: {})
+    monkeypatch.setattr(int8, "network_input", lambda *_: np.zeros((1, 3, 64, 96), np.float32))
+    monkeypatch.setattr(int8, "_anchors", lambda *_: next(found))
+    model = onnx.ModelProto(graph=onnx.GraphProto(input=[onnx.ValueInfoProto(name="images")]))
+    outcomes = [int8._self_test(model, model, [images / "00.png"]) for _ in range(2)]
+    assert [outcome.passed for outcome in outcomes] == [False, True]
+    text = outcomes[0].text
+    overlap, error = (float(re.search(rf"{word} ([\d.]+) of", text)[1]) for word in ("overlap", "error"))
+    assert overlap >= int8.MIN_OVERLAP and error <= int8.MAX_SCORE
 
 
 def test_what_int8_is_not_for(images: Path, tmp_path: Path) -> None:
