@@ -31,8 +31,10 @@ class Mailbox:
         self._closed = False
 
     def put(self, job: Job) -> None:
-        """Make this the next job, instead of one that waits."""
+        """Make this the next job, instead of one that waits; a closed mailbox takes none."""
         with self._changed:
+            if self._closed:
+                return
             self.superseded += self._job is not None
             self._job = job
             self._changed.notify()

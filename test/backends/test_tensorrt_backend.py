@@ -19,6 +19,7 @@ from ivfusion_ros.backends.tensorrt import backend as tensorrt
 from ivfusion_ros.backends.tensorrt import make
 from ivfusion_ros.backends.tensorrt.library import load_library
 from ivfusion_ros.backends.tensorrt.session import Lane, Session
+from ivfusion_ros.config.node import FusionNodeConfig
 from ivfusion_ros.config.parameters import make_config
 from ivfusion_ros.config.pipeline import DetectionConfig, PipelineConfig
 from ivfusion_ros.detection import Detector
@@ -27,6 +28,8 @@ from ivfusion_ros.models import resolve_model
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.pipeline.fuser import Fuser
 from ivfusion_ros.pipeline.overlap import THREAD_NAME, Overlap
+from ivfusion_ros.ros.streams import Job
+from ivfusion_ros.ros.worker import Worker
 from ivfusion_ros.types import Detections, Frame, FramePair, Image
 
 PATIENCE_S = 20.0
@@ -437,6 +440,30 @@ def test_the_next_pair_is_prepared_while_the_gpu_works(
         assert one.stamp_ns == other.stamp_ns and close(one.fused, other.fused)
         assert same_objects(one.detections, other.detections)
     assert threads == {THREAD_NAME}
+
+
+def test_a_gpu_that_is_lost_in_the_second_half_ends_the_worker(
+    fusion: Path, tally: fake_gpu.Tally, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What fails there comes with the result; the node hears of it all the same, once."""
+    settings = {"fusion.model": str(fusion), "fusion.backend": "tensorrt", "detection.model": ""}
+    came, lost = threading.Semaphore(0), threading.Semaphore(0)
+    worker = Worker(
+        make_config(FusionNodeConfig, settings),
+        lambda *_: came.release(),
+        logging.getLogger("node"),
+        on_lost=lost.release,
+    )
+    assert worker.load(lambda: True).on_gpu
+    thermal, rgb = pair(0)
+    worker.mailbox.put(Job(Frame(thermal, 0), Frame(rgb, 0)))
+    assert came.acquire(timeout=PATIENCE_S)
+    tally.lost = True
+    worker.mailbox.put(Job(Frame(thermal, 10**9), Frame(rgb, 10**9)))
+    assert lost.acquire(timeout=PATIENCE_S) and "cudaErrorIllegalAddress" in worker.lost
+    worker.mailbox.put(Job(Frame(thermal, 2 * 10**9), Frame(rgb, 2 * 10**9)))
+    assert worker.stop(PATIENCE_S) and (worker.done, worker.failed) == (1, 1)
+    assert not lost.acquire(blocking=False)
 
 
 def test_fusion_alone_overlaps_on_a_gpu_too(fusion: Path, tally: fake_gpu.Tally) -> None:

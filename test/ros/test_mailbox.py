@@ -47,6 +47,9 @@ def test_a_closed_mailbox_drops_what_waits() -> None:
     mailbox.put(job(0))
     mailbox.close()
     assert mailbox.take() is None
+    # A camera goes on, while the thread that took them may be at its last job.
+    mailbox.put(job(1))
+    assert mailbox.take() is None
 
 
 def test_a_restart_drops_what_waits_and_is_told_once() -> None:
