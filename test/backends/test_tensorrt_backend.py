@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("onnx")
 
 import fake_gpu
+from gpu_samples import close, pair, same_objects
 from small_models import SIDES, write_detector, write_fusion
 
 from ivfusion_ros.backends import available_backends, cuda, load_backend, resolve_backend
@@ -19,67 +20,19 @@ from ivfusion_ros.backends.tensorrt import backend as tensorrt
 from ivfusion_ros.backends.tensorrt import make
 from ivfusion_ros.backends.tensorrt.library import load_library
 from ivfusion_ros.backends.tensorrt.session import Lane, Session
-from ivfusion_ros.config.node import FusionNodeConfig
 from ivfusion_ros.config.parameters import make_config
 from ivfusion_ros.config.pipeline import DetectionConfig, PipelineConfig
 from ivfusion_ros.detection import Detector
-from ivfusion_ros.errors import BackendError, DeviceLostError, ModelError
+from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.pipeline.fuser import Fuser
 from ivfusion_ros.pipeline.overlap import THREAD_NAME, Overlap
-from ivfusion_ros.ros.streams import Job
-from ivfusion_ros.ros.worker import Worker
-from ivfusion_ros.types import Detections, Frame, FramePair, Image
+from ivfusion_ros.types import Frame, FramePair
 
 PATIENCE_S = 20.0
 CONFIG = DetectionConfig(confidence=0.5, iou=0.6)
-
-
-@pytest.fixture(autouse=True)
-def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("IVFUSION_ENGINES", str(tmp_path / "engines"))
-    return tmp_path / "engines"
-
-
-@pytest.fixture
-def tally(monkeypatch: pytest.MonkeyPatch) -> fake_gpu.Tally:
-    return fake_gpu.install(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def fusion(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_fusion(tmp_path_factory.mktemp("fusion") / "fusion.onnx")
-
-
-@pytest.fixture(scope="module")
-def finder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_detector(tmp_path_factory.mktemp("finder") / "finder.onnx")
-
-
-@pytest.fixture(scope="module")
-def keen_finder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """It answers to the faint contrasts of the small network's images."""
-    return write_detector(tmp_path_factory.mktemp("finder") / "keen.onnx", gain=80.0)
-
-
-def pair(seed: int, size: tuple[int, int] = (48, 32)) -> tuple[Image, Image]:
-    return fake_gpu.sample_pairs(size)[0] if seed == 0 else shifted(pair(0, size), seed)
-
-
-def shifted(images: tuple[Image, Image], by: int) -> tuple[Image, Image]:
-    return np.roll(images[0], 3 * by, 1), np.roll(images[1], 5 * by, 0)
-
-
-def close(left: Image, right: Image) -> bool:
-    return int(np.abs(left.astype(int) - right.astype(int)).max()) <= 1
-
-
-def same_objects(found: Detections, expected: Detections) -> bool:
-    """Nearly all boxes have their like; those of nearly equal score may come in another order."""
-    away = np.abs(found.boxes_xyxy[:, None] - expected.boxes_xyxy[None]).max(axis=2)
-    alike = (away < 0.7).any(axis=0)
-    return len(expected) > 3 and len(found) == len(expected) and alike.mean() > 0.9
+pytestmark = pytest.mark.usefixtures("engines")
 
 
 def test_each_run_gives_its_own_image(fusion: Path, tally: fake_gpu.Tally) -> None:
@@ -198,125 +151,6 @@ def test_a_refused_engine_is_built_again_once(
     with pytest.raises(ModelError, match="refuses the engine: Version tag does not match"):
         backend.run(inputs)
     assert builds
-
-
-def test_without_a_graph_it_runs_all_the_same(fusion: Path, tally: fake_gpu.Tally, caplog) -> None:
-    tally.captures = False
-    fuser, reference = Fuser(load_backend(fusion, "tensorrt")), Fuser(load_backend(fusion, "onnxruntime"))
-    for seed in range(6):
-        assert close(fuser(*pair(seed)), reference(*pair(seed)))
-    assert caplog.text.count("without a CUDA graph") == 1 and tally.launches == 0
-
-
-def test_a_take_that_fails_gives_back_what_was_taken(
-    fusion: Path, tally: fake_gpu.Tally, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    library = make.Library(fake_gpu.TENSORRT, "tensorrt_rtx", "1.7")
-    monkeypatch.setattr(tensorrt, "load_library", lambda: library)
-    Fuser(load_backend(fusion, "tensorrt"))(*pair(0))
-    plan = make.EngineBuilder.here(library, fake_gpu.GPU).engine(fusion, (48, 32), half=True).plan
-    takes = 0
-    for fails_at in range(1, 100):
-        tally.__init__()
-        fake_gpu.Stream.every.clear()
-        tally.fails_at = fails_at
-        try:
-            lane = Lane()
-        except BackendError:
-            assert not tally.alive
-            continue
-        try:
-            session = Session(plan, library, lane)
-        except BackendError as error:
-            assert "cudaErrorMemoryAllocation" in str(error) and len(tally.alive) == 3
-            takes += 1
-            continue
-        session.close()
-        lane.free()
-        assert not tally.alive
-        break
-    # The workspace of RTX; images and three events.
-    assert takes == 1 + 3 * 2 + 3
-
-
-def test_a_backend_out_of_memory_runs_again_when_there_is_some(fusion: Path, tally: fake_gpu.Tally) -> None:
-    backend = load_backend(fusion, "tensorrt")
-    fuser, reference = Fuser(backend), Fuser(load_backend(fusion, "onnxruntime"))
-    fuser(*pair(0))
-    before = len(tally.alive)
-    tally.fails_at = tally.taken + 5
-    with pytest.raises(BackendError, match="cudaErrorMemoryAllocation"):
-        fuser(*pair(0, (64, 48)))
-    assert len(tally.alive) == before
-    assert close(fuser(*pair(1)), reference(*pair(1)))
-    assert close(fuser(*pair(0, (64, 48))), reference(*pair(0, (64, 48))))
-    backend.close()
-    assert not tally.alive
-
-
-def test_a_lost_gpu_is_said_to_be_lost_and_closing_goes_on(
-    fusion: Path, tally: fake_gpu.Tally, caplog: pytest.LogCaptureFixture
-) -> None:
-    fuser = Fuser(load_backend(fusion, "tensorrt"))
-    for seed in range(3):
-        fuser(*pair(seed))
-    tally.lost = True
-    # The fourth run would record a graph: no reason to go on without one.
-    with pytest.raises(DeviceLostError):
-        fuser(*pair(3))
-    assert "without a CUDA graph" not in caplog.text
-    fuser.backend.close()
-    assert "not all of the GPU's memory was given back" in caplog.text
-    with pytest.raises(BackendError, match="closed"):
-        fuser(*pair(0))
-
-
-def test_a_gpu_that_is_lost_while_it_records_is_lost(
-    fusion: Path, tally: fake_gpu.Tally, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    fuser = Fuser(load_backend(fusion, "tensorrt"))
-    for seed in range(3):
-        fuser(*pair(seed))
-
-    def lose(*_: object) -> None:
-        raise DeviceLostError("CUDA: cudaErrorIllegalAddress")
-
-    monkeypatch.setattr(fake_gpu.Graph, "__init__", lose)
-    # To go on call by call would hide it for the time being.
-    with pytest.raises(DeviceLostError):
-        fuser(*pair(3))
-    assert "without a CUDA graph" not in caplog.text
-
-
-def test_closing_waits_for_what_is_under_way(fusion: Path, tally: fake_gpu.Tally) -> None:
-    plan = make.EngineBuilder.here(fake_gpu.LIBRARY, fake_gpu.GPU).engine(fusion, (48, 32), half=True).plan
-    lane = Lane()
-    session = Session(plan, fake_gpu.LIBRARY, lane)
-    thermal, rgb = pair(0)
-    session.launch({"thermal": thermal[None], "rgb": rgb[None]})
-    assert any(stream.waiting for stream in fake_gpu.Stream.every.values())
-    session.close()
-    lane.free()
-    assert not tally.alive
-
-
-def test_what_a_recording_cannot_hold_ends_the_recording_alone(
-    fusion: Path, tally: fake_gpu.Tally, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    enqueue = fake_gpu.Context.execute_async_v3
-
-    def waits(context: fake_gpu.Context, stream: int) -> bool:
-        if fake_gpu.Stream.every[stream].recording is not None:
-            fake_gpu.Stream.every[stream].synchronize()
-        return enqueue(context, stream)
-
-    monkeypatch.setattr(fake_gpu.Context, "execute_async_v3", waits)
-    fuser, reference = Fuser(load_backend(fusion, "tensorrt")), Fuser(load_backend(fusion, "onnxruntime"))
-    for seed in range(6):
-        assert close(fuser(*pair(seed)), reference(*pair(seed)))
-    assert caplog.text.count("without a CUDA graph") == 1
-    fuser.backend.close()
-    assert not tally.alive
 
 
 def test_layers_are_timed_outside_of_the_graph(fusion: Path, tally: fake_gpu.Tally) -> None:
@@ -440,30 +274,6 @@ def test_the_next_pair_is_prepared_while_the_gpu_works(
         assert one.stamp_ns == other.stamp_ns and close(one.fused, other.fused)
         assert same_objects(one.detections, other.detections)
     assert threads == {THREAD_NAME}
-
-
-def test_a_gpu_that_is_lost_in_the_second_half_ends_the_worker(
-    fusion: Path, tally: fake_gpu.Tally, caplog: pytest.LogCaptureFixture
-) -> None:
-    """What fails there comes with the result; the node hears of it all the same, once."""
-    settings = {"fusion.model": str(fusion), "fusion.backend": "tensorrt", "detection.model": ""}
-    came, lost = threading.Semaphore(0), threading.Semaphore(0)
-    worker = Worker(
-        make_config(FusionNodeConfig, settings),
-        lambda *_: came.release(),
-        logging.getLogger("node"),
-        on_lost=lost.release,
-    )
-    assert worker.load(lambda: True).on_gpu
-    thermal, rgb = pair(0)
-    worker.mailbox.put(Job(Frame(thermal, 0), Frame(rgb, 0)))
-    assert came.acquire(timeout=PATIENCE_S)
-    tally.lost = True
-    worker.mailbox.put(Job(Frame(thermal, 10**9), Frame(rgb, 10**9)))
-    assert lost.acquire(timeout=PATIENCE_S) and "cudaErrorIllegalAddress" in worker.lost
-    worker.mailbox.put(Job(Frame(thermal, 2 * 10**9), Frame(rgb, 2 * 10**9)))
-    assert worker.stop(PATIENCE_S) and (worker.done, worker.failed) == (1, 1)
-    assert not lost.acquire(blocking=False)
 
 
 def test_fusion_alone_overlaps_on_a_gpu_too(fusion: Path, tally: fake_gpu.Tally) -> None:
