@@ -139,7 +139,7 @@ def head(folder: Path, count: int) -> dict[str, object]:
     own = psutil.Process(os.getpid())
     found: dict[str, object] = {"recordings": count}
     for actors in (1, 4):
-        ray.init(num_cpus=actors, include_dashboard=False, log_to_driver=False)
+        ray.init("local", num_cpus=actors, include_dashboard=False, log_to_driver=False)
         new = Fleet(job, recordings, store)
         with Replicas(job, store.root, count=actors) as replicas:
             for number, row in enumerate(new._fuse(replicas)):
