@@ -174,7 +174,7 @@ class FusionNode(LifecycleNode):
             )
 
     def _refuse_impossible_transitions(self) -> None:
-        """rclpy lets a transition that the state does not allow end the process, and answers nobody."""
+        """Before 8.0, rclpy lets a transition that the state does not allow end the process, unanswered."""
         for service in self.services:
             if service.srv_type is ChangeState:
                 service.callback = partial(self._change_state, service.callback)
