@@ -107,10 +107,10 @@ def run(options: argparse.Namespace) -> None:
     recipe = _recipe(path, options)
     if not options.data and not options.toy:
         raise ConfigError("there is nothing to train on; give folders with --data")
+    start = resolve_model(options.init) if options.init else None
     if options.dry_run:
         _tell(options, path, recipe)
         return
-    start = resolve_model(options.init) if options.init else None
     with _run_folder(options, recipe.name) as folder:
         data = write_toy_data(folder.parent / "toy_data") if options.toy else []
         inputs = Inputs(
