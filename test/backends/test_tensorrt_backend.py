@@ -46,20 +46,25 @@ def test_each_run_gives_its_own_image(fusion: Path, tally: fake_gpu.Tally) -> No
     assert not tally.alive
 
 
-def test_where_memory_is_one_nothing_is_copied(
-    fusion: Path, keen_finder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tally = fake_gpu.install(monkeypatch, fake_gpu.JETSON)
+def check_pipelines_agree(fusion: Path, finder: Path, count: int) -> None:
+    """TensorRT's and ONNX Runtime's give the same images and objects for so many pairs."""
     with (
-        make_pipeline(fusion, keen_finder, "tensorrt") as pipeline,
-        make_pipeline(fusion, keen_finder, "onnxruntime") as reference,
+        make_pipeline(fusion, finder, "tensorrt") as pipeline,
+        make_pipeline(fusion, finder, "onnxruntime") as reference,
     ):
-        for seed in range(6):
+        for seed in range(count):
             thermal, rgb = pair(seed, (96, 64))
             frames = FramePair(Frame(thermal, seed * 10**9), Frame(rgb, seed * 10**9))
             found, expected = pipeline.process(frames), reference.process(frames)
             assert close(found.fused, expected.fused)
             assert same_objects(found.detections, expected.detections)
+
+
+def test_where_memory_is_one_nothing_is_copied(
+    fusion: Path, keen_finder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tally = fake_gpu.install(monkeypatch, fake_gpu.JETSON)
+    check_pipelines_agree(fusion, keen_finder, 6)
     assert (tally.uploads, tally.downloads) == (0, 0)
     # The fused image, into the input of the detector's graph.
     assert tally.copies == 6
@@ -404,13 +409,4 @@ def test_on_a_gpu_the_fused_image_goes_to_the_detector(fusion: Path, keen_finder
     status = available_backends()["tensorrt"]
     if not status.usable:
         pytest.skip(status.detail)
-    with (
-        make_pipeline(fusion, keen_finder, "tensorrt") as pipeline,
-        make_pipeline(fusion, keen_finder, "onnxruntime") as reference,
-    ):
-        for seed in range(8):
-            thermal, rgb = pair(seed, (96, 64))
-            frames = FramePair(Frame(thermal, seed * 10**9), Frame(rgb, seed * 10**9))
-            found, expected = pipeline.process(frames), reference.process(frames)
-            assert close(found.fused, expected.fused)
-            assert same_objects(found.detections, expected.detections)
+    check_pipelines_agree(fusion, keen_finder, 8)
