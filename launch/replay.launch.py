@@ -4,8 +4,10 @@ It takes the arguments of live.launch.py as well. For a bag on a desk, `ivfusion
 and drops nothing.
 """
 
+import os
 from pathlib import Path
 
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
@@ -38,6 +40,7 @@ ARGUMENTS = {
     "rate": ("1.0", "playback rate"),
     "use_sim_time": ("true", "run the node on the bag's time (/clock)"),
 }
+ROSBAG2 = ("ros2bag", "rosbag2_storage_mcap")
 LAST_IMAGES_S = 2.0
 DISCOVERY_S = 1.0
 
@@ -49,6 +52,22 @@ def fail(reason):
         raise RuntimeError(reason)
 
     return OpaqueFunction(function=end)
+
+
+def require_rosbag2():
+    """Told before anything starts; `ros2` itself would print its usage and no reason.
+
+    Raises RuntimeError with the packages that are missing and how to install them.
+    """
+    for package in ROSBAG2:
+        try:
+            get_package_prefix(package)
+        except PackageNotFoundError:
+            debian = f"ros-{os.environ.get('ROS_DISTRO', 'DISTRO')}-{package.replace('_', '-')}"
+            raise RuntimeError(
+                f"the replay plays and records by ros2 bag, whose package {package} is not in this "
+                f"environment: apt install {debian}, or replay without ROS by `ivfusion replay`"
+            ) from None
 
 
 def finish(event, context):
@@ -77,6 +96,7 @@ def recorder(given, namespace):
 
 
 def start(context):
+    require_rosbag2()
     given = {name: LaunchConfiguration(name).perform(context) for name in ("bag", *ARGUMENTS)}
     play = player(given)
     failed = [fail("the node cannot be configured: see its log")]

@@ -31,6 +31,16 @@ REPLAY = ("ros2", "launch", "ivfusion_ros", "replay.launch.py")
 
 
 @pytest.fixture
+def ros2_bag() -> None:
+    for package in ("ros2bag", "rosbag2_storage_mcap"):
+        if not any(
+            (Path(folder) / "share/ament_index/resource_index/packages" / package).exists()
+            for folder in os.environ["AMENT_PREFIX_PATH"].split(":")
+        ):
+            pytest.skip(f"needs {package}, which this ROS 2 lacks")
+
+
+@pytest.fixture
 def prefix(tmp_path: Path) -> Path:
     """An ament prefix with this checkout in it, as a colcon installation lays it out."""
     prefix = tmp_path / "prefix"
@@ -220,6 +230,7 @@ def replay_live(
     return launched
 
 
+@pytest.mark.usefixtures("ros2_bag")
 def test_replay_launch_gives_what_ivfusion_replay_gives(
     probe: Any, prefix: Path, blend_model: Path, box_model: Path, tmp_path: Path
 ) -> None:
@@ -263,6 +274,7 @@ def assert_same(one: Any, other: Any) -> None:
         assert one == other
 
 
+@pytest.mark.usefixtures("ros2_bag")
 def test_looped_bag_through_the_player(probe: Any, prefix: Path, blend_model: Path, tmp_path: Path) -> None:
     bag = tmp_path / "input"
     write_bag(bag, 15)
@@ -290,6 +302,7 @@ def test_looped_bag_through_the_player(probe: Any, prefix: Path, blend_model: Pa
     assert "Traceback" not in launched.log()
 
 
+@pytest.mark.usefixtures("ros2_bag")
 def test_a_node_that_cannot_be_configured_ends_the_replay(probe: Any, prefix: Path, tmp_path: Path) -> None:
     launched = probe.run(
         [*REPLAY, f"bag:={tmp_path}", "model:=/none.onnx"],
@@ -300,6 +313,7 @@ def test_a_node_that_cannot_be_configured_ends_the_replay(probe: Any, prefix: Pa
     assert "cannot be configured" in launched.log()
 
 
+@pytest.mark.usefixtures("ros2_bag")
 def test_a_bag_that_cannot_be_played_fails_the_replay(
     probe: Any, prefix: Path, blend_model: Path, tmp_path: Path
 ) -> None:
@@ -309,6 +323,22 @@ def test_a_bag_that_cannot_be_played_fails_the_replay(
     )
     assert launched.process.wait(harness.PATIENCE_S) == 1
     assert "ended with exit status" in launched.log()
+
+
+def test_a_replay_without_ros2_bag_says_what_to_install(probe: Any, prefix: Path, tmp_path: Path) -> None:
+    """Everything of this ROS 2 but for ros2bag, by a prefix whose index leaves it out."""
+    index = Path("share/ament_index/resource_index/packages")
+    for folder in map(Path, os.environ["AMENT_PREFIX_PATH"].split(":")):
+        for package in (folder / index).iterdir():
+            if package.name != "ros2bag" and not (prefix / index / package.name).exists():
+                (prefix / index / package.name).touch()
+                share = prefix / "share" / package.name
+                if not share.exists():
+                    share.symlink_to(folder / "share" / package.name)
+    launched = probe.run([*REPLAY, f"bag:={tmp_path}"], AMENT_PREFIX_PATH=str(prefix))
+    assert launched.process.wait(harness.PATIENCE_S) == 1
+    distro = os.environ["ROS_DISTRO"]
+    assert f"package ros2bag is not in this environment: apt install ros-{distro}-ros2bag" in launched.log()
 
 
 def test_colcon_build_gives_a_node_that_runs(probe: Any, tmp_path: Path) -> None:
