@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 import traceback
 from collections import Counter
@@ -88,6 +89,9 @@ class FusionSession:
         pipeline.measures = self._outputs.measured_wanted
         pipeline.detects = lambda: not self.config.node.lazy or self._outputs.objects_wanted()
         self.streams = Streams(config, self.worker.mailbox.put, self._on_silence)
+        # A full collection would look at 100,000 objects that stay, 30 ms or more in which no thread works.
+        gc.collect()
+        gc.freeze()
 
     def _rehearse(
         self,
@@ -178,6 +182,7 @@ class FusionSession:
         self.deactivate()
         ended = self.worker.stop(patience_s)
         self._outputs.close()
+        gc.unfreeze()
         return ended
 
     def enable(self, enabled: bool) -> None:
