@@ -17,6 +17,7 @@ from ivfusion_ros.geometry.calibration import Calibration, Remap
 from ivfusion_ros.geometry.camera import CameraModel
 from ivfusion_ros.geometry.maps import displacements_at
 from ivfusion_ros.geometry.rig import Extrinsics, Rig, RigParts
+from ivfusion_ros.registration.online.cells import cell_centres, compared_rows, measure_cells
 from ivfusion_ros.registration.online.edges import edge_structure
 from ivfusion_ros.registration.online.field import image_corners, matrix_from_corners
 from ivfusion_ros.registration.online.refine import OnlineRefinement, Refinement, RefinementConfig
@@ -108,6 +109,35 @@ def corner_path(steps: list[Step]) -> Floats:
 
 def test_structure_does_not_see_which_side_is_bright() -> None:
     assert np.allclose(edge_structure(THERMAL), edge_structure(255 - THERMAL), atol=1e-4)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_moments_are_sums_of_the_structure_times_sobel_s_derivatives(first: int) -> None:
+    height, width = 95, 80
+    moving = edge_structure(np.ascontiguousarray(THERMAL[:height, :width]))
+    every_row = edge_structure(np.ascontiguousarray(REFERENCE[:height, :width]))
+    every_row[:, :4] = every_row[:, -4:] = every_row[:, :, :4] = every_row[:, :, -4:] = 0
+    found = measure_cells(every_row[:, compared_rows(first)], moving, first)
+    assert len(found.likeness) == len(cell_centres((width, height))) == 25
+    soft = [cv2.GaussianBlur(plane, (5, 5), 1.0) for plane in moving]
+
+    def of_cells(right: int, down: int, scale: float) -> Floats:
+        products = sum(
+            still.astype(np.float64) * cv2.Sobel(plane, cv2.CV_64F, right, down, scale=scale)
+            if right or down
+            else still.astype(np.float64) * plane
+            for still, plane in zip(every_row, soft, strict=True)
+        )
+        blocks = products[:80].reshape(5, 16, 5, 16)[:, first::2]
+        return np.asarray(blocks.sum(axis=(1, 3)).ravel() / 128)
+
+    near = {"abs": 1e-6, "rel": 1e-4}
+    assert found.likeness == pytest.approx(of_cells(0, 0, 1), **near)
+    assert found.pull[:, 0] == pytest.approx(-of_cells(1, 0, 1 / 8), **near)
+    assert found.pull[:, 1] == pytest.approx(-of_cells(0, 1, 1 / 8), **near)
+    assert found.stiffness[:, 0, 0] == pytest.approx(-of_cells(2, 0, 1 / 4), **near)
+    assert found.stiffness[:, 0, 1] == pytest.approx(-of_cells(1, 1, 1 / 4), **near)
+    assert found.stiffness[:, 1, 1] == pytest.approx(-of_cells(0, 2, 1 / 4), **near)
 
 
 def test_follows_a_drift_of_one_pixel_per_second() -> None:

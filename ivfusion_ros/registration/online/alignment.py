@@ -60,11 +60,13 @@ class AlignmentFilter:
         self._moments: CellMoments | None = None
         self.seen_s = 0.0
 
-    def observe(self, still: Structure, moving: Structure, correction: Floats, elapsed_s: float) -> None:
-        """Add a frame; correction: 3x3 that moving was warped by."""
+    def observe(
+        self, still: Structure, moving: Structure, first: int, correction: Floats, elapsed_s: float
+    ) -> None:
+        """Add a frame, its structures as for measure_cells; correction: 3x3 that moving was warped by."""
         share = -math.expm1(-elapsed_s / self._smoothing_s)
         self._search.observe(still, moving, share)
-        measured = measure_cells(still, moving).scaled(self._scale)
+        measured = measure_cells(still, moving, first).scaled(self._scale)
         measured = measured.about(displacements_at(self.cells, correction))
         self._moments = measured if self._moments is None else self._moments.blended(measured, share)
         self.seen_s += elapsed_s

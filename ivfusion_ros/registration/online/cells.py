@@ -8,15 +8,35 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from ivfusion_ros.types import Floats, Size
+from ivfusion_ros.types import Floats, Floats32, Size
 
 if TYPE_CHECKING:
     from ivfusion_ros.registration.online.edges import Structure
 
 CELL_PX = 16
 
-_DERIVATIVES = ((1, 0, 1 / 8), (0, 1, 1 / 8), (2, 0, 1 / 4), (1, 1, 1 / 4), (0, 2, 1 / 4))
-"""Orders in x and y, and the scale that makes OpenCV's 3x3 operator a derivative per pixel."""
+EVERY = 2
+"""One of so many rows of the still image is compared, in each frame others: edges are wider than that."""
+
+SUPPORT_PX = 4
+"""What lies further from a pixel than this has next to no part in what is compared there."""
+
+_SOFT_PX, _SOFT_TAPS = 1.0, (5, 5)
+
+_FIRST, _SECOND, _MEAN = (np.array(taps) for taps in ((-0.5, 0, 0.5), (1, -2, 1), (0.25, 0.5, 0.25)))
+_OPERATORS = np.stack(
+    [
+        np.outer(down, right).ravel()
+        for down, right in (
+            (_MEAN, _FIRST),
+            (_FIRST, _MEAN),
+            (_MEAN, _SECOND),
+            (_FIRST, _FIRST),
+            (_SECOND, _MEAN),
+        )
+    ]
+)
+"""(5, 9): x, y, xx, xy and yy from a function's values at a pixel and its neighbours; Sobel's operators."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +58,8 @@ class CellMoments:
 
     def about(self, displacements: Floats) -> CellMoments:
         """For (N, 2) displacements counted from where the content would be without those given."""
-        shift = np.einsum("nij,nj->ni", self.stiffness, displacements)
-        return CellMoments(self.pull + shift, self.stiffness, self.likeness)
+        shift = self.stiffness @ displacements[:, :, None]
+        return CellMoments(self.pull + shift[:, :, 0], self.stiffness, self.likeness)
 
     def blended(self, newer: CellMoments, share: float) -> CellMoments:
         """This, with a share in [0, 1] of a newer one."""
@@ -58,24 +78,46 @@ def cell_centres(size: Size) -> Floats:
     return np.asarray(cells * CELL_PX + (CELL_PX - 1) / 2, np.float64)
 
 
-def measure_cells(still: Structure, moving: Structure) -> CellMoments:
-    """Moments of moving against still, (h, w, 2) each; still is zero where it shall not count."""
-    x, y, xx, xy, yy = (
-        _cell_means(still, cv2.Sobel(moving, cv2.CV_32F, right, down, ksize=3, scale=scale))
-        for right, down, scale in _DERIVATIVES
-    )
+def compared_rows(first: int) -> slice:
+    """One of EVERY rows; first: the number of the first one, below EVERY."""
+    return slice(first, None, EVERY)
+
+
+def measure_cells(still: Structure, moving: Structure, first: int) -> CellMoments:
+    """Moments of moving (2, h, w) against still, which has its compared_rows(first) alone.
+
+    Still is zero where it shall not count, as at the border.
+    """
+    scores = _shifted_scores(still, _softened(moving), first)
+    x, y, xx, xy, yy = np.asarray(_OPERATORS @ scores, np.float64)
     # The correlation's slope is for sampling further right, that is for content that moves left.
     pull = -np.stack([x, y], axis=1)
     stiffness = -np.stack([xx, xy, xy, yy], axis=1).reshape(-1, 2, 2)
-    return CellMoments(pull, stiffness, _cell_means(still, moving))
+    return CellMoments(pull, stiffness, scores[4].astype(np.float64))
 
 
-def _cell_means(still: Structure, other: cv2.typing.MatLike) -> Floats:
-    columns, rows = still.shape[1] // CELL_PX, still.shape[0] // CELL_PX
-    # Rows of cells by einsum, which needs no image of products.
-    first, second = (
-        np.asarray(image)[: rows * CELL_PX, : columns * CELL_PX].reshape(rows, CELL_PX, -1)
-        for image in (still, other)
-    )
-    sums = np.einsum("ray,ray->ry", first, second).reshape(rows * columns, -1).sum(axis=1)
-    return np.asarray(sums, np.float64) / CELL_PX**2
+def _softened(structure: Structure) -> Structure:
+    """Blurred, so that correlation has slopes that reach further; in a frame of zeros, one pixel wide."""
+    count, height, width = structure.shape
+    soft = np.zeros((count, height + 2, width + 2), np.float32)
+    for plane, blurred in zip(structure, soft, strict=True):
+        cv2.GaussianBlur(plane, _SOFT_TAPS, _SOFT_PX, dst=blurred[1:-1, 1:-1])
+    return soft
+
+
+def _shifted_scores(still: Structure, framed: Structure, first: int) -> Floats32:
+    """(9, N) each cell's correlation with what lies up to a pixel aside, row by row.
+
+    To weigh these nine costs less than derivatives of images.
+    """
+    height, width = framed.shape[1] - 2, framed.shape[2] - 2
+    rows, columns = height // CELL_PX, width // CELL_PX
+    shape = 2, rows, CELL_PX // EVERY, width
+    fixed = still[:, : rows * CELL_PX // EVERY]
+    sums = np.empty((9, rows, width), np.float32)
+    for place, (down, across) in zip(sums, np.ndindex(3, 3), strict=True):
+        seen = framed[:, first + down :: EVERY, across : across + width][:, : fixed.shape[1]]
+        np.einsum("crkw,crkw->rw", fixed.reshape(shape), seen.reshape(shape), out=place)
+    used = sums.reshape(9 * rows, width)[:, : columns * CELL_PX]
+    means = cv2.resize(used, (columns, 9 * rows), interpolation=cv2.INTER_AREA)
+    return np.asarray(means, np.float32).reshape(9, -1) * np.float32(EVERY / CELL_PX)

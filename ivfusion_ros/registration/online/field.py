@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ class Fit:
 
     def sigma_px(self, basis: Floats) -> float:
         """Standard deviation of the displacement at some points, given by their basis (N, 2, P)."""
-        variances = np.einsum("nip,pq,niq->n", basis, self.covariance, basis)
+        variances = (basis @ self.covariance * basis).sum(axis=(1, 2))
         return float(np.sqrt(variances.mean()))
 
 
@@ -68,15 +69,17 @@ def fit_field(moments: CellMoments, basis: Floats, scale: float, start: Floats) 
     if np.count_nonzero(usable) < _MIN_CELLS:
         return None
     reach = (np.maximum(firmness, 0) + 0.25 * firmness[usable].mean()) * (_OUTLIER_PX * scale)
+    reach_squared = reach * reach
     # A row for x and one for y of each cell: products of two plain matrices take the least time. Those with
     # a vector are left to einsum, as a BLAS would start threads that cost more than the work.
     rows = basis.reshape(-1, basis.shape[2])
-    stiff_rows = np.einsum("nij,njp->nip", moments.stiffness, basis).reshape(rows.shape)
+    stiff_rows = (moments.stiffness @ basis).reshape(rows.shape)
     pull, prior = moments.pull.ravel(), _prior(len(start), scale)
     parameters = start
     for _ in range(_ITERATIONS):
         rest = pull - _times(stiff_rows, parameters)
-        weights = usable / (1 + np.sum(rest.reshape(-1, 2) ** 2, axis=1) / reach**2)
+        squares = rest * rest
+        weights = usable / (1 + (squares[::2] + squares[1::2]) / reach_squared)
         weighted_rows = np.repeat(weights, 2)[:, None] * rows
         information = weighted_rows.T @ stiff_rows
         if not _determines_shift(information):
@@ -100,14 +103,14 @@ def _scatter(weighted_rows: Floats, rest: Floats) -> Floats:
 
 
 def _determines_shift(information: Floats) -> bool:
-    (xx, xy), (_, yy) = information[:2, :2]
-    spread = float(np.hypot(xx - yy, 2 * xy))
+    (xx, xy), (_, yy) = information[:2, :2].tolist()
+    spread = math.hypot(xx - yy, 2 * xy)
     return bool(xx + yy - spread > _MAX_RATIO * (xx + yy + spread) > 0)
 
 
 def _inflation(information: Floats, scatter: Floats) -> float:
     """Variance of the disagreement in units of the information, as the cells' units mean nothing."""
-    return float(np.trace(scatter[:2, :2]) / np.trace(information[:2, :2]))
+    return float((scatter[0, 0] + scatter[1, 1]) / (information[0, 0] + information[1, 1]))
 
 
 def _prior(count: int, scale: float) -> Floats:

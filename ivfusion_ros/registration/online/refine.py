@@ -14,9 +14,10 @@ from ivfusion_ros.errors import ImageError
 from ivfusion_ros.geometry.maps import displacements_at
 from ivfusion_ros.registration.luminance import luminance
 from ivfusion_ros.registration.online.alignment import Alignment, AlignmentFilter
-from ivfusion_ros.registration.online.edges import SUPPORT_PX, Structure, edge_structure
+from ivfusion_ros.registration.online.cells import EVERY, SUPPORT_PX, compared_rows
+from ivfusion_ros.registration.online.edges import Structure, edge_structure
 from ivfusion_ros.registration.online.field import matrix_from_corners
-from ivfusion_ros.types import Floats, Size
+from ivfusion_ros.types import Floats, Floats32, Size
 
 if TYPE_CHECKING:
     from ivfusion_ros.types import Image
@@ -115,7 +116,8 @@ class _Tracker:
         self._px = factor
         self._filter = AlignmentFilter(config.model, size, self._small_size, config.smoothing_s)
         self._images: tuple[Image, Image] | None = None
-        self._mask_of: tuple[Image | None, Structure] | None = None
+        self._mask_of: tuple[Image | None, tuple[Floats32, float]] | None = None
+        self._first_row = 0
         self._confidence = self._drift_px = 0.0
         self._corners: Floats = np.zeros((4, 2))
         self._published = self._corners
@@ -130,23 +132,25 @@ class _Tracker:
         self._images = images
         if frozen or repeated:
             return self._result("frozen")
-        moving, still = map(edge_structure, images)
-        mask = self._mask(valid)
-        cv2.multiply(still, mask, dst=still)
-        least = _MIN_POWER * cv2.norm(mask, cv2.NORM_L2SQR)
-        if min(cv2.norm(image, cv2.NORM_L2SQR) for image in (moving, still)) <= least:
+        self._first_row = (self._first_row + 1) % EVERY
+        rows = compared_rows(self._first_row)
+        moving, still = edge_structure(images[0]), edge_structure(images[1], rows)
+        mask, counted = self._mask(valid)
+        still *= mask[rows]
+        if min(EVERY * _power(still), _power(moving)) <= _MIN_POWER * counted:
             return self._result("empty")
-        self._filter.observe(still, moving, self._matrix, elapsed_s)
+        self._filter.observe(still, moving, self._first_row, self._matrix, elapsed_s)
         return self._result(self._follow(elapsed_s))
 
     @property
     def _matrix(self) -> Floats:
         return np.eye(3) if self.correction is None else self.correction
 
-    def _mask(self, valid: Image | None) -> Structure:
-        """(h, w, 2) float32, 1 where a structure depends on nothing but what the warped image shows."""
+    def _mask(self, valid: Image | None) -> tuple[Floats32, float]:
+        """(h, w), 1 where what is compared is of the warped image alone; the power of such a structure."""
         if self._mask_of is None or self._mask_of[0] is not valid:
-            self._mask_of = valid, _mask(valid, self._small_size)
+            mask = _mask(valid, self._small_size)
+            self._mask_of = valid, (mask, 2.0 * float(mask.sum()))
         return self._mask_of[1]
 
     def _follow(self, elapsed_s: float) -> RefinementStatus:
@@ -214,14 +218,18 @@ def _shrink(image: Image, size: Size) -> Image:
     return np.asarray(cv2.resize(luminance(image), size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _mask(valid: Image | None, size: Size) -> Structure:
+def _mask(valid: Image | None, size: Size) -> Floats32:
     width, height = size
     whole = np.full((height, width), 255, np.uint8) if valid is None else _shrink(valid, size)
     side = 2 * SUPPORT_PX + 1
     kernel = np.ones((side, side), np.uint8)
     shown = np.where(whole == 255, np.uint8(1), np.uint8(0))
     inner = cv2.erode(shown, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return np.asarray(cv2.merge([inner, inner]), np.float32)
+    return np.asarray(inner, np.float32)
+
+
+def _power(structure: Structure) -> float:
+    return float(cv2.norm(structure.reshape(-1, structure.shape[2]), cv2.NORM_L2SQR))
 
 
 def _largest(displacements: Floats) -> float:
