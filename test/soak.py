@@ -10,6 +10,7 @@ or ages rise, or a pair is not accounted for.
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib.util
 import json
 import os
@@ -219,6 +220,9 @@ def live(
             time.sleep(SETTLE_S)
             rate_hz = rate_hz or share * able_hz(run)
             run.sent_s.clear()
+            # This process must not stop in the middle of a pair either.
+            gc.collect()
+            gc.freeze()
             between = hostile(probe, harness) if bad else lambda *_: None
             before, memory = newest.drops(), []
             cpu_s, begin_s = run.cpu_s(), time.monotonic()
