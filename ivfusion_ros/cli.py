@@ -1,4 +1,4 @@
-"""The `ivfusion` command. Each subcommand is a file in commands/, imported only when it is used."""
+"""The `ivfusion` command: a subcommand declares its options in options/ and does its work in commands/."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from ivfusion_ros.errors import IvfusionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from types import ModuleType
 
 COMMANDS = {
     "demo": "simulate a bag, replay it, and draw pictures and a film of the result",
@@ -48,7 +49,7 @@ COMMANDS = {
     "completion": "print a script with which a shell completes commands and options",
     "doctor": "show what is installed, which backends run and which models are intact",
 }
-"""Name (its module in commands/, with _ for - and a final _ where Python reserves it) and purpose."""
+"""Name (its module in options/ and commands/, _ for -, a final _ where Python reserves it) and purpose."""
 
 INTERRUPTED = 130
 
@@ -62,7 +63,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser(*chosen: str) -> argparse.ArgumentParser:
-    """The parser, with the options of the chosen commands only (all others cost their imports)."""
+    """The parser, with the options of the chosen commands only."""
     parser = _Parser(
         prog="ivfusion", description="Thermal + RGB fusion and detection, from bags, folders and topics."
     )
@@ -75,12 +76,15 @@ def build_parser(*chosen: str) -> argparse.ArgumentParser:
         # Without it, the one before the command counts.
         _add_verbose(subparser, argparse.SUPPRESS)
         if name in chosen:
-            module_name = f"{name}_" if keyword.iskeyword(name) else name.replace("-", "_")
-            module = importlib.import_module(f"ivfusion_ros.commands.{module_name}")
             subparser.register("type", Path, named_path)
-            module.add_arguments(subparser)
-            subparser.set_defaults(run=module.run, parser=subparser)
+            _module("options", name).add_arguments(subparser)
+            subparser.set_defaults(parser=subparser)
     return parser
+
+
+def _module(room: str, command: str) -> ModuleType:
+    name = f"{command}_" if keyword.iskeyword(command) else command.replace("-", "_")
+    return importlib.import_module(f"ivfusion_ros.{room}.{name}")
 
 
 def _parse(words: Sequence[str], chosen: str) -> argparse.Namespace:
@@ -140,12 +144,12 @@ def _run(arguments: Sequence[str] | None) -> int:
         level = logging.DEBUG if options.verbose else logging.INFO
         logging.basicConfig(level=level, format="%(message)s", handlers=[_Log()], force=True)
         # Where a command has files to write beside its result, it has taken their options from there.
-        if shared := sys.modules.get("ivfusion_ros.commands.options"):
-            shared.check_output_files(options)
+        if outputs := sys.modules.get("ivfusion_ros.options.outputs"):
+            outputs.check_output_files(options)
         if _json_alone(options) and getattr(sys.stdout, "closed_before", False):
             return _fail(chosen, "--json -: standard output is closed; name a file", 2)
         with redirect_stdout(_Aside(sys.stdout)) if _json_alone(options) else nullcontext():
-            options.run(options)
+            _module("commands", options.command).run(options)
     except IvfusionError as error:
         return _fail(chosen, str(error), error.exit_code)
     except OSError as error:

@@ -13,14 +13,10 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from ivfusion_ros.cameras import CAMERAS as CAMERAS
+from ivfusion_ros.cameras import OTHER_CAMERA as OTHER_CAMERA
+from ivfusion_ros.cameras import CameraName as CameraName
 from ivfusion_ros.errors import ImageError
-
-CameraName = Literal["thermal", "rgb"]
-
-CAMERAS: tuple[CameraName, CameraName] = ("thermal", "rgb")
-"""Also what the folders of a pair's images are called unless the user says otherwise."""
-
-OTHER_CAMERA: dict[CameraName, CameraName] = {"thermal": "rgb", "rgb": "thermal"}
 
 Mode = Literal["fused", "rgb_only", "thermal_only"]
 """Which cameras an output is made of."""

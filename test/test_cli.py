@@ -55,7 +55,8 @@ def test_progress_in_a_log_is_lines(monkeypatch, capsys) -> None:
     tqdm = pytest.importorskip("tqdm")
 
     def work(_: object) -> None:
-        layout = {"bar_format": "{desc} {n_fmt}/{total_fmt} {unit}s", "mininterval": 0, "unit": "pair"}
+        at_once = {"mininterval": 0, "delay": 0}
+        layout = {"bar_format": "{desc} {n_fmt}/{total_fmt} {unit}s", "unit": "pair", **at_once}
         for index in tqdm.tqdm(range(2), desc="fused", file=sys.stderr, **layout):
             logging.getLogger("ivfusion_ros").info("message %d", index)
         for _ in tqdm.tqdm(range(1), file=sys.stderr, leave=False, **layout):

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 from ivfusion_ros.config.pipeline import PairingConfig
 from ivfusion_ros.errors import DataError
-from ivfusion_ros.sources import SourceOptions, open_source
+from ivfusion_ros.sources.choice import open_source
 from ivfusion_ros.sources.pairs import pairs_in_time
+from ivfusion_ros.sources.source import SourceOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-    from ivfusion_ros.sources import Source
+    from ivfusion_ros.sources.source import Source
     from ivfusion_ros.types import FramePair
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,6 @@ from ivfusion_ros.graphs.onnx_file import PRECISION_KEY, read_metadata
 
 if TYPE_CHECKING:
     from ivfusion_ros.backends.backend import Backend
-    from ivfusion_ros.graphs.task import Task
 
 log = logging.getLogger(__name__)
 
@@ -62,11 +61,6 @@ def resolve_backend(backend: str = "auto", *, int8: bool = False) -> str:
     if found is None:
         raise BackendError(f"no inference backend is installed; run: {BACKENDS[on_cpu[0]].install}")
     return found
-
-
-def backend_names(*tasks: Task) -> tuple[str, ...]:
-    """The names in BACKENDS of those that run all of these tasks."""
-    return tuple(name for name, row in BACKENDS.items() if set(tasks) <= set(row.tasks))
 
 
 def is_usable(name: str) -> bool:

@@ -91,3 +91,8 @@ BACKENDS: dict[str, BackendRow] = {
     ),
 }
 """Backend name -> its row."""
+
+
+def backend_names(*tasks: Task) -> tuple[str, ...]:
+    """The names in BACKENDS of those that run all of these tasks."""
+    return tuple(name for name, row in BACKENDS.items() if set(tasks) <= set(row.tasks))

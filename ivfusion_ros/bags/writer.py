@@ -21,7 +21,7 @@ from ivfusion_ros.bags.serializations import to_cdr
 from ivfusion_ros.errors import BagError
 from ivfusion_ros.files import make_folder, whole_files
 from ivfusion_ros.images.files import JPEG_QUALITY
-from ivfusion_ros.images.files import SUFFIXES as IMAGE_SUFFIXES
+from ivfusion_ros.images.names import SUFFIXES as IMAGE_SUFFIXES
 from ivfusion_ros.messages import LABELS_TOPIC, MARKS_TOPIC, OUTPUTS, make_mark, outputs_of
 from ivfusion_ros.messages.detections import make_label_info
 from ivfusion_ros.messages.images import make_camera_info, make_compressed_image, make_image

@@ -5,11 +5,12 @@ from ivfusion_ros.faces import later
 __getattr__, __all__ = later(
     __name__,
     {
-        "boards": ("KINDS", "SPECIFICATION", "parse_board"),
+        "boards": ("parse_board",),
+        "choices": ("KINDS", "SPECIFICATION", "SceneModel"),
         "matcher": ("load_matcher",),
         "outcome": ("Outcome", "calibrate_by_board", "calibrate_by_scenes"),
         "output": ("write_outputs",),
         "pairs": ("PairSource", "open_pairs"),
-        "targetless": ("Fields", "SceneModel"),
+        "targetless": ("Fields",),
     },
 )

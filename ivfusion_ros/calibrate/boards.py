@@ -10,22 +10,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ivfusion_ros.calibrate.choices import KINDS, SPECIFICATION
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.types import Floats32
 
 Points = Floats32
 Indices = npt.NDArray[np.intp]
 
-KINDS = {
-    "checkerboard": "columns and rows count inner corners, SIZE is a square's edge",
-    "circles": "columns and rows count circles, SIZE is the distance of their centres",
-    "asymmetric_circles": "columns count circles in a row, SIZE is half their distance there",
-    "apriltag": "columns and rows count tags, SIZE is a tag's edge, SECOND the gap between two tags",
-    "charuco": "columns and rows count squares, SIZE is a square's edge, SECOND a marker's",
-}
-"""What the numbers of a specification mean, by kind of board."""
 
-SPECIFICATION = "KIND:COLUMNSxROWS:SIZE[:SECOND[:DICTIONARY]]"
 _USUAL_DICTIONARIES = {"apriltag": "APRILTAG_36h11", "charuco": "5X5_100"}
 _USUAL_SECOND = {"apriltag": 0.3, "charuco": 0.75}
 _MAX_M = 10.0

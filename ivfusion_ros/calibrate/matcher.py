@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
-from ivfusion_ros.backends import load_backend
+from ivfusion_ros.backends.choice import load_backend
 from ivfusion_ros.errors import DataError, ModelError
 from ivfusion_ros.registration.scene.align import Alignment, ImagePair, align_many
 from ivfusion_ros.types import Floats, Image, Size
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from ivfusion_ros.backends import Array, TensorInfo
+    from ivfusion_ros.backends.tensors import Array, TensorInfo
 
 log = logging.getLogger(__name__)
 

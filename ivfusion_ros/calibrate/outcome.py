@@ -19,7 +19,7 @@ from ivfusion_ros.calibrate.left_out import reasons_left_out
 from ivfusion_ros.calibrate.lens import rms
 from ivfusion_ros.calibrate.report import Overlay, scene_report, target_report
 from ivfusion_ros.calibrate.solve import RigFit, solve_rig
-from ivfusion_ros.calibrate.targetless import Fields, SceneModel, fit_scenes
+from ivfusion_ros.calibrate.targetless import Fields, fit_scenes
 from ivfusion_ros.geometry.calibration import Calibration
 from ivfusion_ros.geometry.maps import pixel_grid
 from ivfusion_ros.geometry.rig import Extrinsics, RigParts
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from ivfusion_ros.calibrate.boards import Board
+    from ivfusion_ros.calibrate.choices import SceneModel
     from ivfusion_ros.calibrate.matcher import Matcher
     from ivfusion_ros.calibrate.pairs import NamedPair
     from ivfusion_ros.calibrate.scene_rig import SceneRig

@@ -12,8 +12,10 @@ from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.pairs import PairPaths, images_by_stem, spread
 from ivfusion_ros.images.radiometric import read_camera_image
 from ivfusion_ros.images.thermal_input import ThermalInput
-from ivfusion_ros.sources import SourceOptions, find_pairs, open_source
+from ivfusion_ros.sources.choice import open_source
+from ivfusion_ros.sources.layouts import find_pairs
 from ivfusion_ros.sources.pairs import pairs_in_time, pairs_of_equal_names
+from ivfusion_ros.sources.source import SourceOptions
 from ivfusion_ros.sync.time_offset import TimeOffset, TimeOffsetMonitor
 from ivfusion_ros.types import Frame, FramePair
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ivfusion_ros.calibrate.any_size import SizeFound, find_size
+from ivfusion_ros.calibrate.choices import SceneModel
 from ivfusion_ros.calibrate.collect import check_sizes
 from ivfusion_ros.calibrate.matcher import Matcher, align_by
 from ivfusion_ros.calibrate.scene_rig import Lenses, SceneRig, fit_scene_rig, published_lenses
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from ivfusion_ros.calibrate.pairs import NamedPair
 
 log = logging.getLogger(__name__)
-
-SceneModel = Literal["rig", "homography", "affine"]
 
 
 @dataclass(frozen=True, eq=False)

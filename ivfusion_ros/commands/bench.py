@@ -7,22 +7,14 @@ import json
 import logging
 import platform
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
 
-from ivfusion_ros.backends import BACKENDS, available_backends, backend_names
-from ivfusion_ros.commands.options import (
-    add_html_option,
-    add_json_option,
-    add_threads_option,
-    check_at_least,
-    output_file,
-    parse_size,
-    write_json,
-)
+from ivfusion_ros.backends.choice import available_backends
+from ivfusion_ros.backends.table import BACKENDS, backend_names
+from ivfusion_ros.commands.options import check_at_least, parse_size, write_json
 from ivfusion_ros.errors import BackendError, DataError, refusing
 from ivfusion_ros.evaluation.speed.benchmark import (
     PipelineRun,
@@ -45,6 +37,7 @@ from ivfusion_ros.report import check_renderer, speed_page, write_page
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
+    from pathlib import Path
 
     from ivfusion_ros.evaluation.speed.roofline import Peak
     from ivfusion_ros.pipeline.fuser import Fuser
@@ -56,53 +49,6 @@ Rows = dict[str, dict[str, Any]]
 
 _MOST_BYTES = 1 << 26
 """Of a baseline's file."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument(
-        "--model",
-        nargs="+",
-        default=["refinefuse", "refinefuse_lite"],
-        help="fusion models: names in models.yaml or ONNX files (default: refinefuse refinefuse_lite)",
-    )
-    parser.add_argument(
-        "--backend",
-        nargs="+",
-        choices=backend_names("fusion"),
-        help="backends to compare (default: all that run here)",
-    )
-    parser.add_argument(
-        "--detector",
-        metavar="MODEL",
-        help="detection model in the pipelines; the steps around it are timed too",
-    )
-    parser.add_argument(
-        "--size", default="640x480", metavar="WxH", help="image size (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--rounds", type=int, default=10, metavar="N", help="runs of each network (default: %(default)s)"
-    )
-    add_threads_option(parser)
-    parser.add_argument(
-        "--roofline",
-        action="store_true",
-        help="also measure the machine's peak and each network's share of it",
-    )
-    parser.add_argument(
-        "--profile",
-        action="store_true",
-        help="also print where each network's time goes, by kind of layer",
-    )
-    parser.add_argument(
-        "--compare",
-        type=Path,
-        metavar="BASELINE",
-        help="JSON of an earlier run: print time now over time then, with intervals",
-    )
-    parser.add_argument("--plot", type=output_file(".png"), metavar="FILE", help="plot the times (PNG)")
-    add_html_option(parser)
-    add_json_option(parser)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.calibrate.imported import import_calibration
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.geometry.calibration import write_calibration
-from ivfusion_ros.geometry.other_tools import TOOLS
-from ivfusion_ros.geometry.rig import DEFAULT_PLANE_DISTANCE_M
-from ivfusion_ros.types import CAMERAS
+from ivfusion_ros.geometry.choices import DEFAULT_PLANE_DISTANCE_M
+from ivfusion_ros.options.calibrate_import import UNITS_M
 
 if TYPE_CHECKING:
     import argparse
@@ -20,34 +18,6 @@ if TYPE_CHECKING:
     from ivfusion_ros.types import Size
 
 log = logging.getLogger(__name__)
-
-UNITS_M = {"m": 1.0, "cm": 0.01, "mm": 0.001}
-
-
-def add_import_options(group: argparse._ArgumentGroup) -> None:
-    """Declare the options."""
-    group.add_argument(
-        "--import",
-        dest="imported",
-        nargs="+",
-        type=Path,
-        metavar="FILE",
-        help=f"instead of images: {', '.join(TOOLS.values())}; both cameras' files where each has one",
-    )
-    for camera in CAMERAS:
-        group.add_argument(
-            f"--{camera}-camera",
-            metavar="NAME",
-            help=f"which of the file's cameras is the {camera} one, such as cam0 (default: by topics and "
-            "names)",
-        )
-    for camera in CAMERAS:
-        group.add_argument(
-            f"--{camera}-size", metavar="WxH", help=f"size of the {camera} images, where the file says none"
-        )
-    group.add_argument(
-        "--unit", choices=tuple(UNITS_M), default="m", help="of the file's lengths (default: %(default)s)"
-    )
 
 
 def run_import(options: argparse.Namespace) -> None:

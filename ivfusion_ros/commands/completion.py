@@ -9,14 +9,6 @@ from ivfusion_ros.errors import ConfigError
 if TYPE_CHECKING:
     import argparse
 
-SHELLS = ("bash", "zsh", "tcsh")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("shell", choices=SHELLS, help="shell that the script is for")
-    parser.epilog = 'For bash: eval "$(ivfusion completion bash)", for example in ~/.bashrc.'
-
 
 def run(options: argparse.Namespace) -> None:
     """Print the script. Raises ConfigError without shtab."""

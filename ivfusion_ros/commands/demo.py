@@ -8,14 +8,13 @@ import logging
 import platform
 import shlex
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
 from ivfusion_ros.bags import BagWriter
-from ivfusion_ros.commands.options import add_pipeline_options, output_folder, pipeline_config, write_json
+from ivfusion_ros.commands.options import pipeline_config, write_json
 from ivfusion_ros.commands.replay import Outputs, end_if_interrupted, replay_source
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.files import alone_in, make_folder
@@ -26,6 +25,7 @@ from ivfusion_ros.simulate import RigConfig, SceneConfig, Simulator
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
 log = logging.getLogger(__name__)
 
@@ -43,28 +43,6 @@ MIN_SECONDS = 0.5
 
 MAIN_DEPTH_M = 15.0
 """Distance at which the demo's static registration is exact."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument(
-        "--out",
-        type=output_folder,
-        default=Path("demo"),
-        metavar="DIR",
-        help="folder to write; an earlier demo there is replaced (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--seconds",
-        type=float,
-        default=10.0,
-        metavar="S",
-        help="length of the scene (default: %(default)g)",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="random seed of the scene (default: %(default)s)"
-    )
-    add_pipeline_options(parser)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -15,51 +15,36 @@ import numpy as np
 from tqdm import tqdm
 
 from ivfusion_ros.bags.files import is_bag
-from ivfusion_ros.commands.options import (
-    add_json_option,
-    add_pipeline_options,
-    pipeline_config,
-    refuse_input,
-    write_json,
-)
-from ivfusion_ros.commands.skipped import Skipped, refuse_existing
+from ivfusion_ros.commands.options import pipeline_config, write_json
+from ivfusion_ros.commands.skipped import Skipped
 from ivfusion_ros.detection.rows import as_rows
 from ivfusion_ros.errors import DataError, ModelError
 from ivfusion_ros.files import alone_in, write_whole
 from ivfusion_ros.images.draw import annotate
 from ivfusion_ros.images.encodings import to_rgb
-from ivfusion_ros.images.files import SUFFIXES, write_image
+from ivfusion_ros.images.files import write_image
+from ivfusion_ros.images.names import SUFFIXES
 from ivfusion_ros.images.radiometric import read_camera_image
 from ivfusion_ros.images.thermal import ThermalScaler
 from ivfusion_ros.images.thermal_input import ThermalInput
+from ivfusion_ros.options.outputs import refuse_existing, refuse_input
 from ivfusion_ros.pipeline.build import build_detector, detection_model_name
-from ivfusion_ros.sources import SourceOptions, open_stream
 from ivfusion_ros.sources.pairs import images_in
+from ivfusion_ros.sources.source import SourceOptions
+from ivfusion_ros.sources.two_cameras import open_stream
 from ivfusion_ros.types import AnyImage
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator
 
-    from ivfusion_ros.sources import CameraStream
+    from ivfusion_ros.sources.stream import CameraStream
     from ivfusion_ros.types import Image
 
 log = logging.getLogger(__name__)
 
 Job = tuple[str, Path, Callable[[], AnyImage]]
 """The name of an image, the picture to write of it, and what reads it."""
-
-SECTIONS = ("images", "thermal", "detection")
-"""Of the configuration; thermal is for images of 16 bits."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("images", type=Path, help="image, folder of images, or film; fused, RGB or thermal")
-    parser.add_argument("output", type=Path, help="folder for pictures with boxes and detections.json")
-    parser.add_argument("--force", action="store_true", help="replace existing outputs")
-    add_json_option(parser)
-    add_pipeline_options(parser, SECTIONS)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -10,25 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ivfusion_ros import __version__
-from ivfusion_ros.backends import BACKENDS, available_backends, load_backend, resolve_backend
+from ivfusion_ros.backends.choice import available_backends, load_backend, resolve_backend
 from ivfusion_ros.backends.cuda import Gpu, find_gpu
+from ivfusion_ros.backends.table import BACKENDS
 from ivfusion_ros.backends.tensorrt.cache import FOLDER_VARIABLE, engine_folder, fitness, read_records
 from ivfusion_ros.backends.tensorrt.library import Library, installation, load_library
-from ivfusion_ros.commands.options import add_json_option, write_json
-from ivfusion_ros.config.node import FusionNodeConfig
+from ivfusion_ros.commands.options import write_json
 from ivfusion_ros.config.parameters import iter_parameters
 from ivfusion_ros.errors import BackendError, ConfigError, IvfusionError, ModelError
 from ivfusion_ros.evaluation.speed.clocks import read_clocks
 from ivfusion_ros.models import read_models
+from ivfusion_ros.options.doctor import PARAMETERS_OF
 from ivfusion_ros.ros import describe_buffers
-from ivfusion_ros.training.detector.config import DetectorConfig
-from ivfusion_ros.training.fusion.config import TrainConfig
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from ivfusion_ros.backends import BackendStatus
+    from ivfusion_ros.backends.backend import BackendStatus
 
 T = TypeVar("T")
 
@@ -44,26 +43,6 @@ PACKAGES = (
     "simplejpeg",
     "ultralytics",
 )
-
-
-PARAMETERS_OF: dict[str, type[Any]] = {
-    "node": FusionNodeConfig,
-    "fusion_training": TrainConfig,
-    "detector_training": DetectorConfig,
-}
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument(
-        "--parameters",
-        nargs="?",
-        const="node",
-        choices=tuple(PARAMETERS_OF),
-        help="print the table of all parameters instead, of the pipeline and its node or of a training "
-        "(default: node)",
-    )
-    add_json_option(parser)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -4,122 +4,37 @@ from __future__ import annotations
 
 import logging
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ivfusion_ros.commands.options import (
-    add_folders_option,
-    add_html_option,
-    add_json_option,
-    add_network_options,
-    check_at_least,
-    output_folder,
-    write_json,
-)
+from ivfusion_ros.commands.options import check_at_least, write_json
 from ivfusion_ros.commands.result_pictures import ResultPictures
-from ivfusion_ros.commands.skipped import refuse_existing
 from ivfusion_ros.errors import ConfigError, DataError, ImageError
 from ivfusion_ros.evaluation.fusion.journal import Journal
 from ivfusion_ros.evaluation.fusion.judge import Result, judge
 from ivfusion_ros.evaluation.fusion.methods import Method, NetworkMethod, make_methods
 from ivfusion_ros.evaluation.fusion.pairs import Pair, read_pairs
-from ivfusion_ros.evaluation.fusion.people import FADED, FAINT
 from ivfusion_ros.evaluation.fusion.plots import write_plot
 from ivfusion_ros.evaluation.fusion.report import figures, page
-from ivfusion_ros.evaluation.fusion.scores import JUDGED_BY, METRIC_NAMES, columns
+from ivfusion_ros.evaluation.fusion.scores import columns
 from ivfusion_ros.evaluation.fusion.sheet import write_sheet
 from ivfusion_ros.evaluation.fusion.tables import image_rows, mean_rows, metric_names, to_csv, to_markdown
 from ivfusion_ros.evaluation.speed.cost import Cost, measure_cost
 from ivfusion_ros.files import alone_in, make_folder, write_whole
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.metrics.flicker import FLICKER
+from ivfusion_ros.options.outputs import refuse_existing
 from ivfusion_ros.report import check_renderer, quality_page, write_page
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+    from pathlib import Path
 
     from ivfusion_ros.types import Size
 
 RESULTS = "results.json"
 
 log = logging.getLogger(__name__)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    _add_what_is_judged(parser)
-    _add_how(parser)
-
-
-def _add_what_is_judged(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data",
-        nargs="+",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="folders with thermal/ and rgb/, or data sets as they are published, or a part, LLVIP/test",
-    )
-    add_folders_option(parser)
-    parser.add_argument(
-        "--model",
-        nargs="+",
-        default=[],
-        metavar="[NAME=]MODEL",
-        help="fusion models: names in models.yaml or ONNX files",
-    )
-    parser.add_argument(
-        "--fused",
-        nargs="+",
-        default=[],
-        metavar="NAME=DIR",
-        help="folders of images fused by other programs, named like the pairs; with several data "
-        "folders, a subfolder for each",
-    )
-
-
-def _add_how(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--out", type=output_folder, required=True, metavar="DIR", help="folder for the results"
-    )
-    add_html_option(parser)
-    add_json_option(parser)
-    parser.add_argument(
-        "--force",
-        action="store_true",
-        help="replace the results of an earlier evaluation; images that it scored are not scored again",
-    )
-    parser.add_argument(
-        "--metrics",
-        nargs="+",
-        choices=METRIC_NAMES,
-        default=METRIC_NAMES,
-        help="metrics to compute (default: all); people: shares of the people in labels/ or boxes/ whom "
-        "the fused image hides",
-    )
-    parser.add_argument(
-        "--sequence", action="store_true", help="each data folder is a video: score flicker too"
-    )
-    parser.add_argument(
-        "--limit", type=int, metavar="N", help="maximum pairs of each data folder (default: all)"
-    )
-    parser.add_argument(
-        "--cost", action="store_true", help="measure the networks' time, memory and operations"
-    )
-    add_network_options(parser, "fusion")
-    parser.add_argument(
-        "--jobs", type=int, metavar="N", help="processes that compute metrics (default: all cores)"
-    )
-    parser.add_argument(
-        "--rows", type=int, default=6, metavar="N", help="pairs on the contact sheet (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--sheet-by",
-        choices=(*JUDGED_BY, FADED, FAINT),
-        metavar="METRIC",
-        help="metric that chooses these pairs (default: VIF)",
-    )
 
 
 def run(options: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ivfusion_ros.commands.options import parse_size
 from ivfusion_ros.errors import BackendError, ConfigError, ModelError
 from ivfusion_ros.models import file_sha256, resolve_model
+from ivfusion_ros.options.export import DETECTOR_SIZE
 
 if TYPE_CHECKING:
     import argparse
@@ -16,38 +17,6 @@ if TYPE_CHECKING:
     from ivfusion_ros.networks.graph import FusionGraph
 
 log = logging.getLogger(__name__)
-
-DETECTOR_SIZE = "640x480"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument(
-        "network",
-        help="last.pt of a run of `ivfusion train`, or name of a network without weights: mst; with "
-        "--detector a .pt of ultralytics, for example yolov5su.pt; with --int8 a detector in ONNX",
-    )
-    parser.add_argument("output", type=Path, help="ONNX file to write")
-    kind = parser.add_mutually_exclusive_group()
-    kind.add_argument(
-        "--half", action="store_true", help="export in half precision, unless the self-test fails"
-    )
-    kind.add_argument(
-        "--int8",
-        action="store_true",
-        help="convert a detector (ONNX file or name) to int8, for OpenVINO on CPUs",
-    )
-    parser.add_argument(
-        "--images",
-        type=Path,
-        metavar="DIR",
-        help="for --int8: a data set of `ivfusion dataset`, or images like those that the detector will "
-        "see",
-    )
-    parser.add_argument("--detector", action="store_true", help="the input is a detector of ultralytics")
-    parser.add_argument(
-        "--size", metavar="WxH", help=f"for --detector: input size (default: {DETECTOR_SIZE})"
-    )
 
 
 def run(options: argparse.Namespace) -> None:

@@ -9,8 +9,8 @@ from datetime import datetime, timezone
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from ivfusion_ros.commands.options import add_json_option, output_folder, write_json
-from ivfusion_ros.commands.skipped import Skipped, refuse_existing
+from ivfusion_ros.commands.options import write_json
+from ivfusion_ros.commands.skipped import Skipped
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.files import make_folder, scratch_folder
 from ivfusion_ros.fleet import (
@@ -24,6 +24,7 @@ from ivfusion_ros.fleet import (
     unknown_classes,
 )
 from ivfusion_ros.messages import NS_PER_S
+from ivfusion_ros.options.outputs import refuse_existing
 
 if TYPE_CHECKING:
     import argparse
@@ -36,36 +37,6 @@ log = logging.getLogger(__name__)
 
 _MOST_S = 3600
 """Of the options in seconds."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument(
-        "expression", help="such as 'person > 37 C and night'; docs/fleet.md has all that can be asked"
-    )
-    parser.add_argument("dest", metavar="DEST", help="--out of `ivfusion fleet --detections`")
-    parser.add_argument(
-        "--gap",
-        type=float,
-        default=1.0,
-        metavar="S",
-        help="moments up to so many seconds apart are one find (default: %(default)g)",
-    )
-    parser.add_argument(
-        "--clips",
-        type=output_folder,
-        metavar="DIR",
-        help="also write these seconds of the recordings as bags",
-    )
-    parser.add_argument(
-        "--around",
-        type=float,
-        default=1.0,
-        metavar="S",
-        help="seconds before and after that are in a clip too (default: %(default)g)",
-    )
-    parser.add_argument("--force", action="store_true", help="replace clips that are there already")
-    add_json_option(parser)
 
 
 def run(options: argparse.Namespace) -> None:

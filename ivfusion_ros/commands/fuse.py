@@ -15,26 +15,24 @@ from tqdm import tqdm
 
 from ivfusion_ros.bags.files import is_bag
 from ivfusion_ros.commands.options import (
-    add_html_option,
-    add_json_option,
-    add_pipeline_options,
-    add_source_options,
     pipeline_config,
-    refuse_input,
     refuse_source_as_output,
     source_options,
     write_json,
 )
-from ivfusion_ros.commands.skipped import Skipped, refuse_existing
+from ivfusion_ros.commands.skipped import Skipped
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.files import alone_in, make_folder
-from ivfusion_ros.images.files import SUFFIXES, write_image
+from ivfusion_ros.images.files import write_image
+from ivfusion_ros.images.names import SUFFIXES
 from ivfusion_ros.images.pairs import PairPaths
 from ivfusion_ros.images.radiometric import read_camera_image
+from ivfusion_ros.options.outputs import refuse_existing, refuse_input
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.pipeline.replay import summary
 from ivfusion_ros.report import start_page, write_page
-from ivfusion_ros.sources import EXPECTED, find_pairs, open_source
+from ivfusion_ros.sources.choice import open_source
+from ivfusion_ros.sources.layouts import find_pairs
 from ivfusion_ros.sources.pairs import pairs_in_time, pairs_of_equal_names
 from ivfusion_ros.types import Frame, FramePair
 
@@ -43,13 +41,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from ivfusion_ros.config.pipeline import PipelineConfig
-    from ivfusion_ros.sources import Source
+    from ivfusion_ros.sources.source import Source
     from ivfusion_ros.types import FusionResult
 
 log = logging.getLogger(__name__)
-
-SECTIONS = ("images", "pairing", "thermal", "registration", "faults", "fusion")
-"""Of the configuration: each pair is fused on its own, and nothing is detected."""
 
 
 @dataclass(frozen=True)
@@ -59,24 +54,6 @@ class Job:
     name: str
     output: Path
     read: Callable[[], FramePair]
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument(
-        "source",
-        nargs="+",
-        type=Path,
-        help="an image without colour (thermal, MRI, ...) and one that gives the result size and colour "
-        "(RGB, PET, ...; grey ones such as CT too); or two folders of images of the same names; or "
-        f"{EXPECTED}, whose fused images are named by stamps",
-    )
-    parser.add_argument("output", type=Path, help="image to write, or folder for PNG images")
-    add_source_options(parser)
-    parser.add_argument("--force", action="store_true", help="replace existing outputs")
-    add_html_option(parser)
-    add_json_option(parser)
-    add_pipeline_options(parser, SECTIONS)
 
 
 def run(options: argparse.Namespace) -> None:

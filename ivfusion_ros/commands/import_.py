@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ivfusion_ros.commands.options import add_folders_option
 from ivfusion_ros.errors import BackendError, no_folder
 from ivfusion_ros.images.pairs import spread
 from ivfusion_ros.sources.layouts import find_pairs
@@ -21,23 +19,6 @@ log = logging.getLogger(__name__)
 
 PAIRS = 24
 """Pairs of each folder that are looked at: seconds each, and more hardly move the range."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("network", help="name of the network, for example mda")
-    parser.add_argument("file", type=Path, help="the authors' checkpoint")
-    parser.add_argument("output", type=Path, help="checkpoint to write, for `export` or `train --init`")
-    parser.add_argument(
-        "--data",
-        nargs="+",
-        type=Path,
-        default=[],
-        metavar="DIR",
-        help="folders of pairs such as the network will see: what it makes of them is stretched from black "
-        "to white, all images alike (default: what it makes of road scenes)",
-    )
-    add_folders_option(parser)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -14,35 +14,22 @@ from tqdm import tqdm
 from ivfusion_ros.bags import BagWriter, check_bag_target
 from ivfusion_ros.commands.interruption import held_back
 from ivfusion_ros.commands.options import (
-    STDOUT,
-    add_html_option,
-    add_json_option,
-    add_pipeline_options,
-    add_source_options,
-    output_file,
     pipeline_config,
-    refuse_input,
     refuse_source_as_output,
     source_options,
     write_json,
 )
 from ivfusion_ros.commands.skipped import log_skipped
-from ivfusion_ros.commands.web import (
-    add_viewer_options,
-    add_web_option,
-    open_page,
-    open_viewers,
-    open_window,
-    unmeasured,
-)
-from ivfusion_ros.images.files import SUFFIXES
+from ivfusion_ros.commands.web import open_page, open_viewers, open_window, unmeasured
 from ivfusion_ros.images.film import Pictures
 from ivfusion_ros.models import resolve_model
+from ivfusion_ros.options.outputs import STDOUT, refuse_input
 from ivfusion_ros.pipeline.bag_topics import copy_originals
 from ivfusion_ros.pipeline.build import build_pipeline, detection_model_name, fusion_model_name
 from ivfusion_ros.pipeline.recording import RecordingReplay, reading
 from ivfusion_ros.report import start_page, write_page
-from ivfusion_ros.sources import EXPECTED, SourceOptions, open_source
+from ivfusion_ros.sources.choice import open_source
+from ivfusion_ros.sources.source import SourceOptions
 
 if TYPE_CHECKING:
     import argparse
@@ -50,7 +37,7 @@ if TYPE_CHECKING:
 
     from ivfusion_ros.config.pipeline import PipelineConfig
     from ivfusion_ros.pipeline.pipeline import Pipeline
-    from ivfusion_ros.sources import Source
+    from ivfusion_ros.sources.source import Source
     from ivfusion_ros.types import FusionResult
 
 log = logging.getLogger(__name__)
@@ -80,46 +67,6 @@ class Outputs:
     def files(self) -> list[Path]:
         """All that are written."""
         return [path for path in (self.bag, self.video, self.sheet, self.html, self.rerun) if path]
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("source", nargs="+", type=Path, help=EXPECTED)
-    parser.add_argument("output", type=Path, help="bag to write: NAME.mcap, or a rosbag2 folder")
-    add_source_options(parser)
-    parser.add_argument(
-        "--depth-topic",
-        metavar="TOPIC",
-        help="depth images in the view of the reference camera; sets registration.depth",
-    )
-    parser.add_argument("--compressed", action="store_true", help="write fused images as JPEG")
-    parser.add_argument("--originals", action="store_true", help="also copy the input's topics")
-    parser.add_argument(
-        "--registered",
-        action="store_true",
-        help="also write thermal/image_registered: counts or kelvin in the reference camera's pixels",
-    )
-    parser.add_argument("--force", action="store_true", help="replace an existing output")
-    parser.add_argument(
-        "--video",
-        type=output_file(".mp4"),
-        metavar="FILE",
-        help="also write a film (MP4): thermal, RGB, and fused with boxes",
-    )
-    parser.add_argument(
-        "--sheet",
-        type=output_file(*SUFFIXES),
-        metavar="FILE",
-        help="also write a contact sheet (PNG or JPEG) of the same",
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="say what would be read and written, and end"
-    )
-    add_html_option(parser)
-    add_web_option(parser)
-    add_viewer_options(parser)
-    add_json_option(parser)
-    add_pipeline_options(parser)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.bags.files import is_bag
-from ivfusion_ros.cli import named_path
-from ivfusion_ros.commands.options import output_file, refuse_input
-from ivfusion_ros.commands.skipped import refuse_existing
 from ivfusion_ros.errors import DataError, refusing
 from ivfusion_ros.files import read_bytes
 from ivfusion_ros.fleet import FLEET_TABLE, fleet_page, open_results
 from ivfusion_ros.images.encodings import to_rgb
-from ivfusion_ros.images.files import SUFFIXES, read_image
+from ivfusion_ros.images.files import read_image
+from ivfusion_ros.images.names import SUFFIXES
+from ivfusion_ros.options.outputs import refuse_existing, refuse_input
 from ivfusion_ros.report import (
     any_page,
     check_renderer,
@@ -40,23 +39,6 @@ MAX_PICTURES = 12
 """Of a folder; a training writes one at each validation."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument(
-        "result",
-        type=_place,
-        help="folder that eval, eval-detection, demo, train, reproduce or fleet wrote, a bag that replay "
-        "or live wrote, a JSON file of --json, or the URL of a fleet's results",
-    )
-    parser.add_argument(
-        "--html",
-        type=output_file(".html"),
-        metavar="FILE",
-        help="page to write (default: report.html in the folder, or beside the file with its name)",
-    )
-    parser.add_argument("--force", action="store_true", help="replace a page that is there already")
-
-
 def run(options: argparse.Namespace) -> None:
     """Write the page. Raises IvfusionError."""
     check_renderer()
@@ -73,11 +55,6 @@ def run(options: argparse.Namespace) -> None:
             page = _page(result, result.is_dir())
     write_page(html, page)
     print(html)
-
-
-def _place(text: str) -> Path | str:
-    """The argparse type of a path, or of a URL as it is."""
-    return text if "://" in text else named_path(text)
 
 
 def _beside(result: Path | str) -> Path:

@@ -7,17 +7,13 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ivfusion_ros.errors import DataError, IvfusionError
+from ivfusion_ros.errors import IvfusionError
 from ivfusion_ros.pipeline.skips import countable, reason_of, trace_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator
 
 log = logging.getLogger(__name__)
-
-_NAMED = 3
-"""Most existing outputs that an error names."""
 
 
 class Skipped:
@@ -71,14 +67,3 @@ class Skipped:
 def log_skipped(name: object, error: Exception, _count: int = 1, /) -> None:
     """Where one more or less does not decide the exit status."""
     log.warning("skipped %s: %s%s", name, reason_of(error), trace_of(error))
-
-
-def refuse_existing(outputs: Sequence[Path], force: bool) -> None:
-    """Raise DataError for outputs that are there already, unless they are to be replaced."""
-    there = [] if force else [path for path in outputs if path.is_file()]
-    if there:
-        names = ", ".join(map(str, there[:_NAMED])) + (", ..." if len(there) > _NAMED else "")
-        raise DataError(
-            f"{len(there)} of the outputs exist already ({names}); name another output or overwrite them "
-            "(--force)"
-        )

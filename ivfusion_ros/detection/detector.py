@@ -22,7 +22,7 @@ from ivfusion_ros.types import Detections, Floats32, Image, Size
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ivfusion_ros.backends import Backend
+    from ivfusion_ros.backends.backend import Backend
     from ivfusion_ros.config.pipeline import DetectionConfig
 
 log = logging.getLogger(__name__)

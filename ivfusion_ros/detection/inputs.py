@@ -11,7 +11,7 @@ from ivfusion_ros.errors import ImageError, ModelError
 from ivfusion_ros.graphs.onnx_file import THERMAL
 
 if TYPE_CHECKING:
-    from ivfusion_ros.backends import Backend
+    from ivfusion_ros.backends.backend import Backend
     from ivfusion_ros.types import Image, Size
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ivfusion_ros.backends import load_backend
+from ivfusion_ros.backends.choice import load_backend
 from ivfusion_ros.config.pipeline import DetectionConfig
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.errors import BackendError, ConfigError, ModelError, refusing

@@ -39,7 +39,8 @@ from ivfusion_ros.graphs.letterbox import Letterbox
 from ivfusion_ros.graphs.onnx_file import PRECISION_KEY, read_model
 from ivfusion_ros.graphs.task import keep_detections, network_input_size, takes_thermal, task_of
 from ivfusion_ros.graphs.yolo import Candidates, box_iou, decode, identify_head
-from ivfusion_ros.images.files import SUFFIXES, read_image
+from ivfusion_ros.images.files import read_image
+from ivfusion_ros.images.names import SUFFIXES
 from ivfusion_ros.types import Floats32
 
 if TYPE_CHECKING:

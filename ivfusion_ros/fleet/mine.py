@@ -15,7 +15,7 @@ import json
 import logging
 import threading
 import zlib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +27,13 @@ from ivfusion_ros.fleet.moments import MOMENTS, read_moments
 from ivfusion_ros.fleet.recordings import bring, find_recordings
 from ivfusion_ros.fleet.work import replaying
 from ivfusion_ros.fleet.worth import looked_at, together, worth_of
-from ivfusion_ros.images import boxes_text, to_rgb, write_image
+from ivfusion_ros.images.encodings import to_rgb
+from ivfusion_ros.images.files import write_image
+from ivfusion_ros.images.labels import boxes_text
 from ivfusion_ros.pipeline import load_networks
 
 if TYPE_CHECKING:
+    from ivfusion_ros.fleet.mine_settings import MineSettings
     from ivfusion_ros.fleet.moments import Moment
     from ivfusion_ros.fleet.results import Results
     from ivfusion_ros.types import FusionResult
@@ -39,15 +42,6 @@ log = logging.getLogger(__name__)
 
 SETTINGS = "mined.json"
 PROVENANCE = "provenance"
-
-
-@dataclass(frozen=True)
-class MineSettings:
-    """every_s: at most one moment of so many seconds. most: of a recording. sure: a score."""
-
-    every_s: float = 1.0
-    most: int = 20
-    sure: float = 0.5
 
 
 class Miner:

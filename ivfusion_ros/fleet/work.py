@@ -24,7 +24,8 @@ from ivfusion_ros.pipeline.bag_topics import read_fixes
 from ivfusion_ros.pipeline.build import build_pipeline, load_networks
 from ivfusion_ros.pipeline.recording import RecordingReplay, reading
 from ivfusion_ros.pipeline.skips import reason_of
-from ivfusion_ros.sources import SourceOptions, open_source
+from ivfusion_ros.sources.choice import open_source
+from ivfusion_ros.sources.source import SourceOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.geometry.distortion import DISTORTION_LENGTHS, standard_lens, tilt
+from ivfusion_ros.geometry.choices import DISTORTION_LENGTHS
+from ivfusion_ros.geometry.distortion import standard_lens, tilt
 from ivfusion_ros.types import Floats, Size
 
 if TYPE_CHECKING:

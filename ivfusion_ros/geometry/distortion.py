@@ -7,19 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.geometry.choices import DISTORTION_LENGTHS
 
 if TYPE_CHECKING:
     from ivfusion_ros.types import Floats
 
-DISTORTION_LENGTHS = {
-    "plumb_bob": (0, 4, 5),
-    "rational_polynomial": (8, 12, 14),
-    "equidistant": (4,),
-}
-"""Distortion models of sensor_msgs/CameraInfo, and how many coefficients each has.
-
-The first two are one polynomial of OpenCV, k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4 tx ty, cut where all is 0.
-"""
 
 _POLYNOMIAL = (*DISTORTION_LENGTHS["plumb_bob"], *DISTORTION_LENGTHS["rational_polynomial"])
 _OTHER_NAMES = {

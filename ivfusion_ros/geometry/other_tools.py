@@ -4,19 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
 
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.files import MAX_YAML_BYTES, read_bytes
-
-Tool = Literal["Kalibr", "ROS", "OpenCV"]
-
-TOOLS: dict[Tool, str] = {
-    "Kalibr": "a Kalibr camchain",
-    "ROS": "a camera_info of ROS's camera_calibration",
-    "OpenCV": "an OpenCV FileStorage",
-}
-"""What a file of each is called."""
+from ivfusion_ros.geometry.choices import TOOLS, Tool
 
 _SIGNS: dict[Tool, re.Pattern[str]] = {
     # Its header, its tags, and the first elements of its XML and JSON.

@@ -9,6 +9,7 @@ import numpy as np
 
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.geometry.camera import CameraModel
+from ivfusion_ros.geometry.choices import DEFAULT_PLANE_DISTANCE_M
 from ivfusion_ros.types import CameraInfo, CameraName, Floats, Size
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["CameraModel", "CameraName", "Extrinsics", "Rig", "RigParts"]
 
 
-DEFAULT_PLANE_DISTANCE_M = 10.0
 PLANE_DISTANCES_M = (0.01, 1e6)
 """Least and largest."""
 MAX_BASELINE_M = 10.0

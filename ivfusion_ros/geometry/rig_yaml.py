@@ -10,8 +10,9 @@ import numpy as np
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.files import brief
 from ivfusion_ros.geometry.camera import CameraModel
+from ivfusion_ros.geometry.choices import DEFAULT_PLANE_DISTANCE_M
 from ivfusion_ros.geometry.distortion import standard_lens
-from ivfusion_ros.geometry.rig import DEFAULT_PLANE_DISTANCE_M, Extrinsics, RigParts
+from ivfusion_ros.geometry.rig import Extrinsics, RigParts
 
 if TYPE_CHECKING:
     from ivfusion_ros.types import Floats, Size

@@ -17,13 +17,12 @@ from ivfusion_ros.images.compressed_depth import is_compressed_depth, restore, s
 from ivfusion_ros.images.declared import MAX_PIXELS, cannot_be_decoded, check_declared_size
 from ivfusion_ros.images.encodings import demosaic, natural_encoding
 from ivfusion_ros.images.jpeg import decode_jpeg
+from ivfusion_ros.images.names import SUFFIXES
 from ivfusion_ros.images.orientation import exif_orientation, upright
 
 if TYPE_CHECKING:
     from ivfusion_ros.types import AnyImage
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
-"""File names that read_image and write_image know, in lower case."""
 
 MAX_FILE_BYTES = 2**30
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import numpy as np
 
 from ivfusion_ros.files import natural_order
-from ivfusion_ros.images.files import SUFFIXES
+from ivfusion_ros.images.names import RUN_GAP, SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -27,9 +27,6 @@ class HasStem(Protocol):
 
 Item = TypeVar("Item")
 Scene = TypeVar("Scene", bound=HasStem)
-
-RUN_GAP = 5
-"""Consecutive frame numbers further apart than this belong to different recordings."""
 
 
 MAX_RUN = 40

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ivfusion_ros.bags import BagWriter
     from ivfusion_ros.config.pipeline import PipelineConfig
-    from ivfusion_ros.sources import Source
+    from ivfusion_ros.sources.source import Source
     from ivfusion_ros.sync.depth import DepthFrames
 
 log = logging.getLogger(__name__)

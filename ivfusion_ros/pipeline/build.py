@@ -6,7 +6,8 @@ import logging
 import platform
 from typing import TYPE_CHECKING, NamedTuple
 
-from ivfusion_ros.backends import BACKENDS, load_backend, resolve_backend
+from ivfusion_ros.backends.choice import load_backend, resolve_backend
+from ivfusion_ros.backends.table import BACKENDS
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.detection.positions import Locator
 from ivfusion_ros.detection.tracking import ByteTracker
@@ -22,7 +23,7 @@ from ivfusion_ros.pipeline.pipeline import Pipeline
 from ivfusion_ros.registration.registrar import build_registrar
 
 if TYPE_CHECKING:
-    from ivfusion_ros.backends import Backend
+    from ivfusion_ros.backends.backend import Backend
     from ivfusion_ros.config.pipeline import DetectionConfig, FusionConfig, PipelineConfig
 
 log = logging.getLogger(__name__)

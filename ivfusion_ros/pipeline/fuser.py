@@ -10,7 +10,7 @@ from ivfusion_ros.backends.device import DeviceBackend
 from ivfusion_ros.errors import ImageError, ModelError
 
 if TYPE_CHECKING:
-    from ivfusion_ros.backends import Backend
+    from ivfusion_ros.backends.backend import Backend
     from ivfusion_ros.types import Image, Size
 
 MINIMUM_SIDE = 8

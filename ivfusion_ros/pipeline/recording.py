@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ivfusion_ros.config.pipeline import PipelineConfig
     from ivfusion_ros.pipeline.pipeline import Pipeline
-    from ivfusion_ros.sources import Source, SourceOptions
+    from ivfusion_ros.sources.source import Source, SourceOptions
     from ivfusion_ros.types import FusionResult
 
 log = logging.getLogger(__name__)

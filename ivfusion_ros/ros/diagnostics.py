@@ -11,7 +11,7 @@ from diagnostic_updater import Updater
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 
-from ivfusion_ros.backends import under_way
+from ivfusion_ros.backends.progress import under_way
 from ivfusion_ros.pipeline.faults import LABELS
 from ivfusion_ros.ros.status import how_often, level_and_message
 from ivfusion_ros.ros.troubles import camera_troubles

@@ -1,34 +1,19 @@
 """Whatever sends frames without ROS: bags, films, folders, data sets as published."""
 
-from ivfusion_ros.sources.bag import BagSource
-from ivfusion_ros.sources.choice import EXPECTED, KINDS, open_source
-from ivfusion_ros.sources.layouts import LAYOUTS, Layout, find_pairs
-from ivfusion_ros.sources.live import LivePairs, parse_options
-from ivfusion_ros.sources.pairs import images_in, pairs_in_time, pairs_of_equal_names
-from ivfusion_ros.sources.scenes import Scene, find_scenes
-from ivfusion_ros.sources.source import OnSkip, Source, SourceOptions
-from ivfusion_ros.sources.stream import CameraStream
-from ivfusion_ros.sources.two_cameras import STREAMS, open_stream
+from ivfusion_ros.faces import later
 
-__all__ = [
-    "EXPECTED",
-    "KINDS",
-    "LAYOUTS",
-    "STREAMS",
-    "BagSource",
-    "CameraStream",
-    "Layout",
-    "LivePairs",
-    "OnSkip",
-    "Scene",
-    "Source",
-    "SourceOptions",
-    "find_pairs",
-    "find_scenes",
-    "images_in",
-    "open_source",
-    "open_stream",
-    "pairs_in_time",
-    "pairs_of_equal_names",
-    "parse_options",
-]
+__getattr__, __all__ = later(
+    __name__,
+    {
+        "bag": ("BagSource",),
+        "choice": ("KINDS", "open_source"),
+        "expected": ("EXPECTED",),
+        "layouts": ("LAYOUTS", "Layout", "find_pairs"),
+        "live": ("LivePairs", "parse_options"),
+        "pairs": ("images_in", "pairs_in_time", "pairs_of_equal_names"),
+        "scenes": ("Scene", "find_scenes"),
+        "source": ("OnSkip", "Source", "SourceOptions"),
+        "stream": ("CameraStream",),
+        "two_cameras": ("STREAMS", "open_stream"),
+    },
+)

@@ -8,17 +8,13 @@ from ivfusion_ros.bags.files import is_bag
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.sources.bag import BagSource
 from ivfusion_ros.sources.data_set import DataSet
+from ivfusion_ros.sources.expected import EXPECTED
 from ivfusion_ros.sources.source import Source, SourceOptions
 from ivfusion_ros.sources.two_cameras import TwoCameras
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
-
-EXPECTED = (
-    "bags (rosbag2 folders, .mcap, .db3 or .bag files), a film or folder of thermal images and one of RGB "
-    "images, or the folder of a data set"
-)
 
 
 def _are_bags(paths: Sequence[Path]) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ivfusion_ros.errors import DataError, no_folder
 from ivfusion_ros.files import natural_order
-from ivfusion_ros.images.files import SUFFIXES
+from ivfusion_ros.images.names import SUFFIXES
 from ivfusion_ros.images.pairs import PairPaths
 from ivfusion_ros.types import CAMERAS
 

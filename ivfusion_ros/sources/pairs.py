@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.errors import DataError
-from ivfusion_ros.images.files import SUFFIXES
+from ivfusion_ros.images.names import SUFFIXES
 from ivfusion_ros.images.pairs import PairPaths, images_by_stem
 from ivfusion_ros.sync.clocks import ClockCheck
 from ivfusion_ros.sync.pairing import READ_AHEAD, Pairer

@@ -8,12 +8,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ivfusion_ros.commands.options import add_pipeline_options, pipeline_config
+from ivfusion_ros.commands.options import pipeline_config
 from ivfusion_ros.config.parameters import assignments, iter_parameters, load_config, make_config, parameter
 from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.files import read_yaml
 from ivfusion_ros.models import share_folder
+from ivfusion_ros.options.pipeline import add_pipeline_options
 from ivfusion_ros.training.fusion.config import TrainConfig, load_train_config, settings
 from ivfusion_ros.training.fusion.loss_config import SECTIONS_OF, TermsConfig
 

@@ -31,14 +31,9 @@ from ivfusion_ros.detection import Detector
 from ivfusion_ros.detection.class_names import names_from_yaml
 from ivfusion_ros.geometry.calibration import Calibration, read_calibration, write_calibration
 from ivfusion_ros.geometry.warp import Warp
-from ivfusion_ros.images.files import (
-    SUFFIXES,
-    decode_compressed,
-    encode_compressed,
-    read_image,
-    write_image,
-)
+from ivfusion_ros.images.files import decode_compressed, encode_compressed, read_image, write_image
 from ivfusion_ros.images.labels import read_boxes
+from ivfusion_ros.images.names import SUFFIXES
 from ivfusion_ros.images.video import VideoReader, VideoWriter
 from ivfusion_ros.pipeline.fuser import Fuser
 from ivfusion_ros.sources import SourceOptions, open_source

@@ -42,6 +42,11 @@ small_triples = st.tuples(st.integers(2, 6), st.integers(2, 6)).flatmap(
 )
 
 
+def test_options_know_the_names_without_the_functions() -> None:
+    assert tuple(metrics.METRICS) == metrics.PAPER_NAMES
+    assert tuple(metrics.EYE_METRICS) == metrics.EYE_NAMES
+
+
 # --- published values
 
 

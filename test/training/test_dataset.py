@@ -14,8 +14,9 @@ from ivfusion_ros.errors import ConfigError, DataError, ModelError
 from ivfusion_ros.files import read_yaml
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.images.labels import read_boxes
+from ivfusion_ros.images.names import RUN_GAP
 from ivfusion_ros.images.objects import Hints, boxes_of, without_nested
-from ivfusion_ros.images.pairs import RUN_GAP, PairPaths, hold_out
+from ivfusion_ros.images.pairs import PairPaths, hold_out
 from ivfusion_ros.sources.layouts import find_pairs
 from ivfusion_ros.training.detector.dataset import Kind, write_dataset
 from ivfusion_ros.training.detector.haze import with_haze

@@ -14,9 +14,10 @@ from ivfusion_ros.calibrate.imported.opencv import read_file_storages
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.geometry.calibration import Calibration
 from ivfusion_ros.geometry.camera import CameraModel
+from ivfusion_ros.geometry.choices import DEFAULT_PLANE_DISTANCE_M, TOOLS
 from ivfusion_ros.geometry.distortion import standard_lens
-from ivfusion_ros.geometry.other_tools import TOOLS, tool_of
-from ivfusion_ros.geometry.rig import DEFAULT_PLANE_DISTANCE_M, Extrinsics, RigParts
+from ivfusion_ros.geometry.other_tools import tool_of
+from ivfusion_ros.geometry.rig import Extrinsics, RigParts
 from ivfusion_ros.types import OTHER_CAMERA
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ivfusion_ros.calibrate.imported.parts import Camera, Move, Parts
-    from ivfusion_ros.geometry.other_tools import Tool
+    from ivfusion_ros.geometry.choices import Tool
     from ivfusion_ros.types import CameraName, Size
 
 _HINTS: dict[CameraName, re.Pattern[str]] = {

@@ -6,10 +6,11 @@ __getattr__, __all__ = later(
     __name__,
     {
         "by_scene": ("scene_rows",),
-        "calibration": ("FALSE_ALARMS", "Calibration", "pooled", "write_calibration"),
+        "calibration": ("Calibration", "pooled", "write_calibration"),
         "curves": ("write_curves",),
         "find": ("CameraMethod", "DetectorUnderTest", "Found"),
         "gain": ("Gain", "gains"),
+        "levels": ("FALSE_ALARMS",),
         "precision": ("ALL",),
         "results": ("Entry", "complete", "figures", "judge", "page", "rows", "subsets"),
         "scenes": ("Scene", "Truth", "read_scenes", "read_truth"),

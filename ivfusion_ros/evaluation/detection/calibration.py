@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ivfusion_ros.evaluation.detection.levels import FALSE_ALARMS
 from ivfusion_ros.evaluation.fusion.plots import COLOURS
 from ivfusion_ros.files import whole_file
 from ivfusion_ros.graphs.yolo import box_iou
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from ivfusion_ros.evaluation.detection.find import Found
     from ivfusion_ros.evaluation.detection.scenes import Truth
 
-FALSE_ALARMS = 0.1
-"""Per image, at which a model's threshold is measured: equal for all models, unlike their scores."""
 
 _OVERLAP = 0.5
 _BINS = 10

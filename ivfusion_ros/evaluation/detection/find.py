@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ivfusion_ros import __version__
-from ivfusion_ros.backends import load_backend
+from ivfusion_ros.backends.choice import load_backend
 from ivfusion_ros.config.pipeline import DetectionConfig
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.detection.detector import own_threshold

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros import __version__
 from ivfusion_ros.errors import DataError
-from ivfusion_ros.evaluation.detection.calibration import FALSE_ALARMS
 from ivfusion_ros.evaluation.detection.find import (
     CONFIDENCE,
     MAX_DETECTIONS,
@@ -16,6 +15,7 @@ from ivfusion_ros.evaluation.detection.find import (
     Found,
 )
 from ivfusion_ros.evaluation.detection.gain import section
+from ivfusion_ros.evaluation.detection.levels import FALSE_ALARMS
 from ivfusion_ros.evaluation.detection.precision import ALL, Precision, mean, precisions
 from ivfusion_ros.evaluation.detection.scenes import read_truth
 from ivfusion_ros.evaluation.fusion.pairs import pair_files

@@ -15,11 +15,11 @@ __getattr__, __all__ = later(
             "make_methods",
             "read_thermal",
         ),
+        "names": ("FADED", "FAINT", "METRIC_NAMES", "SHEET_NAMES"),
         "pairs": ("Pair", "hour", "pair_files", "read_pairs"),
-        "people": ("FADED", "FAINT"),
         "plots": ("COLOURS", "write_plot"),
         "report": ("figures", "page"),
-        "scores": ("JUDGED_BY", "LOWER_IS_BETTER", "METRIC_NAMES", "columns"),
+        "scores": ("JUDGED_BY", "LOWER_IS_BETTER", "columns"),
         "sheet": ("write_sheet",),
         "tables": (
             "ALL",

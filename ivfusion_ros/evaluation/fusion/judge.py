@@ -19,7 +19,7 @@ from ivfusion_ros import __version__
 from ivfusion_ros.errors import IvfusionError
 from ivfusion_ros.evaluation.fusion.journal import Journal, Subject
 from ivfusion_ros.evaluation.fusion.methods import Method, file_identity
-from ivfusion_ros.evaluation.fusion.people import PEOPLE
+from ivfusion_ros.evaluation.fusion.names import PEOPLE
 from ivfusion_ros.evaluation.fusion.scores import Shot, columns, score
 from ivfusion_ros.pipeline.skips import reason_of
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ivfusion_ros.backends import load_backend
+from ivfusion_ros.backends.choice import load_backend
 from ivfusion_ros.errors import ConfigError, DataError, ImageError, no_folder
 from ivfusion_ros.images.encodings import to_grey, to_rgb
 from ivfusion_ros.images.files import read_image

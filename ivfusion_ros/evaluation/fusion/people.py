@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ivfusion_ros.errors import DataError
+from ivfusion_ros.evaluation.fusion.names import FADED, FAINT, PEOPLE
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.images.labels import read_boxes
 from ivfusion_ros.images.objects import boxes_of
@@ -18,11 +19,6 @@ if TYPE_CHECKING:
 
     from ivfusion_ros.metrics.flicker import Moment
     from ivfusion_ros.types import Boxes
-
-PEOPLE = "people"
-"""How many there are whose contrast can be measured, and what asks for all of this."""
-FADED, FAINT = "people_faded", "people_faint"
-"""Shares of them, in [0, 1]."""
 
 MIN_RATIO, MIN_LEVELS = 0.8, 10.0
 """Of the better source's contrast, below which one has faded; grey levels, below which one is faint."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivfusion_ros.evaluation.fusion.people import FADED, FAINT
+from ivfusion_ros.evaluation.fusion.names import FADED, FAINT
 from ivfusion_ros.evaluation.fusion.scores import LOWER_IS_BETTER
 from ivfusion_ros.evaluation.fusion.tables import arrow, metric_names
 from ivfusion_ros.files import whole_file

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ivfusion_ros.errors import ImageError
-from ivfusion_ros.evaluation.fusion.people import FADED, FAINT, PEOPLE, people_scores
+from ivfusion_ros.evaluation.fusion.names import FADED, FAINT, PEOPLE
+from ivfusion_ros.evaluation.fusion.people import people_scores
 from ivfusion_ros.images.files import read_image
-from ivfusion_ros.metrics import EYE_METRICS, METRICS
 from ivfusion_ros.metrics.flicker import FLICKER, Moment
+from ivfusion_ros.metrics.table import EYE_METRICS, METRICS
 from ivfusion_ros.types import AnyImage, Image
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 JUDGED_BY = METRICS | EYE_METRICS
 """What any image may be scored by, by name."""
-METRIC_NAMES = (*JUDGED_BY, PEOPLE)
-"""What may be asked for."""
 LOWER_IS_BETTER = frozenset({"MSE", *EYE_METRICS, *FLICKER, FADED, FAINT})
 
 

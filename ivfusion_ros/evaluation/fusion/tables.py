@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivfusion_ros.evaluation.fusion.names import FADED, FAINT, PEOPLE
 from ivfusion_ros.evaluation.fusion.pairs import hour
-from ivfusion_ros.evaluation.fusion.people import FADED, FAINT, PEOPLE
 from ivfusion_ros.evaluation.fusion.scores import LOWER_IS_BETTER
 
 if TYPE_CHECKING:

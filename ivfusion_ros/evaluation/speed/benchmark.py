@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivfusion_ros.backends import BACKENDS, Layer, ProfilingBackend, load_backend
+from ivfusion_ros.backends.choice import load_backend
+from ivfusion_ros.backends.layers import Layer, ProfilingBackend
+from ivfusion_ros.backends.table import BACKENDS
 from ivfusion_ros.bags.messages import make, serialize
 from ivfusion_ros.config.parameters import make_config
 from ivfusion_ros.config.pipeline import DetectionConfig, PipelineConfig, RefinementConfig, ThermalConfig

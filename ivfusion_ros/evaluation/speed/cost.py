@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ivfusion_ros.backends import load_backend, resolve_backend
+from ivfusion_ros.backends.choice import load_backend, resolve_backend
 from ivfusion_ros.errors import BackendError
 from ivfusion_ros.evaluation.speed.benchmark import sample_pair
 from ivfusion_ros.graphs.operations import count_operations

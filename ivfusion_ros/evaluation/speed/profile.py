@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ivfusion_ros.backends import Layer
+    from ivfusion_ros.backends.layers import Layer
     from ivfusion_ros.evaluation.speed.roofline import Peak
 
 MOST_ROWS = 12

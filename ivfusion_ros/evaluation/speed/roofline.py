@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ivfusion_ros.backends import BACKENDS, backend_names, cuda, load_backend
+from ivfusion_ros.backends import cuda
+from ivfusion_ros.backends.choice import load_backend
+from ivfusion_ros.backends.table import BACKENDS, backend_names
 from ivfusion_ros.errors import BackendError, IvfusionError
 from ivfusion_ros.evaluation.speed.benchmark import sample_pair
 from ivfusion_ros.evaluation.speed.probe import multiply_adds, probe_widths, write_probe

@@ -33,7 +33,8 @@ from ivfusion_ros.images.draw import annotate, narrowed, scaled
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import read_image, write_image
 from ivfusion_ros.images.labels import boxes_text, read_boxes
-from ivfusion_ros.images.pairs import RUN_GAP, spread
+from ivfusion_ros.images.names import RUN_GAP
+from ivfusion_ros.images.pairs import spread
 from ivfusion_ros.images.sheet import contact_sheet
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.sources.scenes import Scene, find_scenes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ivfusion_ros.config.parameters import flatten, make_config, parameter, plain
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.files import read_yaml
-from ivfusion_ros.images.pairs import RUN_GAP
+from ivfusion_ros.images.names import RUN_GAP
 from ivfusion_ros.training.fusion.loss_config import SECTIONS_OF, LossSections
 
 if TYPE_CHECKING:

@@ -42,7 +42,7 @@ class Teacher:
 
         Raises DataError, ModelError or BackendError.
         """
-        from ivfusion_ros.backends import load_backend
+        from ivfusion_ros.backends.choice import load_backend
 
         missing = [pair for pair in pairs if not self._path(pair).exists()]
         if not missing:
