@@ -5,7 +5,7 @@ from ivfusion_ros.faces import later
 __getattr__, __all__ = later(
     __name__,
     {
-        "node": ("FusionNode",),
+        "fusion_node": ("FusionNode",),
         "buffers": ("describe_buffers",),
     },
 )
