@@ -234,7 +234,7 @@ class RegistrationConfig:
         "off",
         "dense: a smooth displacement found in each pair on top of the calibration and its refinement, "
         "for objects nearer than the calibration's distance; kept only where it fits better, takes about "
-        "15 ms",
+        "10 ms",
         choices=("off", "dense"),
     )
     upsampling: str = parameter(

@@ -138,6 +138,22 @@ def test_a_shift_is_where_the_scores_are_best(across: int, down: int) -> None:
     np.testing.assert_allclose(middle[inner.ravel()], scores[inner.ravel()], atol=0.02)
 
 
+@pytest.mark.parametrize("every", [1, 2])
+def test_scores_are_windowed_means_of_the_products(every: int) -> None:
+    rng = np.random.default_rng(5)
+    angles = [cv2.GaussianBlur(rng.normal(0, 9, (49, 66)), (0, 0), 2.0) for _ in range(2)]
+    # Of length 1 at each pixel, so that energies are 1 and scores plain means.
+    moving, fixed = (np.stack([np.cos(one), np.sin(one)]).astype(np.float32) for one in angles)
+    volume = score_volume(moving, fixed, np.ones(moving.shape[1:], np.float32), 2, 4, 6.0, every)
+    assert volume.scores.shape == (5, 5, 12, 16)
+    padded = np.pad(fixed, ((0, 0), (2, 2), (2, 2)))
+    for down, across in np.ndindex(5, 5):
+        products = (moving * padded[:, down : down + 49, across : across + 66]).sum(axis=0)
+        cells = products[:48, :64].reshape(12, 4, 16, 4)[:, ::every].mean(axis=(1, 3))
+        means = cv2.GaussianBlur(cells, (15, 15), 1.5, borderType=cv2.BORDER_REFLECT)
+        np.testing.assert_allclose(volume.scores[down, across], means / 1.1, atol=1e-4)
+
+
 def test_simulated_rig_at_its_main_distance() -> None:
     pairs, simulators = [], []
     for seed, time_s in ((0, 3.0), (1, 0.0)):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 import cv2
@@ -35,7 +36,6 @@ _LEVELS = (
     _Level(160, 4, 4, 6.0, (3.0, 2.0, 1.4, 1.0), 4.0),
     _Level(320, 1, 8, 10.0, (1.5, 0.8), 2.6),
 )
-_GATE_WINDOW_PX, _GATE_CELL_PX = 6.0, 4
 _MIN_SIDE_PX, _MAX_OBLONG = 8, 20
 _MIN_GAIN = 0.01
 _PRIOR = 0.03
@@ -71,7 +71,7 @@ class Residual:
         What it shows from outside of that image is continued from its border.
         """
         height, width = self.map_x.shape
-        x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+        x, y = _grid(width, height)
         maps = cv2.convertMaps(x + self.map_x, y + self.map_y, cv2.CV_16SC2)
         moved = cv2.remap(aligned, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(moved, aligned.dtype)
@@ -100,11 +100,14 @@ def dense_residual_many(pairs: Sequence[tuple[Image, Image]]) -> Residual:
         factor = min(1.0, level.side_px / max(small[0][1].shape))
         small = [(resized(aligned, factor), resized(visible, factor)) for aligned, visible in small]
         steps.append((level, [_layers(*pair) for pair in small]))
-    first, layers = steps.pop()
-    flow, gated = _refined(layers, None, first), layers
+    first, coarse = steps.pop()
+    unmoved = _matched(coarse, None, first)
+    flow = _refined(coarse, None, unmoved, first)
     for level, layers in reversed(steps):
-        flow = _refined(layers, _resized(flow, layers[0].size), level)
-    share, gain = _gate(gated, flow)
+        flow = _resized(flow, layers[0].size)
+        flow = _refined(layers, flow, _matched(layers, flow, level), level)
+    moved = _matched(coarse, _resized(flow, coarse[0].size), replace(first, reach=0))
+    share, gain = _gate(unmoved, moved, flow.shape)
     flow *= share[:, :, None] * np.float32(width / flow.shape[1])
     map_x, map_y = (
         np.asarray(cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
@@ -148,7 +151,7 @@ class _Layers:
         image, seen = self.image, self.content
         if flow is not None:
             image, seen = _moved(image, seen, flow)
-        moved = orientation_features(image, np.floor(seen))
+        moved = orientation_features(image, seen)
         return score_volume(self.visible * seen, moved, seen, reach, cell_px, window_px, _EVERY)
 
 
@@ -159,10 +162,14 @@ def _layers(aligned: Image, visible: Image) -> _Layers:
     return _Layers(orientation_features(visible), aligned, content)
 
 
-def _refined(layers: list[_Layers], flow: Floats32 | None, level: _Level) -> Floats32:
-    """A better flow (h, w, 2) by matching what is left after the one given."""
+def _matched(layers: list[_Layers], flow: Floats32 | None, level: _Level) -> ScoreVolume:
+    """Scores of all frames around where a flow brings them."""
     matching = level.reach, level.cell_px, level.window_px
-    volume = mean_volume([one.scores(flow, *matching) for one in layers])
+    return mean_volume([one.scores(flow, *matching) for one in layers])
+
+
+def _refined(layers: list[_Layers], flow: Floats32 | None, volume: ScoreVolume, level: _Level) -> Floats32:
+    """A better flow (h, w, 2) by what a volume says that is left after the one given."""
     voting, shape = Voting(volume), volume.cover.shape
     found = np.zeros((shape[0] * shape[1], 2))
     for near_px in level.near_px:
@@ -171,14 +178,15 @@ def _refined(layers: list[_Layers], flow: Floats32 | None, level: _Level) -> Flo
     cells = found.reshape(*shape, 2).astype(np.float32)
     width, height = layers[0].size
     whole = cv2.resize(cells, (shape[1] * level.cell_px, shape[0] * level.cell_px))
-    margin = ((0, height - whole.shape[0]), (0, width - whole.shape[1]), (0, 0))
-    rest = np.pad(whole, margin, mode="edge")
+    margins = 0, height - whole.shape[0], 0, width - whole.shape[1]
+    rest = cv2.copyMakeBorder(whole, *margins, cv2.BORDER_REPLICATE)
     return np.asarray(rest if flow is None else flow + rest, np.float32)
 
 
 def _smoothed(wanted: Floats, trust: Floats, shape: tuple[int, ...], spread: float) -> Floats:
     """Trust-weighted mean of the neighbourhood, drawn to 0 where there is nothing to trust."""
-    layers = np.concatenate([wanted * trust[:, None], trust[:, None]], axis=1).reshape(*shape, 3)
+    layers = np.concatenate([wanted * trust[:, None], trust[:, None]], axis=1, dtype=np.float32)
+    layers = layers.reshape(*shape, 3)
     blurred = cv2.GaussianBlur(layers, (0, 0), spread, borderType=cv2.BORDER_REFLECT)
     weight = blurred[:, :, 2:] + _PRIOR * float(trust.mean()) + 1e-9
     return np.asarray((blurred[:, :, :2] / weight).reshape(-1, 2), np.float64)
@@ -190,27 +198,32 @@ def _resized(flow: Floats32, size: Size) -> Floats32:
 
 
 def _moved(image: Image, content: Floats32, flow: Floats32) -> tuple[Image, Floats32]:
-    """Both sampled at each pixel plus the flow (h, w, 2)."""
-    height, width = flow.shape[:2]
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    """Both sampled at each pixel plus the flow (h, w, 2); content is 1 where all that is mixed has 1."""
+    x, y = _grid(flow.shape[1], flow.shape[0])
     maps = cv2.convertMaps(x + flow[:, :, 0], y + flow[:, :, 1], cv2.CV_16SC2)
-    moved, seen = (cv2.remap(layer, *maps, cv2.INTER_LINEAR) for layer in (image, content))
+    moved = cv2.remap(image, *maps, cv2.INTER_LINEAR)
+    # Mixed are the four pixels from a place rounded down, which is the map's whole numbers alone.
+    of_four = cv2.erode(content, np.ones((2, 2), np.uint8), anchor=(0, 0), borderValue=0)
+    seen = cv2.remap(of_four, maps[0], np.empty(0, np.uint16), cv2.INTER_NEAREST)
     return np.asarray(moved, np.uint8), np.asarray(seen, np.float32)
 
 
-def _gate(layers: list[_Layers], flow: Floats32) -> tuple[Floats32, float]:
-    """Share (h, w) of the flow to keep, by narrower windows than it was found with; the mean gain.
+@lru_cache(maxsize=8)
+def _grid(width: int, height: int) -> tuple[Floats32, Floats32]:
+    """(h, w) each: x and y of the pixels, not to be changed."""
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    return x, y
 
-    layers: of the first level, where this costs least.
+
+def _gate(unmoved: ScoreVolume, moved: ScoreVolume, shape: tuple[int, ...]) -> tuple[Floats32, float]:
+    """Share (h, w) of a flow of that shape to keep, and the mean gain.
+
+    Scores without and with the flow, of the first level, where this costs least and windows are narrow.
     """
-    before, after = (
-        mean_volume([one.scores(tried, 0, _GATE_CELL_PX, _GATE_WINDOW_PX) for one in layers])
-        for tried in (None, _resized(flow, layers[0].size))
-    )
-    rise = after.scores[0, 0] - before.scores[0, 0]
-    textured = np.minimum(before.cover, after.cover)
+    rise = moved.scores[0, 0] - unmoved.scores[unmoved.reach, unmoved.reach]
+    textured = np.minimum(unmoved.cover, moved.cover)
     gain = float((rise * textured).sum() / max(float(textured.sum()), 1e-6))
-    height, width = flow.shape[:2]
+    height, width = shape[:2]
     if gain < _MIN_GAIN:
         return np.zeros((height, width), np.float32), gain
     # A soft edge: a hard one would tear the image.

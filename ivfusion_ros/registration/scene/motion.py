@@ -54,7 +54,9 @@ class Voting:
 
     def near(self, shifts: Floats, near_px: float) -> tuple[Floats, Floats]:
         """Mean shift (h w, 2) within about near_px of `shifts` (h w, 2), and how far to trust it (h w,)."""
-        offsets = self._shifts[:, None] - shifts.T[:, None].astype(np.float32)
+        # Each axis in one piece, which halves the time of what follows.
+        places = np.ascontiguousarray(shifts.T, np.float32)
+        offsets = self._shifts[:, None] - places[:, None]
         across, down = np.exp(offsets**2 / np.float32(-2 * near_px**2))
         rows = np.einsum("dac,ac->dc", self._likelihood, across)
         columns = np.einsum("dac,dc->ac", self._likelihood, down)
@@ -64,7 +66,7 @@ class Voting:
         ]
         # A cell whose good shifts all lie elsewhere is an outlier: a near object, a moving shadow.
         outlying = _OUTLIER_SHARE * 2 * np.pi * near_px**2 * np.exp(-_SHARPNESS * _OUTLIER_LAG)
-        within = (np.abs(shifts) <= self._reach).all(axis=1)
+        within = (np.abs(places) <= self._reach).all(axis=0)
         trust = self._weights * mass / (mass + outlying) * within
         return np.stack(wanted, axis=1).astype(np.float64), np.asarray(trust, np.float64)
 

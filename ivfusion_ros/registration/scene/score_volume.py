@@ -39,21 +39,24 @@ class ScoreVolume:
 
     def best_shifts(self) -> tuple[Floats, Floats, Floats]:
         """The best shift of each cell, (h w, 2) px, x first; its score; its lead over the median score."""
-        flat = self.scores.reshape(self.scores.shape[0] ** 2, -1)
-        best = flat.argmax(axis=0)
-        score = flat.max(axis=0)
+        best = self.scores.reshape(self.scores.shape[0] ** 2, -1).argmax(axis=0)
         down, across = np.divmod(best, self.scores.shape[0])
         shifts = np.stack([across, down], axis=1).astype(np.float64) - self.reach
-        # Of an odd number of scores; np.median along the first axis takes several times as long.
-        middle = np.partition(np.ascontiguousarray(flat.T), len(flat) // 2, axis=1)[:, len(flat) // 2]
-        lead = score - middle
-        return shifts, score.astype(np.float64), lead.astype(np.float64)
+        return shifts, *self._peaks()
 
     def weights(self) -> Floats:
         """(h w,) how much each cell can tell: its best score times its lead, 0 where covered too little."""
-        _, score, lead = self.best_shifts()
+        score, lead = self._peaks()
         cover = self.cover.ravel()
         return np.asarray(np.maximum(score, 0) * lead * cover * (cover > _MIN_COVER), np.float64)
+
+    def _peaks(self) -> tuple[Floats, Floats]:
+        """(h w,) the best score of each cell, and its lead over the median score."""
+        flat = self.scores.reshape(self.scores.shape[0] ** 2, -1)
+        score, count = flat.max(axis=0), len(flat)
+        # Of an odd number of scores; np.median along the first axis takes several times as long.
+        middle = np.partition(np.ascontiguousarray(flat.T), count // 2, axis=1)[:, count // 2]
+        return score.astype(np.float64), (score - middle).astype(np.float64)
 
     def at(self, shifts: Floats) -> Floats:
         """Scores (h w,) at shifts (h w, 2) px, interpolated; beyond the reach, those at its border."""
@@ -70,6 +73,8 @@ class ScoreVolume:
 
 def mean_volume(volumes: list[ScoreVolume]) -> ScoreVolume:
     """Volumes of several frames with the same geometry as one, each cell weighted by its cover."""
+    if len(volumes) == 1:
+        return volumes[0]
     cover = np.sum([volume.cover for volume in volumes], axis=0)
     scores = np.sum([volume.scores * volume.cover for volume in volumes], axis=0)
     return ScoreVolume(
@@ -94,9 +99,7 @@ def score_volume(
     a cell or more. every: which of a cell's rows are multiplied; at night, half of them tell less.
     """
     windows = _Windows((int(moving.shape[2]), int(moving.shape[1])), cell_px, window_px)
-    products = windows.products(
-        moving, np.pad(fixed, ((0, 0), (reach, reach), (reach, reach))), reach, every
-    )
+    products = windows.products(moving, fixed, reach, every)
     own = windows.means(np.einsum("chw,chw->hw", moving, moving))
     others = windows.means(np.einsum("chw,chw->hw", fixed, fixed) * content)
     # Windows with next to no edges would score by their noise.
@@ -121,19 +124,31 @@ class _Windows:
         rows = values[: self._shape[0] * self._cell_px].reshape(self._shape[0], self._cell_px, -1)
         return self._around(rows.mean(axis=1, dtype=np.float32))
 
-    def products(self, moving: Floats32, padded: Floats32, reach: int, every: int) -> Floats32:
+    def products(self, moving: Floats32, fixed: Floats32, reach: int, every: int) -> Floats32:
         """(2R + 1, 2R + 1, h, w) means of the features' products for each shift."""
-        side, width = 2 * reach + 1, moving.shape[2]
-        rows, cell_px = self._shape[0], self._cell_px
-        strips = moving[:, : rows * cell_px].reshape(-1, rows, cell_px, width)[:, :, ::every]
-        strips = np.ascontiguousarray(strips)
-        sums: Floats32 = np.empty((side, side, rows, width), np.float32)
+        side, (channels, height, width) = 2 * reach + 1, moving.shape
+        padded = np.zeros((channels, height + 2 * reach, width + 2 * reach), np.float32)
+        padded[:, reach : reach + height, reach : reach + width] = fixed
+        rows = self._strips(padded, every)
+        own, others = np.zeros((2, *rows.shape), np.float32)
+        own[..., :width] = self._strips(moving, every)
+        # All rows as one run, as wide as padded ones: a shift across is an offset in it, which is quick.
+        own_run, run = (part.reshape(rows.shape[0] * rows.shape[1], -1) for part in (own, others))
+        length = run.shape[1] - side + 1
+        sums = np.empty((side, side, run.shape[1]), np.float32)
         for down in range(side):
+            others[...] = self._strips(padded[:, down:], every)
             for across in range(side):
-                other = padded[:, down : down + rows * cell_px, across : across + width]
-                others = other.reshape(-1, rows, cell_px, width)[:, :, ::every]
-                np.einsum("crkw,crkw->rw", strips, others, out=sums[down, across])
-        return self._around(sums) / np.float32(strips.shape[2])
+                shifted = run[:, across : across + length]
+                np.einsum("cn,cn->n", own_run[:, :length], shifted, out=sums[down, across, :length])
+        found = sums.reshape(side, side, *rows.shape[2:])[..., :width]
+        return self._around(found) / np.float32(rows.shape[1])
+
+    def _strips(self, features: Floats32, every: int) -> Floats32:
+        """(C, H, W) -> (C, rows of a cell that count, h, W), a view."""
+        rows, cell_px = self._shape[0], self._cell_px
+        cells = features[:, : rows * cell_px].reshape(len(features), rows, cell_px, -1)
+        return cells[:, :, ::every].transpose(0, 2, 1, 3)
 
     def _around(self, rows: Floats32) -> Floats32:
         """(..., h, W) means of a cell's rows -> (..., h, w)."""
