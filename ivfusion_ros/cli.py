@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from ivfusion_ros import __version__
-from ivfusion_ros.errors import IvfusionError
+from ivfusion_ros.errors import INTERRUPTED, IvfusionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,8 +50,6 @@ COMMANDS = {
     "doctor": "show what is installed, which backends run and which models are intact",
 }
 """Name (its module in options/ and commands/, _ for -, a final _ where Python reserves it) and purpose."""
-
-INTERRUPTED = 130
 
 
 class _Parser(argparse.ArgumentParser):

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+INTERRUPTED = 130
+"""The exit status after Ctrl-C."""
+
 
 class IvfusionError(Exception):
     """Base of all errors caused by input, configuration or environment."""

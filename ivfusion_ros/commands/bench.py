@@ -21,8 +21,10 @@ from ivfusion_ros.evaluation.speed.benchmark import (
     Times,
     alternate,
     detection_overhead,
+    detector_networks,
     fusion_candidates,
     fusion_fusers,
+    fusion_networks,
     layers,
     stage_candidates,
 )
@@ -75,7 +77,7 @@ def run(options: argparse.Namespace) -> None:
     least_ms = _least_ms(options, peak, size)
     network_rows = _table("network", networks, options.rounds, _warm_up(backends), least_ms)
     unit = {YARDSTICK: network_rows.pop(YARDSTICK)}
-    profiles = _profiles(fusers, size, options.rounds, peak) if options.profile else {}
+    profiles = _profiles(options, fusers, backends, size, peak) if options.profile else {}
     fusers.clear()
     networks.clear()
     pipeline_rows = _pipelines(options, backends, size)
@@ -144,11 +146,20 @@ def _least_ms(options: argparse.Namespace, peak: Peak | None, size: Size) -> dic
     return bounds
 
 
-def _profiles(fusers: dict[str, Fuser], size: Size, runs: int, peak: Peak | None) -> dict[str, Rows]:
+def _profiles(
+    options: argparse.Namespace,
+    fusers: dict[str, Fuser],
+    backends: list[tuple[str, str]],
+    size: Size,
+    peak: Peak | None,
+) -> dict[str, Rows]:
     """Print and return the kinds of layers of each network, longest first."""
+    networks = fusion_networks(fusers, size)
+    if options.detector:
+        networks |= detector_networks(options.detector, backends, size, options.threads)
     profiles = {}
-    for name, fuser in tqdm(fusers.items(), desc="profile", leave=False):
-        rows = by_kind(layers(fuser, size, runs), peak)
+    for name, network in tqdm(networks.items(), desc="profile", leave=False):
+        rows = by_kind(layers(network, options.rounds), peak)
         if not rows:
             log.info("%s: its backend does not tell the times of layers", name)
             continue

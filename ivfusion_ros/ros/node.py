@@ -7,7 +7,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from ivfusion_ros.cli import INTERRUPTED
+from ivfusion_ros.errors import INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

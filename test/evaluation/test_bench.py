@@ -14,7 +14,13 @@ from ivfusion_ros.backends.layers import multiply_adds
 from ivfusion_ros.cli import main
 from ivfusion_ros.errors import BackendError, DataError
 from ivfusion_ros.evaluation.speed import roofline
-from ivfusion_ros.evaluation.speed.benchmark import PipelineRun, alternate, layers, stage_candidates
+from ivfusion_ros.evaluation.speed.benchmark import (
+    PipelineRun,
+    alternate,
+    fusion_networks,
+    layers,
+    stage_candidates,
+)
 from ivfusion_ros.evaluation.speed.guard import compare
 from ivfusion_ros.evaluation.speed.profile import by_kind
 from ivfusion_ros.evaluation.speed.roofline import Peak, measure_peak
@@ -110,6 +116,23 @@ def test_command_with_roofline_and_plot(blend_model, box_model, tmp_path, monkey
     assert image is not None and len(np.unique(image.reshape(-1, 3), axis=0)) > 20
 
 
+def test_a_profile_needs_no_onnx(blend_model, box_model, tmp_path, monkeypatch, capsys) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    words = ["bench", "--model", str(blend_model), "--backend", "onnxruntime", "--size", "64x48"]
+    words += ["--rounds", "2", "--threads", "1", "--detector", str(box_model), "--profile"]
+    assert main([*words, "--json", str(tmp_path / "a.json"), "--plot", str(tmp_path / "a.png")]) == 0
+    report = json.loads((tmp_path / "a.json").read_text())
+    fusion, detection = report["profiles"].items()
+    assert fusion[0].startswith(f"{blend_model}: ONNX Runtime")
+    assert {"Add", "Div", "Unsqueeze"} <= fusion[1].keys()
+    assert detection[0].startswith(f"{box_model}: ONNX Runtime")
+    assert "ReduceMean" in detection[1]
+    assert "peak" not in report and "share_of_peak" not in fusion[1]["Add"]
+    assert "ReduceMean" in capsys.readouterr().out
+    assert cv2.imread(str(tmp_path / "a.png")) is not None
+
+
 def test_layers_have_the_work_that_is_counted() -> None:
     pytest.importorskip("onnx")
     from ivfusion_ros.graphs.operations import count_operations
@@ -120,7 +143,8 @@ def test_layers_have_the_work_that_is_counted() -> None:
     for name in ("openvino", "onnxruntime"):
         if not usable[name].usable:
             continue
-        found = layers(Fuser(load_backend(path, name, threads=1)), (640, 480), 2)
+        fusers = {name: Fuser(load_backend(path, name, threads=1))}
+        found = layers(fusion_networks(fusers, (640, 480))[name], 2)
         assert all(layer.milliseconds >= 0 and layer.moved_bytes > 0 for layer in found)
         # ONNX Runtime pads channels to whole blocks of its vectors.
         assert expected <= sum(layer.multiply_adds for layer in found) < 1.1 * expected, name

@@ -13,9 +13,9 @@ torch = pytest.importorskip("torch", reason="training dependencies are not insta
 pytest.importorskip("onnxscript")
 from training_samples import m3fd_folder, pair_folder
 
-from ivfusion_ros.cli import INTERRUPTED, main
+from ivfusion_ros.cli import main
 from ivfusion_ros.commands.interruption import held_back
-from ivfusion_ros.errors import ConfigError, DataError, ModelError
+from ivfusion_ros.errors import INTERRUPTED, ConfigError, DataError, ModelError
 from ivfusion_ros.files import read_yaml
 from ivfusion_ros.metrics import METRICS
 from ivfusion_ros.models import share_folder

@@ -20,9 +20,9 @@ torch = pytest.importorskip("torch", reason="training dependencies are not insta
 import forked
 from training_samples import config, pair_folder
 
-from ivfusion_ros.cli import INTERRUPTED, main
+from ivfusion_ros.cli import main
 from ivfusion_ros.config.parameters import load_config
-from ivfusion_ros.errors import ConfigError, IvfusionError, ModelError
+from ivfusion_ros.errors import INTERRUPTED, ConfigError, IvfusionError, ModelError
 from ivfusion_ros.metrics import METRICS
 from ivfusion_ros.networks.checkpoint import load_checkpoint
 from ivfusion_ros.networks.graph import build_graph

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -33,8 +33,19 @@ from ivfusion_ros.types import Frame, FramePair, Header, Image, Size
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from ivfusion_ros.backends.backend import Backend
+    from ivfusion_ros.backends.tensors import Array
+
 _LEAST_LEARNED_PX = 64
 """Wide and high: smaller images have nothing that online refinement could follow."""
+
+
+class Network(NamedTuple):
+    """What runs a network, and inputs as they come in use."""
+
+    backend: Backend
+    inputs: Mapping[str, Array]
+
 
 Times = dict[str, list[float]]
 """milliseconds of each run, by name"""
@@ -84,12 +95,47 @@ def fusion_candidates(fusers: Mapping[str, Fuser], size: Size) -> dict[str, Call
     return {name: partial(fuser, thermal, rgb) for name, fuser in fusers.items()}
 
 
-def layers(fuser: Fuser, size: Size, runs: int) -> list[Layer]:
-    """Of a network that fuses one pair, in the mean of so many runs; none where it tells none."""
-    if not isinstance(fuser.backend, ProfilingBackend):
-        return []
+def fusion_networks(fusers: Mapping[str, Fuser], size: Size) -> dict[str, Network]:
+    """Those of the fusers, by their names."""
     thermal, rgb = sample_pair(size)
-    return fuser.backend.profile({"thermal": thermal[None], "rgb": rgb[None]}, runs)
+    inputs = {"thermal": thermal[None], "rgb": rgb[None]}
+    return {name: Network(fuser.backend, inputs) for name, fuser in fusers.items()}
+
+
+def detector_networks(
+    model: str, backends: Iterable[tuple[str, str]], size: Size, threads: int
+) -> dict[str, Network]:
+    """A detector's in each (backend, precision) that runs detectors, by what is said of it."""
+    networks = {}
+    for backend, precision in backends:
+        if "detection" in BACKENDS[backend].tasks:
+            loaded = load_backend(resolve_model(model), backend, precision=precision, threads=threads)
+            networks[f"{model}: {loaded.description}"] = Network(loaded, _detector_inputs(loaded, size))
+    return networks
+
+
+def _detector_inputs(backend: Backend, size: Size) -> dict[str, Array]:
+    """What a detector gives its network of an image."""
+    detector = Detector(backend, DetectionConfig())
+    seen: dict[str, Array] = {}
+    run = backend.run
+
+    def watched(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        seen.update({name: array.copy() for name, array in inputs.items()})
+        return run(inputs)
+
+    backend.run = watched  # type: ignore[method-assign]
+    grey, rgb = sample_pair(size)
+    detector(rgb, thermal=grey)
+    backend.run = run  # type: ignore[method-assign]
+    return seen
+
+
+def layers(network: Network, runs: int) -> list[Layer]:
+    """Of a network, in the mean of so many runs; none where its backend tells none."""
+    if not isinstance(network.backend, ProfilingBackend):
+        return []
+    return network.backend.profile(network.inputs, runs)
 
 
 class PipelineRun:
