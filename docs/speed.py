@@ -42,8 +42,8 @@ WORK = {
     ),
     "arithmetic": (
         "Subgraph Eltwise Math Add Sub Mul Div Max Min Cast Convert Clip LeakyRelu PRelu Relu Erf "
-        "Sigmoid QuickGelu Sqrt Abs Where Round Softmax SoftMax MVN LayerNormalization Tanh Exp Pow FakeQuantize "
-        "QuantizeLinear DequantizeLinear"
+        "Sigmoid QuickGelu Sqrt Abs Where Round Softmax SoftMax MVN LayerNormalization Tanh Exp Pow "
+        "FakeQuantize QuantizeLinear DequantizeLinear"
     ),
     "sizes and reductions": (
         "Interpolate Resize Upsample Pooling MaxPool AveragePool GlobalAveragePool Reduce ReduceMean "
