@@ -1,7 +1,8 @@
-"""Figures of online refinement: python test/measure_refine.py [--frames 80].
+"""Figures of online refinement: python test/measure_refine.py [--frames 80] [--matcher].
 
 Simulated streets, warped by their true geometry ("true") or by the plane at their main depth ("plane"),
 and registered real clips where they are at hand. Errors are means over the image in px; ms are CPU time.
+--matcher: instead, cameras that are bumped further or turned, without and with a matcher of edges.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ import argparse
 import time
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from matcher_samples import edge_matcher
 from places import SHARED
 
+from ivfusion_ros.calibrate.matcher import Matcher, PairMatching
 from ivfusion_ros.config.pipeline import ThermalConfig
 from ivfusion_ros.errors import ImageError
 from ivfusion_ros.geometry.calibration import Calibration, Remap
@@ -28,7 +33,9 @@ from ivfusion_ros.simulate import SceneConfig, Simulator
 from ivfusion_ros.types import Floats, Image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from ivfusion_ros.registration.online.leap import Matching
 
 
 CLIPS = SHARED / "data" / "m3svd_video"
@@ -88,9 +95,16 @@ class Outcome:
     ms: float
 
 
-def play(clip: Clip, model: str, frames: int, off: Callable[[float], Floats]) -> Outcome:
+def play(
+    clip: Clip,
+    model: str,
+    frames: int,
+    off: Callable[[float], Floats],
+    matching: Matching | None = None,
+    max_px: float = 24.0,
+) -> Outcome:
     """The clip forth and back, its thermal images off by a 3x3 that depends on the time in seconds."""
-    refinement = OnlineRefinement(RefinementConfig(model=model))
+    refinement = OnlineRefinement(RefinementConfig(model=model, max_px=max_px), matching)
     count, errors, costs = len(clip.thermal), [], []
     for step in range(frames):
         time_s, phase = step / RATE_HZ, step % (2 * count - 2)
@@ -103,6 +117,7 @@ def play(clip: Clip, model: str, frames: int, off: Callable[[float], Floats]) ->
         costs.append(time.thread_time() - begin)
         rest = displacements_at(GRID, matrix) + clip.parallax
         errors.append(float(np.nanmean(np.hypot(rest[:, 0], rest[:, 1]))))
+    refinement.close()
     return Outcome(np.array(errors), last, float(np.median(costs)) * 1e3)
 
 
@@ -123,6 +138,29 @@ def bumped(time_s: float) -> Floats:
 
 def turned(time_s: float) -> Floats:
     return np.vstack([cv2.getRotationMatrix2D((319.5, 239.5), 0.5, 1.0), [0.0, 0.0, 1.0]])
+
+
+def moved(shift: tuple[float, float], degrees: float) -> Callable[[float], Floats]:
+    """By so much at once, after two seconds."""
+    matrix = np.vstack([cv2.getRotationMatrix2D((319.5, 239.5), degrees, 1.0), [0.0, 0.0, 1.0]])
+    matrix[:2, 2] += shift
+    return lambda time_s: matrix if time_s >= BUMP_S else np.eye(3)
+
+
+def report_matcher(clip: Clip, path: Path) -> None:
+    """Where a bumped camera ends after 7 s, and when it came within 3 px of that; the matcher's harm."""
+    row = [clip.name]
+    for shift, degrees in (((16, -12), 2), ((16, -12), 4), ((40, 20), 0), ((40, 20), 3)):
+        for matching in (None, PairMatching(Matcher(path, threads=1), "rgb")):
+            found = play(clip, "affine", 90, moved(shift, degrees), matching, 120.0)
+            after = found.error_px[round(BUMP_S * RATE_HZ) :]
+            when = (np.flatnonzero(after > after[-1] + 3)[-1:] + 1) / RATE_HZ
+            row.append(f"{after[-1]:.1f} ({when[0] if len(when) else 0:.1f} s)")
+    for off in (still, drifting):
+        for matching in (None, PairMatching(Matcher(path, threads=1), "rgb")):
+            found = play(clip, "affine", 90, off, matching, 120.0)
+            row.append(f"{found.error_px[40:].max():.2f}")
+    print("| " + " | ".join(row) + " |", flush=True)
 
 
 def report(clip: Clip, frames: int) -> None:
@@ -168,21 +206,37 @@ def report_warp() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=80, help="of each run, at 10 Hz")
-    frames = parser.parse_args().frames
+    parser.add_argument("--matcher", action="store_true", help="the figures with a matcher")
+    options = parser.parse_args()
     cv2.setNumThreads(1)
+    if options.matcher:
+        with TemporaryDirectory() as folder:
+            print("20 px turned by 2, by 4 degrees, 45 px, turned by 3; harm, drift: each without and with")
+            for clip in clips(80, planes=(False,)):
+                report_matcher(clip, edge_matcher(Path(folder) / "edges.onnx"))
+    else:
+        report_all(options.frames)
+
+
+def clips(frames: int, planes: tuple[bool, ...]) -> Iterator[Clip]:
+    for illumination, seed in (("day", 0), ("night", 1), ("dusk", 2)):
+        for plane in planes:
+            yield simulated(illumination, seed, plane, frames)
+    for name in ("0111_1716", "0113_1714", "0117_1605"):
+        try:
+            yield recorded(name, frames)
+        except ImageError as error:
+            print(error)
+
+
+def report_all(frames: int) -> None:
     print(
         "bumped: seconds until errors are within 2 px of those of a correct calibration again\n"
         "                             correct: before after worst   drift: mean  max   turned: to  bumped"
         "    conf  ms"
     )
-    for illumination, seed in (("day", 0), ("night", 1), ("dusk", 2)):
-        for plane in (False, True):
-            report(simulated(illumination, seed, plane, frames), frames)
-    for name in ("0111_1716", "0113_1714", "0117_1605"):
-        try:
-            report(recorded(name, frames), frames)
-        except ImageError as error:
-            print(error)
+    for clip in clips(frames, planes=(False, True)):
+        report(clip, frames)
     report_warp()
 
 

@@ -7,7 +7,7 @@ __getattr__, __all__ = later(
     {
         "boards": ("parse_board",),
         "choices": ("KINDS", "SPECIFICATION", "SceneModel"),
-        "matcher": ("load_matcher",),
+        "matcher": ("PairMatching", "load_matcher"),
         "outcome": ("Outcome", "calibrate_by_board", "calibrate_by_scenes"),
         "output": ("write_outputs",),
         "pairs": ("PairSource", "open_pairs"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -36,6 +36,8 @@ _AGREEING_PX = 4.0
 """Of an image 640 px wide."""
 _MIN_AGREEING, _MIN_SHARE = 12, 0.15
 _MOST_PAIRS = 12
+_MOST_SCALE = 2.0
+"""Of images that a calibration has brought together, however bad it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +52,14 @@ class PlaceMatches:
 class Matcher:
     """A matcher in an ONNX file, by the contract above. Not for several threads."""
 
-    def __init__(self, path: Path) -> None:
-        """Load it and try it once. Raises ModelError, which says what does not fit, and BackendError."""
+    def __init__(self, path: Path, *, threads: int = 0) -> None:
+        """Load it and try it once. Raises ModelError, which says what does not fit, and BackendError.
+
+        threads: CPU threads, 0 for all cores.
+        """
         self.name = path.name
         # What it gives has another length each time, which only ONNX Runtime takes everywhere.
-        self._backend = load_backend(path, "onnxruntime")
+        self._backend = load_backend(path, "onnxruntime", threads=threads)
         _check_names("inputs", self._backend.inputs, INPUTS, self.name)
         _check_names("outputs", self._backend.outputs, OUTPUTS, self.name)
         self._sizes = {name: _fixed_size(self._backend.inputs[name], name, self.name) for name in INPUTS}
@@ -108,6 +113,49 @@ def matched_start(pairs: Sequence[ImagePair], matcher: Matcher) -> Floats | None
 
     Raises ModelError.
     """
+    found = _agreement(pairs, matcher)
+    if found.motion is None:
+        log.warning(
+            "%s: only %d of %d matches in %d pairs agree, expected %d or more and %.0f%% of them: not used",
+            matcher.name, *found[1:], _MIN_AGREEING, 100 * _MIN_SHARE,
+        )  # fmt: skip
+    else:
+        log.info("%s: %d of %d matches agree in %d pairs", matcher.name, *found[1:])
+    return found.motion
+
+
+class PairMatching:
+    """Where a matcher sees the two images of one pair, for the online refinement."""
+
+    def __init__(self, matcher: Matcher, reference: str) -> None:
+        """reference: the camera whose view both images are in."""
+        self._matcher, self._reference = matcher, reference
+
+    def __call__(self, warped: Image, reference: Image) -> Floats | None:
+        """As Matching. Raises ModelError."""
+        by_rgb = self._reference == "rgb"
+        pair = (warped, reference) if by_rgb else (reference, warped)
+        motion = _agreement([pair], self._matcher).motion
+        # Matches that all lie in one place agree as well.
+        if motion is None or not 1 / _MOST_SCALE < abs(np.linalg.det(motion)) ** 0.5 < _MOST_SCALE:
+            return None
+        return motion if by_rgb else np.asarray(np.linalg.inv(motion), np.float64)
+
+    def close(self) -> None:
+        """Free the model."""
+        self._matcher.close()
+
+
+class _Agreement(NamedTuple):
+    motion: Floats | None
+    """3x3, None where too few matches agree"""
+    agreeing: int
+    matches: int
+    pairs: int
+
+
+def _agreement(pairs: Sequence[ImagePair], matcher: Matcher) -> _Agreement:
+    """What most matches of (some of) the pairs agree on. Raises ModelError."""
     found = [matcher(*pair) for pair in pairs[:: -(-len(pairs) // _MOST_PAIRS)]]
     thermal, visible, confidence = (
         np.concatenate([getattr(one, name) for one in found])
@@ -123,21 +171,17 @@ def matched_start(pairs: Sequence[ImagePair], matcher: Matcher) -> Floats | None
             thermal, visible, method=cv2.RANSAC, ransacReprojThreshold=near_px, maxIters=10000
         )
         agreeing = 0 if mask is None else int(mask.sum())
-    if matrix is None or agreeing < max(_MIN_AGREEING, _MIN_SHARE * len(thermal)):
-        log.warning(
-            "%s: only %d of %d matches in %d pairs agree, expected %d or more and %.0f%% of them: not used",
-            matcher.name, agreeing, len(thermal), len(found), _MIN_AGREEING, 100 * _MIN_SHARE,
-        )  # fmt: skip
-        return None
-    log.info("%s: %d of %d matches agree in %d pairs", matcher.name, agreeing, len(thermal), len(found))
-    return np.vstack([np.asarray(matrix, np.float64), [0.0, 0.0, 1.0]])
+    motion = None
+    if matrix is not None and agreeing >= max(_MIN_AGREEING, _MIN_SHARE * len(thermal)):
+        motion = np.vstack([np.asarray(matrix, np.float64), [0.0, 0.0, 1.0]])
+    return _Agreement(motion, agreeing, len(thermal), len(found))
 
 
-def load_matcher(path: Path) -> Matcher:
+def load_matcher(path: Path, *, threads: int = 0) -> Matcher:
     """The matcher of a file. Raises DataError for no file, and as Matcher does."""
     if not path.is_file():
         raise DataError(f"there is no matcher at {path}; expected an ONNX file, see docs/calibration.md")
-    return Matcher(path)
+    return Matcher(path, threads=threads)
 
 
 def _check_names(kind: str, found: Mapping[str, TensorInfo], wanted: tuple[str, ...], model: str) -> None:

@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> None:
         windows = open_window("ivfusion live", stack, wanted=options.window)
         page = open_page(options.web, "ivfusion live", stack, records=True)
         viewers = open_viewers(options.rerun, options.foxglove, stack)
-        pipeline = stack.enter_context(build_pipeline(config))
+        pipeline = stack.enter_context(build_pipeline(config, live=True))
         shown = options.registered or bool(viewers)
         pipeline.measures = lambda: shown or (page is not None and page.watched)
         live = stack.enter_context(pairs)

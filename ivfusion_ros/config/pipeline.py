@@ -209,6 +209,25 @@ class RefinementConfig:
     smoothing_s: float = parameter(
         0.5, "time constant over which frames are averaged, s", minimum=0.05, maximum=60.0
     )
+    matcher: str = parameter(
+        "",
+        "ONNX file of a matcher (docs/calibration.md, Matchers) that is asked in a thread of its own for a "
+        "place further away or turned, while the refinement finds none itself; empty: none",
+    )
+    matcher_period_s: float = parameter(
+        1.0,
+        "at least so long lies between two questions to the matcher, and each answer counts that much "
+        "later; two in a row that agree are followed, s",
+        minimum=0.1,
+        maximum=60.0,
+    )
+
+    def __post_init__(self) -> None:
+        if self.matcher and self.model == "off":
+            raise ConfigError(
+                f"registration.refine.matcher is {self.matcher}, but registration.refine.model is off, so "
+                "nothing would ask it: set the model to shift, affine or homography"
+            )
 
 
 @dataclass(frozen=True)

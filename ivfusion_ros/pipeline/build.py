@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import platform
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ivfusion_ros.backends.choice import load_backend, resolve_backend
 from ivfusion_ros.backends.table import BACKENDS
+from ivfusion_ros.calibrate.matcher import PairMatching, load_matcher
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.detection.positions import Locator
 from ivfusion_ros.detection.tracking import ByteTracker
@@ -24,7 +26,13 @@ from ivfusion_ros.registration.registrar import build_registrar
 
 if TYPE_CHECKING:
     from ivfusion_ros.backends.backend import Backend
-    from ivfusion_ros.config.pipeline import DetectionConfig, FusionConfig, PipelineConfig
+    from ivfusion_ros.config.pipeline import (
+        DetectionConfig,
+        FusionConfig,
+        PipelineConfig,
+        RegistrationConfig,
+    )
+    from ivfusion_ros.registration.online.leap import Matching
 
 log = logging.getLogger(__name__)
 
@@ -49,15 +57,22 @@ def load_networks(config: PipelineConfig) -> Networks:
     return Networks(fusion, fusion_model, _load_detection(config.detection))
 
 
-def build_pipeline(config: PipelineConfig, networks: Networks | None = None) -> Pipeline:
-    """Load calibration, and models where none are given. Raises ConfigError, ModelError, BackendError."""
+def build_pipeline(
+    config: PipelineConfig, networks: Networks | None = None, *, live: bool = False
+) -> Pipeline:
+    """Load calibration, and models where none are given.
+
+    live: pairs come in their own time, so none waits for what runs in the background; else results do not
+    depend on the machine's speed. Raises ConfigError, ModelError, BackendError, and DataError for a
+    matcher that is not there.
+    """
     if config.pairing.hold_thermal_ms and config.registration.reference != "rgb":
         raise ConfigError(
             f"pairing.hold_thermal_ms is {config.pairing.hold_thermal_ms:g}, but registration.reference is "
             "thermal: results have the thermal images' stamps, so none can come between them; set it to 0, "
             "or the reference to rgb"
         )
-    registrar = build_registrar(config.registration)
+    registrar = build_registrar(config.registration, _matching(config.registration), live=live)
     fusion, fusion_model, detection = networks or load_networks(config)
     detector = None if detection is None else Detector(detection, config.detection)
     if detector is not None:
@@ -77,6 +92,13 @@ def build_pipeline(config: PipelineConfig, networks: Networks | None = None) -> 
         deadline=Deadline(config.deadline),
         fusion_model=fusion_model,
     )
+
+
+def _matching(config: RegistrationConfig) -> Matching | None:
+    if not config.refine.matcher:
+        return None
+    # One thread: the others are the pairs'.
+    return PairMatching(load_matcher(Path(config.refine.matcher), threads=1), config.reference)
 
 
 def _locator(config: PipelineConfig) -> Locator | None:

@@ -360,7 +360,8 @@ class Pipeline:
         self.scaler.reset()
 
     def close(self) -> None:
-        """Release the backends."""
+        """Release the backends, and end what runs in the background."""
+        self.registrar.close()
         self.fuser.backend.close()
         if self.detector is not None:
             self.detector.close()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from ivfusion_ros.config.pipeline import RegistrationConfig
     from ivfusion_ros.geometry.calibration import Calibration
+    from ivfusion_ros.registration.online.leap import Matching
     from ivfusion_ros.types import DepthImage, Floats, Frame, FramePair, Size, Window
 
 log = logging.getLogger(__name__)
@@ -216,6 +217,11 @@ class Registrar:
             raise ConfigError("no correction was found so far: there is nothing to write")
         return self.warp.accepted(correction, self._reference_size)
 
+    def close(self) -> None:
+        """End what runs in the background."""
+        if self._refinement is not None:
+            self._refinement.close()
+
     def reset(self) -> None:
         """Forget what was learned from pairs."""
         if self._refinement is not None:
@@ -273,9 +279,16 @@ class Registrar:
         return warped, residual
 
 
-def build_registrar(config: RegistrationConfig) -> Registrar:
-    """The configured registration. Raises ConfigError."""
-    refinement = None if config.refine.model == "off" else OnlineRefinement(config.refine)
+def build_registrar(
+    config: RegistrationConfig, matching: Matching | None = None, *, live: bool = False
+) -> Registrar:
+    """The configured registration. Raises ConfigError.
+
+    matching: the matcher of its refinement. live: never to wait for that one.
+    """
+    refinement = None
+    if config.refine.model != "off":
+        refinement = OnlineRefinement(config.refine, matching, awaited=not live)
     return Registrar(
         _configured_warp(config),
         refinement,

@@ -138,7 +138,7 @@ class Worker:
 
     def _run(self) -> None:
         try:
-            self._pipeline = build_pipeline(self._config)
+            self._pipeline = build_pipeline(self._config, live=True)
         except BaseException as error:  # noqa: BLE001
             self._load_error = error
             return

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 import pytest
+from matcher_samples import block_matcher, street
 from pipeline_samples import configure, make_pair, rig_file
 
 from ivfusion_ros.config.pipeline import PipelineConfig, RefinementConfig, RegistrationConfig
-from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.geometry.calibration import Calibration, Remap, write_calibration
 from ivfusion_ros.geometry.learned import write_learned
 from ivfusion_ros.pipeline.build import build_pipeline
@@ -32,9 +33,40 @@ def displaced_pairs(count: int, shift_px: int) -> Iterator[FramePair]:
         yield FramePair(Frame(noisy[0].astype(np.uint8), stamp_ns), Frame(rgb, stamp_ns))
 
 
+def distant_pairs(count: int, shift_px: int) -> Iterator[FramePair]:
+    """One street in both cameras at 10 Hz, further apart than the refinement's own search reaches."""
+    random = np.random.default_rng(6)
+    for index in range(count):
+        noisy = [image + random.integers(0, 4, image.shape, np.uint8) for image in street(1, shift_px)]
+        stamp_ns = 10**9 + index * 100_000_000
+        yield FramePair(Frame(noisy[0], stamp_ns), Frame(np.repeat(noisy[1][..., None], 3, 2), stamp_ns))
+
+
 def refining(blend_model, reference: str = "rgb") -> PipelineConfig:
     refine = RefinementConfig(model="shift", max_rate_px_s=20.0)
     return configure(blend_model, registration=RegistrationConfig(reference=reference, refine=refine))
+
+
+@pytest.mark.parametrize("reference", ["rgb", "thermal"])
+def test_a_matcher_finds_what_lies_far_apart(blend_model, tmp_path, caplog, reference) -> None:
+    matcher = str(block_matcher(tmp_path / "blocks.onnx"))
+    drifts = {}
+    for path in ("", matcher, matcher):
+        refine = RefinementConfig(model="shift", max_px=120.0, matcher=path)
+        config = configure(blend_model, registration=RegistrationConfig(reference=reference, refine=refine))
+        with build_pipeline(config) as pipeline:
+            results = [pipeline.process(pair) for pair in distant_pairs(36, 70)]
+        drifts.setdefault(path, []).append([one.registration.drift_px for one in results])
+    assert max(drifts[""][0]) < 10
+    assert drifts[matcher][0][-1] == pytest.approx(70, abs=1.5)
+    assert drifts[matcher][0] == drifts[matcher][1]
+    assert caplog.text.count("a camera was moved") == 2
+
+
+def test_a_matcher_that_is_not_there_is_refused(blend_model, tmp_path) -> None:
+    refine = RefinementConfig(model="shift", matcher=str(tmp_path / "none.onnx"))
+    with pytest.raises(DataError, match="there is no matcher at"):
+        build_pipeline(configure(blend_model, registration=RegistrationConfig(refine=refine)))
 
 
 @pytest.mark.parametrize("reference", ["rgb", "thermal"])

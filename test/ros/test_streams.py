@@ -425,7 +425,7 @@ def test_loading_can_be_interrupted(
 ) -> None:
     go_on = threading.Event()
 
-    def build_slowly(config: FusionNodeConfig) -> None:
+    def build_slowly(config: FusionNodeConfig, *, live: bool) -> None:
         go_on.wait(30)
         raise ModelError("too late")
 

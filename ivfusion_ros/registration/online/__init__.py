@@ -5,6 +5,7 @@ from ivfusion_ros.faces import later
 __getattr__, __all__ = later(
     __name__,
     {
+        "leap": ("Matching",),
         "refine": ("OnlineRefinement",),
     },
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -28,17 +28,23 @@ _CONTRAST_NONE, _CONTRAST_FULL = 0.05, 0.13
 """Images of different scenes stay below the first, those of one scene are above the second."""
 
 
+def certainty_of(contrast: float) -> float:
+    """In [0, 1]: whether images with a peak of such a contrast, as of a ShiftSearch, show one scene."""
+    return min(max((contrast - _CONTRAST_NONE) / (_CONTRAST_FULL - _CONTRAST_NONE), 0.0), 1.0)
+
+
 @dataclass(frozen=True, eq=False)
 class Alignment:
     """The displacement that aligns the images.
 
     corners: (4, 2) of the image's corners, from where the calibration alone brings them; pixels of the
-    reference image. confidence: in [0, 1]. coarse: known from the coarse search only.
+    reference image. confidence: in [0, 1]. found: by the coarse search, as the whole model, or as a
+    shift where the cells do not determine more.
     """
 
     corners: Floats
     confidence: float
-    coarse: bool
+    found: Literal["coarse", "whole", "shift"]
 
 
 class AlignmentFilter:
@@ -81,12 +87,11 @@ class AlignmentFilter:
         None for no idea.
         """
         offset, contrast = self._search.best()
-        certainty = (contrast - _CONTRAST_NONE) / (_CONTRAST_FULL - _CONTRAST_NONE)
-        certainty = min(max(certainty, 0.0), 1.0)
+        certainty = certainty_of(contrast)
         if certainty > 0 and float(np.hypot(*offset)) > _SEARCH_FROM_PX:
             # Too far for the moments to be right: they start again when the search has brought it near.
             self._moments = None
-            return Alignment(corners + offset * self._scale, certainty, True)
+            return Alignment(corners + offset * self._scale, certainty, "coarse")
         if self._moments is None or certainty == 0:
             return None
         return self._fit_model(self._moments, certainty) or self._fit_shift(
@@ -102,7 +107,7 @@ class AlignmentFilter:
         certainty *= self._trust(fit, self._corner_basis)
         if self._basis.shape[2] > 2 and certainty < _MIN_CERTAINTY:
             return None
-        return Alignment(self._corner_basis @ fit.parameters, certainty, False)
+        return Alignment(self._corner_basis @ fit.parameters, certainty, "whole")
 
     def _fit_shift(
         self, moments: CellMoments, certainty: float, corners: Floats, correction: Floats
@@ -113,7 +118,7 @@ class AlignmentFilter:
         if fit is None:
             return None
         certainty *= self._trust(fit, self._corner_basis[:, :, :2])
-        return Alignment(corners + fit.parameters, certainty, False)
+        return Alignment(corners + fit.parameters, certainty, "shift")
 
     def _trust(self, fit: Fit, corner_basis: Floats) -> float:
         return 1 / (1 + (fit.sigma_px(corner_basis) / (_SIGMA_HALF_PX * self._px)) ** 2)

@@ -64,9 +64,17 @@ class ShiftSearch:
             return np.zeros(2), 0.0
         around = surface[row - 1 : row + 2, column - 1 : column + 2].astype(np.float64)
         peak = np.array([column, row]) - _REACH + [_vertex(around[1]), _vertex(around[:, 1])]
-        # Of an odd number of values; np.median takes several times as long.
-        middle = np.partition(surface.ravel(), surface.size // 2)[surface.size // 2]
-        return -peak * STEP_PX, float(around[1, 1] - middle)
+        return -peak * STEP_PX, float(around[1, 1]) - _median(surface)
+
+    def contrast_here(self) -> float:
+        """Of the place where the images are, peak or not."""
+        surface = self._surface
+        return 0.0 if surface is None else float(surface[_REACH, _REACH]) - _median(surface)
+
+
+def _median(surface: Floats32) -> float:
+    # Of an odd number of values; np.median takes several times as long.
+    return float(np.partition(surface.ravel(), surface.size // 2)[surface.size // 2])
 
 
 def _vertex(values: Floats) -> float:
