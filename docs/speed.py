@@ -199,8 +199,8 @@ The steps around the networks, one by one, some of which only some settings take
 ## From bag to bag
 
 `ivfusion replay` of {SECONDS:g} simulated seconds at its default settings. raw: images as they are, in and
-out; compressed: JPEG for colour and PNG for thermal in, JPEG out. Medians of each stage in ms; two threads
-share the stages.
+out; compressed: JPEG for colour and PNG for thermal in, JPEG out. Medians of each stage in ms; several
+threads share the stages.
 
 {to_markdown(whole)}
 ## Layers of each network

@@ -5,7 +5,7 @@ from ivfusion_ros.faces import later
 __getattr__, __all__ = later(
     __name__,
     {
-        "backend": ("Backend", "BackendStatus"),
+        "backend": ("Backend", "BackendStatus", "ParallelBackend"),
         "choice": ("available_backends", "is_usable", "load_backend", "resolve_backend"),
         "compare": ("Outcome", "Run"),
         "cuda": ("Gpu", "find_gpu"),

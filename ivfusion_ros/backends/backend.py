@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +30,14 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Free the model."""
+
+
+@runtime_checkable
+class ParallelBackend(Protocol):
+    """A backend whose runs may come from several threads at once."""
+
+    def spread(self, runs: int) -> None:
+        """Give each of so many runs at once its share of the threads; before the first run."""
 
 
 class BackendStatus(NamedTuple):

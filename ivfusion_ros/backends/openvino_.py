@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+import os
+import threading
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ivfusion_ros.backends.layers import Layer, multiply_adds, size_bytes
 from ivfusion_ros.backends.openvino_layout import take_planes, to_pixels, to_planes
@@ -23,6 +25,13 @@ _MAX_SHAPES = 4
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
+class _Compiled(NamedTuple):
+    """A model for inputs of one shape, and its requests that are not in work."""
+
+    model: Any
+    free: deque[Any]
+
+
 class OpenVinoBackend:
     """A model in OpenVINO (see Backend); free dimensions are fixed per input shape, which is faster."""
 
@@ -33,7 +42,8 @@ class OpenVinoBackend:
         self._name = model_path.name
         self._properties = _properties(precision, threads)
         self._model = _read(model_path)
-        self._requests: OrderedDict[tuple[tuple[int, ...], ...], Any] = OrderedDict()
+        self._compiled: OrderedDict[tuple[tuple[int, ...], ...], _Compiled] = OrderedDict()
+        self._lock = threading.Lock()
         self.inputs: Mapping[str, TensorInfo] = _infos(self._model.inputs)
         self.outputs: Mapping[str, TensorInfo] = _infos(self._model.outputs)
         self._planes_in, self._planes_out = take_planes(self._model)
@@ -48,15 +58,24 @@ class OpenVinoBackend:
             raise BackendError(f"{self._name} was closed and cannot run")
         arrays = self._arrays(inputs)
         try:
-            request = self._request({name: array.shape for name, array in arrays.items()})
+            with self._lock:
+                compiled = self._compile({name: array.shape for name, array in arrays.items()})
+                request = compiled.free.pop() if compiled.free else compiled.model.create_infer_request()
             results = request.infer(arrays, share_inputs=True, share_outputs=True)
         except RuntimeError as error:
             raise ModelError(f"OpenVINO cannot run {self._name}: {_reason(error)}") from error
         # The request uses its output memory again, hence one copy per output.
-        return {
+        outputs = {
             name: to_pixels(results[index]) if name in self._planes_out else results[index].copy()
             for index, name in enumerate(self.outputs)
         }
+        compiled.free.append(request)
+        return outputs
+
+    def spread(self, runs: int) -> None:
+        """See ParallelBackend."""
+        self._properties["NUM_STREAMS"] = runs
+        self._properties.setdefault("INFERENCE_NUM_THREADS", os.cpu_count() or 1)
 
     def profile(self, inputs: Mapping[str, Array], runs: int) -> list[Layer]:
         """See ProfilingBackend."""
@@ -72,7 +91,7 @@ class OpenVinoBackend:
 
     def close(self) -> None:
         """See Backend.close."""
-        self._requests.clear()
+        self._compiled.clear()
         self._model = None
 
     def _arrays(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -81,16 +100,16 @@ class OpenVinoBackend:
             arrays[name] = to_planes(arrays[name])
         return arrays
 
-    def _request(self, shapes: dict[str, tuple[int, ...]]) -> Any:
+    def _compile(self, shapes: dict[str, tuple[int, ...]]) -> _Compiled:
         key = tuple(shapes.values())
-        if key in self._requests:
-            self._requests.move_to_end(key)
-            return self._requests[key]
-        if len(self._requests) == _MAX_SHAPES:
-            self._requests.popitem(last=False)
-        model = self._shaped(shapes)
-        self._requests[key] = core().compile_model(model, "CPU", self._properties).create_infer_request()
-        return self._requests[key]
+        if key in self._compiled:
+            self._compiled.move_to_end(key)
+            return self._compiled[key]
+        if len(self._compiled) == _MAX_SHAPES:
+            self._compiled.popitem(last=False)
+        model = core().compile_model(self._shaped(shapes), "CPU", self._properties)
+        self._compiled[key] = _Compiled(model, deque())
+        return self._compiled[key]
 
     def _shaped(self, shapes: dict[str, tuple[int, ...]]) -> Any:
         if not self._model.is_dynamic():

@@ -158,7 +158,7 @@ def replay_source(
         windows = open_window(title, stack, wanted=outputs.window)
         viewers = open_viewers(outputs.rerun, outputs.foxglove, stack)
         live = open_page(outputs.web, title, stack, records=False)
-        pipeline = stack.enter_context(build_pipeline(config))
+        pipeline = stack.enter_context(build_pipeline(config, recorded=True))
         if report_page is not None:
             report_page.drops = replay.drops
         # Pages show temperatures; only results that measured them have the topic.

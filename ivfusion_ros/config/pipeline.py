@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from ivfusion_ros.config.parameters import parameter
 from ivfusion_ros.errors import ConfigError
 
+_ALL_CORES = "all cores; `ivfusion replay` on two: each network one, where that is faster"
+
 
 @dataclass(frozen=True)
 class ImagesConfig:
@@ -358,7 +360,7 @@ class FusionConfig:
         "auto: the backend's fastest (half on a GPU, bf16 where the CPU has it); f32: reference arithmetic",
         choices=("auto", "f32"),
     )
-    threads: int = parameter(0, "CPU threads of the backend; 0: all cores", minimum=0, maximum=256)
+    threads: int = parameter(0, f"CPU threads of the backend; 0: {_ALL_CORES}", minimum=0, maximum=256)
     expected_size: str = parameter(
         "",
         "size of the images, WxH of both cameras or as in 640x512,1280x720 of thermal and RGB, for which a "
@@ -384,7 +386,7 @@ class DetectionConfig:
     )
     backend: str = parameter("auto", "as fusion.backend, without torch")
     precision: str = parameter("auto", "as fusion.precision", choices=("auto", "f32"))
-    threads: int = parameter(0, "CPU threads of the backend; 0: all cores", minimum=0, maximum=256)
+    threads: int = parameter(0, f"CPU threads of the backend; 0: {_ALL_CORES}", minimum=0, maximum=256)
     confidence: float = parameter(
         -1.0,
         "lowest score that is reported; below 0: what the model recommends, measured at 0.1 false alarms "

@@ -4,6 +4,9 @@ On two cores this hides what runs on one of them alone (reading, warping, suppre
 networks; on more cores it also fills those that one small network leaves idle. Where there is a GPU, what
 the CPU does before the networks hides behind the GPU's work on the frame before, and the second thread
 alone uses the GPU. A frame waits for at most the second half of the one before it.
+
+Where the pipeline's detector takes several images at once, as in replays on two cores, so many threads look
+for objects; what is found is concluded in the order of the images.
 """
 
 from __future__ import annotations
@@ -11,8 +14,9 @@ from __future__ import annotations
 import os
 import queue
 import threading
+from collections import deque
 from concurrent.futures import Future, wait
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -24,41 +28,49 @@ THREAD_NAME = "detection"
 
 
 class Overlap:
-    """Runs the second half of a pipeline in a thread of its own, where that can be faster.
+    """Runs the second half of a pipeline in threads of its own, where that can be faster.
 
-    The thread is a daemon: a library that hangs must not keep a process from ending.
+    They are daemons: a library that hangs must not keep a process from ending.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        self._last: Future[FusionResult] | None = None
-        self._work: queue.SimpleQueue[tuple[Rest, Future[FusionResult]] | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._in_work: deque[Future[FusionResult]] = deque()
+        self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
         if pipeline.overlaps and ((os.cpu_count() or 1) > 1 or pipeline.on_gpu):
-            self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
-            self._thread.start()
+            self._threads = [
+                threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
+                for _ in range(pipeline.looks)
+            ]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, rest: Rest) -> Future[FusionResult]:
-        """Have a frame finished that was begun; returns once the one before is done with."""
-        self.settle()
-        coming: Future[FusionResult] = Future()
-        self._last = coming
-        if self._thread is None:
-            _finish(self._pipeline, rest, coming)
+        """Have a frame finished that was begun; returns once a thread is free for it.
+
+        That is when the one before is done with, where the detector takes one image at a time.
+        """
+        while len(self._in_work) >= self._pipeline.looks:
+            wait([self._in_work.popleft()])
+        work = _Work(rest, Future(), self._in_work[-1] if self._in_work else None)
+        self._in_work.append(work.coming)
+        if self._threads:
+            self._work.put(work)
         else:
-            self._work.put((rest, coming))
-        return coming
+            _finish(self._pipeline, work)
+        return work.coming
 
     def settle(self) -> None:
         """Wait until nothing is in work."""
-        if self._last is not None:
-            wait([self._last])
+        wait(self._in_work)
 
     def close(self) -> None:
-        """End the thread after what is in work."""
-        self._work.put(None)
-        if self._thread is not None:
-            self._thread.join()
+        """End the threads after what is in work."""
+        for _ in self._threads:
+            self._work.put(None)
+        for thread in self._threads:
+            thread.join()
 
     def __enter__(self) -> Overlap:
         return self
@@ -70,11 +82,23 @@ class Overlap:
 
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
-            _finish(self._pipeline, *work)
+            _finish(self._pipeline, work)
 
 
-def _finish(pipeline: Pipeline, rest: Rest, result: Future[FusionResult]) -> None:
+class _Work(NamedTuple):
+    """What is left to do of a frame, whom it is for, and the frame before where that is in work."""
+
+    rest: Rest
+    coming: Future[FusionResult]
+    before: Future[FusionResult] | None
+
+
+def _finish(pipeline: Pipeline, work: _Work) -> None:
     try:
-        result.set_result(pipeline.detect(rest()))
+        fused = work.rest()
+        looked = pipeline.look(fused)
+        if work.before is not None:
+            wait([work.before])
+        work.coming.set_result(pipeline.conclude(fused, looked))
     except BaseException as error:  # noqa: BLE001
-        result.set_exception(error)
+        work.coming.set_exception(error)

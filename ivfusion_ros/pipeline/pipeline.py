@@ -7,7 +7,6 @@ networks, and the second has both. See `begin`, and overlap.py.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -24,6 +23,7 @@ from ivfusion_ros.images.measured import from_values, to_values
 from ivfusion_ros.pipeline.blend import blend
 from ivfusion_ros.pipeline.deadline import Deadline
 from ivfusion_ros.pipeline.mixups import MixUps
+from ivfusion_ros.pipeline.stage_clock import StageClock
 from ivfusion_ros.registration.registrar import Registered
 from ivfusion_ros.types import (
     AnyImage,
@@ -58,30 +58,20 @@ def _nobody(_result: FusionResult) -> None:
     """Who wants to know of a fused image by default."""
 
 
-class StageClock:
-    """Wall time per stage, in milliseconds, in the order in which stages end."""
-
-    def __init__(self) -> None:
-        self.timings_ms: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def resume(self) -> None:
-        """Book the time since the last call on nothing: the frame waited."""
-        self._last = time.perf_counter()
-
-    def stage(self, name: str) -> None:
-        """Book the time since the last call on `name`."""
-        now = time.perf_counter()
-        self.timings_ms[name] = (now - self._last) * 1e3
-        self._last = now
-
-
 @dataclass(frozen=True, eq=False)
 class Fused:
     """What is ready for the detector: a result without detections, and how the cameras saw it."""
 
     result: FusionResult
     views: Views = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """What was found in a fused image, before it is told from what was found in others."""
+
+    detections: Detections
+    clock: StageClock
 
 
 Rest = Callable[[], Fused]
@@ -102,7 +92,7 @@ class _Prepared:
 class Pipeline:
     """Judge, scale, register, fuse, detect; close it when done.
 
-    One thread at a time uses the first half and `reset`, one the second half.
+    One thread at a time uses the first half and `reset`, one the second half; `look`, so many as `looks`.
     """
 
     def __init__(
@@ -121,8 +111,12 @@ class Pipeline:
         locator: Locator | None = None,
         deadline: Deadline | None = None,
         fusion_model: str = "",
+        looks: int = 1,
     ) -> None:
-        """strength: as in blend. registered_unit: as in OutputsConfig. fusion_model: for people."""
+        """strength: as in blend. registered_unit: as in OutputsConfig. fusion_model: for people.
+
+        looks: images that the detector may be given at once, each in a thread of its own.
+        """
         self.thermal_input = thermal_input
         self.rgb_input = rgb_input
         self.faults = faults
@@ -137,6 +131,7 @@ class Pipeline:
         self.tracker = tracker
         self.locator = locator
         self.fusion_model = fusion_model
+        self.looks = looks
         self.measures: Callable[[], bool] = lambda: False
         """asked before each pair: whether somebody wants what the thermal camera measured"""
         self.detects: Callable[[], bool] = lambda: True
@@ -262,25 +257,34 @@ class Pipeline:
         result = replace(result, measured=self._measured(values, frame))
         return Fused(result, Views(frames, result.size, native_points))
 
-    @ranged("detect")
     def detect(self, fused: Fused) -> FusionResult:
-        """Add objects, in the order in which images were fused.
+        """Add objects, in the order in which images were fused. Raises ModelError or ConfigError."""
+        return self.conclude(fused, self.look(fused))
 
-        Those found last, with their age, while the detector rests; none where nobody wants them. Raises
-        ModelError or ConfigError.
+    @ranged("detect")
+    def look(self, fused: Fused) -> Looked | None:
+        """Objects in one image: those found last, with their age, while the detector rests.
+
+        None where nobody wants them. Raises ModelError or ConfigError.
         """
-        if self.detector is None:
-            return fused.result
-        if not self.detects():
-            self._found = None
-            return fused.result
-        clock, result = StageClock(), fused.result
+        if self.detector is None or not self.detects():
+            return None
+        clock, stamp_ns = StageClock(), fused.result.stamp_ns
         if self._found is not None and not self.deadline.detects:
-            detections, stamp_ns = self._found
-            detections = replace(detections, age_ns=max(1, result.stamp_ns - stamp_ns))
+            detections, last_ns = self._found
+            detections = replace(detections, age_ns=max(1, stamp_ns - last_ns))
         else:
             detections = self._detect(fused, self.detector)
         clock.stage("detect")
+        return Looked(detections, clock)
+
+    def conclude(self, fused: Fused, looked: Looked | None) -> FusionResult:
+        """Add what `look` found, in the order in which images were fused. Raises ConfigError."""
+        if looked is None:
+            self._found = None
+            return fused.result
+        result, detections, clock = fused.result, looked.detections, looked.clock
+        clock.resume()
         rested = detections.age_ns > 0
         if self.tracker is not None:
             detections = detections if rested else self.tracker(detections, result.stamp_ns, result.fused)

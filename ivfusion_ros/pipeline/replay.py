@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,17 +68,18 @@ class Replay:
             self._seconds = time.perf_counter() - start
 
     def _process(self, pairs: Iterable[FramePair]) -> Iterator[FusionResult]:
-        """A pair's result comes when the next pair has been begun, and its second half is in work."""
+        """A pair's result comes when the next ones have been begun, and their second halves are in work."""
         with Overlap(self.pipeline) as overlap:
-            before: tuple[FramePair, Future[FusionResult]] | None = None
+            coming: deque[tuple[FramePair, Future[FusionResult]]] = deque()
             for pair in pairs:
                 rest = self._begin(pair)
                 if rest is None:
                     continue
-                coming = overlap.submit(rest)
-                yield from self._detected(before)
-                before = pair, coming
-            yield from self._detected(before)
+                coming.append((pair, overlap.submit(rest)))
+                if len(coming) > self.pipeline.looks:
+                    yield from self._detected(*coming.popleft())
+            while coming:
+                yield from self._detected(*coming.popleft())
 
     def _begin(self, pair: FramePair) -> Rest | None:
         """None for a pair that cannot be fused, whatever is wrong with it: the others are not to pay."""
@@ -92,11 +93,8 @@ class Replay:
             self._skip(pair, error)
             return None
 
-    def _detected(self, before: tuple[FramePair, Future[FusionResult]] | None) -> Iterator[FusionResult]:
+    def _detected(self, pair: FramePair, coming: Future[FusionResult]) -> Iterator[FusionResult]:
         """The result of a pair whose second half is in work; none where that failed."""
-        if before is None:
-            return
-        pair, coming = before
         try:
             result = coming.result()
         except Exception as error:  # noqa: BLE001

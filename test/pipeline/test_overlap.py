@@ -177,3 +177,62 @@ def test_a_replay_with_a_failing_detector_keeps_one_pair(
     del given
     # The last pair is in work until a next one comes.
     assert sum(frame() is not None for frame in frames) <= 2
+
+
+class SecondFirst:
+    """A detector that is done with an image only when it has the next one."""
+
+    backend = None
+
+    def __init__(self) -> None:
+        self.both = threading.Barrier(2, timeout=PATIENCE_S)
+
+    def __call__(self, image: object, resident: object = None, thermal: object = None) -> Detections:
+        self.both.wait()
+        return Detections.empty(("person",))
+
+    def close(self) -> None: ...
+
+
+class Noted:
+    """A tracker that notes whose turn it was."""
+
+    def __init__(self) -> None:
+        self.stamps_ns: list[int] = []
+
+    def __call__(self, detections: Detections, stamp_ns: int, image: object) -> Detections:
+        self.stamps_ns.append(stamp_ns)
+        return detections
+
+
+def test_two_images_are_searched_at_once_and_concluded_in_order(pipeline: Pipeline) -> None:
+    pipeline.detector, pipeline.tracker = SecondFirst(), Noted()  # type: ignore[assignment]
+    pipeline.looks = 2
+    six = pairs(6)
+    with Overlap(pipeline) as overlap:
+        coming = [overlap.submit(pipeline.begin(pair)) for pair in six]
+        found = [future.result(PATIENCE_S) for future in coming]
+    stamps_ns = [pair.rgb.stamp_ns for pair in six]
+    assert [result.stamp_ns for result in found] == stamps_ns
+    assert pipeline.tracker.stamps_ns == stamps_ns  # type: ignore[union-attr]
+    assert THREAD_NAME not in {thread.name for thread in threading.enumerate()}
+
+
+def test_an_error_among_images_searched_at_once_comes_alone(pipeline: Pipeline) -> None:
+    good = pipeline.detector
+    assert good is not None
+    calls: list[int] = []
+
+    def fail_once(image: object, resident: object = None, thermal: object = None) -> Detections:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ModelError("no")
+        return good(image, resident, thermal)  # type: ignore[arg-type]
+
+    pipeline.detector, pipeline.looks = fail_once, 2  # type: ignore[assignment]
+    replay = Replay(Synchronizer(PipelineConfig()), pipeline)
+    frames = [frame for pair in pairs(6) for frame in (("thermal", pair.thermal), ("rgb", pair.rgb))]
+    results = list(replay.results(iter(frames)))  # type: ignore[arg-type]
+    pipeline.detector = good
+    assert len(results) == 5 and sum(replay.skips.counts.values()) == 1
+    assert [result.stamp_ns for result in results] == sorted(result.stamp_ns for result in results)

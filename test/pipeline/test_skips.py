@@ -62,7 +62,7 @@ def test_a_damaged_camera_info_costs_its_pair(tmp_path, blend_model) -> None:
     assert sum(run.skips.counts.values()) == 1
 
 
-@pytest.mark.parametrize("half", ["begin", "detect"])
+@pytest.mark.parametrize("half", ["begin", "look"])
 @pytest.mark.parametrize("error", [ModelError("no"), ValueError("a\nb"), MemoryError()])
 def test_whatever_one_pair_raises_the_others_come(blend_model, box_model, monkeypatch, half, error) -> None:
     config = configure(blend_model, box_model)
