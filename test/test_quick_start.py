@@ -9,7 +9,7 @@ from ivfusion_ros.cli import COMMANDS
 
 OF_THE_WORK = {
     "av", "cv2", "matplotlib", "numpy", "onnx", "onnxruntime", "openvino", "rclpy", "rosbags", "scipy",
-    "tensorrt", "torch", "tqdm",
+    "tensorrt", "torch", "tqdm", "yaml",
 }  # fmt: skip
 
 PROGRAM = """
