@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from ivfusion_ros.backends.backend import Backend, ParallelBackend
 from ivfusion_ros.backends.choice import load_backend, resolve_backend
 from ivfusion_ros.backends.table import BACKENDS
-from ivfusion_ros.calibrate.matcher import PairMatching, load_matcher
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.detection.positions import Locator
 from ivfusion_ros.detection.tracking import ByteTracker
@@ -129,6 +128,9 @@ def build_pipeline(
 def _matching(config: RegistrationConfig) -> Matching | None:
     if not config.refine.matcher:
         return None
+    # It brings along the alignment of scenes, which takes a while to import and few need.
+    from ivfusion_ros.calibrate.matcher import PairMatching, load_matcher
+
     # One thread: the others are the pairs'.
     return PairMatching(load_matcher(Path(config.refine.matcher), threads=1), config.reference)
 
