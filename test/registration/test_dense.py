@@ -20,11 +20,11 @@ TRUTH_X, TRUTH_Y = 4 * np.sin(Y / 40), 3 * np.cos(X / 50)
 INNER = np.s_[20:-20, 20:-20]
 
 
-def deformed(thermal: Image) -> Image:
-    """Sampled at p + TRUTH(p) it shows what the plain image shows at p."""
+def deformed(thermal: Image, part: float = 1.0) -> Image:
+    """Sampled at p + TRUTH(p) (or a part of it) it shows what the plain image shows at p."""
     back_x, back_y = X.copy(), Y.copy()
     for _ in range(10):
-        back_x, back_y = X - 4 * np.sin(back_y / 40), Y - 3 * np.cos(back_x / 50)
+        back_x, back_y = X - part * 4 * np.sin(back_y / 40), Y - part * 3 * np.cos(back_x / 50)
     return np.asarray(cv2.remap(thermal, back_x, back_y, cv2.INTER_LINEAR), np.uint8)
 
 
@@ -59,6 +59,18 @@ def test_leaves_an_aligned_scene_alone() -> None:
     thermal, visible = scene(2)
     residual = dense_residual(thermal, visible)
     assert np.hypot(residual.map_x, residual.map_y).mean() < 0.3
+
+
+def test_it_fades_in_with_what_it_gains() -> None:
+    thermal, visible = scene(1)
+    wanted = float(np.hypot(TRUTH_X, TRUTH_Y)[INNER].mean())
+    shares = []
+    for part in (0.1, 0.2, 0.3):
+        residual = dense_residual(deformed(thermal, part), visible)
+        found = float(np.hypot(residual.map_x, residual.map_y)[INNER].mean())
+        shares.append(found / (part * wanted))
+        assert (residual.kept > 0) == (found > 0)
+    assert shares[0] == 0 and 0.2 < shares[1] < 0.7 and shares[2] > 0.8
 
 
 def test_points_and_colours_follow_the_residual() -> None:

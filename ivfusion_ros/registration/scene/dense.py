@@ -34,10 +34,11 @@ class _Level:
 
 _LEVELS = (
     _Level(160, 4, 4, 6.0, (3.0, 2.0, 1.4, 1.0), 4.0),
-    _Level(320, 1, 8, 10.0, (1.5, 0.8), 2.6),
+    _Level(320, 1, 8, 10.0, (1.5, 0.8), 1.0),
 )
 _MIN_SIDE_PX, _MAX_OBLONG = 8, 20
-_MIN_GAIN = 0.01
+_NO_GAIN, _FULL_GAIN = 0.01, 0.02
+"""Pairs without parallax gain up to .015, those with near objects .03 and more; between, it fades in."""
 _PRIOR = 0.03
 _SLACK = 0.03
 _EVERY = 2
@@ -49,7 +50,8 @@ class Residual:
 
     map_x, map_y: (H, W) float32, offsets in pixels: pixel (x, y) of the visible view shows the aligned
     thermal image at (x + map_x, y + map_y). All 0 where the gate refused.
-    gain: mean rise of the similarity (of -1 to 1) over the textured places. kept: share of the view.
+    gain: mean rise of the similarity (of -1 to 1) over the textured places; a small one moves by less than
+    what was found. kept: share of the view.
     """
 
     map_x: Floats32
@@ -108,12 +110,14 @@ def dense_residual_many(pairs: Sequence[tuple[Image, Image]]) -> Residual:
         flow = _refined(layers, flow, _matched(layers, flow, level), level)
     moved = _matched(coarse, _resized(flow, coarse[0].size), replace(first, reach=0))
     share, gain = _gate(unmoved, moved, flow.shape)
-    flow *= share[:, :, None] * np.float32(width / flow.shape[1])
+    strength = min(max((gain - _NO_GAIN) / (_FULL_GAIN - _NO_GAIN), 0.0), 1.0)
+    flow *= share[:, :, None] * np.float32(strength * width / flow.shape[1])
     map_x, map_y = (
         np.asarray(cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
         for part in cv2.split(flow)
     )
-    return Residual(map_x, map_y, gain, float((share > 0.5).mean()))
+    kept = float((share > 0.5).mean()) if strength > 0 else 0.0
+    return Residual(map_x, map_y, gain, kept)
 
 
 def _check(pairs: Sequence[tuple[Image, Image]]) -> None:
@@ -224,8 +228,6 @@ def _gate(unmoved: ScoreVolume, moved: ScoreVolume, shape: tuple[int, ...]) -> t
     textured = np.minimum(unmoved.cover, moved.cover)
     gain = float((rise * textured).sum() / max(float(textured.sum()), 1e-6))
     height, width = shape[:2]
-    if gain < _MIN_GAIN:
-        return np.zeros((height, width), np.float32), gain
     # A soft edge: a hard one would tear the image.
     share = cv2.GaussianBlur((rise > -_SLACK).astype(np.float32), (0, 0), 2.0)
     return np.asarray(cv2.resize(share, (width, height)), np.float32), gain
