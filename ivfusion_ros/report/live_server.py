@@ -113,6 +113,8 @@ class LiveServer:
         uvicorn = self._libraries["uvicorn"]
         config = uvicorn.Config(
             self._app(),
+            # Its own configuration would close the handlers that others have, and what they write to.
+            log_config=None,
             log_level="error",
             access_log=False,
             lifespan="off",

@@ -1,6 +1,7 @@
 """The live page: nothing while nobody looks, the newest frame only, and who may look."""
 
 import json
+import logging
 import struct
 import time
 import urllib.error
@@ -221,3 +222,19 @@ def test_the_page_in_a_browser(tab, server) -> None:
     fed("document.getElementById('fused').style.clipPath === 'inset(0px 0px 0px 0%)'")
     tab.click("text=mark this moment")
     wait_for(lambda: tab.wait_for_timeout(10) or server.take_commands() == ["mark"])
+
+
+def test_the_logs_of_others_go_on() -> None:
+    """A server's own configuration of logging would close every handler of the process."""
+
+    class Closing(logging.Handler):
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+            super().close()
+
+    handler = Closing()
+    with LiveServer(("127.0.0.1", 0), "street"):
+        pass
+    assert not handler.closed
