@@ -51,7 +51,7 @@ def capture(graph: FusionGraph) -> onnx.ModelProto:
     rgb = torch.randint(0, 256, (1, 80, 112, 3), dtype=torch.uint8)
     height, width = torch.export.Dim("height", min=8), torch.export.Dim("width", min=8)
     # Without what gradients would need, it takes a seventh less time.
-    with _quiet(), torch.no_grad():
+    with quiet(), torch.no_grad():
         program = torch.onnx.export(
             graph,
             (thermal, rgb),
@@ -69,7 +69,7 @@ def capture(graph: FusionGraph) -> onnx.ModelProto:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """The exporter warns of its own code, and names every node that it removes."""
     logging.disable(logging.WARNING)
     try:

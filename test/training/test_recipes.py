@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("one_export_per_network")
 
 RECIPES = sorted((share_folder("config") / "train" / "recipes").glob("*.yaml"))
 NAMES = [path.stem for path in RECIPES]
-SHIPPED = {"refinefuse", "refinefuse_lite", "mda", "transfusion", "yolov5n", "yolov5n_int8"}
+SHIPPED = {"refinefuse", "refinefuse_lite", "mda", "transfusion", "yolov5n", "yolov5n_int8", "matcher"}
 OF_SCHEDULES = {"one_cycle": ("name", "rise", "start", "end", "high_momentum", "low_momentum")}
 OF_TEACHERS = ("imitation", "final_imitation", "forced")
 UNUSED_BY_DETECTORS = {
@@ -82,7 +82,10 @@ def test_a_recipe_runs_to_its_end_at_toy_size(name, toy, tmp_path) -> None:
     assert entry.details["licence"] == "AGPL-3.0-or-later" and "8 held out" in entry.details["data"]
     assert entry.details["command"] == f"ivfusion train recipes/{name} --data day night --toy"
     figures = entry.details["figures"]
-    assert figures["rgb"]["person"] >= 0 if "yolov5n" in name else 0 < figures["VIF"] < 2
+    if name == "matcher":
+        assert figures["pairs"] == 3 and 0 <= figures["beyond_10_px"] <= 1
+    else:
+        assert figures["rgb"]["person"] >= 0 if "yolov5n" in name else 0 < figures["VIF"] < 2
     onnx.checker.check_model(onnx.load(entry.path))
     assert all((run / stage / "stage.json").is_file() for stage in read_yaml(run / "recipe.yaml")["stages"])
 
@@ -91,7 +94,7 @@ def test_a_recipe_runs_to_its_end_at_toy_size(name, toy, tmp_path) -> None:
 def test_what_shaped_weights_stands_in_the_recipe(path: Path) -> None:
     content = read_yaml(path)
     for stage in read_recipe(path, {}).stages:
-        if stage.kind not in ("fusion", "detector"):
+        if stage.kind not in ("fusion", "detector", "matcher"):
             continue
         stated = dict(flatten(content.get("defaults", {}).get(stage.kind, {})))
         stated |= dict(flatten(content["stages"][stage.name]))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ivfusion_ros.training.fusion.config import TrainConfig
+    from ivfusion_ros.training.matcher.config import SplitConfig
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,9 @@ class Split:
         }
 
 
-def split_folders(folders: Sequence[Path], names: tuple[str, str], config: TrainConfig) -> Split:
+def split_folders(
+    folders: Sequence[Path], names: tuple[str, str], config: TrainConfig | SplitConfig
+) -> Split:
     """Split each folder along its recordings. Raises DataError where nothing is left to train on."""
     found = [find_pairs(folder, names) for folder in folders]
     fraction, guard = config.validation_fraction, config.guard
@@ -48,6 +51,17 @@ def split_folders(folders: Sequence[Path], names: tuple[str, str], config: Train
     validation = [pair for _, held in parts for pair in held]
     following = {now: after for pairs in found for now, after in following_pairs(pairs).items()}
     return Split(training, validation, following)
+
+
+def told(folders: Sequence[Path], identity: dict[str, Any]) -> str:
+    """What models.yaml says of a split. identity: the split's."""
+    training, held = identity["training"], identity["validation"]
+    names = ", ".join(folder.name for folder in folders)
+    lists = ", ".join(part["sha256"][:12] for part in (training, held))
+    return (
+        f"{names}: {training['pairs']} pairs to train on, {held['pairs']} held out in whole runs of frame "
+        f"numbers (lists of files {lists})"
+    )
 
 
 def _hash(pairs: Iterable[PairPaths]) -> str:

@@ -9,14 +9,18 @@ from ivfusion_ros.backends.self_test import halve_file
 from ivfusion_ros.export.detector import export_detector, is_detector
 from ivfusion_ros.export.fusion import export_fusion
 from ivfusion_ros.export.int8 import quantise_file
-from ivfusion_ros.networks.checkpoint import load_checkpoint
+from ivfusion_ros.export.matcher import export_matcher
+from ivfusion_ros.networks.checkpoint import load_checkpoint, load_weights
 from ivfusion_ros.networks.graph import build_graph
+from ivfusion_ros.networks.matcher import Matcher
+from ivfusion_ros.training.matcher.trainer import NETWORK as MATCHER
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ivfusion_ros.training.recipe.kinds import Result
     from ivfusion_ros.training.recipe.run import Context
+    from ivfusion_ros.types import Size
 
 log = logging.getLogger(__name__)
 
@@ -28,14 +32,26 @@ def export(context: Context) -> Result:
     if is_detector(weights):
         names = export_detector(weights, path, (config.width, config.height))
         result = {"task": "detection", "network": f"{', '.join(names)} at {config.width}x{config.height}"}
+    elif (network := load_checkpoint(weights)["network"]) == MATCHER:
+        result = _export_matcher(weights, path, (config.width, config.height))
     else:
-        network = load_checkpoint(weights)["network"]
         export_fusion(build_graph(network, weights), network, path)
         result = {"task": "fusion", "network": network}
     if config.half:
         outcome = halve_file(path)
         log.info("half precision: %s", outcome.text)
     return {**result, "model": context.relative(path)}
+
+
+def _export_matcher(weights: Path, path: Path, size: Size) -> Result:
+    matcher = Matcher()
+    load_weights(matcher, weights)
+    export_matcher(matcher, size, path)
+    parameters = sum(weight.numel() for weight in matcher.parameters())
+    return {
+        "task": "matching",
+        "network": f"{MATCHER}, {parameters / 1e6:.2f} M parameters, at {size[0]}x{size[1]}",
+    }
 
 
 def quantise(context: Context) -> Result:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -16,13 +16,12 @@ from ivfusion_ros.evaluation.fusion.sheet import write_sheet
 from ivfusion_ros.evaluation.fusion.tables import image_rows, means, to_csv
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.networks import load_checkpoint, load_weights, make_network, save_checkpoint
-from ivfusion_ros.training.fusion.split import split_folders
+from ivfusion_ros.training.fusion.split import split_folders, told
 from ivfusion_ros.training.fusion.teacher import Teacher
 from ivfusion_ros.training.fusion.trainer import Trainer
 from ivfusion_ros.training.recipe.stages import FusionStage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from ivfusion_ros.images.pairs import PairPaths
@@ -59,7 +58,7 @@ def train(context: Context) -> Result:
     return {
         "weights": context.relative(best),
         "network": context.stage.config.network,
-        "data": _told(context.inputs.data, identity),
+        "data": told(context.inputs.data, identity),
     }
 
 
@@ -105,16 +104,6 @@ def _trainer(context: Context) -> Trainer:
         context.inputs.names,
         teacher=teacher,
         teacher_cache=cache,
-    )
-
-
-def _told(folders: Sequence[Path], identity: dict[str, Any]) -> str:
-    training, held = identity["training"], identity["validation"]
-    names = ", ".join(folder.name for folder in folders)
-    lists = ", ".join(part["sha256"][:12] for part in (training, held))
-    return (
-        f"{names}: {training['pairs']} pairs to train on, {held['pairs']} held out in whole runs of frame "
-        f"numbers (lists of files {lists})"
     )
 
 

@@ -15,6 +15,8 @@ from ivfusion_ros.training.recipe.stages import (
     ExportStage,
     FusionStage,
     Int8Stage,
+    MatcherEvaluationStage,
+    MatcherStage,
     MeanStage,
     TeacherImagesStage,
 )
@@ -71,6 +73,10 @@ KINDS: dict[str, Kind] = {
         _DETECTOR,
         ("data", "init", "teacher", "memory"),
         "train-detector",
+    ),
+    "matcher": Kind(MatcherStage, "matcher_stages", "train", "torch", ()),
+    "matcher_evaluation": Kind(
+        MatcherEvaluationStage, "matcher_stages", "evaluate", "torch onnxruntime", ("of", "learner")
     ),
     "int8": Kind(Int8Stage, "export_stages", "quantise", "onnx", ("of", "images")),
     "detection_evaluation": Kind(

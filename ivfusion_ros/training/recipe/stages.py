@@ -11,6 +11,7 @@ from ivfusion_ros.config.parameters import parameter
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.training.detector.config import DetectorConfig
 from ivfusion_ros.training.fusion.config import TrainConfig
+from ivfusion_ros.training.matcher.config import MatcherConfig
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,17 @@ class DetectorStage(DetectorConfig):
 
 
 @dataclass(frozen=True)
+class MatcherStage(MatcherConfig):
+    """Training of a matcher."""
+
+
+@dataclass(frozen=True)
 class ExportStage:
     """A trained network as ONNX, in the run folder."""
 
-    of: str = parameter("train", "stage of kind fusion or detector, or checkpoint")
-    width: int = parameter(640, "of a detector's input, pixels, a multiple of 32", minimum=32)
-    height: int = parameter(480, "height of a detector's input", minimum=32)
+    of: str = parameter("train", "stage of kind fusion, detector or matcher, or checkpoint")
+    width: int = parameter(640, "of a detector's or matcher's input, pixels, a multiple of 32", minimum=32)
+    height: int = parameter(480, "height of that input", minimum=32)
     half: bool = parameter(False, "in half precision, if it passes its self-test")
 
     def __post_init__(self) -> None:
@@ -109,3 +115,13 @@ class DetectionEvaluationStage:
     classes: tuple[str, ...] = parameter((), "classes that count; none: all of the data set")
     limit: int = parameter(0, "largest number of scenes, evenly spread; 0: all", minimum=0)
     backend: str = parameter("auto", "what runs the networks")
+
+
+@dataclass(frozen=True)
+class MatcherEvaluationStage:
+    """How far a matcher's places put held-out pairs that are warped at random, by themselves."""
+
+    of: str = parameter("export", "matcher: stage of kind export, or ONNX file")
+    learner: str = parameter("train", "stage of kind matcher whose held-out pairs count")
+    limit: int = parameter(100, "largest number of pairs, evenly spread; 0: all", minimum=0)
+    seed: int = parameter(1, "of the warps", minimum=0)

@@ -1,0 +1,1 @@
+"""Training of the matcher, which finds the places that both cameras show."""
