@@ -21,7 +21,7 @@ class ModelEntry:
     name: str
     path: Path
     task: str
-    """fusion or detection"""
+    """fusion, detection or matching"""
     sha256: str
     details: dict[str, Any]
 

@@ -1,5 +1,8 @@
 """Alignment of single pairs against baselines: python test/measure_matching.py [--pairs 200] [--only NAME].
 
+With --held-out, of MSRS only what recipes/matcher holds out, and RoadScene's test part: a matcher that
+ships has learned from the others.
+
 Registered pairs of ../shared/data (half MSRS, day and night in equal parts, half RoadScene) whose thermal
 image is warped by a random homography: turned by up to 5 degrees, scaled by 0.88 to 1.13, shifted by up to
 8% of the width, with corners moved by another 1.5%. Prints Markdown tables.
@@ -17,6 +20,7 @@ as the mean where it says nothing.
 from __future__ import annotations
 
 import argparse
+import functools
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,8 +30,12 @@ import numpy as np
 from measure_registration import ecc, edges, grey, keypoints, phase_correlation
 from places import SHARED
 
+from ivfusion_ros.calibrate.choices import SHIPPED_MATCHER
+from ivfusion_ros.calibrate.matcher import Matcher, align_by, load_matcher
 from ivfusion_ros.registration.scene.align import align, align_many
-from ivfusion_ros.types import Floats, Image
+from ivfusion_ros.training.fusion.split import split_folders
+from ivfusion_ros.training.matcher.config import MatcherConfig
+from ivfusion_ros.types import CAMERAS, Floats, Image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,14 +96,17 @@ def placed(folder: str, names: list[str]) -> Floats:
     return align_many(pairs, np.eye(3)).rgb_from_thermal
 
 
-def read_pairs(count: int) -> Iterator[Pair]:
+def read_pairs(count: int, *, held_out: bool) -> Iterator[Pair]:
     half, random = count // 2, np.random.default_rng(19)
+    split = split_folders([DATA / "msrs"], CAMERAS, MatcherConfig())
+    held = {pair.stem for pair in split.validation}
     for kind, ending, number in (("MSRS day", "D", half // 2), ("MSRS night", "N", half - half // 2)):
         names = stems("msrs", ending)
         base = placed("msrs", names)
-        for name in spread(names, number):
+        for name in spread([name for name in names if name in held or not held_out], number):
             yield warped("msrs", kind, name, base, random)
-    both = [(folder, name) for folder in ("roadscene_train", "roadscene_test") for name in stems(folder)]
+    folders = ("roadscene_test",) if held_out else ("roadscene_train", "roadscene_test")
+    both = [(folder, name) for folder in folders for name in stems(folder)]
     for index in np.linspace(0, len(both) - 1, count - half).astype(int):
         yield warped(both[index][0], "RoadScene", both[index][1], np.eye(3), random)
 
@@ -138,6 +149,16 @@ def ours(pair: Pair) -> Estimate:
     return Estimate(found.rgb_from_thermal, found.confidence, found.trusted)
 
 
+@functools.cache
+def shipped() -> Matcher:
+    return load_matcher(SHIPPED_MATCHER)
+
+
+def ours_and_matcher(pair: Pair) -> Estimate:
+    found, _ = align_by([(pair.thermal, pair.rgb)], None, "homography", shipped())
+    return Estimate(found.rgb_from_thermal, found.confidence, found.trusted)
+
+
 def placing(method: Callable[..., Callable[[Floats], Floats]]) -> Callable[[Pair], Estimate]:
     """A baseline of measure_registration, whose placing of four points is its homography."""
 
@@ -158,6 +179,7 @@ METHODS: dict[str, Callable[[Pair], Estimate]] = {
     "ORB + MAGSAC": placing(keypoints(cv2.ORB_create(2000), cv2.NORM_HAMMING)),
     "SIFT + MAGSAC": placing(keypoints(cv2.SIFT_create(2000), cv2.NORM_L2)),
     "ours": ours,
+    "ours and the matcher": ours_and_matcher,
 }
 
 
@@ -221,8 +243,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--pairs", type=int, default=200, help="how many")
     parser.add_argument("--only", choices=tuple(METHODS), help="one method, and its worst pairs")
+    parser.add_argument("--held-out", action="store_true", help="only pairs that no matcher has seen")
     options = parser.parse_args()
-    pairs = list(read_pairs(options.pairs))
+    pairs = list(read_pairs(options.pairs, held_out=options.held_out))
     print(
         "| method | pairs | median px | 90% | over 10 px | accepted | their median | over 10 px, worst ",
         end="",

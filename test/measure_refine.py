@@ -2,7 +2,7 @@
 
 Simulated streets, warped by their true geometry ("true") or by the plane at their main depth ("plane"),
 and registered real clips where they are at hand. Errors are means over the image in px; ms are CPU time.
---matcher: instead, cameras that are bumped further or turned, without and with a matcher of edges.
+--matcher: instead, cameras that are bumped further or turned, without and with the matcher that ships.
 """
 
 from __future__ import annotations
@@ -11,16 +11,14 @@ import argparse
 import time
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from matcher_samples import edge_matcher
 from places import SHARED
 
-from ivfusion_ros.calibrate.matcher import Matcher, PairMatching
+from ivfusion_ros.calibrate.choices import SHIPPED_MATCHER
+from ivfusion_ros.calibrate.matcher import PairMatching, load_matcher
 from ivfusion_ros.config.pipeline import ThermalConfig
 from ivfusion_ros.errors import ImageError
 from ivfusion_ros.geometry.calibration import Calibration, Remap
@@ -147,17 +145,17 @@ def moved(shift: tuple[float, float], degrees: float) -> Callable[[float], Float
     return lambda time_s: matrix if time_s >= BUMP_S else np.eye(3)
 
 
-def report_matcher(clip: Clip, path: Path) -> None:
+def report_matcher(clip: Clip) -> None:
     """Where a bumped camera ends after 7 s, and when it came within 3 px of that; the matcher's harm."""
     row = [clip.name]
     for shift, degrees in (((16, -12), 2), ((16, -12), 4), ((40, 20), 0), ((40, 20), 3)):
-        for matching in (None, PairMatching(Matcher(path, threads=1), "rgb")):
+        for matching in (None, PairMatching(load_matcher(SHIPPED_MATCHER, threads=1), "rgb")):
             found = play(clip, "affine", 90, moved(shift, degrees), matching, 120.0)
             after = found.error_px[round(BUMP_S * RATE_HZ) :]
             when = (np.flatnonzero(after > after[-1] + 3)[-1:] + 1) / RATE_HZ
             row.append(f"{after[-1]:.1f} ({when[0] if len(when) else 0:.1f} s)")
     for off in (still, drifting):
-        for matching in (None, PairMatching(Matcher(path, threads=1), "rgb")):
+        for matching in (None, PairMatching(load_matcher(SHIPPED_MATCHER, threads=1), "rgb")):
             found = play(clip, "affine", 90, off, matching, 120.0)
             row.append(f"{found.error_px[40:].max():.2f}")
     print("| " + " | ".join(row) + " |", flush=True)
@@ -210,10 +208,9 @@ def main() -> None:
     options = parser.parse_args()
     cv2.setNumThreads(1)
     if options.matcher:
-        with TemporaryDirectory() as folder:
-            print("20 px turned by 2, by 4 degrees, 45 px, turned by 3; harm, drift: each without and with")
-            for clip in clips(80, planes=(False,)):
-                report_matcher(clip, edge_matcher(Path(folder) / "edges.onnx"))
+        print("20 px turned by 2, by 4 degrees, 45 px, turned by 3; harm, drift: each without and with")
+        for clip in clips(80, planes=(False,)):
+            report_matcher(clip)
     else:
         report_all(options.frames)
 

@@ -16,3 +16,6 @@ KINDS = {
 SPECIFICATION = "KIND:COLUMNSxROWS:SIZE[:SECOND[:DICTIONARY]]"
 
 SceneModel = Literal["rig", "homography", "affine"]
+
+SHIPPED_MATCHER = "matcher"
+"""The name of the matcher that ships, in models.yaml."""

@@ -1,4 +1,4 @@
-"""A learned matcher of the user's as an ONNX file: where it says that both images show the same place.
+"""A learned matcher as an ONNX file, the one that ships or the user's: where both images show the same.
 
 The contract is what exports of cross-modal matchers (XoFTR, MINIMA and their like) have in common. Inputs:
 `thermal` and `visible`, float32 (1, 1, H, W) grey in [0, 1], H and W fixed in the file or free; free ones
@@ -17,8 +17,9 @@ import cv2
 import numpy as np
 
 from ivfusion_ros.backends.choice import load_backend
-from ivfusion_ros.errors import DataError, ModelError
-from ivfusion_ros.registration.scene.align import Alignment, ImagePair, align_many
+from ivfusion_ros.errors import ModelError
+from ivfusion_ros.models import resolve_model
+from ivfusion_ros.registration.scene.align import Alignment, ImagePair, align_from, align_many, surest
 from ivfusion_ros.types import Floats, Image, Size
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ INPUTS, OUTPUTS = ("thermal", "visible"), ("matches", "confidence")
 _STRIDE, _LONGEST_PX = 32, 640
 _LEAST_CONFIDENCE = 0.2
 _AGREEING_PX = 4.0
-"""Of an image 640 px wide."""
+"""Of the matcher's own input."""
 _MIN_AGREEING, _MIN_SHARE = 12, 0.15
 _MOST_PAIRS = 12
 _MOST_SCALE = 2.0
@@ -42,11 +43,15 @@ _MOST_SCALE = 2.0
 
 @dataclass(frozen=True, eq=False)
 class PlaceMatches:
-    """thermal, visible: (N, 2) float64 pixels of the images as they were given. confidence: (N,)."""
+    """thermal, visible: (N, 2) float64 pixels of the images as they were given. confidence: (N,).
+
+    pixel: side of a pixel of the matcher's visible input, in pixels of the image as it was given.
+    """
 
     thermal: Floats
     visible: Floats
     confidence: Floats
+    pixel: float
 
 
 class Matcher:
@@ -78,7 +83,7 @@ class Matcher:
         found = self._backend.run(fed)
         matches, confidence = _checked(found, self.name)
         first, second = (matches[:, :2] + 0.5) * scales[0], (matches[:, 2:] + 0.5) * scales[1]
-        return PlaceMatches(first - 0.5, second - 0.5, confidence)
+        return PlaceMatches(first - 0.5, second - 0.5, confidence, float(scales[1].max()))
 
     def close(self) -> None:
         """Free the model."""
@@ -99,13 +104,14 @@ def align_by(
     start = None if matcher is None else matched_start(pairs, matcher)
     if matcher is None or start is None:
         return found, False
-    other = align_many(pairs, start, model)
-    better = other.confidence > found.confidence
+    other = align_from(pairs, start, model)
+    best = surest([(1.0, found), (1.0, other)], pairs[0])
+    matched = best.rgb_from_thermal is other.rgb_from_thermal
     log.info(
         "%s: from its matches the confidence is %.2f, without them %.2f; %s",
-        matcher.name, other.confidence, found.confidence, "they are taken" if better else "not taken",
+        matcher.name, other.confidence, found.confidence, "they are taken" if matched else "not taken",
     )  # fmt: skip
-    return (other, True) if better else (found, False)
+    return best, matched
 
 
 def matched_start(pairs: Sequence[ImagePair], matcher: Matcher) -> Floats | None:
@@ -163,7 +169,7 @@ def _agreement(pairs: Sequence[ImagePair], matcher: Matcher) -> _Agreement:
     )
     sure = confidence >= _LEAST_CONFIDENCE
     thermal, visible = thermal[sure], visible[sure]
-    near_px = _AGREEING_PX * max(1.0, max(pairs[0][1].shape) / _LONGEST_PX)
+    near_px = _AGREEING_PX * max(1.0, found[0].pixel)
     matrix, agreeing = None, 0
     if len(thermal) >= _MIN_AGREEING:
         # An affine tells whether they agree at all; a homography bends itself around a few wrong ones.
@@ -177,11 +183,9 @@ def _agreement(pairs: Sequence[ImagePair], matcher: Matcher) -> _Agreement:
     return _Agreement(motion, agreeing, len(thermal), len(found))
 
 
-def load_matcher(path: Path, *, threads: int = 0) -> Matcher:
-    """The matcher of a file. Raises DataError for no file, and as Matcher does."""
-    if not path.is_file():
-        raise DataError(f"there is no matcher at {path}; expected an ONNX file, see docs/calibration.md")
-    return Matcher(path, threads=threads)
+def load_matcher(name: str, *, threads: int = 0) -> Matcher:
+    """The matcher of a name in models.yaml, or of a file. Raises as Matcher does."""
+    return Matcher(resolve_model(name), threads=threads)
 
 
 def _check_names(kind: str, found: Mapping[str, TensorInfo], wanted: tuple[str, ...], model: str) -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from ivfusion_ros.calibrate.boards import parse_board
-from ivfusion_ros.calibrate.matcher import load_matcher
+from ivfusion_ros.calibrate.choices import SHIPPED_MATCHER
+from ivfusion_ros.calibrate.matcher import Matcher, load_matcher
 from ivfusion_ros.calibrate.outcome import Outcome, calibrate_by_board, calibrate_by_scenes
 from ivfusion_ros.calibrate.output import write_outputs
 from ivfusion_ros.calibrate.pairs import PairSource, open_pairs
@@ -22,7 +23,7 @@ from ivfusion_ros.commands.options import source_options, write_json
 from ivfusion_ros.commands.skipped import log_skipped
 from ivfusion_ros.config.parameters import load_config
 from ivfusion_ros.config.pipeline import PipelineConfig
-from ivfusion_ros.errors import ConfigError, DataError
+from ivfusion_ros.errors import BackendError, ConfigError, DataError
 from ivfusion_ros.geometry.choices import DEFAULT_PLANE_DISTANCE_M
 from ivfusion_ros.images.declared import MAX_PIXELS
 from ivfusion_ros.report import calibration_page, check_renderer, write_page
@@ -52,7 +53,7 @@ def run(options: argparse.Namespace) -> None:
     board = None if options.board is None else parse_board(options.board)
     config = load_config(PipelineConfig, options.config)
     chosen = source_options(options, log_skipped, MAX_PIXELS, config.thermal.encoding)
-    matcher = None if options.matcher is None else load_matcher(options.matcher)
+    matcher = None if board is not None else _matcher(options.matcher)
     source = open_pairs(options.input, config, chosen)
     offset = _time_offset(source) if options.time_offset else {}
     if board is not None:
@@ -74,6 +75,19 @@ def run(options: argparse.Namespace) -> None:
         write_page(options.html, calibration_page(options.out.name, outcome))
     page = f", page: {options.html}" if options.html else ""
     log.info("calibration: %s, report: %s%s", options.out, picture, page)
+
+
+def _matcher(name: str | None) -> Matcher | None:
+    """By --matcher. Raises BackendError where one was asked for, and ModelError."""
+    if name == "none":
+        return None
+    try:
+        return load_matcher(name or SHIPPED_MATCHER)
+    except BackendError as error:
+        if name is not None:
+            raise
+        log.warning("the scenes are aligned without a matcher: %s", error)
+        return None
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -213,8 +213,8 @@ class RefinementConfig:
     )
     matcher: str = parameter(
         "",
-        "ONNX file of a matcher (docs/calibration.md, Matchers) that is asked in a thread of its own for a "
-        "place further away or turned, while the refinement finds none itself; empty: none",
+        "matcher, or an ONNX file (docs/calibration.md, Matchers), that is asked in a thread of its own "
+        "for a place further away or turned, while the refinement finds none itself; empty: none",
     )
     matcher_period_s: float = parameter(
         1.0,

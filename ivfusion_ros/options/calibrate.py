@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from ivfusion_ros.calibrate.choices import KINDS, SPECIFICATION, SceneModel
+from ivfusion_ros.calibrate.choices import KINDS, SHIPPED_MATCHER, SPECIFICATION, SceneModel
 from ivfusion_ros.cameras import CAMERAS
 from ivfusion_ros.geometry.choices import DEFAULT_PLANE_DISTANCE_M, DISTORTION_LENGTHS
 from ivfusion_ros.options.calibrate_import import add_import_options
@@ -88,10 +88,10 @@ def _add_scene_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--matcher",
-        type=Path,
-        metavar="FILE.onnx",
-        help="a matcher of your own, whose matches are a second start of the search; the surer result is "
-        "taken (docs/calibration.md has its contract)",
+        metavar="MODEL",
+        help="what finds a second start of the search, of whose results the surer one is taken: "
+        f"{SHIPPED_MATCHER}, which ships, an ONNX file of your own (docs/calibration.md has its contract), "
+        f"or none (default: {SHIPPED_MATCHER}, where ONNX Runtime is installed)",
     )
     group.add_argument(
         "--hfov",

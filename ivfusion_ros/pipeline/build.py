@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import platform
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ivfusion_ros.backends.backend import Backend, ParallelBackend
@@ -94,7 +93,7 @@ def build_pipeline(
 
     live: pairs come in their own time, so none waits for what runs in the background; else results do not
     depend on the machine's speed. recorded: as in load_networks. Raises ConfigError, ModelError,
-    BackendError, and DataError for a matcher that is not there.
+    BackendError.
     """
     if config.pairing.hold_thermal_ms and config.registration.reference != "rgb":
         raise ConfigError(
@@ -132,7 +131,7 @@ def _matching(config: RegistrationConfig) -> Matching | None:
     from ivfusion_ros.calibrate.matcher import PairMatching, load_matcher
 
     # One thread: the others are the pairs'.
-    return PairMatching(load_matcher(Path(config.refine.matcher), threads=1), config.reference)
+    return PairMatching(load_matcher(config.refine.matcher, threads=1), config.reference)
 
 
 def _locator(config: PipelineConfig) -> Locator | None:

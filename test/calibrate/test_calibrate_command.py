@@ -29,6 +29,7 @@ from ivfusion_ros.sync.time_offset import TimeOffset
 from ivfusion_ros.types import Frame
 
 BOARD = "checkerboard:7x5:0.1"
+ALONE = ("--matcher", "none")
 RIG = rig(0.12, (320, 256), (400, 300))
 START_NS = 5_000_000_000
 
@@ -163,7 +164,7 @@ def test_a_failed_report_leaves_no_calibration(folders, tmp_path, monkeypatch, c
     monkeypatch.setattr("ivfusion_ros.calibrate.output.write_image", broken)
     monkeypatch.setattr("ivfusion_ros.calibrate.matcher.align_many", lambda *_: known_alignment())
     out = tmp_path / "found.yaml"
-    assert cli.main(["calibrate", *map(str, folders), "--out", str(out)]) != 0
+    assert cli.main(["calibrate", *map(str, folders), *ALONE, "--out", str(out)]) != 0
     assert "No space left" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
@@ -188,7 +189,7 @@ def test_scenes_give_what_the_matching_found(folders, tmp_path, monkeypatch, cap
         lambda *given: calls.append(given) or known_alignment(),
     )
     out = tmp_path / "scene.yaml"
-    assert cli.main(["calibrate", *map(str, folders), "--model", "affine", "--out", str(out)]) == 0
+    assert cli.main(["calibrate", *map(str, folders), *ALONE, "--model", "affine", "--out", str(out)]) == 0
     pairs, initial, model = calls[0]
     assert len(pairs) == 14 and model == "affine"
     np.testing.assert_array_equal(initial, known_alignment().rgb_from_thermal)
@@ -207,7 +208,7 @@ def test_scenes_that_do_not_agree_fail_plainly(folders, tmp_path, monkeypatch, c
         "ivfusion_ros.calibrate.matcher.align_many", lambda *_: known_alignment(confidence=0.2)
     )
     out = tmp_path / "scene.yaml"
-    assert cli.main(["calibrate", *map(str, folders), "--out", str(out)]) == 7
+    assert cli.main(["calibrate", *map(str, folders), *ALONE, "--out", str(out)]) == 7
     assert "confidence 0.20" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
@@ -218,7 +219,7 @@ def test_a_doubtful_size_fails_plainly(folders, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("ivfusion_ros.calibrate.targetless.find_size", lambda _: found)
     monkeypatch.setattr("ivfusion_ros.calibrate.matcher.align_many", lambda *_: known_alignment())
     out = tmp_path / "scene.yaml"
-    assert cli.main(["calibrate", *map(str, folders), "--out", str(out)]) == 7
+    assert cli.main(["calibrate", *map(str, folders), *ALONE, "--out", str(out)]) == 7
     shown = capsys.readouterr().err
     assert "they fit at 0.3, and nearly as well at 0.9" in shown and "--hfov THERMAL RGB" in shown
     assert not list(tmp_path.iterdir())
@@ -233,8 +234,8 @@ def test_time_offset_is_used_for_pairing_and_kept(images, tmp_path, monkeypatch,
     )
     monkeypatch.setattr("ivfusion_ros.calibrate.matcher.align_many", lambda *_: known_alignment())
     out = tmp_path / "scene.yaml"
-    assert cli.main(["calibrate", str(bag), "--out", str(out)]) == 7
-    assert cli.main(["calibrate", str(bag), "--time-offset", "--out", str(out)]) == 0
+    assert cli.main(["calibrate", str(bag), *ALONE, "--out", str(out)]) == 7
+    assert cli.main(["calibrate", str(bag), *ALONE, "--time-offset", "--out", str(out)]) == 0
     assert read_calibration(out).quality["thermal_time_offset_ms"] == -200.0
     assert "thermal_time_offset_ms to -200.0" in capsys.readouterr().err
 
@@ -374,7 +375,7 @@ def test_lenses_that_do_not_fit_are_not_used(street_bag, street_rig, monkeypatch
     out = tmp_path / "plane.yaml"
     false = replace(street_rig, views=replace(street_rig.views, across_px=1.7))
     monkeypatch.setattr("ivfusion_ros.calibrate.matcher.align_many", lambda *_: known_alignment())
-    assert calibrate_street(street_bag, false, monkeypatch, out) == 0
+    assert calibrate_street(street_bag, false, monkeypatch, out, *ALONE) == 0
     found = read_calibration(out)
     np.testing.assert_allclose(found.rgb_from_thermal, known_alignment().rgb_from_thermal)
     assert found.quality["model"] == "homography"
@@ -402,7 +403,15 @@ def test_published_lenses_start_the_matching_of_a_homography(street_bag, tmp_pat
         "ivfusion_ros.calibrate.matcher.align_many",
         lambda *given: calls.append(given) or known_alignment(),
     )
-    words = ["calibrate", str(street_bag), "--model", "homography", "--out", str(tmp_path / "x.yaml")]
+    words = [
+        "calibrate",
+        str(street_bag),
+        "--model",
+        "homography",
+        *ALONE,
+        "--out",
+        str(tmp_path / "x.yaml"),
+    ]
     assert cli.main(words) == 0
     cameras = make_cameras(STREET)
     expected = cameras["rgb"].matrix @ np.linalg.inv(cameras["thermal"].matrix)

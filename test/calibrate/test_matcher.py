@@ -9,8 +9,8 @@ from cross_modal_samples import scene
 from matcher_samples import block_matcher, edge_matcher, street, write
 from onnx import helper, numpy_helper
 
-from ivfusion_ros import cli
-from ivfusion_ros.calibrate.matcher import Matcher, PairMatching, align_by, matched_start
+from ivfusion_ros import backends, cli
+from ivfusion_ros.calibrate.matcher import Matcher, PairMatching, align_by, load_matcher, matched_start
 from ivfusion_ros.errors import ModelError
 
 SHIFT = 200
@@ -102,6 +102,21 @@ def test_what_does_not_fit_is_told_when_it_is_loaded(tmp_path, matches, confiden
         Matcher(constant(tmp_path / "wrong.onnx", matches, confidence, inputs))
 
 
+def test_the_one_that_ships_finds_an_inverted_view_again() -> None:
+    picture = Path(backends.__file__).with_name("self_test_rgb.jpg")
+    visible = cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE)
+    thermal = 255 - visible
+    height, width = thermal.shape
+    move = cv2.getRotationMatrix2D((width / 2, height / 2), 4, 1.08)
+    move[:, 2] += 0.05 * width, 9
+    warped = cv2.warpAffine(thermal, move, (width, height))
+    start = matched_start([(warped, visible)], load_matcher("matcher"))
+    assert start is not None
+    corners = np.array([[[0.0, 0], [width, 0], [width, height], [0, height]]])
+    there = cv2.transform(cv2.perspectiveTransform(corners, start), move)
+    assert np.hypot(*(there - corners)[0].T).mean() < 0.03 * width
+
+
 def test_no_matches_are_no_error(tmp_path) -> None:
     path = constant(tmp_path / "none.onnx", np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
     assert matched_start([street(1, SHIFT)], Matcher(path)) is None
@@ -109,7 +124,7 @@ def test_no_matches_are_no_error(tmp_path) -> None:
 
 def test_the_command_refuses_what_it_cannot_use(tmp_path, capsys) -> None:
     words = ["calibrate", str(tmp_path), "--matcher", str(tmp_path / "none.onnx")]
-    assert cli.main(words) == 7
-    assert "there is no matcher at" in capsys.readouterr().err
+    assert cli.main(words) == 5
+    assert "there is no model file at" in capsys.readouterr().err
     assert cli.main([*words, "--board", "checkerboard:8x6:0.08"]) == 2
     assert "leave it out with --board" in capsys.readouterr().err

@@ -26,7 +26,7 @@ CLASSIC = SHARED / "reference" / "yolov5n_coco_480x640.onnx"
 MODELS = {
     name: entry.path
     for name, entry in read_models().items()
-    if PRECISION_KEY not in read_metadata(entry.path)
+    if PRECISION_KEY not in read_metadata(entry.path) and entry.task != "matching"
 }
 SIZE = (96, 64)
 

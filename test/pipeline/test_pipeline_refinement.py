@@ -10,7 +10,7 @@ from matcher_samples import block_matcher, street
 from pipeline_samples import configure, make_pair, rig_file
 
 from ivfusion_ros.config.pipeline import PipelineConfig, RefinementConfig, RegistrationConfig
-from ivfusion_ros.errors import ConfigError, DataError
+from ivfusion_ros.errors import ConfigError, ModelError
 from ivfusion_ros.geometry.calibration import Calibration, Remap, write_calibration
 from ivfusion_ros.geometry.learned import write_learned
 from ivfusion_ros.pipeline.build import build_pipeline
@@ -65,7 +65,7 @@ def test_a_matcher_finds_what_lies_far_apart(blend_model, tmp_path, caplog, refe
 
 def test_a_matcher_that_is_not_there_is_refused(blend_model, tmp_path) -> None:
     refine = RefinementConfig(model="shift", matcher=str(tmp_path / "none.onnx"))
-    with pytest.raises(DataError, match="there is no matcher at"):
+    with pytest.raises(ModelError, match="there is no model file at"):
         build_pipeline(configure(blend_model, registration=RegistrationConfig(refine=refine)))
 
 

@@ -107,7 +107,24 @@ def align_many(
             candidate, score = _improve(overlays, candidate, _FIRST, "affine")
         tried.append((score, candidate))
     places = _places_apart(tried, pairs[0])
-    judged = _surest([(share, _finished(pairs, way, model)) for share, way in places], pairs[0])
+    judged = surest([(share, _finished(pairs, way, model)) for share, way in places], pairs[0])
+    return replace(judged, rgb_from_thermal=whole_from_cut @ judged.rgb_from_thermal)
+
+
+def align_from(
+    pairs: Sequence[ImagePair], start: Floats, model: Literal["affine", "homography"] = "homography"
+) -> Alignment:
+    """As align_many, but from a place that is known to 3% of the width, which is brought to its best.
+
+    Nothing else is looked for, so that the confidence knows of no rival; see surest.
+    """
+    _check(pairs)
+    pairs, whole_from_cut = common_view(pairs, start)
+    way = np.asarray(np.linalg.inv(whole_from_cut) @ start, np.float64)
+    overlays = [Overlay(*pair, _FIRST.side_px) for pair in pairs]
+    for _ in range(2):
+        way, _ = _improve(overlays, way, _FIRST, "affine")
+    judged = _finished(pairs, way, model)
     return replace(judged, rgb_from_thermal=whole_from_cut @ judged.rgb_from_thermal)
 
 
@@ -133,8 +150,8 @@ def _places_apart(tried: list[tuple[float, Floats]], pair: ImagePair) -> list[tu
     return kept
 
 
-def _surest(found: list[tuple[float, Alignment]], pair: ImagePair) -> Alignment:
-    """Of alignments and their scores' shares of the best: the surest, less so where another is as sure."""
+def surest(found: Sequence[tuple[float, Alignment]], pair: ImagePair) -> Alignment:
+    """Of alignments, each with what it counts, 0 to 1: the surest, less so where another is as sure."""
     claims = [one.confidence * share for share, one in found]
     chosen = int(np.argmax(claims))
     best, sure = found[chosen][1], claims[chosen]
