@@ -64,11 +64,12 @@ def main() -> None:
     parser.add_argument("--rounds", default="10", help="runs of each network (default: %(default)s)")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    by_task: dict[str, list[str]] = {"fusion": [], "detection": []}
-    for entry in read_models().values():
-        by_task[entry.task].append(entry.name)
-    first, *others = by_task["detection"]
-    bench = _bench(options, first, by_task["fusion"])
+    fusion, detection = (
+        [entry.name for entry in read_models().values() if entry.task == task]
+        for task in ("fusion", "detection")
+    )
+    first, *others = detection
+    bench = _bench(options, first, fusion)
     profiles = bench["profiles"]
     for detector in others:
         # One fusion network, the smallest: it has been profiled already.
