@@ -430,6 +430,15 @@ def test_a_dry_run_refuses_what_the_run_would(small_bag, blend_model, tmp_path, 
     assert main([*map(str, words), "--force"]) == 0
     assert f"writes: {out}, which it replaces" in capsys.readouterr().out
     assert out.read_bytes() == b"precious"
+    asked = [
+        "--force",
+        "--set",
+        "registration.refine.model=shift",
+        "--set",
+        "registration.refine.matcher=matchr",
+    ]
+    assert main([*map(str, words), *asked]) != 0
+    assert "unknown model 'matchr', did you mean matcher?" in capsys.readouterr().err
     assert main(["train", "refinefuse_lite", "--data", str(tmp_path / "nowhere"), "--dry-run"]) != 0
     assert f"there is no folder {tmp_path / 'nowhere'}" in capsys.readouterr().err
     assert main(["train", "yolov5n_coco", "--data", str(tmp_path), "--dry-run", "--init", "yolov5x"]) != 0

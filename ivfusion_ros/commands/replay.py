@@ -114,6 +114,8 @@ def _tell(
         ("detection", detection_model_name(config.detection)),
     ):
         plan[f"{task} model"] = str(resolve_model(model)) if model else "none"
+    if config.registration.refine.matcher:
+        plan["matcher"] = str(resolve_model(config.registration.refine.matcher))
     files = (*outputs.files, options.json)
     plan["writes"] = [
         f"{path}{', which it replaces' if path.exists() else ''}"
