@@ -113,10 +113,7 @@ class Pipeline:
         fusion_model: str = "",
         looks: int = 1,
     ) -> None:
-        """strength: as in blend. registered_unit: as in OutputsConfig. fusion_model: for people.
-
-        looks: images that the detector may be given at once, each in a thread of its own.
-        """
+        """strength: as in blend. registered_unit: as in OutputsConfig. looks: as in build.Networks."""
         self.thermal_input = thermal_input
         self.rgb_input = rgb_input
         self.faults = faults
