@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from ivfusion_ros.pipeline.pipeline import Fused, Rest
+    from ivfusion_ros.pipeline.pipeline import Fused, Looked, Rest
     from ivfusion_ros.types import FusionResult
 
 FUSION = ("refinefuse", "refinefuse_lite", "mda", "transfusion", "mst")
@@ -218,7 +218,7 @@ def timeline(model: str, detector: str, backend: str, size: Size, pairs: int) ->
         for _ in range(_WARM_UPS):
             run()
         given = [run._next_pair() for _ in range(pairs)]
-        detect, begun_ms = pipeline.detect, [0.0]
+        conclude, begun_ms = pipeline.conclude, [0.0]
 
         def second(rest: Rest) -> Rest:
             def finish() -> Fused:
@@ -227,12 +227,12 @@ def timeline(model: str, detector: str, backend: str, size: Size, pairs: int) ->
 
             return finish
 
-        def detected(fused: Fused) -> FusionResult:
-            result = detect(fused)
+        def concluded(fused: Fused, looked: Looked | None) -> FusionResult:
+            result = conclude(fused, looked)
             spans["second"].append((begun_ms[0], now_ms()))
             return result
 
-        pipeline.detect = detected  # type: ignore[method-assign]
+        pipeline.conclude = concluded  # type: ignore[method-assign]
         begin_s = time.perf_counter()
         with Overlap(pipeline) as overlap:
             for pair in given:

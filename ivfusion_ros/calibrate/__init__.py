@@ -6,8 +6,8 @@ __getattr__, __all__ = later(
     __name__,
     {
         "boards": ("parse_board",),
-        "choices": ("KINDS", "SPECIFICATION", "SceneModel"),
-        "matcher": ("PairMatching", "load_matcher"),
+        "choices": ("KINDS", "SHIPPED_MATCHER", "SPECIFICATION", "SceneModel"),
+        "matcher": ("INPUTS", "OUTPUTS", "Matcher", "PairMatching", "load_matcher", "matched_start"),
         "outcome": ("Outcome", "calibrate_by_board", "calibrate_by_scenes"),
         "output": ("write_outputs",),
         "pairs": ("PairSource", "open_pairs"),

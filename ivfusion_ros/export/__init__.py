@@ -1,4 +1,4 @@
-"""Trained networks to ONNX: fusion networks, detectors, and detectors in int8."""
+"""Trained networks to ONNX: fusion networks, detectors (in int8 too) and matchers."""
 
 from ivfusion_ros.faces import later
 
@@ -7,6 +7,7 @@ __getattr__, __all__ = later(
     {
         "detector": ("export_detector", "is_detector"),
         "fusion": ("export_fusion",),
+        "matcher": ("export_matcher",),
         "int8": ("quantise_file",),
     },
 )

@@ -31,6 +31,7 @@ __getattr__, _later = later(
     {
         "checkpoint": ("load_checkpoint", "load_weights", "save_checkpoint"),
         "graph": ("COLOUR_KEY", "KEEPS_LUMINANCE", "NETWORK_KEY", "FusionGraph", "build_graph"),
+        "matcher": ("STRIDE", "Matcher", "MatcherGraph", "grid"),
         "published": ("import_published", "read_published"),
         "torch_file": ("check_form", "load_data", "reason_alone"),
         "yolov5": (

@@ -262,11 +262,13 @@ def test_a_fused_image_is_handed_out_before_it_is_searched(
 ) -> None:
     handed_out: list[FusionResult] = []
 
-    def detect(pipeline: Pipeline, fused: Fused) -> FusionResult:
+    def look(pipeline: Pipeline, fused: Fused) -> None:
         assert handed_out[-1] is fused.result
-        return replace(fused.result, detector_stride=7)
 
-    monkeypatch.setattr(Pipeline, "detect", detect)
+    monkeypatch.setattr(Pipeline, "look", look)
+    monkeypatch.setattr(
+        Pipeline, "conclude", lambda _, fused, looked: replace(fused.result, detector_stride=7)
+    )
     worker = Worker(config, lambda result, job: results.append(result), log, handed_out.append)
     worker.load(lambda: True)
     for index in range(2):
