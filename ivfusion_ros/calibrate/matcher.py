@@ -19,7 +19,14 @@ import numpy as np
 from ivfusion_ros.backends.choice import load_backend
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.models import resolve_model
-from ivfusion_ros.registration.scene.align import Alignment, ImagePair, align_from, align_many, surest
+from ivfusion_ros.registration.scene.align import (
+    Alignment,
+    ImagePair,
+    align_from,
+    align_many,
+    far_apart,
+    surest,
+)
 from ivfusion_ros.types import Floats, Image, Size
 
 if TYPE_CHECKING:
@@ -98,7 +105,7 @@ def align_by(
 ) -> tuple[Alignment, bool]:
     """As align_many; with a matcher also from where it says, and the surer one of both. Errors likewise.
 
-    The second one: whether it is the matcher's.
+    The second one: whether it is a place that the matcher alone found.
     """
     found = align_many(pairs, initial, model)
     start = None if matcher is None else matched_start(pairs, matcher)
@@ -111,7 +118,7 @@ def align_by(
         "%s: from its matches the confidence is %.2f, without them %.2f; %s",
         matcher.name, other.confidence, found.confidence, "they are taken" if matched else "not taken",
     )  # fmt: skip
-    return best, matched
+    return best, matched and far_apart(best.rgb_from_thermal, found.rgb_from_thermal, pairs[0])
 
 
 def matched_start(pairs: Sequence[ImagePair], matcher: Matcher) -> Floats | None:

@@ -82,7 +82,7 @@ def _matcher(name: str | None) -> Matcher | None:
     if name == "none":
         return None
     try:
-        return load_matcher(name or SHIPPED_MATCHER)
+        return load_matcher(SHIPPED_MATCHER if name is None else name)
     except BackendError as error:
         if name is not None:
             raise

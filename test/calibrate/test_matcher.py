@@ -40,6 +40,13 @@ def test_it_reaches_where_the_search_does_not(matcher, caplog) -> None:
     np.testing.assert_allclose(found.rgb_from_thermal, [[1, 0, SHIFT], [0, 1, 0], [0, 0, 1]], atol=0.5)
 
 
+def test_a_place_that_the_search_finds_too_is_not_the_matchers(matcher) -> None:
+    """What the images say against it still counts, as a doubt of the views' sizes."""
+    found, by_matcher = align_by([street(seed, 20) for seed in (1, 2, 3)], None, "affine", matcher)
+    assert found.trusted and not by_matcher
+    np.testing.assert_allclose(found.rgb_from_thermal, [[1, 0, 20], [0, 1, 0], [0, 0, 1]], atol=0.5)
+
+
 def test_matches_that_do_not_agree_are_not_used(matcher, caplog) -> None:
     noise = np.random.default_rng(5).integers(0, 256, (2, 480, 640)).astype(np.uint8)
     assert matched_start([(noise[0], noise[1])], matcher) is None

@@ -11,6 +11,7 @@ __getattr__, __all__ = later(
             "Matches",
             "align_from",
             "align_many",
+            "far_apart",
             "match_places",
             "surest",
         ),

@@ -144,7 +144,7 @@ def _places_apart(tried: list[tuple[float, Floats]], pair: ImagePair) -> list[tu
     best_score = ranked[0][0]
     kept = [(1.0, ranked[0][1])]
     for score, way in ranked[1:]:
-        apart = all(_far_apart(way, other, pair) for _, other in kept)
+        apart = all(far_apart(way, other, pair) for _, other in kept)
         if apart and score > _RIVAL_SCORE * best_score > 0 and len(kept) < _FINISHED:
             kept.append((score / best_score, way))
     return kept
@@ -158,14 +158,15 @@ def surest(found: Sequence[tuple[float, Alignment]], pair: ImagePair) -> Alignme
     rivals = [
         claim
         for claim, (_, one) in zip(claims, found, strict=True)
-        if _far_apart(one.rgb_from_thermal, best.rgb_from_thermal, pair)
+        if far_apart(one.rgb_from_thermal, best.rgb_from_thermal, pair)
     ]
     # To the fourth power: a rival counts where it is nearly as sure.
     doubt = (max(rivals, default=0.0) / max(sure, 1e-9)) ** 4
     return replace(best, confidence=sure * (1 - min(doubt, 1.0)))
 
 
-def _far_apart(one: Floats, other: Floats, pair: ImagePair) -> bool:
+def far_apart(one: Floats, other: Floats, pair: ImagePair) -> bool:
+    """Whether two 3x3 rgb_from_thermal are two places: their corners 3% of the width apart in the mean."""
     thermal, visible = pair
     right, bottom = thermal.shape[1] - 1.0, thermal.shape[0] - 1.0
     corners = np.array([[0.0, 0.0], [right, 0.0], [0.0, bottom], [right, bottom]])

@@ -71,9 +71,10 @@ def evaluate(context: Context) -> Result:
         errors = [_error_px(pair, matcher, learner.config, random) for pair in chosen]
     finally:
         matcher.close()
+    middle = float(np.median(errors))
     figures = {
         "pairs": len(errors),
-        "median_px": round(float(np.median(errors)), 2),
+        "median_px": round(middle, 2) if np.isfinite(middle) else None,
         "beyond_10_px": round(float(np.mean(np.array(errors) > _FAILED_PX)), 3),
     }
     return {"figures": figures, "figures_of": "held_out"}
