@@ -103,22 +103,26 @@ def align_by(
     model: Literal["affine", "homography"],
     matcher: Matcher | None,
 ) -> tuple[Alignment, bool]:
-    """As align_many; with a matcher also from where it says, and the surer one of both. Errors likewise.
+    """As align_many; with a matcher also from where it says, if that is elsewhere: the surer one of both.
 
-    The second one: whether it is a place that the matcher alone found.
+    The second one: whether it is the matcher's. Of one place the search's alignment is taken: the surer of
+    two would be too sure. Errors likewise.
     """
     found = align_many(pairs, initial, model)
     start = None if matcher is None else matched_start(pairs, matcher)
     if matcher is None or start is None:
         return found, False
     other = align_from(pairs, start, model)
+    if not far_apart(other.rgb_from_thermal, found.rgb_from_thermal, pairs[0]):
+        log.info("%s: its matches say the same place", matcher.name)
+        return found, False
     best = surest([(1.0, found), (1.0, other)], pairs[0])
     matched = best.rgb_from_thermal is other.rgb_from_thermal
     log.info(
-        "%s: from its matches the confidence is %.2f, without them %.2f; %s",
-        matcher.name, other.confidence, found.confidence, "they are taken" if matched else "not taken",
+        "%s: elsewhere, with a confidence of %.2f, without it %.2f; that is %s",
+        matcher.name, other.confidence, found.confidence, "taken" if matched else "not taken",
     )  # fmt: skip
-    return best, matched and far_apart(best.rgb_from_thermal, found.rgb_from_thermal, pairs[0])
+    return best, matched
 
 
 def matched_start(pairs: Sequence[ImagePair], matcher: Matcher) -> Floats | None:
