@@ -18,9 +18,6 @@ from torch.nn import functional
 STRIDE = 8
 """Pixels between two places of the grid."""
 
-COARSEST = 32
-"""What the sides of an image are multiples of."""
-
 _NEAR = 5
 """Side of the square of grid places whose mean is what lies around a pixel."""
 _LARGEST_CONTRAST, _LARGEST_GRADIENT = 3.0, 5.0

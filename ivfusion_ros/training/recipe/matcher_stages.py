@@ -10,6 +10,7 @@ import numpy as np
 from ivfusion_ros.calibrate.matcher import Matcher, matched_start
 from ivfusion_ros.config.parameters import plain
 from ivfusion_ros.errors import ConfigError, DataError
+from ivfusion_ros.images.pairs import spread
 from ivfusion_ros.training.fusion.data import read_luminance
 from ivfusion_ros.training.fusion.split import split_folders, told
 from ivfusion_ros.training.matcher.trainer import LAST, NETWORK, MatcherTrainer
@@ -62,9 +63,7 @@ def evaluate(context: Context) -> Result:
     held = _split(context, learner.config).validation
     if not held:
         raise DataError("nothing is held out to judge the matcher by; give a larger validation_fraction")
-    chosen = [
-        held[at] for at in np.unique(np.linspace(0, len(held) - 1, config.limit or len(held)).astype(int))
-    ]
+    chosen = spread(held, config.limit or len(held))
     matcher = Matcher(context.find(config.of, "model"))
     random = np.random.default_rng(config.seed)
     try:
