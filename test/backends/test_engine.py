@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import numpy as np
@@ -320,7 +321,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
     assert path.read_bytes() == b"old" and [item.name for item in tmp_path.iterdir()] == ["a.engine"]
 
 
-def _build_slowly(folder: Path, model: Path, log: Path) -> None:
+def _build_slowly(folder: Path, model: Path, log: Path, together: Barrier) -> None:
     def build(graph: onnx.ModelProto, library: Library, **_: object) -> bytes:
         with log.open("a") as file:
             file.write(f"{os.getpid()}\n")
@@ -329,18 +330,20 @@ def _build_slowly(folder: Path, model: Path, log: Path) -> None:
 
     make.build_plan = build
     builder = make.EngineBuilder(Library(fake_gpu.TENSORRT, "tensorrt_rtx", "1.0"), None, folder)
+    together.wait(60)
     engine = builder.engine(model, SIZE, half=False)
     assert onnx.load_from_string(engine.plan).graph.node
 
 
 def test_processes_that_want_the_same_engine_build_it_once(tmp_path: Path, fusion: Path) -> None:
-    context = multiprocessing.get_context("fork")
-    arguments = tmp_path / "engines", fusion, tmp_path / "log"
-    processes = [context.Process(target=_build_slowly, args=arguments) for _ in range(3)]
+    # Not forked: a fork takes the locks that other tests' threads hold in it along, and may wait for ever.
+    context = multiprocessing.get_context("spawn")
+    arguments = tmp_path / "engines", fusion, tmp_path / "log", context.Barrier(3)
+    processes = [context.Process(target=_build_slowly, args=arguments, daemon=True) for _ in range(3)]
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(90)
     assert [process.exitcode for process in processes] == [0, 0, 0]
     assert len((tmp_path / "log").read_text().splitlines()) == 1
     assert len(read_records(tmp_path / "engines")) == 1
