@@ -327,13 +327,18 @@ class RegistrationReport:
     confidence, drift_px: of the online refinement, in [0, 1] and as the mean displacement that its
     correction makes; None where it is off. residual_share: of the picture that the dense residual was
     applied to, in [0, 1], 0 where it was refused; None where it is off. seen_share: of the picture that
-    both cameras see, in [0, 1].
+    both cameras see, in [0, 1]. bumped: whether a camera was found to have been moved, and the correction
+    went to where it is now at once; by_matcher: as the learned matcher found. matcher_asked: whether that
+    one was asked about this pair.
     """
 
     confidence: float | None = None
     drift_px: float | None = None
     residual_share: float | None = None
     seen_share: float = 1.0
+    bumped: bool = False
+    by_matcher: bool = False
+    matcher_asked: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,5 +17,11 @@ SPECIFICATION = "KIND:COLUMNSxROWS:SIZE[:SECOND[:DICTIONARY]]"
 
 SceneModel = Literal["rig", "homography", "affine"]
 
+MatcherAnswer = Literal["not asked", "no place", "same place", "not taken", "taken"]
+"""What a matcher said of where the images lie, and what became of it.
+
+no place: its matches do not agree. same place: as without it. not taken, taken: of another place.
+"""
+
 SHIPPED_MATCHER = "matcher"
 """The name of the matcher that ships, in models.yaml."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ivfusion_ros.backends.tensors import Array, TensorInfo
+    from ivfusion_ros.calibrate.choices import MatcherAnswer
 
 log = logging.getLogger(__name__)
 
@@ -102,27 +103,28 @@ def align_by(
     initial: Floats | None,
     model: Literal["affine", "homography"],
     matcher: Matcher | None,
-) -> tuple[Alignment, bool]:
+) -> tuple[Alignment, MatcherAnswer]:
     """As align_many; with a matcher also from where it says, if that is elsewhere: the surer one of both.
 
-    The second one: whether it is the matcher's. Of one place the search's alignment is taken: the surer of
-    two would be too sure. Errors likewise.
+    Of one place the search's alignment is taken: the surer of two would be too sure. Errors likewise.
     """
     found = align_many(pairs, initial, model)
-    start = None if matcher is None else matched_start(pairs, matcher)
-    if matcher is None or start is None:
-        return found, False
+    if matcher is None:
+        return found, "not asked"
+    start = matched_start(pairs, matcher)
+    if start is None:
+        return found, "no place"
     other = align_from(pairs, start, model)
     if not far_apart(other.rgb_from_thermal, found.rgb_from_thermal, pairs[0]):
         log.info("%s: its matches say the same place", matcher.name)
-        return found, False
+        return found, "same place"
     best = surest([(1.0, found), (1.0, other)], pairs[0])
     matched = best.rgb_from_thermal is other.rgb_from_thermal
     log.info(
         "%s: elsewhere, with a confidence of %.2f, without it %.2f; that is %s",
         matcher.name, other.confidence, found.confidence, "taken" if matched else "not taken",
     )  # fmt: skip
-    return best, matched
+    return best, "taken" if matched else "not taken"
 
 
 def matched_start(pairs: Sequence[ImagePair], matcher: Matcher) -> Floats | None:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ivfusion_ros.calibrate.choices import MatcherAnswer
 from ivfusion_ros.calibrate.matcher import Matcher, align_by
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.geometry.calibration import Calibration, Remap
@@ -48,13 +49,14 @@ class SceneRig:
 
     alignment: of the images without distortion, from which it was found. split_px: how far rigs of separate
     halves of the frames (of the image, where there is only one) are apart, each at its median distance,
-    mean over what both cameras see, RGB pixels.
+    mean over what both cameras see, RGB pixels. answer: the matcher's.
     """
 
     lenses: Lenses
     views: TwoViews
     alignment: Alignment
     split_px: float
+    answer: MatcherAnswer = "not asked"
 
     @property
     def doubt(self) -> str | None:
@@ -103,7 +105,7 @@ def fit_scene_rig(images: Sequence[ImagePair], lenses: Lenses, matcher: Matcher 
     plain = [
         (_remapped(thermal, thermal_maps), _remapped(visible, rgb_maps)) for thermal, visible in images
     ]
-    alignment, _ = align_by(plain, lenses.rgb_from_thermal, "homography", matcher)
+    alignment, answer = align_by(plain, lenses.rgb_from_thermal, "homography", matcher)
     matches = match_places(plain, alignment.rgb_from_thermal)
     sightings = Sightings(
         _pinhole_slopes(matches.thermal, lenses.thermal),
@@ -120,7 +122,7 @@ def fit_scene_rig(images: Sequence[ImagePair], lenses: Lenses, matcher: Matcher 
     # What only one camera sees is extrapolated, and most of the image where their fields differ.
     common = np.all((both >= 0) & (both < lenses.rgb.size), axis=1)
     split_px = float(np.nanmean(np.hypot(*(one - other)[common].T)))
-    return SceneRig(lenses, views, alignment, split_px)
+    return SceneRig(lenses, views, alignment, split_px, answer)
 
 
 def _lens(name: str, frame: Frame) -> CameraModel | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ivfusion_ros.calibrate.any_size import SizeFound, find_size
-from ivfusion_ros.calibrate.choices import SceneModel
+from ivfusion_ros.calibrate.choices import MatcherAnswer, SceneModel
 from ivfusion_ros.calibrate.collect import check_sizes
 from ivfusion_ros.calibrate.matcher import Matcher, align_by
 from ivfusion_ros.calibrate.scene_rig import Lenses, SceneRig, fit_scene_rig, published_lenses
@@ -98,14 +98,14 @@ def fit_scenes(
         size = find_size(scenes.images)
         initial = size.initial
     planar: Literal["homography", "affine"] = "affine" if model == "affine" else "homography"
-    alignment, matched = align_by(scenes.images, initial, planar, matcher)
-    size = None if matched else size
+    alignment, answer = align_by(scenes.images, initial, planar, matcher)
+    size = None if answer == "taken" else size
     _check(alignment, size)
     calibration = Calibration(
         scenes.sizes["thermal"],
         scenes.sizes["rgb"],
         alignment.rgb_from_thermal,
-        quality=_quality(planar, alignment, alignment.split_px),
+        quality=_quality(planar, alignment, alignment.split_px) | _asked(matcher, answer),
     )
     width = None if size is None else size.width
     return SceneFit(calibration, planar, alignment, scenes.example, doubt=doubt, width=width)
@@ -152,7 +152,7 @@ def _by_rig(scenes: _Scenes, baseline_m: float | None, matcher: Matcher | None) 
         return str(error)
     if rig.doubt is not None:
         return rig.doubt
-    quality = _quality("rig", rig.alignment, rig.split_px)
+    quality = _quality("rig", rig.alignment, rig.split_px) | _asked(matcher, rig.answer)
     quality["across_px"] = round(rig.views.across_px, 2)
     quality["distance_baselines"] = round(rig.views.distance, 1)
     calibration = replace(rig.calibration(baseline_m), quality=quality)
@@ -168,6 +168,12 @@ def _quality(model: SceneModel, alignment: Alignment, split_px: float) -> dict[s
         "split_px": round(split_px, 2),
         "frames": alignment.frames,
     }
+
+
+def _asked(matcher: Matcher | None, answer: MatcherAnswer) -> dict[str, str]:
+    if matcher is None:
+        return {"matcher": "none"}
+    return {"matcher": matcher.name, "matcher_answer": answer}
 
 
 def _thermal_grey(pair: FramePair) -> Image:

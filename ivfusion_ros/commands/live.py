@@ -16,6 +16,7 @@ from ivfusion_ros.commands.options import pipeline_config, write_json
 from ivfusion_ros.commands.web import open_page, open_viewers, open_window, unmeasured
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.pipeline.build import build_pipeline
+from ivfusion_ros.pipeline.bumps import Bumps
 from ivfusion_ros.pipeline.replay import summary
 from ivfusion_ros.pipeline.skips import Skips
 from ivfusion_ros.sources.live import LivePairs, parse_options
@@ -108,7 +109,7 @@ class Session:
         self._recording, self._recorded = True, 0
         self._marks_s: list[float] = []
         self._newest_ns = 0
-        self._skips = Skips()
+        self._skips, self._bumps = Skips(), Bumps()
         self._pairs = 0
         self._ages_ms: deque[float] = deque(maxlen=MAX_AGES)
         self._stages_ms: dict[str, deque[float]] = {}
@@ -187,6 +188,7 @@ class Session:
         }
 
     def _count(self, pair: FramePair, result: FusionResult) -> None:
+        self._bumps.add(result.registration)
         newest_ns = max(frame.stamp_ns for frame in pair.frames.values())
         self._ages_ms.append((time.time_ns() - newest_ns) / 1e6)
         for stage, milliseconds in result.timings_ms.items():
@@ -222,6 +224,7 @@ class Session:
             "stages_ms": {name: summary(list(times)) for name, times in self._stages_ms.items()},
             "memory_mib": [round(value, 1) for value in (*self._memory_mib[:1], _memory_mib())],
             **self._skips.report(),
+            **self._bumps.report(),
         }
 
 

@@ -251,6 +251,8 @@ def _models(config: PipelineConfig, pipeline: Pipeline) -> dict[str, str]:
     if pipeline.detector is not None:
         name = detection_model_name(config.detection)
         models["detection"] = f"{name} by {pipeline.detector.backend.description}"
+    if config.registration.refine.matcher:
+        models["matching"] = config.registration.refine.matcher
     return models
 
 

@@ -160,7 +160,7 @@ def _join_moments(tables: Sequence[Path], output: Path) -> None:
 def joined(figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Figures of a whole from those of its pieces; of medians, which do not add up, none.
 
-    Frames, drops and what was skipped count where pieces overlap twice.
+    Frames, drops, what was skipped and what the refinement did count where pieces overlap twice.
     """
     sums = {name: _sum(figures, name) for name in (*_SUMS, "faults", "detections")}
     seconds = sum(own["seconds"] for own in figures)
@@ -169,6 +169,8 @@ def joined(figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
         raise BagError("no thermal frame was paired with an RGB frame in any of its pieces")
     losses = list(dict.fromkeys(loss for own in figures for loss in own["losses"]))
     whole = {name: figures[0][name] for name in ("topics",)}
+    if "refinement" in figures[0]:
+        whole["refinement"] = _sum(figures, "refinement")
     return {
         **whole,
         **sums,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ivfusion_ros.geometry.tf import TransformTree, frames_problem, missing_base, missing_transform
+from ivfusion_ros.pipeline.bumps import Bumps
 from ivfusion_ros.pipeline.overlap import Overlap
 from ivfusion_ros.pipeline.skips import Skips
 
@@ -56,6 +57,7 @@ class Replay:
         self._skews_ms: list[float] = []
         self._detections: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
+        self._bumps = Bumps()
         self._rested = 0
         self._seconds = 0.0
 
@@ -137,6 +139,7 @@ class Replay:
     def _count(self, result: FusionResult) -> None:
         self._skews_ms.append(result.skew_ns / 1e6)
         self._faults.update(result.faults.labels)
+        self._bumps.add(result.registration)
         for stage, milliseconds in result.timings_ms.items():
             self._timings_ms.setdefault(stage, []).append(milliseconds)
         if result.detections is not None and result.detections.age_ns:
@@ -163,6 +166,7 @@ class Replay:
             "stages_ms": {name: summary(times) for name, times in self._timings_ms.items()},
             "pipeline_ms": summary(total),
             "faults": dict(self._faults.most_common()),
+            **self._bumps.report(),
             "detections": dict(self._detections.most_common()),
             "pairs_without_detection": self._rested,
         }

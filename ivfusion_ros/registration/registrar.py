@@ -257,12 +257,18 @@ class Registrar:
             self.warp.set_correction(refinement.correction)
         if found.status == "bumped":
             log.warning(
-                "a camera was moved: images that lay apart were put together at once, the correction is "
+                "a camera was moved%s: images that lay apart were put together at once, the correction is "
                 "%.1f px now; check the mount, or calibrate again",
-                found.drift_px,
-            )
+                ", as the matcher found" if found.by_matcher else "", found.drift_px,
+            )  # fmt: skip
         stage("refine")
-        return RegistrationReport(found.confidence, found.drift_px)
+        return RegistrationReport(
+            found.confidence,
+            found.drift_px,
+            bumped=found.status == "bumped",
+            by_matcher=found.by_matcher,
+            matcher_asked=found.asked,
+        )
 
     def _reduce_parallax(
         self, warped: Image, reference: Image, sound: bool, stage: Callable[[str], None]

@@ -74,6 +74,9 @@ def facts_of(result: FusionResult) -> dict[str, str]:
     }
     if result.registration.confidence is not None:
         facts["registration"] = f"confidence {result.registration.confidence:.2f}"
+    if result.registration.bumped:
+        found = ", as the matcher found" if result.registration.by_matcher else ""
+        facts["camera"] = f"was moved{found}"
     return facts
 
 

@@ -1,5 +1,6 @@
 """Matchers of the user's: a small graph that really matches, and files that do not fit the contract."""
 
+import json
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,8 @@ from onnx import helper, numpy_helper
 from ivfusion_ros import backends, cli
 from ivfusion_ros.calibrate.matcher import Matcher, PairMatching, align_by, load_matcher, matched_start
 from ivfusion_ros.errors import ModelError
+from ivfusion_ros.geometry.calibration import read_calibration
+from ivfusion_ros.images.files import write_image
 
 SHIFT = 200
 """Pixels, of images 640 wide: twice as far as the search reaches by itself."""
@@ -33,23 +36,23 @@ def test_its_matches_are_pixels_of_the_images_as_given(matcher) -> None:
 
 def test_it_reaches_where_the_search_does_not(matcher, caplog) -> None:
     pairs = [street(seed, SHIFT) for seed in (1, 2, 3)]
-    alone, by_matcher = align_by(pairs, None, "affine", None)
-    assert not by_matcher and abs(alone.rgb_from_thermal[0, 2] - SHIFT) > 50
-    found, by_matcher = align_by(pairs, None, "affine", matcher)
-    assert by_matcher and found.trusted and found.confidence > alone.confidence
+    alone, answer = align_by(pairs, None, "affine", None)
+    assert answer == "not asked" and abs(alone.rgb_from_thermal[0, 2] - SHIFT) > 50
+    found, answer = align_by(pairs, None, "affine", matcher)
+    assert answer == "taken" and found.trusted and found.confidence > alone.confidence
     np.testing.assert_allclose(found.rgb_from_thermal, [[1, 0, SHIFT], [0, 1, 0], [0, 0, 1]], atol=0.5)
 
 
 def test_a_place_that_the_search_finds_too_is_not_the_matchers(matcher) -> None:
     """What the images say against it still counts, as a doubt of the views' sizes."""
-    found, by_matcher = align_by([street(seed, 20) for seed in (1, 2, 3)], None, "affine", matcher)
-    assert found.trusted and not by_matcher
+    found, answer = align_by([street(seed, 20) for seed in (1, 2, 3)], None, "affine", matcher)
+    assert found.trusted and answer == "same place"
     np.testing.assert_allclose(found.rgb_from_thermal, [[1, 0, 20], [0, 1, 0], [0, 0, 1]], atol=0.5)
 
 
 def test_matches_that_do_not_agree_are_not_used(matcher, caplog) -> None:
     noise = np.random.default_rng(5).integers(0, 256, (2, 480, 640)).astype(np.uint8)
-    assert matched_start([(noise[0], noise[1])], matcher) is None
+    assert align_by([(noise[0], noise[1])], None, "affine", matcher)[1] == "no place"
     assert "matches in 1 pairs agree" in caplog.text and "not used" in caplog.text
 
 
@@ -127,6 +130,38 @@ def test_the_one_that_ships_finds_an_inverted_view_again() -> None:
 def test_no_matches_are_no_error(tmp_path) -> None:
     path = constant(tmp_path / "none.onnx", np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
     assert matched_start([street(1, SHIFT)], Matcher(path)) is None
+
+
+@pytest.mark.parametrize(
+    ("shift", "name", "answer"), [(SHIFT, "blocks.onnx", "taken"), (20, "blocks.onnx", "same place")]
+)
+def test_all_outputs_tell_what_became_of_it(tmp_path, shift, name, answer) -> None:
+    words, out = _street_words(tmp_path, shift, str(block_matcher(tmp_path / name)))
+    assert cli.main(words) == 0
+    for found in (json.loads((tmp_path / "rig.json").read_text()), read_calibration(out).quality):
+        assert (found["matcher"], found["matcher_answer"]) == (name, answer)
+    page = (tmp_path / "rig.html").read_text()
+    assert name in page and f">{answer}<" in page
+
+
+def test_all_outputs_tell_that_none_was_asked(tmp_path) -> None:
+    words, out = _street_words(tmp_path, 20, "none")
+    assert cli.main(words) == 0
+    for found in (json.loads((tmp_path / "rig.json").read_text()), read_calibration(out).quality):
+        assert found["matcher"] == "none" and "matcher_answer" not in found
+
+
+def _street_words(folder: Path, shift: int, matcher: str) -> tuple[list[str], Path]:
+    for seed in (1, 2):
+        for camera, image in zip(("thermal", "rgb"), street(seed, shift), strict=True):
+            (folder / camera).mkdir(exist_ok=True)
+            write_image(
+                folder / camera / f"{seed}.png", image if camera == "thermal" else np.stack([image] * 3, -1)
+            )
+    inputs = [str(folder / camera) for camera in ("thermal", "rgb")]
+    out = folder / "rig.yaml"
+    outputs = ["--out", str(out), "--json", str(folder / "rig.json"), "--html", str(folder / "rig.html")]
+    return ["calibrate", *inputs, *outputs, "--hfov", "60", "60", "--matcher", matcher], out
 
 
 def test_the_command_refuses_what_it_cannot_use(tmp_path, capsys) -> None:

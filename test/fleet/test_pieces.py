@@ -127,6 +127,16 @@ def test_without_what_came_before_the_beginnings_of_pieces_differ(
     assert len(differing) > 10 and max(behind) < 2
 
 
+def test_what_the_refinement_of_pieces_did_adds_up() -> None:
+    counted = {name: {} for name in ("topics", "frames", "drops", "failed_pairs", "skipped_messages")}
+    piece = counted | {"faults": {}, "detections": {}, "pairs": 5, "seconds": 1.0, "wall_s": 1.0}
+    piece |= {"losses": [], "skew_ms": {"max": 0.0}}
+    counts = [{"bumps": 1, "bumps_by_matcher": 1, "matcher_asked": 4}, {"bumps": 1, "matcher_asked": 2}]
+    whole = pieces_module.joined([piece | {"refinement": own} for own in counts])
+    assert whole["refinement"] == {"bumps": 2, "bumps_by_matcher": 1, "matcher_asked": 6}
+    assert "refinement" not in pieces_module.joined([piece, piece])
+
+
 def test_pieces_on_ray(cluster, whole_job, long_drive, tmp_path, here) -> None:
     """Whose workers fuse them with the usual overlap."""
     whole = fused(whole_job, long_drive, tmp_path, here, "whole")

@@ -1,6 +1,7 @@
 """Online refinement in the pipeline, and the calibration that it learns."""
 
 import dataclasses
+import json
 from collections.abc import Iterator
 
 import cv2
@@ -9,13 +10,16 @@ import pytest
 from matcher_samples import block_matcher, street
 from pipeline_samples import configure, make_pair, rig_file
 
+from ivfusion_ros import cli
+from ivfusion_ros.bags import BagWriter
 from ivfusion_ros.config.pipeline import PipelineConfig, RefinementConfig, RegistrationConfig
 from ivfusion_ros.errors import ConfigError, ModelError
 from ivfusion_ros.geometry.calibration import Calibration, Remap, write_calibration
 from ivfusion_ros.geometry.learned import write_learned
 from ivfusion_ros.pipeline.build import build_pipeline
+from ivfusion_ros.pipeline.bumps import Bumps
 from ivfusion_ros.registration.registrar import build_registrar
-from ivfusion_ros.types import CameraInfo, FaultReport, Frame, FramePair
+from ivfusion_ros.types import CAMERAS, CameraInfo, FaultReport, Frame, FramePair
 
 
 def displaced_pairs(count: int, shift_px: int) -> Iterator[FramePair]:
@@ -60,7 +64,39 @@ def test_a_matcher_finds_what_lies_far_apart(blend_model, tmp_path, caplog, refe
     assert max(drifts[""][0]) < 10
     assert drifts[matcher][0][-1] == pytest.approx(70, abs=1.5)
     assert drifts[matcher][0] == drifts[matcher][1]
-    assert caplog.text.count("a camera was moved") == 2
+    assert caplog.text.count("a camera was moved, as the matcher found:") == 2
+
+
+def test_a_replay_tells_that_a_matcher_was_asked_and_followed(blend_model, tmp_path) -> None:
+    bag, matcher = tmp_path / "moved.mcap", str(block_matcher(tmp_path / "blocks.onnx"))
+    with BagWriter(bag) as writer:
+        for pair in distant_pairs(32, 70):
+            for camera in CAMERAS:
+                writer.write_frame(camera, pair.frames[camera])
+    words = ["replay", bag, tmp_path / "fused.mcap", "--model", blend_model, "--detector", ""]
+    words += ["--json", tmp_path / "run.json", "--html", tmp_path / "run.html"]
+    for setting in ("model=shift", "max_px=120", f"matcher={matcher}"):
+        words += ["--set", f"registration.refine.{setting}"]
+    assert cli.main(list(map(str, words))) == 0
+    found = json.loads((tmp_path / "run.json").read_text())
+    assert found["models"]["matching"] == matcher
+    counts = found["refinement"]
+    assert counts["bumps"] == counts["bumps_by_matcher"] == 1
+    # Two answers that agree are followed.
+    assert counts["matcher_asked"] >= 2
+    page = (tmp_path / "run.html").read_text()
+    assert f"bumps 1, bumps_by_matcher 1, matcher_asked {counts['matcher_asked']}" in page
+
+
+def test_a_bump_that_the_images_told_is_not_the_matchers(blend_model, caplog) -> None:
+    refine = RefinementConfig(model="shift", max_px=40.0)
+    config = configure(blend_model, registration=RegistrationConfig(refine=refine))
+    bumps = Bumps()
+    with build_pipeline(config) as pipeline:
+        for pair in displaced_pairs(40, 12):
+            bumps.add(pipeline.process(pair).registration)
+    assert bumps.report() == {"refinement": {"bumps": 1, "bumps_by_matcher": 0, "matcher_asked": 0}}
+    assert "a camera was moved: images that lay apart" in caplog.text
 
 
 def test_a_matcher_that_is_not_there_is_refused(blend_model, tmp_path) -> None:
@@ -101,6 +137,9 @@ def test_refinement_is_off_by_default(blend_model) -> None:
         results = [pipeline.process(pair) for pair in displaced_pairs(10, 4)]
     assert results[-1].registration.drift_px is None and results[-1].registration.confidence is None
     assert "refine" not in results[-1].timings_ms
+    bumps = Bumps()
+    bumps.add(results[-1].registration)
+    assert bumps.report() == {}
 
 
 def test_refinement_learns_nothing_from_a_camera_with_a_fault(blend_model, monkeypatch) -> None:

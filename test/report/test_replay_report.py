@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import cv2
@@ -12,6 +13,7 @@ import pytest
 
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.report import ReplayReport, check_renderer, render
+from ivfusion_ros.report.shot import shot_of
 from ivfusion_ros.types import Detections, FaultReport, FusionResult, RegistrationReport
 
 SIZE = (96, 64)
@@ -54,6 +56,15 @@ def page():
 def html(page):
     pytest.importorskip("jinja2", reason="needs jinja2")
     return render(page)
+
+
+def test_a_shot_says_that_a_camera_was_moved_and_who_found_it() -> None:
+    moved = RegistrationReport(confidence=0.5, bumped=True)
+    told = [
+        shot_of(result(3, registration=report), 3, "").facts.get("camera")
+        for report in (RegistrationReport(0.5), moved, replace(moved, by_matcher=True))
+    ]
+    assert told == [None, "was moved", "was moved, as the matcher found"]
 
 
 def test_memory_and_page_are_bounded_and_the_worst_are_there(page) -> None:

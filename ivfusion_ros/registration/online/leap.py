@@ -52,6 +52,8 @@ class Leaps:
 
     def __init__(self, matching: Matching, config: RefinementConfig, *, awaited: bool) -> None:
         """awaited: as in Background."""
+        self.asked = 0
+        """how often, so far"""
         self._matching, self._config = matching, config
         self._asks = True
         self._background = Background[Floats | None](awaited=awaited)
@@ -81,6 +83,7 @@ class Leaps:
             self._next_ns = stamp_ns + round(self._config.matcher_period_s * 1e9)
             job = partial(find_leap, view(), self._matching, self._config)
             self._background.begin(job, self._next_ns)
+            self.asked += 1
         return None
 
     def forget(self) -> None:

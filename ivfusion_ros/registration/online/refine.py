@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -54,13 +54,16 @@ class Refinement:
     image. status: "tracking", "searching" (far from the optimum), "bumped" (so far, for so long, that the
     correction went there at once; or a matcher said so), "settling" (too few frames so far), "unsure"
     (below the least confidence), "empty" (an image without edges), "frozen" (a repeated image); only the
-    first three change the correction.
+    first three change the correction. by_matcher: whether it is "bumped" by what a matcher said. asked:
+    whether that one began to look at this pair.
     """
 
     correction: Floats
     confidence: float
     drift_px: float
     status: RefinementStatus
+    by_matcher: bool = False
+    asked: bool = False
 
 
 class OnlineRefinement:
@@ -131,8 +134,11 @@ class OnlineRefinement:
         if not tracker.lost:
             leaps.forget()
             return found
+        so_far = leaps.asked
         place = leaps.find(self._stamp_ns, partial(view, tracker.matrix), _SAME_PLACE_PX * tracker.px)
-        return found if place is None or not tracker.is_distant(place) else tracker.leap(place)
+        if place is not None and tracker.is_distant(place):
+            found = replace(tracker.leap(place), by_matcher=True)
+        return replace(found, asked=leaps.asked > so_far)
 
 
 class _Tracker:
