@@ -19,8 +19,9 @@ Its predecessor gave an offset and two gains at a quarter of the resolution from
 pixels. In pictures larger than those of its training it painted dark blobs into bright skies, where gains
 and offset did not quite cancel a large and constant brightness.
 
-At this size a CPU waits for memory more than it computes, so nothing but the images is held at full
-resolution, and bilinear upsampling by 4 is a convolution before the depth to space of the gains.
+At this size a CPU waits for memory more than it computes, so nothing but the images and the change is held
+at full resolution: a strided convolution takes the pixels of a block apart, bilinear upsampling by 4 is a
+convolution, and what both give is summed where blocks are still channels.
 """
 
 from __future__ import annotations
@@ -43,12 +44,17 @@ _BASE_GAIN, _DETAIL_GAIN = 0.4, 0.6
 class Residual(nn.Module):
     """(B, C, H, W) -> the same, plus a 3x3 convolution of it."""
 
+    identity: Tensor
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        identity = nn.init.dirac_(torch.empty_like(self.conv.weight))
+        self.register_buffer("identity", identity, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return _rectify(x + self.conv(x))
+        # Added to the weights, not to what they give: one pass over the features less.
+        return _rectify(functional.conv2d(x, self.conv.weight + self.identity, self.conv.bias, padding=1))
 
 
 class Base(nn.Module):
@@ -87,6 +93,7 @@ class RefineFuseLite(nn.Module):
 
     means: Tensor
     bilinear: Tensor
+    pixels: Tensor
 
     def __init__(self, channels: tuple[int, int, int, int] = (16, 48, 16, 32)) -> None:
         super().__init__()
@@ -108,6 +115,7 @@ class RefineFuseLite(nn.Module):
         self.head.bias = nn.Parameter(torch.tensor([_DETAIL_GAIN, 0.0]).repeat_interleave(BLOCK**2))
         self.register_buffer("means", _means_of_blocks(2, _POOL), persistent=False)
         self.register_buffer("bilinear", _bilinear(3), persistent=False)
+        self.register_buffer("pixels", _pixels_of_blocks(2), persistent=False)
 
     def forward(self, thermal: Tensor, visible: Tensor) -> Tensor:
         pair = torch.cat((thermal, visible), 1)
@@ -115,33 +123,52 @@ class RefineFuseLite(nn.Module):
         small = _resized(functional.conv2d(pair, self.means, stride=_POOL), GRID)
         change, context = self.base(small)
         quarter = _resized(torch.cat((small, change), 1), (pair.shape[2] // BLOCK, pair.shape[3] // BLOCK))
-        thermal_gain, visible_gain = self._gains(pair, quarter, context).chunk(2, 1)
-        low = functional.conv2d(functional.pad(quarter, (1, 1, 1, 1), mode="replicate"), self.bilinear)
-        low_thermal, low_visible, low_change = low.chunk(3, 1)
-        offset = low_change - thermal_gain * low_thermal - visible_gain * low_visible
-        # Split before depth to space: a split at full resolution takes longer than a convolution here.
-        maps = (functional.pixel_shuffle(part, BLOCK) for part in (thermal_gain, visible_gain, offset))
-        thermal_gain, visible_gain, offset = maps
-        return (visible + (thermal_gain * thermal + visible_gain * visible + offset)).clamp(0, 1)
+        features = self._features(pair, quarter, context)
+        change = functional.pixel_shuffle(self._change(pair, quarter, features), BLOCK)
+        return (visible + change).clamp(0, 1)
 
-    def _gains(self, pair: Tensor, quarter: Tensor, context: Tensor) -> Tensor:
-        """(B, 32, H / 4, W / 4): of thermal for each pixel of a block, and of visible beyond 1."""
+    def _change(self, pair: Tensor, quarter: Tensor, features: Tensor) -> Tensor:
+        """(B, 16, H / 4, W / 4): what is added to visible, for each pixel of a block.
+
+        At full resolution three maps would be shuffled, not one. Nor is it one convolution for both
+        sources: to split its channels takes longer than to convolve.
+        """
+        quarter = functional.pad(quarter, (1, 1, 1, 1), mode="replicate")
+        upsample, pixels, gains = self.bilinear.chunk(3), self.pixels.chunk(2), self.head.weight.chunk(2)
+        biases = self.head.bias.chunk(2)  # type: ignore[union-attr]
+        change = functional.conv2d(quarter, upsample[2])
+        for source in range(2):
+            gain = functional.conv2d(features, gains[source], biases[source])
+            detail = functional.conv2d(pair, pixels[source], stride=BLOCK)
+            detail = detail + functional.conv2d(quarter, -upsample[source])
+            change = change + gain * detail
+        return change
+
+    def _features(self, pair: Tensor, quarter: Tensor, context: Tensor) -> Tensor:
+        """(B, 16, H / 4, W / 4): what the gains of each block's pixels are made of."""
         x = self.encoder(_rectify(self.stem(4 * pair) + self.under(quarter)))
         half = quarter.shape[2] // 2, quarter.shape[3] // 2
         deep = self.deep(_rectify(self.reduction(x) + _resized(self.context(context), half)))
-        gains: Tensor = self.head(self.decoder(x + _double(self.expansion(deep))))
-        return gains
+        features: Tensor = self.decoder(x + _double(self.expansion(deep)))
+        return features
 
 
 def _from_median(image: Tensor) -> Tensor:
     """(B, 1, H, W) less its median."""
     values = image.flatten(1)
-    return image - values.topk(values.shape[1] // 2, 1).values[:, -1:, None, None]
+    upper = values.topk(values.shape[1] // 2, 1, sorted=False).values
+    return image - upper.amin(1)[:, None, None, None]
 
 
 def _means_of_blocks(channels: int, side: int) -> Tensor:
     """Weights of a strided convolution that takes the mean of blocks of each channel."""
     return torch.eye(channels)[:, :, None, None].expand(-1, -1, side, side) / side**2
+
+
+def _pixels_of_blocks(channels: int) -> Tensor:
+    """(16 C, C, 4, 4): weights of a strided convolution that is the reverse of a pixel shuffle by 4."""
+    pixels = torch.eye(BLOCK**2).reshape(1, BLOCK**2, 1, BLOCK, BLOCK)
+    return (torch.eye(channels)[:, None, :, None, None] * pixels).reshape(-1, channels, BLOCK, BLOCK)
 
 
 def _bilinear(channels: int) -> Tensor:

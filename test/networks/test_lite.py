@@ -18,6 +18,7 @@ from ivfusion_ros.metrics import METRICS
 from ivfusion_ros.metrics.flicker import flicker
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.networks import make_network
+from ivfusion_ros.networks.lite import Residual
 from ivfusion_ros.pipeline.fuser import Fuser
 from ivfusion_ros.sources.layouts import find_pairs
 from ivfusion_ros.training.fusion.config import TrainConfig
@@ -98,6 +99,30 @@ def test_where_both_images_are_smooth_only_the_base_shows_whatever_the_weights(s
     inside = (..., slice(height // 8, -height // 8), slice(width // 8, -width // 8))
     assert base[inside].std() > 0.01
     torch.testing.assert_close(change[inside], base[inside], atol=5e-3, rtol=0)
+
+
+def test_fused_is_the_sum_that_the_module_states() -> None:
+    """As plainly X upsampling by 4."""
+    network, interpolate = random_weights(2), torch.nn.functional.interpolate
+    pair = torch.rand(1, 2, 96, 160)
+    kept = {}
+    network.base.register_forward_hook(lambda _, x, y: kept.update(small=x[0], base=y[0]))
+    network.decoder.register_forward_hook(lambda _, x, y: kept.update(features=y))
+    with torch.no_grad():
+        fused = network(*pair.split(1, 1))
+        small = torch.cat((kept["small"], kept["base"]), 1)
+        quarter = interpolate(small, size=(24, 40), mode="bilinear", align_corners=False)
+        low = interpolate(quarter, scale_factor=4, mode="bilinear", align_corners=False)
+        gains = torch.nn.functional.pixel_shuffle(network.head(kept["features"]), 4)
+        change = low[:, 2:] + (gains * (pair - low[:, :2])).sum(1, keepdim=True)
+    assert (fused - pair[:, 1:]).std() > 0.05
+    torch.testing.assert_close(fused, (pair[:, 1:] + change).clamp(0, 1))
+
+
+def test_a_residual_layer_adds_a_convolution_to_its_input() -> None:
+    layer, image = Residual(4), torch.rand(1, 4, 8, 8)
+    expected = torch.nn.functional.leaky_relu(image + layer.conv(image), 0.1)
+    torch.testing.assert_close(layer(image), expected)
 
 
 def test_a_picture_has_the_same_base_at_any_size() -> None:
