@@ -1,12 +1,16 @@
-"""Where the callbacks leave the newest job for the thread that works on it."""
+"""Where the callbacks leave jobs for the thread that works on them."""
 
 from __future__ import annotations
 
+import math
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ivfusion_ros.config.pipeline import PipelineConfig
     from ivfusion_ros.geometry.rig import Extrinsics
     from ivfusion_ros.ros.streams import Job
@@ -14,29 +18,45 @@ if TYPE_CHECKING:
 _LET_GO_S = 50e-6
 """Enough for a thread to wake."""
 
+_BURST = 3
+"""Jobs that may wait: a tenth of a second of most cameras."""
+_BEHIND_S = 10.0
+
 
 class Mailbox:
-    """Holds one job, the newest, and what changes before the next one; for any threads.
+    """Holds the jobs that wait, and what changes before the next one; for any threads.
 
-    superseded: jobs replaced by a newer one before their turn.
+    A few wait in their order: after a moment in which a camera, the network or this machine did nothing,
+    they come together, and all of them can still be done. Where more wait, whoever works is slower than the
+    cameras. From then on the newest alone waits, for outputs to be no older than they must be, until for
+    ten seconds none had to be left out.
+
+    superseded: jobs that newer ones took the place of before their turn. clock: seconds, steady.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.superseded = 0
+        self._clock = clock
+        self._behind_until_s = -math.inf
         self._changed = threading.Condition()
-        self._job: Job | None = None
+        self._jobs: deque[Job] = deque()
         self._restart = False
         self._extrinsics: Extrinsics | None = None
         self._config: PipelineConfig | None = None
         self._closed = False
 
     def put(self, job: Job) -> None:
-        """Make this the next job, instead of one that waits; a closed mailbox takes none."""
+        """Add a job, maybe instead of those that wait; a closed mailbox takes none."""
         with self._changed:
             if self._closed:
                 return
-            self.superseded += self._job is not None
-            self._job = job
+            now_s = self._clock()
+            most = 1 if now_s < self._behind_until_s else _BURST
+            if len(self._jobs) >= most:
+                self.superseded += len(self._jobs)
+                self._jobs.clear()
+                self._behind_until_s = now_s + _BEHIND_S
+            self._jobs.append(job)
             self._changed.notify()
         # The interpreter is let go, or the other thread gets it only when the executor waits again.
         time.sleep(_LET_GO_S)
@@ -44,21 +64,20 @@ class Mailbox:
     def take(self) -> Job | None:
         """Wait for the next job; None once the mailbox is closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._job is not None)
-            job, self._job = self._job, None
-            return job
+            self._changed.wait_for(lambda: self._closed or self._jobs)
+            return self._jobs.popleft() if self._jobs else None
 
     def close(self) -> None:
         """Drop what waits and let nobody wait any more."""
         with self._changed:
             self._closed = True
-            self._job = None
+            self._jobs.clear()
             self._changed.notify()
 
     def restart(self) -> None:
         """Drop what waits, and have what was smoothed over time forgotten before the next pair."""
         with self._changed:
-            self._job = None
+            self._jobs.clear()
             self._restart = True
 
     def take_restart(self) -> bool:

@@ -1,4 +1,4 @@
-"""The thread that owns the pipeline and takes the newest job out of its mailbox.
+"""The thread that owns the pipeline and takes jobs out of its mailbox.
 
 Where the pipeline's second half runs apart, results come out of that one's thread (see overlap.py).
 """

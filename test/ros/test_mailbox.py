@@ -14,13 +14,44 @@ def job(stamp_ns: int) -> Job:
     return Job(Frame(np.zeros((2, 2), np.uint8), stamp_ns), None)
 
 
-def test_the_newest_job_is_taken_and_the_others_are_counted() -> None:
+class Clock:
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_a_burst_is_taken_whole_and_in_order() -> None:
     mailbox, jobs = Mailbox(), [job(index) for index in range(3)]
+    for _ in range(2):
+        for item in jobs:
+            mailbox.put(item)
+        assert [mailbox.take() for _ in jobs] == jobs
+    assert mailbox.superseded == 0
+
+
+def test_of_more_than_a_burst_the_newest_is_taken_and_the_others_are_counted() -> None:
+    mailbox, jobs = Mailbox(), [job(index) for index in range(4)]
     for item in jobs:
         mailbox.put(item)
-    assert mailbox.take() is jobs[-1] and mailbox.superseded == 2
-    mailbox.put(jobs[0])
-    assert mailbox.take() is jobs[0] and mailbox.superseded == 2
+    assert mailbox.take() is jobs[-1] and mailbox.superseded == 3
+
+
+def test_who_is_too_slow_gets_the_newest_alone_until_none_was_left_out_for_ten_seconds() -> None:
+    clock = Clock()
+    mailbox, jobs = Mailbox(clock), [job(index) for index in range(6)]
+    for item in jobs[:4]:
+        mailbox.put(item)
+    mailbox.take()
+    for clock.now_s in (9.0, 18.0):
+        mailbox.put(jobs[4])
+        mailbox.put(jobs[5])
+        assert mailbox.take() is jobs[5]
+    assert mailbox.superseded == 3 + 2
+    clock.now_s = 28.0
+    mailbox.put(jobs[4])
+    mailbox.put(jobs[5])
+    assert [mailbox.take(), mailbox.take()] == jobs[4:] and mailbox.superseded == 5
 
 
 def test_who_waits_gets_the_job_that_comes_and_none_at_the_end() -> None:
