@@ -22,8 +22,6 @@ STATISTICS, DATA_END = 0x0B, 0x0F
 
 RECORD_HEAD = struct.Struct("<BQ")
 MESSAGE_HEAD = struct.Struct("<HIQQ")
-CHUNK_CHECKSUM_OFFSET = 24
-"""In the body of a chunk: after first and last log time and the unpacked size."""
 MAX_RECORD_BYTES = 2**29
 """A record that claims to be larger, packed or unpacked, is taken as damaged."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import shutil
-import zlib
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -12,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
-from rosbags.rosbag2.storage_mcap import McapWriter
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 
-from ivfusion_ros.bags.mcap_records import CHUNK_CHECKSUM_OFFSET, RECORD_HEAD
+from ivfusion_ros.bags.mcap_storage import McapStorage
 from ivfusion_ros.bags.messages import make, serialize, typestore
 from ivfusion_ros.bags.serializations import to_cdr
 from ivfusion_ros.errors import BagError
@@ -68,20 +66,8 @@ STREAM = _reliable(10, QosDurability.VOLATILE)
 LATCHED = _reliable(1, QosDurability.TRANSIENT_LOCAL)
 
 
-class _ChecksummedMcap(McapWriter):
-    """rosbags' storage writes no checksums of chunks, without which damage inside them is not seen."""
-
-    def close_chunk(self) -> None:
-        start, checksum = self.bio.tell(), zlib.crc32(self.chunk.bio.getbuffer())
-        super().close_chunk()
-        end = self.bio.tell()
-        self.bio.seek(start + RECORD_HEAD.size + CHUNK_CHECKSUM_OFFSET)
-        self.bio.write(checksum.to_bytes(4, "little"))
-        self.bio.seek(end)
-
-
 class _Writer(Writer):
-    STORAGE_PLUGINS = MappingProxyType({**Writer.STORAGE_PLUGINS, StoragePlugin.MCAP: _ChecksummedMcap})
+    STORAGE_PLUGINS = MappingProxyType({**Writer.STORAGE_PLUGINS, StoragePlugin.MCAP: McapStorage})
 
 
 def check_bag_target(path: Path, *, overwrite: bool) -> None:
