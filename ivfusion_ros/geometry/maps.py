@@ -15,6 +15,8 @@ import numpy.typing as npt
 from ivfusion_ros.geometry.calibration import Remap
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ivfusion_ros.geometry.camera import CameraModel
     from ivfusion_ros.geometry.rig import Rig
     from ivfusion_ros.types import CameraName, Floats, Floats32, Mask, Size
@@ -27,6 +29,8 @@ _INVERSION_STEPS = 15
 _INVERTED_PX = 0.25
 _FIT_SAMPLES = 10_000
 _SAMPLED_PX = 4
+_POINTS = 2**15
+"""That are looked up at a time, about: all at once are seven times the map's memory, and twice the time."""
 
 
 def pixel_grid(size: Size) -> Floats:
@@ -37,20 +41,26 @@ def pixel_grid(size: Size) -> Floats:
 
 def pinhole_map(camera: CameraModel) -> Remap:
     """Of a camera of the same matrix and size without distortion, with pixels of the camera as it is."""
-    pixels = pixel_grid(camera.size)
-    rays = np.concatenate([pixels, np.ones((len(pixels), 1))], axis=1) @ np.linalg.inv(camera.matrix).T
-    return _as_map(camera.project(rays), camera.size)
+    rays_from_pixels = np.linalg.inv(camera.matrix).T
+
+    def projected(pixels: Floats) -> Floats:
+        return camera.project(
+            np.concatenate([pixels, np.ones((len(pixels), 1))], axis=1) @ rays_from_pixels
+        )
+
+    return _map_by(projected, camera.size)
 
 
 def plane_map(rig: Rig, distance_m: float, reference: CameraName) -> Remap:
     """As if all were on a plane that faces the reference camera at a distance."""
     size = rig.cameras(reference)[0].size
-    return _as_map(rig.other_pixels(pixel_grid(size), distance_m, reference), size)
+    return _map_by(lambda pixels: rig.other_pixels(pixels, distance_m, reference), size)
 
 
 def homography_map(other_from_reference: Floats, size: Size) -> Remap:
     """Of a 3x3 homography (or affine with 0, 0, 1 below), for a reference image of a size."""
-    return _as_map(transform(other_from_reference, pixel_grid(size), (size[0] // 2, size[1] // 2)), size)
+    middle = size[0] // 2, size[1] // 2
+    return _map_by(lambda pixels: transform(other_from_reference, pixels, middle), size)
 
 
 def transform(homography: Floats, points: Floats, visible: tuple[float, float]) -> Floats:
@@ -140,6 +150,18 @@ def fixed_point(remap: Remap) -> FixedMaps:
     # A cast of NaN to int depends on the processor.
     map_x, map_y = (cv2.patchNaNs(values.copy(), _OUTSIDE) for values in (remap.map_x, remap.map_y))
     return cv2.convertMaps(map_x, map_y, cv2.CV_16SC2)
+
+
+def _map_by(other_pixels: Callable[[Floats], Floats], size: Size) -> Remap:
+    """A map of a size whose pixels (N, 2) are looked up some rows at a time: in float64 they are large."""
+    width, height = size
+    planes = np.empty((2, height, width), np.float32)
+    step = max(1, _POINTS // width)
+    for top in range(0, height, step):
+        rows = planes[:, top : top + step]
+        pixels = pixel_grid((width, rows.shape[1])) + np.array([0.0, top])
+        rows[...] = other_pixels(pixels).T.reshape(rows.shape)
+    return Remap(planes[0], planes[1])
 
 
 def _as_map(pixels: Floats, size: Size) -> Remap:
