@@ -8,10 +8,29 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ivfusion_ros.errors import ConfigError, ModelError, did_you_mean
 from ivfusion_ros.files import read_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ModelTask = Literal["fusion", "detection", "matching"]
+
+_TAKEN_BY = {
+    "fusion": " (--model, fusion.model)",
+    "detection": " (--detector, detection.model)",
+    "matching": " (calibrate --matcher, registration.refine.matcher)",
+}
+"""Where a model of a task belongs."""
+
+_INPUTS: dict[ModelTask, set[str]] = {
+    "fusion": {"thermal", "rgb"},
+    "detection": {"images"},
+    "matching": {"thermal", "visible"},
+}
+"""As they are named in most files."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +40,7 @@ class ModelEntry:
     name: str
     path: Path
     task: str
-    """fusion, detection or matching"""
+    """one of ModelTask"""
     sha256: str
     details: dict[str, Any]
 
@@ -73,22 +92,39 @@ def _expanded(name: str) -> Path:
         raise ModelError(f"there is no model file at {name}: {error}") from error
 
 
-def resolve_model(name: str) -> Path:
+def looks_like(inputs: Iterable[str], wanted: ModelTask) -> str:
+    """What a file is for by the names of its inputs, for an error; empty where it may be `wanted`."""
+    names = set(inputs)
+    found = next((task for task in _INPUTS if task != wanted and _INPUTS[task] == names), None)
+    return "" if found is None else f"it looks like a model for {found}{_TAKEN_BY[found]}"
+
+
+def resolve_model(name: str, *tasks: ModelTask) -> Path:
     """The path of a shipped model by name, or the given path itself.
 
-    Raises ModelError when it is neither, naming what ships.
+    tasks: what it may be for, none for anything; of files only those that ship are known by it. Raises
+    ModelError when it is neither, or for something else, naming what ships.
     """
-    path = _expanded(name)
+    path, entries = _expanded(name), read_models()
+    fitting = [each.name for each in entries.values() if not tasks or each.task in tasks]
+    expected = ", ".join(fitting) or "(none ships)"
     if path.suffix or path.is_file():
         if not path.is_file():
             raise ModelError(f"there is no model file at {path}")
-        return path
-    entries = read_models()
-    if name not in entries:
+        entry = next((each for each in entries.values() if each.path.resolve() == path.resolve()), None)
+    elif name in entries:
+        entry = entries[name]
+    else:
         raise ModelError(
-            f"unknown model {name!r}, {did_you_mean(name, entries)}expected a path or one of "
-            f"{', '.join(entries) or '(none ships)'}"
+            f"unknown model {name!r}, {did_you_mean(name, fitting)}expected a path or one of {expected}"
         )
-    if not entries[name].present:
-        raise ModelError(f"{entries[name].path} is missing; reinstall the package, or restore models/")
-    return entries[name].path
+    if entry is None:
+        return path
+    if entry.name not in fitting:
+        raise ModelError(
+            f"{name} is a model for {entry.task}{_TAKEN_BY.get(entry.task, '')}, expected one for "
+            f"{' or '.join(tasks)}: {expected}, or a file of your own"
+        )
+    if not entry.present:
+        raise ModelError(f"{entry.path} is missing; reinstall the package, or restore models/")
+    return entry.path

@@ -9,6 +9,12 @@ import pytest
 from ivfusion_ros.cli import main
 from ivfusion_ros.images.files import write_image
 
+FUSION = (
+    "expected one for fusion: refinefuse, refinefuse_lite, mda, transfusion, mst, or a file of your own"
+)
+DETECTION = "expected one for detection: yolov5n, yolov5n_int8, or a file of your own"
+MATCHING = "expected one for matching: matcher, or a file of your own"
+
 LINES = {
     "fuse thermal rgb": "both hold images, and the last name is the output",
     "record thermal rgb": "both hold images, and the last name is the output",
@@ -42,6 +48,29 @@ LINES = {
     "eval --data . --out out --fused a=notes.txt": "notes.txt is a file, expected a folder with",
     "eval --data thermal --out out --model mst": "other folder names in --folders",
     "demo --out notes.txt": "notes.txt is a file, expected a folder",
+    "replay bags/empty.mcap out.mcap --model matcher": "matcher is a model for matching "
+    f"(calibrate --matcher, registration.refine.matcher), {FUSION}",
+    "replay bags/empty.mcap out.mcap --detector matcher": DETECTION,
+    "replay bags/empty.mcap out.mcap --set detection.model=refinefuse_lite": "refinefuse_lite is a model "
+    f"for fusion (--model, fusion.model), {DETECTION}",
+    "replay bags/empty.mcap out.mcap --set registration.refine.model=shift "
+    "--set registration.refine.matcher=mst": MATCHING,
+    "fuse thermal rgb out --model yolov5n": "yolov5n is a model for detection "
+    f"(--detector, detection.model), {FUSION}",
+    "detect rgb out --detector mst": DETECTION,
+    "calibrate thermal rgb --matcher yolov5n_int8": MATCHING,
+    "live --thermal a --rgb b --out out.mcap --model matcher": FUSION,
+    "demo --out out --detector matcher": DETECTION,
+    "eval --data . --out out --model mst matcher": FUSION,
+    "eval-detection --data . --out out --detector mst": DETECTION,
+    "bench --model yolov5n": FUSION,
+    "bench --detector mst": DETECTION,
+    "dataset --data . --out out --images rgb --teacher mst": DETECTION,
+    "dataset --data . --out out --images yolov5n": FUSION,
+    "engine mst matcher": "expected one for fusion or detection: refinefuse, refinefuse_lite, mda, "
+    "transfusion, mst, yolov5n, yolov5n_int8, or a file of your own",
+    "train refinefuse_cpu --data . --init yolov5n": FUSION,
+    "train yolov5n_cpu --data . --init refinefuse": DETECTION,
     "doctor --paramaters": "did you mean --parameters?",
     "doctor --nothing-like-it": "ivfusion doctor: error: unrecognized arguments",
 }

@@ -18,7 +18,7 @@ import numpy as np
 
 from ivfusion_ros.backends.choice import load_backend
 from ivfusion_ros.errors import ModelError
-from ivfusion_ros.models import resolve_model
+from ivfusion_ros.models import looks_like, resolve_model
 from ivfusion_ros.registration.scene.align import (
     Alignment,
     ImagePair,
@@ -198,7 +198,7 @@ def _agreement(pairs: Sequence[ImagePair], matcher: Matcher) -> _Agreement:
 
 def load_matcher(name: str, *, threads: int = 0) -> Matcher:
     """The matcher of a name in models.yaml, or of a file. Raises as Matcher does."""
-    return Matcher(resolve_model(name), threads=threads)
+    return Matcher(resolve_model(name, "matching"), threads=threads)
 
 
 def _check_names(kind: str, found: Mapping[str, TensorInfo], wanted: tuple[str, ...], model: str) -> None:
@@ -207,9 +207,10 @@ def _check_names(kind: str, found: Mapping[str, TensorInfo], wanted: tuple[str, 
     kinds = [name for name in wanted if name in found and found[name].dtype != np.float32]
     if wrong or extra or kinds:
         has = ", ".join(f"{name} {info}" for name, info in found.items())
+        other = looks_like(found, "matching") if kind == "inputs" else ""
+        advice = other or "export it with these names (docs/calibration.md, Matchers)"
         raise ModelError(
-            f"matcher {model} has the {kind} {has}; expected {' and '.join(wanted)}, float32: export "
-            "it with these names (docs/calibration.md, Matchers)"
+            f"matcher {model} has the {kind} {has}; expected {' and '.join(wanted)}, float32: {advice}"
         )
 
 

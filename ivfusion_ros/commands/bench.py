@@ -62,6 +62,10 @@ def run(options: argparse.Namespace) -> None:
     for option, package in (("roofline", "onnx"), ("plot", "matplotlib")):
         if getattr(options, option) and importlib.util.find_spec(package) is None:
             raise BackendError(f"--{option} needs {package}; run: pip install {package}")
+    if options.detector:
+        resolve_model(options.detector, "detection")
+    for model in options.model:
+        resolve_model(model, "fusion")
     backends = [
         (name, precision)
         for name in options.backend or _usable_backends()
@@ -140,7 +144,7 @@ def _least_ms(options: argparse.Namespace, peak: Peak | None, size: Size) -> dic
     images = size[0] * size[1] * (1 + 3 + 3)
     bounds = {}
     for model in options.model:
-        path = resolve_model(model)
+        path = resolve_model(model, "fusion")
         work = count_operations(path, size)[1]
         bounds[model] = peak.least_ms(work, path.stat().st_size + images)
     return bounds

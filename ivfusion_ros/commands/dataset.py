@@ -25,7 +25,9 @@ def run(options: argparse.Namespace) -> None:
 
 def _write(options: argparse.Namespace) -> None:
     kinds = [Kind.parse(text) for text in options.images]
-    teacher = Teacher(resolve_model(options.teacher), options.backend) if options.teacher else None
+    teacher = (
+        Teacher(resolve_model(options.teacher, "detection"), options.backend) if options.teacher else None
+    )
     class_map = read_class_map(options.classes)
     counts = write_dataset(
         options.data, options.out, kinds, teacher, options.backend, class_map, camera=options.camera

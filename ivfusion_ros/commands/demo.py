@@ -19,8 +19,7 @@ from ivfusion_ros.commands.replay import Outputs, end_if_interrupted, replay_sou
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.files import alone_in, make_folder
 from ivfusion_ros.geometry.calibration import Calibration, Remap, write_calibration
-from ivfusion_ros.models import resolve_model
-from ivfusion_ros.pipeline.build import detection_model_name, fusion_model_name
+from ivfusion_ros.pipeline.build import model_files
 from ivfusion_ros.simulate import RigConfig, SceneConfig, Simulator
 
 if TYPE_CHECKING:
@@ -60,9 +59,7 @@ def _show(options: argparse.Namespace) -> None:
     options.set = [*_settings(options, rig, calibration), *options.set]
     config = pipeline_config(options)
     # A mistyped name is reported before the simulation, and before an earlier demo is replaced.
-    for model in (fusion_model_name(config.fusion), detection_model_name(config.detection)):
-        if model:
-            resolve_model(model)
+    model_files(config)
     log.info(
         "writes about %.0f MB to %s; --seconds makes it less. Nothing is downloaded",
         _megabytes(scene, rig), folder,

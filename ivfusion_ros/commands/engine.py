@@ -10,6 +10,7 @@ from ivfusion_ros.commands.options import parse_size, write_json
 from ivfusion_ros.errors import BackendError, ConfigError
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.models import resolve_model
+from ivfusion_ros.options.pipeline import TASKS
 
 if TYPE_CHECKING:
     import argparse
@@ -26,8 +27,9 @@ def run(options: argparse.Namespace) -> None:
     if options.workspace < 0:
         raise ConfigError(f"--workspace is {options.workspace}, expected MiB, or 0 for any")
     sizes = [parse_size(text) for text in options.size]
+    models = [resolve_model(name, *TASKS) for name in options.models]
     if options.graphs is not None:
-        _write_graphs(options, sizes)
+        _write_graphs(options, models, sizes)
         return
     builder = _builder(options.cache, options.workspace)
     if not options.half:
@@ -36,9 +38,8 @@ def run(options: argparse.Namespace) -> None:
             "builds what auto, the default, uses"
         )
     rows = {}
-    for name in options.models:
+    for path in models:
         for size in sizes:
-            path = resolve_model(name)
             engine = builder.engine(path, size, half=options.half, rebuild=options.rebuild)
             rows[engine.path.name] = dataclasses.asdict(engine.record)
             record = engine.record
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> None:
     write_json(options.json, rows)
 
 
-def _write_graphs(options: argparse.Namespace, sizes: list[Size]) -> None:
+def _write_graphs(options: argparse.Namespace, models: list[Path], sizes: list[Size]) -> None:
     from ivfusion_ros.graphs.byte_input import engine_graph
     from ivfusion_ros.graphs.half import to_half
     from ivfusion_ros.graphs.onnx_file import PRECISION_KEY, read_metadata, read_model
@@ -57,8 +58,7 @@ def _write_graphs(options: argparse.Namespace, sizes: list[Size]) -> None:
     if options.json or options.cache or options.rebuild or options.workspace:
         raise ConfigError("--graphs builds no engine: leave out --json, --cache, --rebuild and --workspace")
     options.graphs.mkdir(parents=True, exist_ok=True)
-    for name in options.models:
-        path = resolve_model(name)
+    for path in models:
         model, precision = read_model(path), read_metadata(path).get(PRECISION_KEY, "f32")
         if options.half and precision == "f32":
             model, precision = to_half(model), "f16"

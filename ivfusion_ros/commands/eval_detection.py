@@ -28,6 +28,7 @@ from ivfusion_ros.evaluation.fusion.methods import Method, make_methods
 from ivfusion_ros.evaluation.fusion.tables import finite, to_csv
 from ivfusion_ros.files import alone_in, make_folder, write_whole
 from ivfusion_ros.graphs.onnx_file import set_metadata
+from ivfusion_ros.models import resolve_model
 from ivfusion_ros.report import check_renderer, objects_page, write_page
 from ivfusion_ros.types import CAMERAS
 
@@ -49,6 +50,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     check_at_least(options, limit=1, rows=1, threads=0)
     if options.html:
         check_renderer()
+    resolve_model(options.detector, "detection")
     class_map = read_class_map(options.classes)
     scenes, class_names = read_scenes(options.data, options.part, options.limit, class_map, options.camera)
     methods = _methods(options, scenes)

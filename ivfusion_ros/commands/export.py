@@ -58,7 +58,7 @@ def _quantise(options: argparse.Namespace) -> str:
         from ivfusion_ros.export.int8 import quantise_file
     except ImportError as error:
         raise BackendError(f"--int8 needs onnx ({error}); run: pip install onnx") from error
-    outcome = quantise_file(resolve_model(options.network), options.output, options.images)
+    outcome = quantise_file(resolve_model(options.network, "detection"), options.output, options.images)
     return f"detector in int8, compared with f32: {outcome.text}"
 
 

@@ -14,6 +14,7 @@ from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.files import brief, write_whole
 from ivfusion_ros.images.pairs import images_by_stem
+from ivfusion_ros.models import resolve_model
 from ivfusion_ros.options.outputs import STDOUT
 from ivfusion_ros.options.pipeline import SECTIONS, TASKS
 from ivfusion_ros.sources.source import OnSkip, SourceOptions
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from ivfusion_ros.models import ModelTask
     from ivfusion_ros.types import Size
 
 log = logging.getLogger(__name__)
@@ -50,7 +52,7 @@ def source_options(
 
 
 def pipeline_config(options: argparse.Namespace) -> PipelineConfig:
-    """The configuration that file and options give. Raises ConfigError."""
+    """The configuration that file and options give. Raises ConfigError, ModelError."""
     named = {
         "fusion.model": options.model,
         "detection.model": options.detector,
@@ -70,7 +72,21 @@ def pipeline_config(options: argparse.Namespace) -> PipelineConfig:
                 f"--set {name} does nothing in `ivfusion {options.command}`, which uses {used}"
             )
         overrides[name] = value
-    return load_config(PipelineConfig, options.config, overrides)
+    config = load_config(PipelineConfig, options.config, overrides)
+    _check_models(config, options.sections)
+    return config
+
+
+def _check_models(config: PipelineConfig, sections: Sequence[str]) -> None:
+    """Before anything is opened or loaded. Raises ModelError for what is not there, or for another task."""
+    named: tuple[tuple[str, ModelTask, str], ...] = (
+        ("fusion", "fusion", config.fusion.model),
+        ("detection", "detection", config.detection.model),
+        ("registration", "matching", config.registration.refine.matcher),
+    )
+    for section, task, name in named:
+        if section in sections and name not in ("", "auto"):
+            resolve_model(name, task)
 
 
 def check_at_least(options: argparse.Namespace, **minima: int) -> None:

@@ -22,10 +22,10 @@ from ivfusion_ros.commands.options import (
 from ivfusion_ros.commands.skipped import log_skipped
 from ivfusion_ros.commands.web import open_page, open_viewers, open_window, unmeasured
 from ivfusion_ros.images.film import Pictures
-from ivfusion_ros.models import resolve_model
 from ivfusion_ros.options.outputs import STDOUT, refuse_input
+from ivfusion_ros.options.pipeline import TASKS
 from ivfusion_ros.pipeline.bag_topics import copy_originals
-from ivfusion_ros.pipeline.build import build_pipeline, detection_model_name, fusion_model_name
+from ivfusion_ros.pipeline.build import build_pipeline, detection_model_name, model_files
 from ivfusion_ros.pipeline.recording import RecordingReplay, reading
 from ivfusion_ros.report import start_page, write_page
 from ivfusion_ros.sources.choice import open_source
@@ -109,17 +109,15 @@ def _tell(
         plan.update(source.names.items())
         if source.expected is not None:
             plan["pairs"] = f"about {source.expected}"
-    for task, model in (
-        ("fusion", fusion_model_name(config.fusion)),
-        ("detection", detection_model_name(config.detection)),
-    ):
-        plan[f"{task} model"] = str(resolve_model(model)) if model else "none"
-    if config.registration.refine.matcher:
-        plan["matcher"] = str(resolve_model(config.registration.refine.matcher))
-    files = (*outputs.files, options.json)
+    files = model_files(config)
+    for task in TASKS:
+        plan[f"{task} model"] = str(files.get(task, "none"))
+    if "matching" in files:
+        plan["matcher"] = str(files["matching"])
+    written = (*outputs.files, options.json)
     plan["writes"] = [
         f"{path}{', which it replaces' if path.exists() else ''}"
-        for path in files
+        for path in written
         if path and path != STDOUT
     ]
     if options.json == STDOUT:

@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from ivfusion_ros.models import ModelTask
+
 log = logging.getLogger(__name__)
+
+_TASKS: dict[str, ModelTask] = {"fusion": "fusion", "detector": "detection"}
+"""What the networks are for, by the kind of a training by itself."""
 
 
 def run(options: argparse.Namespace) -> None:
@@ -35,7 +40,7 @@ def run(options: argparse.Namespace) -> None:
     recipe = _recipe(path, options)
     if not options.data and not options.toy:
         raise ConfigError("there is nothing to train on; give folders with --data")
-    start = resolve_model(options.init) if options.init else None
+    start = resolve_model(options.init, _TASKS[recipe.stages[0].kind]) if options.init else None
     if options.dry_run:
         _tell(options, path, recipe)
         return

@@ -9,6 +9,7 @@ import numpy as np
 from ivfusion_ros.backends.device import DeviceBackend
 from ivfusion_ros.errors import ImageError, ModelError
 from ivfusion_ros.graphs.onnx_file import THERMAL
+from ivfusion_ros.models import looks_like
 
 if TYPE_CHECKING:
     from ivfusion_ros.backends.backend import Backend
@@ -87,7 +88,7 @@ def _size_of(backend: Backend, name: str, channels: int) -> Size | None:
     if not fits or info.dtype not in (np.float32, np.float16):
         raise ModelError(
             f"the detector's input {name} is {info}, expected float32 or float16 (1, {channels}, H, W): "
-            f"{_remedy(shape)}"
+            f"{looks_like(backend.inputs, 'detection') or _remedy(shape)}"
         )
     height, width = shape[2:]
     return None if height is None or width is None else (width, height)

@@ -12,7 +12,7 @@ from ivfusion_ros.config.parameters import make_config
 from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.fleet.moments import MOMENTS
 from ivfusion_ros.models import file_sha256, resolve_model
-from ivfusion_ros.pipeline.build import detection_model_name, fusion_model_name
+from ivfusion_ros.pipeline.build import model_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,9 +38,9 @@ class Job:
     models: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Raises ModelError for models that there are not, BackendError."""
-        names = (fusion_model_name(self.config.fusion), detection_model_name(self.config.detection))
-        hashes = {name: file_sha256(resolve_model(name)) for name in names if name}
+        """Raises ModelError for models that there are not, or for something else, BackendError."""
+        names = model_names(self.config)
+        hashes = {name: file_sha256(resolve_model(name, task)) for task, name in names.items()}
         object.__setattr__(self, "models", hashes)
 
     def describe(self) -> dict[str, Any]:

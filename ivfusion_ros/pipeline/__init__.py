@@ -13,6 +13,8 @@ __getattr__, __all__ = later(
             "detection_model_name",
             "fusion_model_name",
             "load_networks",
+            "model_files",
+            "model_names",
         ),
         "fuser": ("Fuser",),
         "overlap": ("Overlap", "THREAD_NAME"),

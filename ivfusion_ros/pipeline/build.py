@@ -25,12 +25,15 @@ from ivfusion_ros.pipeline.pipeline import Pipeline
 from ivfusion_ros.registration.registrar import build_registrar
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ivfusion_ros.config.pipeline import (
         DetectionConfig,
         FusionConfig,
         PipelineConfig,
         RegistrationConfig,
     )
+    from ivfusion_ros.models import ModelTask
     from ivfusion_ros.registration.online.leap import Matching
 
 log = logging.getLogger(__name__)
@@ -54,7 +57,7 @@ def load_networks(config: PipelineConfig, *, recorded: bool = False) -> Networks
     recorded: the pairs come from a recording: how many are done in a second counts, not how soon each is.
     """
     fusion_model = fusion_model_name(config.fusion)
-    fusion_path = resolve_model(fusion_model)
+    fusion_path = resolve_model(fusion_model, "fusion")
     detection = _load_detection(config.detection)
     looks = _spread(config, detection) if recorded else 1
     fusion = load_backend(
@@ -101,6 +104,9 @@ def build_pipeline(
             "thermal: results have the thermal images' stamps, so none can come between them; set it to 0, "
             "or the reference to rgb"
         )
+    if networks is None:
+        # What is wrong is told before the first of them is loaded, which takes seconds.
+        model_files(config)
     registrar = build_registrar(config.registration, _matching(config.registration), live=live)
     fusion, fusion_model, detection, looks = networks or load_networks(config, recorded=recorded)
     detector = None if detection is None else Detector(detection, config.detection)
@@ -143,6 +149,21 @@ def _locator(config: PipelineConfig) -> Locator | None:
     return None if config.positions.method == "off" else Locator(config.positions)
 
 
+def model_names(config: PipelineConfig) -> dict[ModelTask, str]:
+    """The configured models by what they are for, as far as there are any. Raises BackendError."""
+    names: dict[ModelTask, str] = {
+        "fusion": fusion_model_name(config.fusion),
+        "detection": detection_model_name(config.detection),
+        "matching": config.registration.refine.matcher,
+    }
+    return {task: name for task, name in names.items() if name}
+
+
+def model_files(config: PipelineConfig) -> dict[ModelTask, Path]:
+    """Their files. Raises ModelError for one that is not there, or for something else, BackendError."""
+    return {task: resolve_model(name, task) for task, name in model_names(config).items()}
+
+
 def fusion_model_name(config: FusionConfig) -> str:
     """The configured fusion model; for auto, what this machine runs at camera rate. Raises BackendError."""
     if config.model != "auto":
@@ -178,7 +199,7 @@ def _load_detection(config: DetectionConfig) -> Backend | None:
     name = detection_model_name(config)
     if not name:
         return None
-    path = resolve_model(name)
+    path = resolve_model(name, "detection")
     if path.suffix == ".pt":
         onnx = path.with_suffix(".onnx")
         raise ModelError(

@@ -8,6 +8,7 @@ import numpy as np
 
 from ivfusion_ros.backends.device import DeviceBackend
 from ivfusion_ros.errors import ImageError, ModelError
+from ivfusion_ros.models import looks_like
 
 if TYPE_CHECKING:
     from ivfusion_ros.backends.backend import Backend
@@ -25,7 +26,7 @@ class Fuser:
             raise ModelError(
                 f"the fusion model has inputs {sorted(backend.inputs)} and outputs "
                 f"{sorted(backend.outputs)}, expected thermal and rgb -> fused; "
-                "make one with `ivfusion export`"
+                f"{looks_like(backend.inputs, 'fusion') or 'make one with `ivfusion export`'}"
             )
         self.backend = backend
         self._fused: Image | None = None

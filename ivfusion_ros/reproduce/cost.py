@@ -67,7 +67,7 @@ def _models(job: Job, folder: Path) -> dict[str, Path]:
     models = {}
     for name, row in job.table.rows.items():
         if row.model:
-            models[name] = resolve_model(row.model)
+            models[name] = resolve_model(row.model, "fusion")
         elif row.train:
             models[name] = folder / f"{row.key}.onnx"
             untrained_model(job, row, models[name])

@@ -73,7 +73,7 @@ def _is_fused_here(job: Job, name: str) -> bool:
 
 def _model(job: Job, name: str) -> Path:
     row = job.table.rows[name]
-    return trained_model(job, row) if row.train else resolve_model(row.model)
+    return trained_model(job, row) if row.train else resolve_model(row.model, "fusion")
 
 
 def _key(name: str) -> str:

@@ -61,7 +61,7 @@ def check_training(job: Job) -> None:
 def _models(job: Job) -> dict[str, Path]:
     """ONNX files by row, of those that have no folder of fused images."""
     return {
-        name: trained_model(job, row) if row.train else resolve_model(row.model)
+        name: trained_model(job, row) if row.train else resolve_model(row.model, "fusion")
         for name, row in job.table.rows.items()
         if name not in job.given.fused and (row.train or row.model)
     }

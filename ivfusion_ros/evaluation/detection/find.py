@@ -71,7 +71,7 @@ class DetectorUnderTest:
         tiles: int = 1,
     ) -> None:
         """tiles: as detection.tiles. Raises ConfigError for a class it lacks, ModelError, BackendError."""
-        self.path = resolve_model(model)
+        self.path = resolve_model(model, "detection")
         config = DetectionConfig(
             confidence=CONFIDENCE,
             iou=OVERLAP,

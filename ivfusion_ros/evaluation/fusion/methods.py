@@ -42,7 +42,7 @@ class NetworkMethod:
 
     def __init__(self, label: str, model: str, backend: str, precision: str, threads: int) -> None:
         self.label = label
-        self.path = resolve_model(model)
+        self.path = resolve_model(model, "fusion")
         self._sha256 = file_sha256(self.path)
         self._fuser = Fuser(load_backend(self.path, backend, precision=precision, threads=threads))
         self._last: tuple[Pair, Image] | None = None
@@ -126,6 +126,9 @@ def make_methods(
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
         raise ConfigError(f"more than one network is named {', '.join(twice)}; name them with NAME=FILE")
+    for _, model in named_models:
+        # Before the first of them is loaded.
+        resolve_model(model, "fusion")
     networks = [NetworkMethod(label, model, backend, precision, threads) for label, model in named_models]
     return [*networks, *(FolderMethod(label, Path(folder)) for label, folder in named_folders)]
 

@@ -84,7 +84,9 @@ def fusion_fusers(
     fusers: dict[str, Fuser] = {}
     for model in models:
         for backend, precision in backends:
-            loaded = load_backend(resolve_model(model), backend, precision=precision, threads=threads)
+            loaded = load_backend(
+                resolve_model(model, "fusion"), backend, precision=precision, threads=threads
+            )
             fusers[f"{model}: {loaded.description}"] = Fuser(loaded)
     return fusers
 
@@ -109,7 +111,9 @@ def detector_networks(
     networks = {}
     for backend, precision in backends:
         if "detection" in BACKENDS[backend].tasks:
-            loaded = load_backend(resolve_model(model), backend, precision=precision, threads=threads)
+            loaded = load_backend(
+                resolve_model(model, "detection"), backend, precision=precision, threads=threads
+            )
             networks[f"{model}: {loaded.description}"] = Network(loaded, _detector_inputs(loaded, size))
     return networks
 
@@ -227,7 +231,7 @@ def _learning(grey: Image, rgb: Image) -> dict[str, Callable[[], object]]:
 def detection_overhead(model: str, size: Size, threads: int) -> dict[str, Callable[[], object]]:
     """The detector around its network: letterbox, decode and NMS of a recorded output."""
     grey, rgb = sample_pair(size)
-    backend = load_backend(resolve_model(model), threads=threads)
+    backend = load_backend(resolve_model(model, "detection"), threads=threads)
     detector = Detector(backend, DetectionConfig())
     recorded: dict[tuple[int, ...], dict[str, np.ndarray]] = {}
     network = backend.run

@@ -36,6 +36,7 @@ from ivfusion_ros.images.labels import boxes_text, read_boxes
 from ivfusion_ros.images.names import RUN_GAP
 from ivfusion_ros.images.pairs import spread
 from ivfusion_ros.images.sheet import contact_sheet
+from ivfusion_ros.models import resolve_model
 from ivfusion_ros.pipeline.build import build_pipeline
 from ivfusion_ros.sources.scenes import Scene, find_scenes
 from ivfusion_ros.training.detector.haze import with_haze
@@ -203,6 +204,9 @@ def _check(kinds: Sequence[Kind]) -> None:
     names = [kind.name for kind in kinds]
     if len(set(names)) < len(names):
         raise ConfigError(f"--images has {', '.join(names)}; expected each kind once")
+    for kind in kinds:
+        if kind.model not in CAMERAS:
+            resolve_model(kind.model, "fusion")
 
 
 def _check_names(scenes: Sequence[_Item]) -> None:

@@ -77,7 +77,7 @@ class DetectorTrainer(DetectionTrainer):
         check_start(config, start)
         self.config = config
         if config.teacher and teacher is None:
-            teacher = resolve_model(config.teacher)
+            teacher = resolve_model(config.teacher, "detection")
         features = FeatureTeacher(teacher) if teacher else None
         if config.memory and memory is None:
             memory = Path(config.memory)

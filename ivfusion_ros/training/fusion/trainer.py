@@ -72,7 +72,7 @@ class Trainer:
         self.learner = Learner(config, start)
         self.network = self.learner.network
         if config.teacher and teacher is None:
-            teacher = resolve_model(config.teacher)
+            teacher = resolve_model(config.teacher, "fusion")
         read = self._planes(teacher, teacher_cache or run.parent)
         self.sampler = Sampler(self.split.training, config, (self.learner.unit, self.learner.least), read)
         self.validator = Validator(

@@ -34,7 +34,11 @@ _SHEET_ROWS = 8
 def make_dataset(context: Context) -> Result:
     """Write what of the data set is missing."""
     config = context.stage.config
-    teacher = Teacher(context.find(config.teacher, "model"), config.backend) if config.teacher else None
+    teacher = (
+        Teacher(context.find(config.teacher, "model", "detection"), config.backend)
+        if config.teacher
+        else None
+    )
     kinds = [_kind(context, text) for text in config.images]
     classes = read_class_map(Path(config.class_map)) if config.class_map else None
     counts = write_dataset(context.inputs.data, context.folder, kinds, teacher, config.backend, classes)
@@ -62,7 +66,7 @@ def evaluate(context: Context) -> Result:
     names = config.classes or all_names
     methods: list[Method] = [CameraMethod(camera) for camera in CAMERAS]
     methods += make_methods(config.models, (), backend=config.backend, precision="auto", threads=0)
-    model = str(context.find(config.of, "model"))
+    model = str(context.find(config.of, "model", "detection"))
     detector = DetectorUnderTest(model, names, backend=config.backend, precision="auto", threads=0)
     with Journal(context.folder / "detections.jsonl", "detections") as journal:
         results = find(scenes, methods, detector, journal)

@@ -27,7 +27,7 @@ def train(context: Context) -> Result:
         context.folder,
         start=start,
         resume=context.inputs.resume if context.recipe.plain else begun,
-        teacher=context.find(config.teacher, "model") if config.teacher else None,
+        teacher=context.find(config.teacher, "model", "detection") if config.teacher else None,
         memory=context.find(config.memory, "weights") if config.memory else None,
     )
     with context.hold() as stopped:

@@ -58,7 +58,9 @@ def quantise(context: Context) -> Result:
     """Write a detector in int8 as NAME.onnx into the run folder, calibrated on a data set's images."""
     config = context.stage.config
     path = _model(context)
-    outcome = quantise_file(context.find(config.of, "model"), path, context.find(config.images, "folder"))
+    outcome = quantise_file(
+        context.find(config.of, "model", "detection"), path, context.find(config.images, "folder")
+    )
     return {
         "model": context.relative(path),
         "task": "detection",

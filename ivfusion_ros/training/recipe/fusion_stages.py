@@ -36,7 +36,7 @@ _SHEET_ROWS = 6
 
 def prepare_teacher(context: Context) -> Result:
     """Fuse all pairs of the learner; those that are there stay."""
-    model = context.find(context.stage.config.model, "model")
+    model = context.find(context.stage.config.model, "model", "fusion")
     learner = _learner(context, context.stage.config.learner)
     split = split_folders(context.inputs.data, context.inputs.names, learner)
     pairs = [*split.training, *split.validation]
@@ -93,7 +93,7 @@ def _trainer(context: Context) -> Trainer:
     cache = None
     teacher = None
     if config.teacher:
-        teacher = context.find(config.teacher, "model")
+        teacher = context.find(config.teacher, "model", "fusion")
         made = context.results.get(config.teacher, {})
         cache = context.run / str(made["images"]) if "images" in made else None
     return Trainer(
@@ -119,7 +119,7 @@ def evaluate(context: Context) -> Result:
             "nothing is held out to judge the model by; give folders with --test, or a larger "
             f"{config.learner}.validation_fraction"
         )
-    model = context.find(config.of, "model")
+    model = context.find(config.of, "model", "fusion")
     method = NetworkMethod(context.recipe.name, str(model), config.backend, "auto", 0)
     with Journal(context.folder / "scores.jsonl") as journal:
         results = judge(pairs, [method], config.metrics, journal, config.jobs)

@@ -64,7 +64,7 @@ def evaluate(context: Context) -> Result:
     if not held:
         raise DataError("nothing is held out to judge the matcher by; give a larger validation_fraction")
     chosen = spread(held, config.limit or len(held))
-    matcher = Matcher(context.find(config.of, "model"))
+    matcher = Matcher(context.find(config.of, "model", "matching"))
     random = np.random.default_rng(config.seed)
     try:
         errors = [_error_px(pair, matcher, learner.config, random) for pair in chosen]

@@ -20,7 +20,7 @@ import yaml
 
 from ivfusion_ros.errors import ConfigError, ModelError, no_folder
 from ivfusion_ros.files import read_yaml, write_whole
-from ivfusion_ros.models import read_models, resolve_model
+from ivfusion_ros.models import ModelTask, read_models, resolve_model
 from ivfusion_ros.training.fusion.config import MAY_CHANGE
 from ivfusion_ros.training.fusion.provenance import differences, files_identity, versions
 from ivfusion_ros.training.recipe.kinds import KINDS, Result
@@ -65,10 +65,11 @@ class Context:
         """The stage's own folder."""
         return self.run / self.stage.name
 
-    def find(self, reference: str, key: str) -> Path:
+    def find(self, reference: str, key: str, *tasks: ModelTask) -> Path:
         """A file or folder by the stage that made it (key: what of it), by path, or by a model's name.
 
-        Raises ConfigError where the stage made none, ModelError where there is no such file.
+        tasks: what a model that ships may be for, none for anything. Raises ConfigError where the stage
+        made none, ModelError where there is no such file.
         """
         if reference in self.results:
             if key not in self.results[reference]:
@@ -80,7 +81,7 @@ class Context:
         if Path(reference).expanduser().exists():
             return Path(reference).expanduser()
         if key == "model" or reference in read_models():
-            return resolve_model(reference)
+            return resolve_model(reference, *tasks)
         raise ModelError(
             f"stage {self.stage.name} takes {key} from {reference}, which is no stage before it and no file"
         )
