@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ivfusion_ros.calibrate.pairs import NamedPair
 
 _KEPT_PAIRS = 7
+_SAME_SHAPE = 0.01
+"""By how much aspect ratios may differ, as of calibrations that are scaled."""
 _Kept = tuple[float, BoardView, FramePair]
 """A relative distance, and what was seen there."""
 
@@ -81,8 +83,21 @@ def check_sizes(sizes: dict[CameraName, Size], name: str, pair: FramePair) -> No
         if known != frame.size:
             raise DataError(
                 f"the {camera} image of {name} is {frame.size[0]}x{frame.size[1]}, those before are "
-                f"{known[0]}x{known[1]}; expected one size for each camera"
+                f"{known[0]}x{known[1]}; expected one size for each camera: {_advice(known, frame.size)}"
             )
+
+
+def _advice(size: Size, other: Size) -> str:
+    """What to do about images of another size."""
+    if abs(size[0] * other[1] - size[1] * other[0]) <= _SAME_SHAPE * size[0] * other[1]:
+        return (
+            "leave out the images of either size; the calibration is scaled, and so holds for both if one "
+            "is the other one scaled"
+        )
+    return (
+        "one of them is cropped, turned, or another camera's; calibrate the images of each size by "
+        "themselves"
+    )
 
 
 def _spread(kept: list[_Kept]) -> list[_Kept]:

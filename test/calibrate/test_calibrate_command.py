@@ -274,13 +274,20 @@ def test_pairs_are_the_scene_that_the_configuration_names(tmp_path):
     assert pair.rgb.image.dtype == np.uint8 and (pair.rgb.image == 100).all()
 
 
-def test_images_of_two_sizes_are_refused(folders, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("size", "advice"),
+    [
+        ((200, 150), "leave out the images of either size; the calibration is scaled"),
+        ((200, 120), "one of them is cropped, turned, or another camera's; calibrate the images of each"),
+    ],
+)
+def test_images_of_two_sizes_are_refused(folders, tmp_path, capsys, size, advice):
     for name, folder in zip(("thermal", "rgb"), folders, strict=True):
         (tmp_path / name).mkdir()
         for path in sorted(folder.iterdir())[:2]:
             image = read_image(path)
             small = name == "rgb" and path.stem == "001"
-            write_image(tmp_path / name / path.name, cv2.resize(image, (200, 150)) if small else image)
+            write_image(tmp_path / name / path.name, cv2.resize(image, size) if small else image)
     words = [
         "calibrate",
         str(tmp_path / "thermal"),
@@ -289,7 +296,9 @@ def test_images_of_two_sizes_are_refused(folders, tmp_path, capsys):
         str(tmp_path / "x.yaml"),
     ]
     assert cli.main(words) == 7
-    assert "200x150" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"the rgb image of 001 is {size[0]}x{size[1]}, those before are 400x300" in said
+    assert advice in said
 
 
 def test_folders_without_common_names(folders, tmp_path, capsys):
