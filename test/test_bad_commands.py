@@ -1,6 +1,7 @@
 """Command lines that cannot work: each is refused before the work, by the reason that the user can mend."""
 
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,16 @@ LINES = {
     "export rgb out.onnx": "rgb is neither a file nor a network",
     "dataset --data . --out out --images :0.5": "':0.5' names no kind of images",
     "calibrate . --rate 3": "--rate does nothing for the pairs of a data set",
+    "calibrate thermal": "thermal holds 3 images itself: give two folders, the thermal camera's first",
+    "fuse rgb out": "rgb holds 3 images itself: give two folders, the thermal camera's first",
+    "replay thermal out.mcap": "give two folders, the thermal camera's first",
+    "calibrate thermal absent": "there is no film or folder absent",
+    "calibrate thermal none": "none holds no images (.png, .jpg,",
+    "calibrate above thermal": "above holds no images (.png, .jpg, .jpeg, .webp, .tif, .tiff, .bmp); "
+    "folders in it do: ir, vi2",
+    "calibrate above": "there are images in above/ir, above/vi2: give two of them instead, the thermal",
+    "eval --data above --out out --model mst": "in above/ir, above/vi2: name two of them with --folders",
+    "eval --data rgb --out out --model mst": "rgb holds 3 images itself: give the folder above",
     "detect absent out": "there is no file or folder absent",
     "detect bags/empty.mcap out": "`ivfusion replay` detects in bags",
     "detect notes.txt out": "expected a film such as MP4, AVI or MKV",
@@ -82,6 +93,9 @@ def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / camera).mkdir()
         for index in range(3):
             write_image(tmp_path / camera / f"{index}.png", np.full(shape, 40 * index, np.uint8))
+    (tmp_path / "none").mkdir()
+    for name in ("ir", "vi2"):
+        shutil.copytree(tmp_path / "thermal", tmp_path / "above" / name)
     (tmp_path / "notes.txt").write_text("notes")
     (tmp_path / "bags").mkdir()
     (tmp_path / "bags" / "empty.mcap").write_bytes(b"\x89MCAP0\r\n" + bytes(100))

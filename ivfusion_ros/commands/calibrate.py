@@ -53,8 +53,8 @@ def run(options: argparse.Namespace) -> None:
     board = None if options.board is None else parse_board(options.board)
     config = load_config(PipelineConfig, options.config)
     chosen = source_options(options, log_skipped, MAX_PIXELS, config.thermal.encoding)
-    matcher = None if board is not None else _matcher(options.matcher)
     source = open_pairs(options.input, config, chosen)
+    matcher = None if board is not None else _matcher(options.matcher)
     offset = _time_offset(source) if options.time_offset else {}
     if board is not None:
         pairs = tqdm(source.pairs(BOARD_PAIRS), unit="pair", desc="looking for the board")

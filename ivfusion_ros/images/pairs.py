@@ -61,6 +61,11 @@ def images_by_stem(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in sorted(images, key=lambda path: natural_order(path.stem))}
 
 
+def folders_with_images(folder: Path) -> list[str]:
+    """Names of the folders in a folder that hold images, in order."""
+    return [path.name for path in sorted(folder.iterdir()) if images_by_stem(path)]
+
+
 def _number(stem: str) -> tuple[str, int] | None:
     """The text around the last number of a stem, and the number; None without one."""
     match = re.search(r"\d+(?=\D*$)", stem)

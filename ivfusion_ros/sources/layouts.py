@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING
 from ivfusion_ros.errors import DataError, no_folder
 from ivfusion_ros.files import natural_order
 from ivfusion_ros.images.names import SUFFIXES
-from ivfusion_ros.images.pairs import PairPaths
+from ivfusion_ros.images.pairs import PairPaths, folders_with_images, images_by_stem
 from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+_NAMED = 6
+"""Most folders that a message names."""
 
 Fields = tuple[tuple[str, str], ...]
 """Names of a place's fields and the text that stands there, in the order of the path."""
@@ -199,5 +202,22 @@ def _no_pairs(folder: Path, renamed: tuple[str, str] | None) -> DataError:
     return DataError(
         f"{folder} has {thermal} images in {names[0]}/ and {rgb} in {names[1]}/, none with equal names; "
         f"expected pairs such as {names[0]}/0001.png and {names[1]}/0001.png{others}, "
-        f"or the folder of a data set as it is published ({sets})"
+        f"or the folder of a data set as it is published ({sets}){_hint(folder, by_option=bool(renamed))}"
     )
+
+
+def _hint(folder: Path, *, by_option: bool) -> str:
+    """What may have been meant, by where images are. by_option: whether --folders names the two in it."""
+    own, below = images_by_stem(folder), folders_with_images(folder)
+    if own and by_option:
+        return f"; {folder} holds {len(own)} images itself: give the folder above those of both cameras"
+    if own:
+        return f"; {folder} holds {len(own)} images itself: give two folders, the thermal camera's first"
+    if not below:
+        return ""
+    how = (
+        "name two of them with --folders"
+        if by_option
+        else "give two of them instead, the thermal one first"
+    )
+    return f"; there are images in {', '.join(str(folder / name) for name in below[:_NAMED])}: {how}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.images.names import SUFFIXES
-from ivfusion_ros.images.pairs import PairPaths, images_by_stem
+from ivfusion_ros.images.pairs import PairPaths, folders_with_images, images_by_stem
 from ivfusion_ros.sync.clocks import ClockCheck
 from ivfusion_ros.sync.pairing import READ_AHEAD, Pairer
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _NAMED = 5
-"""Most images without a partner that a message names."""
+"""Most images without a partner, or folders, that a message names."""
 
 
 def pairs_of_equal_names(thermal_folder: Path, rgb_folder: Path) -> list[PairPaths]:
@@ -46,7 +46,9 @@ def images_in(folder: Path) -> dict[str, Path]:
     """Image files of a folder by stem, in natural order. Raises DataError when there are none."""
     found = images_by_stem(folder)
     if not found:
-        raise DataError(f"{folder} holds no images ({', '.join(SUFFIXES)})")
+        below = ", ".join(folders_with_images(folder)[:_NAMED])
+        hint = f"; folders in it do: {below}" if below else ""
+        raise DataError(f"{folder} holds no images ({', '.join(SUFFIXES)}){hint}")
     return found
 
 

@@ -8,11 +8,12 @@ from collections import Counter
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from ivfusion_ros.errors import IvfusionError
+from ivfusion_ros.errors import DataError, IvfusionError
 from ivfusion_ros.files import natural_order
 from ivfusion_ros.images.colour import swapped
 from ivfusion_ros.sources.film import FilmStream
 from ivfusion_ros.sources.folder import FolderStream
+from ivfusion_ros.sources.pairs import images_in
 from ivfusion_ros.sources.stream import camera_frame
 from ivfusion_ros.types import CAMERAS
 
@@ -52,6 +53,11 @@ class TwoCameras:
 
     def __init__(self, paths: Sequence[Path], options: SourceOptions) -> None:
         """paths: of the thermal and of the RGB camera. Raises IvfusionError."""
+        for path in paths:
+            if not path.exists():
+                raise DataError(f"there is no film or folder {path}")
+            if path.is_dir():
+                images_in(path)
         self._options = options
         self.paths = tuple(paths)
         self.names: dict[CameraName, str] = dict(zip(CAMERAS, map(str, paths), strict=True))
