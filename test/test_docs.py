@@ -45,6 +45,7 @@ def test_python_of_the_readme_runs(
         "README.md",
         "CONTRIBUTING.md",
         "CHANGELOG.md",
+        "docs/calibration.md",
         "docs/contracts.md",
         "docs/fleet.md",
         "docs/how-it-works.md",
@@ -72,6 +73,38 @@ def test_documents_name_only_commands_and_files_that_exist(name: str) -> None:
     assert set(re.findall(r"ivfusion ([\w-]+)", text)) - {"COMMAND", "help"} <= set(COMMANDS)
     for target in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (document.parent / target).exists(), target
+
+
+def test_links_between_documents_lead_to_headings() -> None:
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    anchors = {path.resolve(): _anchors(path.read_text(encoding="utf-8")) for path in documents}
+    links = [
+        (path.name, target, anchor)
+        for path in documents
+        for target, anchor in re.findall(
+            r"\]\(([\w./-]*\.md)?#([\w-]+)\)", path.read_text(encoding="utf-8")
+        )
+    ]
+    assert len(links) > 5
+    folders = {path.name: path for path in documents}
+    for name, target, anchor in links:
+        there = (folders[name].parent / target).resolve() if target else folders[name].resolve()
+        assert anchor in anchors[there], f"{name} links to {target}#{anchor}"
+
+
+def _anchors(text: str) -> set[str]:
+    """Of a document's headings, as Markdown's toc makes them."""
+    titles = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", title).strip().lower()) for title in titles}
+
+
+def test_the_page_of_calibration_begins_with_both_ways() -> None:
+    text = (ROOT / "docs" / "calibration.md").read_text(encoding="utf-8")
+    title, first = text.splitlines()[0], text.split("\n## ")[0]
+    assert "ordinary scenes" in title and "board" in title
+    commands = re.findall(r"^ {4}ivfusion (calibrate .*)$", first, flags=re.MULTILINE)
+    given = [build_parser("calibrate").parse_args(shlex.split(line)).board for line in commands]
+    assert None in given and any(given)
 
 
 def test_the_page_of_what_goes_in_has_every_encoding_and_tests_that_exist() -> None:
