@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from ivfusion_ros.commands.interruption import going_on_by_itself
 from ivfusion_ros.detection.classes import read_class_map
 from ivfusion_ros.files import alone_in
 from ivfusion_ros.models import resolve_model
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 
 def run(options: argparse.Namespace) -> None:
     """Write images, labels, preview.png and data.yaml. Raises IvfusionError."""
-    with alone_in(options.out):
+    with alone_in(options.out), going_on_by_itself(options.out):
         _write(options)
 
 

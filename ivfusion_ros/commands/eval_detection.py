@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from ivfusion_ros.commands.interruption import going_on_by_itself
 from ivfusion_ros.commands.options import check_at_least, write_json
 from ivfusion_ros.commands.result_pictures import ResultPictures
 from ivfusion_ros.detection.classes import read_class_map
@@ -63,7 +64,10 @@ def _evaluate(options: argparse.Namespace) -> None:
         tiles=options.tiles,
     )
     make_folder(options.out)
-    with Journal(options.out / "detections.jsonl", "detections") as journal:
+    with (
+        going_on_by_itself(options.out),
+        Journal(options.out / "detections.jsonl", "detections") as journal,
+    ):
         results = find(scenes, methods, detector, journal)
     detector.close()
     truths, found, skipped = complete(results, class_names)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from ivfusion_ros.commands.interruption import going_on_by_itself
 from ivfusion_ros.commands.options import check_at_least, pipeline_config, write_json
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.fleet import Fleet, Job, Replicas, Store, find_recordings
@@ -52,7 +53,8 @@ def run(options: argparse.Namespace) -> None:
         for item in fleet.left:
             print(item.url)
         return
-    failed = _fuse(fleet, job, store, options) if fleet.left else []
+    with going_on_by_itself(f"{store.url}/{fleet.folder}"):
+        failed = _fuse(fleet, job, store, options) if fleet.left else []
     if not fleet.left and not fleet.table_is_whole:
         fleet.write_table()
     write_json(options.json, _figures(fleet, failed, store))

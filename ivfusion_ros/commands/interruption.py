@@ -9,8 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def going_on_by_itself(kept: str | Path) -> Iterator[None]:
+    """Around work that the same command goes on with: says so to who stops it. kept: where it is."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        # Whatever was stopped speaks of its own options, if at all.
+        raise KeyboardInterrupt(f"what is done is kept in {kept}; the same command goes on") from None
 
 
 @contextmanager

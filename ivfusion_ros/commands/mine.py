@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from ivfusion_ros.commands.interruption import going_on_by_itself
 from ivfusion_ros.commands.options import check_at_least
 from ivfusion_ros.commands.skipped import Skipped
 from ivfusion_ros.errors import ConfigError
@@ -29,7 +30,7 @@ def run(options: argparse.Namespace) -> None:
     results = open_results(options.dest)
     settings = MineSettings(options.every, options.most, options.sure)
     skipped, count = Skipped("recordings"), 0
-    with alone_in(options.out):
+    with alone_in(options.out), going_on_by_itself(options.out):
         miner = Miner(results, options.out, settings)
         left = miner.left()
         searched = len(results.moments())

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ivfusion_ros.commands.interruption import held_back
+from ivfusion_ros.commands.interruption import going_on_by_itself, held_back
 from ivfusion_ros.commands.options import check_at_least
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.files import alone_in, make_folder, write_whole
@@ -50,11 +50,8 @@ def _reproduce(options: argparse.Namespace) -> None:
 
 def _made(job: Job) -> Outcome:
     """The table. Raises IvfusionError, KeyboardInterrupt with how to go on."""
-    try:
+    with going_on_by_itself(job.work):
         return make_table(job)
-    except KeyboardInterrupt:
-        # Whatever was stopped speaks of its own options, if at all.
-        raise KeyboardInterrupt(f"what is done is kept in {job.work}; the same command goes on") from None
 
 
 def _named(texts: Sequence[str], option: str) -> dict[str, Path]:

@@ -17,7 +17,7 @@ from ivfusion_ros.training.detector.config import DetectorConfig
 from ivfusion_ros.training.fusion.config import TrainConfig, load_train_config
 from ivfusion_ros.training.fusion.split import split_folders
 from ivfusion_ros.training.recipe.recipe import Recipe, is_recipe, read_recipe, single
-from ivfusion_ros.training.recipe.run import Inputs, run_recipe
+from ivfusion_ros.training.recipe.run import Inputs, began_as_toy, run_recipe
 from ivfusion_ros.training.recipe.stages import DetectorStage, FusionStage
 from ivfusion_ros.training.recipe.toy import write_toy_data
 from ivfusion_ros.training.runs import latest_run, new_run
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> None:
     path = config_path(options.config)
     recipe = _recipe(path, options)
     if not options.data and not options.toy:
-        raise ConfigError("there is nothing to train on; give folders with --data")
+        raise ConfigError(f"there is nothing to train on; {_what_to_give(options, recipe.name)}")
     start = resolve_model(options.init, _TASKS[recipe.stages[0].kind]) if options.init else None
     if options.dry_run:
         _tell(options, path, recipe)
@@ -52,6 +52,15 @@ def run(options: argparse.Namespace) -> None:
         )  # fmt: skip
         run_recipe(recipe, folder, inputs, held_back)
         log.info("made %s", folder)
+
+
+def _what_to_give(options: argparse.Namespace, name: str) -> str:
+    if not options.resume:
+        return "give folders with --data"
+    run = options.out or latest_run(Path("runs") / name)
+    if began_as_toy(run):
+        return f"{run} was begun with --toy: give that again"
+    return f"give the folders with --data with which {run} was begun"
 
 
 def _tell(options: argparse.Namespace, path: Path, recipe: Recipe) -> None:

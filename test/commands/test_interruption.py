@@ -5,11 +5,14 @@ import os
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ivfusion_ros.bags import BagReader, BagWriter
 from ivfusion_ros.cli import main
 from ivfusion_ros.commands.interruption import held_back
+from ivfusion_ros.evaluation.fusion.journal import Journal
+from ivfusion_ros.images.files import write_image
 from ivfusion_ros.images.video import VideoReader
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
@@ -103,3 +106,28 @@ def test_ignored_signals_stay_ignored() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         assert not stopped.is_set()
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+
+
+def test_an_evaluation_that_is_stopped_says_that_the_same_command_goes_on(
+    tmp_path, monkeypatch, capsys
+) -> None:
+    for camera, shape in (("thermal", (64, 80)), ("rgb", (64, 80, 3))):
+        (tmp_path / camera).mkdir()
+        for index in range(4):
+            image = np.random.default_rng(index).integers(0, 256, shape).astype(np.uint8)
+            write_image(tmp_path / camera / f"{index}.png", image)
+    out, add = tmp_path / "out", Journal.add
+    words = ["eval", "--data", str(tmp_path), "--out", str(out), "--fused", f"a={tmp_path / 'rgb'}"]
+    words += ["--metrics", "EN", "--jobs", "1"]
+
+    def then_interrupt(self, *arguments) -> None:
+        add(self, *arguments)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "add", then_interrupt)
+        assert main(words) == 130
+    assert f"what is done is kept in {out}; the same command goes on" in capsys.readouterr().err
+    assert len((out / "scores.jsonl").read_text().splitlines()) == 1
+    assert main(words) == 0
+    assert len((out / "scores.jsonl").read_text().splitlines()) == 4

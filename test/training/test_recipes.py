@@ -15,7 +15,7 @@ from training_samples import pair_folder
 
 from ivfusion_ros.cli import main
 from ivfusion_ros.config.parameters import flatten
-from ivfusion_ros.errors import ConfigError, ModelError
+from ivfusion_ros.errors import INTERRUPTED, ConfigError, ModelError
 from ivfusion_ros.files import read_yaml
 from ivfusion_ros.models import read_models, share_folder
 from ivfusion_ros.networks import ALL_NETWORKS, make_network
@@ -262,6 +262,41 @@ def test_a_run_goes_on_with_its_recipe_and_data_only(small, pairs, tmp_path, cap
     assert "data." in capsys.readouterr().err
     # How fast is another matter.
     assert run_small(small, pairs, run, "--resume", "--set", "fusion.workers=0") == 0
+
+
+def test_a_stop_before_the_first_step_says_how_to_go_on(
+    small, pairs, tmp_path, monkeypatch, capsys
+) -> None:
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr("ivfusion_ros.training.fusion.trainer.Trainer.fit", stop)
+        assert run_small(small, pairs, run) == INTERRUPTED
+    assert f"interrupted; --resume goes on in {run}" in capsys.readouterr().err
+    assert run_small(small, pairs, run, "--resume") == 0
+    plain = tmp_path / "plain"
+    words = ["train", "refinefuse_cpu", "--data", str(pairs), "--out", str(plain), "--iterations", "1"]
+    with monkeypatch.context() as patched:
+        patched.setattr("ivfusion_ros.training.fusion.trainer.Trainer.fit", stop)
+        assert main(words) == INTERRUPTED
+    assert "nothing was kept yet; begin again, without --resume" in capsys.readouterr().err
+    assert not plain.exists()
+
+
+def test_a_toy_run_goes_on_as_one_and_no_other_does(small, pairs, tmp_path, capsys) -> None:
+    run, real = tmp_path / "toy", tmp_path / "real"
+    assert run_small(small, pairs, run, "--toy") == run_small(small, pairs, real) == 0
+    assert main(["train", str(small), "--out", str(run), "--resume"]) == ConfigError.exit_code
+    assert f"{run} was begun with --toy: give that again" in capsys.readouterr().err
+    assert main(["train", str(small), "--out", str(real), "--resume"]) == ConfigError.exit_code
+    assert f"give the folders with --data with which {real} was begun" in capsys.readouterr().err
+    assert run_small(small, pairs, run, "--resume") == ConfigError.exit_code
+    assert f"{run} was begun with --toy; go on with it, or" in capsys.readouterr().err
+    assert run_small(small, pairs, real, "--toy", "--resume") == ConfigError.exit_code
+    assert f"{real} was begun without --toy; go on without it, or" in capsys.readouterr().err
+    assert run_small(small, pairs, run, "--toy", "--resume") == 0
 
 
 def test_options_of_one_training_are_refused_for_a_recipe_and_the_other_way_round(

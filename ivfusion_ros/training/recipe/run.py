@@ -30,6 +30,8 @@ from ivfusion_ros.types import CAMERAS
 
 log = logging.getLogger(__name__)
 
+_RECIPE, _TOY = "recipe.yaml", "--toy"
+
 Hold = Callable[[], AbstractContextManager[Event]]
 """Holds back Ctrl-C and SIGTERM, for a stage that stops by itself when the event is set."""
 
@@ -92,7 +94,30 @@ class Context:
 
 
 def run_recipe(recipe: Recipe, run: Path, inputs: Inputs, hold: Hold) -> None:
-    """Run all stages that are not done. Raises IvfusionError, KeyboardInterrupt where it was stopped."""
+    """Run all stages that are not done. Raises IvfusionError, KeyboardInterrupt with how to go on."""
+    try:
+        _run_stages(recipe, run, inputs, hold)
+    except KeyboardInterrupt as stop:
+        if stop.args:
+            raise
+        raise KeyboardInterrupt(_how_to_go_on(recipe, run)) from None
+
+
+def _how_to_go_on(recipe: Recipe, run: Path) -> str:
+    """For who stopped it before a first step, or in a stage that has none."""
+    kept = ("last.pt", "state.pt") if recipe.plain else (_RECIPE,)
+    if any((run / name).exists() for name in kept):
+        return f"--resume goes on in {run}"
+    return "nothing was kept yet; begin again, without --resume"
+
+
+def began_as_toy(run: Path) -> bool:
+    """Whether a run folder is of a recipe that was begun with --toy."""
+    path = run / _RECIPE
+    return path.is_file() and bool(read_yaml(path).get("toy"))
+
+
+def _run_stages(recipe: Recipe, run: Path, inputs: Inputs, hold: Hold) -> None:
     if recipe.plain:
         _run_stage(Context(recipe, recipe.stages[0], run, inputs, hold))
         return
@@ -120,7 +145,7 @@ def _run_stage(context: Context) -> Result:
 
 def _write_or_compare(recipe: Recipe, run: Path, inputs: Inputs) -> None:
     """Begin a run, or see that it goes on with the same recipe and data. Raises ConfigError."""
-    path = run / "recipe.yaml"
+    path, toy = run / _RECIPE, _TOY in recipe.changes
     own = {
         "recipe": recipe.name,
         "stages": {stage.name: stage.settings() for stage in recipe.stages},
@@ -130,13 +155,17 @@ def _write_or_compare(recipe: Recipe, run: Path, inputs: Inputs) -> None:
     if not path.exists():
         if any(run.iterdir()):
             raise ConfigError(f"{run} holds something else; give another folder with --out")
-        write_whole(path, yaml.safe_dump({**own, "versions": versions()}, sort_keys=False))
+        begun = {**own, **({"toy": True} if toy else {}), "versions": versions()}
+        write_whole(path, yaml.safe_dump(begun, sort_keys=False))
         return
     if not inputs.resume:
         raise ConfigError(f"{run} holds a run already; continue it with --resume, or give another --out")
     before = read_yaml(path)
-    old_versions = before.pop("versions", {})
+    old_versions, was_toy = before.pop("versions", {}), bool(before.pop("toy", False))
     changed = [line for line in differences(before, own) if not _is_free(line)]
+    if changed and was_toy != toy:
+        how = "with" if was_toy else "without"
+        raise ConfigError(f"{run} was begun {how} {_TOY}; go on {how} it, or give another --out")
     if changed:
         raise ConfigError(
             f"{run} is a run of something else ({'; '.join(changed)}); give the same, or another --out"
