@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> None:
                 f"--{name} is {getattr(options, name):g}, expected seconds from 0 to {_MOST_S}"
             )
     condition = parse(options.expression)
-    results = open_results(options.dest)
+    results = open_results(options.dest, ("find", options.expression, options.dest))
     spans = find(results, condition, options.gap)
     clips = [_clip(span, options.clips, options.around) for span in spans if options.clips]
     refuse_existing([clip.path for clip in clips], options.force)

@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> None:
         raise ConfigError(f"--every is {options.every:g}, expected seconds above 0")
     if not 0 < options.sure <= 1:
         raise ConfigError(f"--sure is {options.sure:g}, expected a score above 0 up to 1")
-    results = open_results(options.dest)
+    results = open_results(options.dest, ("mine", options.dest, "--out", str(options.out)))
     settings = MineSettings(options.every, options.most, options.sure)
     skipped, count = Skipped("recordings"), 0
     with alone_in(options.out), going_on_by_itself(options.out):

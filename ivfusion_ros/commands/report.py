@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> None:
     refuse_existing([html], options.force)
     with refusing(DataError, str(result), "a result of another command"):
         if isinstance(result, str) or _is_fleet(result):
-            page = fleet_page(open_results(str(result)), html)
+            page = fleet_page(open_results(str(result), ("report", str(result))), html)
         else:
             page = _page(result, result.is_dir())
     write_page(html, page)

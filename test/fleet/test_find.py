@@ -312,8 +312,26 @@ def test_a_fleet_is_searched_and_cut(hot_job, drive, tmp_path, fuse, capsys) -> 
     )
     other = Job(hot_job.config, compressed=True, detections=True)
     fuse(other, drive)
-    with pytest.raises(DataError, match=rf"results of 2 jobs .*; name one, such as {tmp_path}/out/"):
-        open_results(str(tmp_path / "out"))
+    out, first = tmp_path / "out", min(fleet.folder, other.identity)
+    commands = {
+        ("find", "person > 37 C", str(out)): f"`ivfusion find 'person > 37 C' {out}/{first}`",
+        (
+            "mine",
+            str(out),
+            "--out",
+            str(tmp_path / "mined"),
+        ): f"`ivfusion mine {out}/{first} --out {tmp_path}",
+        ("report", str(out), "--html", str(tmp_path / "page.html")): f"`ivfusion report {out}/{first}`",
+    }
+    for command, advice in commands.items():
+        assert main(list(command)) == DataError.exit_code
+        said = capsys.readouterr().err
+        assert f"{out} has results of 2 jobs: {first} (recordings 1, compressed " in said
+        assert f"{fleet.folder} (recordings 1, compressed False)" in said
+        assert f"{other.identity} (recordings 1, compressed True)" in said
+        assert advice in said
+    with pytest.raises(DataError, match=rf"name it, as in {out}/{first}$"):
+        open_results(str(out))
 
 
 def test_a_recording_that_changed_is_not_cut(hot_job, drive, tmp_path, fuse, capsys) -> None:
