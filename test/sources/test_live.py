@@ -192,7 +192,10 @@ def test_cameras_that_are_not_there_are_named(tmp_path: Path, blend_model, capsy
 def test_what_can_never_be_is_told_before_the_networks_load(
     change: list[str], expected: str, tmp_path: Path, capsys
 ) -> None:
-    words = ["--thermal", "/dev/no_such_thermal", "--rgb", "/dev/no_such_rgb", "--model", "absent.onnx"]
+    # It could not be loaded: that it is there is all that is looked at before.
+    damaged = tmp_path / "damaged.onnx"
+    damaged.write_bytes(b"no model")
+    words = ["--thermal", "/dev/no_such_thermal", "--rgb", "/dev/no_such_rgb", "--model", str(damaged)]
     assert main(["live", *words, "--out", str(tmp_path / "run.mcap"), *change]) == 2
     assert expected in capsys.readouterr().err
     assert not (tmp_path / "run.mcap").exists()
