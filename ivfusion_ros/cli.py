@@ -92,9 +92,15 @@ def _parse(words: Sequence[str], chosen: str) -> argparse.Namespace:
         command: argparse.ArgumentParser = options.parser
         known = re.findall(r"--[a-z][a-z0-9-]*", command.format_help())
         close = difflib.get_close_matches(unknown[0].replace("_", "-"), known, 1, 0.8)
-        hint = f"; did you mean {close[0]}?" if close else ""
+        hint = f"; did you mean {close[0]}?" if close else _of_settings(options)
         command.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     return options
+
+
+def _of_settings(options: argparse.Namespace) -> str:
+    """A hint for who wrote --set NAME VALUE."""
+    bare = next((text for text in getattr(options, "set", None) or () if "=" not in text), None)
+    return "" if bare is None else f"; --set takes one word, as in --set {bare}=VALUE"
 
 
 def named_path(text: str) -> Path:

@@ -47,6 +47,14 @@ LINES = {
     "calibrate above": "there are images in above/ir, above/vi2: give two of them instead, the thermal",
     "eval --data above --out out --model mst": "in above/ir, above/vi2: name two of them with --folders",
     "eval --data rgb --out out --model mst": "rgb holds 3 images itself: give the folder above",
+    "record thermal rgb page.html --rate 10": "page.html must end in .mcap or name a folder",
+    "replay bags/empty.mcap out.mcap --set detection.confidence 0.4": "unrecognized arguments: 0.4; --set "
+    "takes one word, as in --set detection.confidence=VALUE",
+    "replay notes.txt out.mcap": "name the other camera's too, thermal first",
+    "fuse thermal/0.png rgb/9.png out.png": "cannot read rgb/9.png: there is no such file",
+    "fuse thermal/0.png rgb/0.png out.txt": "the output of two images is out.txt, expected an image (.png",
+    "fuse thermal/0.png rgb/0.png out": "an image (.png, .jpg, .jpeg, .webp, .tif, .tiff, .bmp), or "
+    "a folder that is there",
     "detect absent out": "there is no file or folder absent",
     "detect bags/empty.mcap out": "`ivfusion replay` detects in bags",
     "detect notes.txt out": "expected a film such as MP4, AVI or MKV",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from ivfusion_ros.bags.topics import BagTopic
+
+log = logging.getLogger(__name__)
+
+_NAMED = 6
+"""Most files of a folder that a message names."""
 
 
 class BagFile(Protocol):
@@ -101,6 +107,12 @@ def _in_folder(folder: Path, losses: list[str]) -> list[Path]:
         listed = " (metadata.yaml is there, its files are not)" if metadata.exists() else ""
         raise BagError(f"{folder} holds no .mcap, .db3 or .bag file{listed}; expected a rosbag2 folder")
     if not metadata.exists():
+        if len(present) > 1:
+            log.warning(
+                "%s has no metadata.yaml: its %d bags (%s) are read as parts of one recording; name one of "
+                "them to read that alone",
+                folder, len(present), ", ".join(path.name for path in present[:_NAMED]),
+            )  # fmt: skip
         return present
     try:
         names = _listed(metadata)

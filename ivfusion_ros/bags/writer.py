@@ -40,6 +40,7 @@ METADATA_VERSION: Literal[8] = 8
 
 NO_FOLDERS = (
     *(".db3", ".bag", ".mp4", ".avi", ".mkv", ".mov", ".json", ".yaml", ".yml", ".txt", ".csv", ".onnx"),
+    *(".html", ".rrd", ".npz"),
     *IMAGE_SUFFIXES,
 )
 """A name that ends so means a file of another kind, not a rosbag2 folder."""

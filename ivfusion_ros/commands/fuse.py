@@ -21,7 +21,7 @@ from ivfusion_ros.commands.options import (
     write_json,
 )
 from ivfusion_ros.commands.skipped import Skipped
-from ivfusion_ros.errors import DataError
+from ivfusion_ros.errors import DataError, ImageError
 from ivfusion_ros.files import alone_in, make_folder
 from ivfusion_ros.images.files import write_image
 from ivfusion_ros.images.names import SUFFIXES
@@ -141,6 +141,7 @@ def _jobs(
     if output.exists() and not output.is_dir() and (len(found) > 1 or paths[0].is_dir()):
         raise DataError(f"the output, {output}, is a file, expected a folder for {len(found)} images")
     if len(found) == 1 and not paths[0].is_dir() and not output.is_dir():
+        _check_files(paths, output)
         pictures = [output]
     else:
         stack.enter_context(alone_in(output))
@@ -154,6 +155,18 @@ def _jobs(
         for pair, picture in zip(found, pictures, strict=True)
     ]
     return jobs, len(jobs)
+
+
+def _check_files(images: Sequence[Path], output: Path) -> None:
+    """What would be told when the networks are loaded. Raises ImageError."""
+    for image in images:
+        if not image.exists():
+            raise ImageError(f"cannot read {image}: there is no such file")
+    if output.suffix.lower() not in SUFFIXES:
+        raise ImageError(
+            f"the output of two images is {output}, expected an image ({', '.join(SUFFIXES)}), or a folder "
+            "that is there"
+        )
 
 
 def _read(pair: PairPaths, max_pixels: int) -> FramePair:

@@ -232,6 +232,7 @@ def said(figures: dict[str, Any]) -> str:
     """How it goes, in a line."""
     cameras = ", ".join(
         f"{name} {camera['frames']} frames, {camera['reconnects']} reconnects"
+        + (f" ({camera['trouble']})" if camera["trouble"] else "")
         for name, camera in figures["cameras"].items()
     )
     ages = figures["age_ms"]

@@ -54,4 +54,6 @@ def open_source(paths: Sequence[Path], options: SourceOptions | None = None) -> 
         if fits(paths):
             options.refuse_unused(USED[kind], f"{' and '.join(map(str, paths))} ({kind})")
             return make(paths, options)
-    raise DataError(f"{', '.join(map(str, paths)) or 'nothing'} was given, expected {EXPECTED}")
+    one = len(paths) == 1 and paths[0].is_file()
+    advice = "; of one camera's film or folder, name the other camera's too, thermal first" if one else ""
+    raise DataError(f"{', '.join(map(str, paths)) or 'nothing'} was given, expected {EXPECTED}{advice}")

@@ -62,6 +62,19 @@ def test_both_storages_give_what_was_written(tmp_path: Path, storage: StoragePlu
     assert read_all(file) == read_all(bag) == written
 
 
+def test_several_bags_of_a_folder_without_metadata_are_told(tmp_path: Path, caplog) -> None:
+    first, second = (list(two_cameras(40))[part] for part in (slice(40), slice(40, None)))
+    for name, part in (("one", first), ("two", second)):
+        bag = write_rosbag2(tmp_path / name, part, StoragePlugin.MCAP)
+        (bag / f"{name}.mcap").rename(tmp_path / f"{name}.mcap")
+        shutil.rmtree(bag)
+    assert read_all(tmp_path) == first + second
+    assert f"{tmp_path} has no metadata.yaml: its 2 bags (one.mcap, two.mcap) are read as" in caplog.text
+    caplog.clear()
+    (tmp_path / "two.mcap").unlink()
+    assert read_all(tmp_path) == first and not caplog.text
+
+
 @pytest.mark.parametrize("storage", STORAGES)
 def test_messages_come_in_order_of_time(tmp_path: Path, storage: StoragePlugin) -> None:
     ordered = many_strings(3000)

@@ -20,6 +20,7 @@ from ivfusion_ros.bags import BagReader, BagWriter
 from ivfusion_ros.bags.messages import deserialize
 from ivfusion_ros.cli import main
 from ivfusion_ros.commands.live import Session
+from ivfusion_ros.commands.live import said as line_of
 from ivfusion_ros.config.parameters import make_config
 from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.errors import ConfigError, ImageError
@@ -175,6 +176,17 @@ def test_cameras_that_are_not_there_are_named(tmp_path: Path, blend_model, capsy
     assert "thermal camera /dev/no_such_thermal: there is no such device" in said
     assert "rgb camera tcp://127.0.0.1:1: Connection refused" in said
     assert not (tmp_path / "run.mcap").exists()
+
+
+def test_a_line_of_how_it_goes_says_what_a_camera_suffers_from() -> None:
+    silent = {"frames": 0, "reconnects": 4, "trouble": "there is no such device"}
+    fine = {"frames": 9, "reconnects": 0, "trouble": ""}
+    figures = {"pairs": 0, "seconds": 10.0, "pairs_per_second": 0.0, "superseded": 0, "drops": {}}
+    figures |= {"age_ms": {}, "memory_mib": [1.0], "cameras": {"thermal": silent, "rgb": fine}}
+    assert (
+        "thermal 0 frames, 4 reconnects (there is no such device), rgb 9 frames, 0 reconnects;"
+        in line_of(figures)
+    )
 
 
 @pytest.mark.parametrize(
