@@ -28,7 +28,10 @@ def run(options: argparse.Namespace) -> None:
     if (options.images is not None) != options.int8:
         raise ConfigError("--int8 and --images go together: --int8 --images DIR calibrates on DIR's images")
     if options.size and not options.detector:
-        raise ConfigError("--size is for --detector; a fusion network takes images of any size")
+        raise ConfigError(
+            "--size is for --detector (a .pt, or the name or ONNX file of one with anchors, as yolov5n); a "
+            "fusion network takes images of any size"
+        )
     if options.int8:
         what = _quantise(options)
     else:
@@ -66,7 +69,10 @@ def _export_detector(options: argparse.Namespace) -> str:
     from ivfusion_ros.export.detector import export_detector
 
     size = parse_size(options.size or DETECTOR_SIZE)
-    names = export_detector(Path(options.network), options.output, size)
+    weights = Path(options.network)
+    if not weights.suffix:
+        weights = resolve_model(options.network)
+    names = export_detector(weights, options.output, size)
     return f"detector of {', '.join(names)}"
 
 

@@ -17,14 +17,15 @@ import numpy as np
 from ivfusion_ros.backends.choice import load_backend
 from ivfusion_ros.config.pipeline import DetectionConfig
 from ivfusion_ros.detection import Detector
+from ivfusion_ros.detection.detector import THRESHOLD_KEY
 from ivfusion_ros.errors import BackendError, ConfigError, ModelError, refusing
 from ivfusion_ros.export.safe_pickle import check_is_data
 from ivfusion_ros.files import whole_files
-from ivfusion_ros.graphs.onnx_file import THERMAL
+from ivfusion_ros.graphs.onnx_file import THERMAL, read_metadata
 from ivfusion_ros.types import Size
 
 OPSET = 17
-METADATA = ("names", "stride", "task", "batch", "imgsz", "channels", "license")
+METADATA = ("names", "stride", "task", "batch", "imgsz", "channels", "license", THRESHOLD_KEY)
 """What of ultralytics' metadata says something about the network."""
 
 _STRIDE = 32
@@ -36,8 +37,8 @@ def export_detector(weights: Path, path: Path, size: Size) -> tuple[str, ...]:
     """Write the detector for images of (width, height) as ONNX, check it, and return its class names.
 
     The file appears only when it is whole. Class names, task and stride are in its metadata.
-    weights: of ultralytics, or the final.pt of a detector with anchors; either is read as data, and a file
-    that would run a program is refused.
+    weights: of ultralytics, or the final.pt or the ONNX file of a detector with anchors; any is read as
+    data, and a file that would run a program is refused. A threshold in the ONNX file is taken along.
     Raises ConfigError for a size that is no multiple of 32, ModelError for a file that is no such detector,
     BackendError where ultralytics is missing.
     """
@@ -45,7 +46,9 @@ def export_detector(weights: Path, path: Path, size: Size) -> tuple[str, ...]:
         raise ConfigError(
             f"size is {size[0]}x{size[1]}, expected multiples of {_STRIDE}, for example 640x480"
         )
-    has_anchors = _is_final(weights)
+    if not weights.is_file():
+        raise ModelError(f"there is no file {weights}; expected a detector's .pt, for example yolov5su.pt")
+    has_anchors = weights.suffix == ".onnx" or _is_final(weights)
     if not has_anchors:
         _check_origin(weights, size)
     export, output = _WITH_ANCHORS if has_anchors else _OF_ULTRALYTICS
@@ -85,11 +88,18 @@ def _export_ultralytics(copy: Path, weights: Path, size: Size) -> Path:
     return Path(_load(copy, weights).export(imgsz=(size[1], size[0]), verbose=False, **options))
 
 
-def _classic_model(weights: Path) -> Any:
-    """The model of a final.pt, which then gives (B, N, 5 + classes)."""
-    from ivfusion_ros.networks.yolov5 import load_final
+def _missing(error: ImportError) -> BackendError:
+    return BackendError(f"export of a detector needs ultralytics ({error}); run: pip install ultralytics")
 
-    model = load_final(weights)
+
+def _classic_model(weights: Path) -> Any:
+    """The model of a final.pt or an ONNX file, which then gives (B, N, 5 + classes)."""
+    try:
+        from ivfusion_ros.export.folded import folded_model
+        from ivfusion_ros.networks.yolov5 import load_final
+    except ImportError as error:
+        raise _missing(error) from error
+    model = (folded_model if weights.suffix == ".onnx" else load_final)(weights)
     model.model[-1].classic = True
     return model
 
@@ -101,7 +111,7 @@ def _export_anchors(copy: Path, weights: Path, size: Size) -> Path:
     from ivfusion_ros.networks.yolov5 import RGB
 
     model = _classic_model(weights).fuse(verbose=False)
-    path = copy.with_suffix(".onnx")
+    path = copy.with_name("exported.onnx")
     images = torch.split(torch.zeros(1, model.channels, size[1], size[0]), RGB, 1)
     with torch.no_grad():
         torch.onnx.export(
@@ -110,6 +120,8 @@ def _export_anchors(copy: Path, weights: Path, size: Size) -> Path:
         )  # fmt: skip
     graph = onnx.load(path)
     metadata = {"names": model.names, "stride": _STRIDE, "task": "detect", "license": "AGPL-3.0"}
+    if weights.suffix == ".onnx" and THRESHOLD_KEY in (known := read_metadata(weights)):
+        metadata[THRESHOLD_KEY] = known[THRESHOLD_KEY]
     for key, value in metadata.items():
         graph.metadata_props.add(key=key, value=str(value))
     onnx.save(graph, path)
@@ -159,10 +171,6 @@ def _origin(weights: Path) -> str | None:
 
 
 def _check_origin(weights: Path, size: Size) -> None:
-    if not weights.is_file():
-        raise ModelError(f"there is no file {weights}; expected a detector's .pt, for example yolov5su.pt")
-    if weights.suffix == ".onnx":
-        raise ModelError(f"{weights} is ONNX already: give it to --detector of the other commands as it is")
     origin = _origin(weights)
     if origin == "yolov5":
         raise ModelError(
@@ -189,9 +197,7 @@ def _load(copy: Path, weights: Path) -> Any:
     try:
         from ultralytics.models import YOLO
     except ImportError as error:
-        raise BackendError(
-            f"export of a detector needs ultralytics ({error}); run: pip install ultralytics"
-        ) from error
+        raise _missing(error) from error
     check_is_data(copy, weights)
     try:
         model = YOLO(copy)

@@ -17,7 +17,7 @@ from ivfusion_ros.errors import ModelError
 from ivfusion_ros.networks.torch_file import load_data
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 _UNREADABLE = (OSError, pickle.UnpicklingError, RuntimeError, LookupError, TypeError, AttributeError)
@@ -37,7 +37,7 @@ BOX_VALUES = 5
 RGB, RGB_AND_THERMAL = 3, 4
 """Channels that go in: red, green and blue, and after them the registered thermal image."""
 
-_FIRST = "model.0.conv.weight"
+FIRST = "model.0.conv.weight"
 """The only weight whose shape tells how many channels go in."""
 
 
@@ -55,7 +55,9 @@ class AnchorHead(nn.Module):
         self.nc, self.nl, self.values = class_count, len(STRIDES), BOX_VALUES + class_count
         self.m = nn.ModuleList(nn.Conv2d(width, 3 * self.values, 1) for width in channels)
         self.sizes: Tensor
+        self.parts: Tensor
         self.register_buffer("sizes", torch.tensor(ANCHORS, dtype=torch.float32), persistent=False)
+        self.register_buffer("parts", _parts(self.values), persistent=False)
         self.stride = torch.tensor(STRIDES, dtype=torch.float32)
         self.classic = False
         # What ultralytics asks of a head.
@@ -63,33 +65,42 @@ class AnchorHead(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> Any:
         """See the class."""
-        logits = []
-        for convolution, feature in zip(self.m, features, strict=True):
-            out = convolution(feature)
-            batch, _, height, width = out.shape
-            logits.append(out.view(batch, 3, self.values, height, width).permute(0, 1, 3, 4, 2))
+        maps = [convolution(feature) for convolution, feature in zip(self.m, features, strict=True)]
+        logits = [level.unflatten(1, (3, self.values)).permute(0, 1, 3, 4, 2) for level in maps]
         if self.training:
             return logits
-        rows = torch.cat([self._decode(level, index) for index, level in enumerate(logits)], 1)
+        rows = torch.cat([self._decode(level, index) for index, level in enumerate(maps)], 1)
         if self.classic:
             return rows
         scores = rows[..., 4:5] * rows[..., BOX_VALUES:]
         return torch.cat((rows[..., :4], scores), 2).transpose(1, 2), logits
 
     def _decode(self, logits: Tensor, level: int) -> Tensor:
-        """(B, N, 5 + classes): boxes in pixels, objectness and class scores in [0, 1]."""
-        batch, anchors, height, width, values = logits.shape
+        """(B, N, 5 + classes): boxes in pixels, objectness and class scores in [0, 1].
+
+        logits: (B, 3 * (5 + classes), H, W), as the convolution gives them. All channels go through the
+        same arithmetic, and the rows of a cell lie together: to take channels apart, or the rows of an
+        anchor together, takes longer than that.
+        """
+        height, width = logits.shape[2:]
         share = logits.float().sigmoid()
-        y, x = torch.meshgrid(
-            torch.arange(height, device=logits.device),
-            torch.arange(width, device=logits.device),
-            indexing="ij",
-        )
-        cells = torch.stack((x, y), 2).float()
-        centre = (share[..., :2] * 2 - 0.5 + cells) * STRIDES[level]
-        size = (share[..., 2:4] * 2) ** 2 * self.sizes[level].view(1, anchors, 1, 1, 2)
-        rows = torch.cat((centre, size, share[..., 4:]), 4)
-        return rows.view(batch, anchors * height * width, values)
+        linear, square, column, row = self.parts[level, :, :, None, None].unbind()
+        y = torch.arange(height, device=share.device, dtype=share.dtype)[:, None] - 0.5
+        x = torch.arange(width, device=share.device, dtype=share.dtype) - 0.5
+        rows: Tensor = share * (linear + square * share) + column * x + row * y
+        return rows.permute(0, 2, 3, 1).reshape(logits.shape[0], -1, self.values)
+
+
+def _parts(values: int) -> Tensor:
+    """(strides, 4, 3 * values): what a channel takes of its sigmoid, of that squared, of x and of y."""
+    parts = torch.zeros(len(STRIDES), 4, 3, values)
+    linear, square, column, row = parts.unbind(1)
+    stride = torch.tensor(STRIDES, dtype=torch.float32)[:, None]
+    linear[..., :2] = 2 * stride[..., None]
+    square[..., 2:4] = 4 * torch.tensor(ANCHORS)
+    linear[..., 4:] = 1
+    column[..., 0] = row[..., 1] = stride
+    return parts.flatten(2)
 
 
 class AnchorModel(DetectionModel):
@@ -123,11 +134,16 @@ class TwoImages(nn.Module):
 
 def widened(weights: Mapping[str, Tensor], channels: int) -> dict[str, Tensor]:
     """Weights of a model of RGB for one of more channels: what looks at those is 0."""
-    first = weights.get(_FIRST)
+    first = weights.get(FIRST)
     if first is None or first.shape[1:2] != (RGB,):
         return dict(weights)
     more = first.new_zeros(len(first), channels - RGB, *first.shape[2:])
-    return {**weights, _FIRST: torch.cat((first, more), 1)}
+    return {**weights, FIRST: torch.cat((first, more), 1)}
+
+
+def norms(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Names and batch norms of a model."""
+    return ((name, part) for name, part in model.named_modules() if isinstance(part, nn.BatchNorm2d))
 
 
 def load_final(path: Path) -> AnchorModel:
@@ -135,7 +151,7 @@ def load_final(path: Path) -> AnchorModel:
     try:
         content = load_data(path)
         weights = content["weights"]
-        model = AnchorModel(content["network"], content["names"], weights[_FIRST].shape[1])
+        model = AnchorModel(content["network"], content["names"], weights[FIRST].shape[1])
         model.load_state_dict(weights)
     except _UNREADABLE as error:
         raise ModelError(f"{path} is no final.pt of a detector with anchors: {error}") from error

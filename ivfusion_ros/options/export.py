@@ -16,7 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "network",
         help="last.pt of a run of `ivfusion train`, or name of a network without weights: mst; with "
-        "--detector a .pt of ultralytics, for example yolov5su.pt; with --int8 a detector in ONNX",
+        "--detector a .pt of ultralytics, for example yolov5su.pt, or for another size the name or ONNX "
+        "file of a YOLOv5 with anchors, for example yolov5n; with --int8 a detector in ONNX",
     )
     parser.add_argument("output", type=Path, help="ONNX file to write")
     kind = parser.add_mutually_exclusive_group()
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for --int8: a data set of `ivfusion dataset`, or images like those that the detector will "
         "see",
     )
-    parser.add_argument("--detector", action="store_true", help="the input is a detector of ultralytics")
+    parser.add_argument("--detector", action="store_true", help="the input is a detector")
     parser.add_argument(
         "--size", metavar="WxH", help=f"for --detector: input size (default: {DETECTOR_SIZE})"
     )

@@ -12,6 +12,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
+from small_models import write_fusion
+
 from ivfusion_ros.backends import load_backend
 from ivfusion_ros.cli import main
 from ivfusion_ros.config.pipeline import DetectionConfig
@@ -86,11 +88,15 @@ def test_files_that_cannot_be_exported(
     Path("evil.pt").write_bytes(pickle.dumps(Evil()))
     assert "evil.pt cannot be read" in (said := message("evil.pt")) and "without --detector" not in said
     assert not Path("ran").exists()
-    Path("model.onnx").write_bytes(b"x")
-    assert "is ONNX already" in message("model.onnx")
     Path("torn.pt").write_bytes(b"PK ultralytics.nn.tasks")
     pytest.importorskip("ultralytics", reason="ultralytics is not installed")
     assert "ultralytics cannot read torn.pt" in message("torn.pt")
+    Path("model.onnx").write_bytes(b"x")
+    assert "model.onnx" in (said := message("model.onnx")) and "ONNX" in said
+    write_fusion(Path("fusion.onnx"))
+    assert "holds no YOLOv5 with anchors" in message("fusion.onnx")
+    assert "holds no YOLOv5 with anchors" in message("yolov5n_int8")
+    assert "there is no" in message("missing.onnx") and "yolov5m" in message("yolov5m")
     assert "expected multiples of 32" in message("torn.pt", "--size", "650x480")
 
 

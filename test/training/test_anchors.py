@@ -4,6 +4,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -13,6 +14,7 @@ from ivfusion_ros.backends import load_backend
 from ivfusion_ros.config.pipeline import DetectionConfig
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.detection.classes import CLASS_NAMES, COCO_IDS
+from ivfusion_ros.detection.detector import THRESHOLD_KEY
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.export.detector import export_detector
 from ivfusion_ros.models import resolve_model
@@ -28,8 +30,8 @@ from ivfusion_ros.networks.yolov5 import (
 from ivfusion_ros.training.detector.anchor_loss import complete_iou
 from ivfusion_ros.training.detector.anchors import TrainedAnchorModel as AnchorModel
 from ivfusion_ros.training.detector.anchors import load_coco, load_start, save_final
-from ivfusion_ros.training.detector.folded import looked_at, part_norms
 from ivfusion_ros.training.detector.memory import Memory, RememberingLoss
+from ivfusion_ros.training.detector.norms import looked_at, part_norms
 
 SIZE = (96, 128)
 """Height and width."""
@@ -139,6 +141,33 @@ def test_export_gives_the_classic_layout(model: AnchorModel, tmp_path: Path) -> 
     assert found.shape == (1, 3 * (12 * 16 + 6 * 8 + 3 * 4), 5 + len(CLASS_NAMES))
 
 
+@pytest.mark.parametrize("channels", [RGB, RGB_AND_THERMAL])
+def test_an_exported_file_is_exported_again_for_another_size(tmp_path: Path, channels: int) -> None:
+    model = awake(AnchorModel("yolov5n", CLASS_NAMES, channels))
+    save_final(model, model, 0.0, tmp_path / "final.pt")
+    export_detector(tmp_path / "final.pt", tmp_path / "first.onnx", (128, 96))
+    graph = onnx.load(tmp_path / "first.onnx")
+    graph.metadata_props.add(key=THRESHOLD_KEY, value="0.37")
+    onnx.save(graph, tmp_path / "first.onnx")
+    for size in ((128, 96), (192, 64)):
+        again = tmp_path / "again.onnx"
+        assert export_detector(tmp_path / "first.onnx", again, size) == CLASS_NAMES
+        backends = [
+            load_backend(path, "onnxruntime", precision="f32", threads=1)
+            for path in (again, tmp_path / "first.onnx")
+        ]
+        assert backends[0].metadata == backends[1].metadata
+        shapes = {key: info.shape for key, info in backends[0].inputs.items()}
+        assert shapes["images"] == (1, 3, size[1], size[0]) and len(shapes) == channels - 2
+        random = np.random.default_rng(0)
+        images = {key: random.random(info.shape, np.float32) for key, info in backends[0].inputs.items()}
+        (found,) = backends[0].run(images).values()
+        model.model[-1].classic = True
+        with torch.no_grad():
+            expected = model(torch.cat([torch.from_numpy(image) for image in images.values()], 1)).numpy()
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=0.02)
+
+
 def test_cocos_weights_give_what_cocos_model_gives(shared: Path) -> None:
     model = AnchorModel("yolov5n", CLASS_NAMES)
     load_coco(model, shared / "reference" / "yolov5n_coco.safetensors")
@@ -151,8 +180,11 @@ def test_cocos_weights_give_what_cocos_model_gives(shared: Path) -> None:
     backend = load_backend(reference, "onnxruntime", precision="f32", threads=1)
     (theirs,) = backend.run({"images": image}).values()
     numbers = {name: number for number, name in COCO_IDS.items()}
-    rows = [*range(5), *(5 + numbers[name] for name in CLASS_NAMES)]
-    np.testing.assert_allclose(own, theirs[..., rows], atol=2e-3)
+    columns = [*range(5), *(5 + numbers[name] for name in CLASS_NAMES)]
+    # Theirs are anchor by anchor, ours cell by cell.
+    levels = np.split(theirs[0], np.cumsum([3 * 60 * 80, 3 * 30 * 40]))
+    rows = np.concatenate([level.reshape(3, -1, 85).swapaxes(0, 1).reshape(-1, 85) for level in levels])
+    np.testing.assert_allclose(own[0], rows[:, columns], atol=2e-3)
 
 
 def awake(model: AnchorModel) -> AnchorModel:

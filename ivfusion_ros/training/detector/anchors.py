@@ -15,6 +15,7 @@ import torch
 
 from ivfusion_ros.detection.classes import COCO_IDS
 from ivfusion_ros.errors import ModelError
+from ivfusion_ros.export.folded import load_folded
 from ivfusion_ros.files import whole_file
 from ivfusion_ros.networks.yolov5 import (
     BOX_VALUES,
@@ -26,7 +27,6 @@ from ivfusion_ros.networks.yolov5 import (
 )
 from ivfusion_ros.training.detector.anchor_loss import AnchorLoss
 from ivfusion_ros.training.detector.config import AnchorLossConfig
-from ivfusion_ros.training.detector.folded import load_folded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -25,10 +25,10 @@ from ivfusion_ros.models import resolve_model
 from ivfusion_ros.networks.yolov5 import RGB, RGB_AND_THERMAL
 from ivfusion_ros.training.detector.anchors import TrainedAnchorModel, load_start, save_final
 from ivfusion_ros.training.detector.course import Course
-from ivfusion_ros.training.detector.folded import looked_at, part_norms
 from ivfusion_ros.training.detector.imitation import FeatureTeacher
 from ivfusion_ros.training.detector.label_cache import scan_labels_anew
 from ivfusion_ros.training.detector.nms_stand_in import provide_nms
+from ivfusion_ros.training.detector.norms import looked_at, part_norms
 from ivfusion_ros.training.detector.paste import Paste, cut_outs_identity, read_cut_outs
 from ivfusion_ros.training.detector.scenes import SceneDataset, SceneLoader, SceneSampler
 from ivfusion_ros.training.detector.state import STATE, cut_curves, data_identity, load_state
@@ -201,7 +201,7 @@ class DetectorTrainer(DetectionTrainer):
         return TrainedAnchorModel(own.detector, list(names.values()), _CHANNELS[own.channels])
 
     def part_norms(self, *models: TrainedAnchorModel) -> None:
-        """Give models that start from an ONNX file the norms that it folds away; see folded.py."""
+        """Give models that start from an ONNX file the norms that it folds away; see norms.py."""
         if self.config.head == "anchors" and self._start is not None and self._start.suffix == ".onnx":
             files = self.train_loader.dataset.im_files
             images = looked_at(files, self._crop, _CHANNELS[self.config.channels]).to(self.device)

@@ -1,0 +1,83 @@
+"""A detector with anchors out of its ONNX file, whose convolutions hold the batch norms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx
+import torch
+
+from ivfusion_ros.detection.class_names import names_from_metadata
+from ivfusion_ros.errors import ModelError
+from ivfusion_ros.graphs.onnx_file import read_metadata, read_model
+from ivfusion_ros.networks.yolov5 import FIRST, RGB, RGB_AND_THERMAL, AnchorModel, norms, widened
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+_NETWORKS = {16: "yolov5n", 32: "yolov5s", 48: "yolov5m", 64: "yolov5l", 80: "yolov5x"}
+"""By the channels that the first convolution gives."""
+
+
+def folded_model(path: Path) -> AnchorModel:
+    """The model of an ONNX file, as load_folded takes it. Raises ModelError for one of another kind."""
+    first = _weights(path).get(FIRST)
+    names = names_from_metadata(read_metadata(path))
+    if (
+        first is None
+        or len(first) not in _NETWORKS
+        or first.shape[1] not in (RGB, RGB_AND_THERMAL)
+        or not names
+    ):
+        raise ModelError(
+            f"{path} holds no YOLOv5 with anchors and class names in float32, and no other ONNX file is "
+            "exported again; export its .pt"
+        )
+    model = AnchorModel(_NETWORKS[len(first)], names, first.shape[1])
+    load_folded(model, path)
+    model.eval()
+    return model
+
+
+def load_folded(model: AnchorModel, path: Path) -> None:
+    """Put the weights of an ONNX file into a model, whose norms change nothing then.
+
+    path: a detector with anchors in float32, as `ivfusion export --detector` writes it. Raises ModelError
+    for a file that does not fit.
+    """
+    names, expected = names_from_metadata(read_metadata(path)), tuple(model.names.values())
+    if names != expected:
+        raise ModelError(f"{path} finds {names and ', '.join(names)}; expected {', '.join(expected)}")
+    given = widened(_weights(path), model.channels)
+    own = {f"{name}.bias": norm.bias for name, norm in norms(model)}
+    own = {name.replace(".bn.", ".conv."): weight for name, weight in own.items()}
+    own |= {name: weight for name, weight in model.named_parameters() if ".bn." not in name}
+    missing = [name for name in own if name not in given]
+    wrong = [name for name in own if name in given and given[name].shape != own[name].shape]
+    if missing or wrong:
+        raise ModelError(
+            f"{path} holds no detector with anchors of this size and these classes in float32: "
+            f"{len(missing)} weights are missing and {len(wrong)} have another shape, for example "
+            f"{(missing + wrong)[0]}"
+        )
+    with torch.no_grad():
+        for name, weight in own.items():
+            weight.copy_(given[name])
+        for _, norm in norms(model):
+            norm.weight.fill_(1)
+            norm.running_mean.zero_()
+            norm.running_var.fill_(1 - norm.eps)
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    """Weights by their names in the model; a graph of two images has it within another one."""
+    tensors = read_model(path).graph.initializer
+    return {
+        tensor.name.replace("model.model.", "model."): torch.from_numpy(
+            onnx.numpy_helper.to_array(tensor).copy()
+        )
+        for tensor in tensors
+        if tensor.data_type == onnx.TensorProto.FLOAT
+    }
