@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,18 +21,28 @@ from matplotlib.figure import Figure
 
 from ivfusion_ros.bags import BagWriter
 from ivfusion_ros.cli import main as ivfusion
+from ivfusion_ros.commands.demo import true_calibration
 from ivfusion_ros.evaluation.fusion.plots import COLOURS
 from ivfusion_ros.evaluation.fusion.tables import to_markdown
 from ivfusion_ros.evaluation.speed.roofline import Peak
+from ivfusion_ros.geometry.calibration import write_calibration
 from ivfusion_ros.models import read_models
-from ivfusion_ros.simulate import SceneConfig, Simulator
+from ivfusion_ros.simulate import RgbConfig, RigConfig, SceneConfig, Simulator, ThermalCameraConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 BACKENDS = ("openvino", "onnxruntime")
 SECONDS = 10.0
 """Of the bags that are replayed."""
+
+SIZES = {(640, 480): 8.0, (1280, 1024): 5.0, (3840, 2160): 1.0}
+"""Of the RGB images in bags that are replayed by size, and their seconds; thermal images are 640x512."""
+SIZED = ("refinefuse_lite", "refinefuse")
+MOST_MB = "import re,sys; from ivfusion_ros.cli import main; code = main(sys.argv[1:]); " + (
+    "print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]); sys.exit(code)"
+)
+"""A program that runs a command and prints the most memory that it had, kB."""
 
 WORK = {
     "convolutions": (
@@ -76,8 +88,9 @@ def main() -> None:
         found = _bench(options, detector, ["refinefuse_lite"])["profiles"]
         profiles |= {name: rows for name, rows in found.items() if name.startswith(f"{detector}:")}
     replays = _replays(options.work)
+    by_size = _by_size(options.work)
     here = Path(__file__)
-    here.with_suffix(".md").write_text(_page(bench, profiles, replays), encoding="utf-8")
+    here.with_suffix(".md").write_text(_page(bench, profiles, replays, by_size), encoding="utf-8")
     peak = Peak(**bench["peak"])
     totals = {f"{name}, {_ms(row['ms'])} ms": row["work"] for name, row in _totals(profiles, peak).items()}
     _plot(here.with_name("speed-layers.png"), totals, "share of the time, %")
@@ -117,6 +130,51 @@ def _replays(work: Path) -> Rows:
     return replays
 
 
+def _by_size(work: Path) -> list[dict[str, str]]:
+    """Rates and memory of replays by the size of the RGB images, in processes of their own."""
+    rows = []
+    for (width, height), seconds in SIZES.items():
+        size = f"{width}x{height}"
+        bag, calibration = work / f"{size}.mcap", work / f"{size}.yaml"
+        if not calibration.exists():
+            rig = RigConfig(
+                RgbConfig(width, height), ThermalCameraConfig(rate_hz=30.0, clock_offset_ms=0.0)
+            )
+            simulator = Simulator(SceneConfig(seed=7, duration_s=seconds), rig)
+            with BagWriter(bag, overwrite=True) as writer:
+                for camera, frame in simulator.frames():
+                    writer.write_frame(camera, frame)
+            write_calibration(calibration, true_calibration(simulator))
+        for model in SIZED:
+            for resolution in ("full", "thermal"):
+                row = _sized(work, bag, calibration, model, resolution)
+                if row:
+                    rows.append({"RGB": size, "network": model, "fusion.resolution": resolution} | row)
+    return rows
+
+
+def _sized(work: Path, bag: Path, calibration: Path, model: str, resolution: str) -> dict[str, str]:
+    """A replay's rate and most memory, measured unless they are there; nothing of one that is no choice."""
+    report = work / f"{bag.stem}_{model}_{resolution}.json"
+    if resolution == "thermal" and bag.stem == "640x480":
+        # No finer than the thermal camera.
+        return {}
+    if not report.exists():
+        fused = work / "fused.mcap"
+        words = ["replay", str(bag), str(fused), "--force", "--model", model, "--json", str(report)]
+        words += ["--set", f"fusion.resolution={resolution}"]
+        words += ["--set", f"registration.calibration={json.dumps(str(calibration))}"]
+        command = [sys.executable, "-c", MOST_MB, *words]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        fused.unlink()
+        figures = json.loads(report.read_text(encoding="utf-8"))
+        figures["most_mb"] = int(done.stdout.split()[-1]) // 1024
+        report.write_text(json.dumps(figures), encoding="utf-8")
+    figures = json.loads(report.read_text(encoding="utf-8"))
+    stages = {stage: _ms(ms) for stage, ms in _medians(figures["stages_ms"]).items()}
+    return {"pairs/s": f"{figures['pairs_per_second']:.3g}", "most MB": str(figures["most_mb"])} | stages
+
+
 def _class_of(kind: str) -> str:
     return next((work for work, kinds in WORK.items() if kind in kinds.split()), OTHERS)
 
@@ -147,7 +205,12 @@ def _medians(stages: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     return {name: row["median"] for name, row in stages.items()}
 
 
-def _page(bench: Mapping[str, Any], profiles: Mapping[str, Rows], replays: Rows) -> str:
+def _page(
+    bench: Mapping[str, Any],
+    profiles: Mapping[str, Rows],
+    replays: Rows,
+    by_size: Sequence[Mapping[str, str]],
+) -> str:
     peak = Peak(**bench["peak"])
     networks = [
         {
@@ -204,6 +267,12 @@ out; compressed: JPEG for colour and PNG for thermal in, JPEG out. Medians of ea
 threads share the stages.
 
 {to_markdown(whole)}
+## By size
+
+The same of raw images with thermal images of 640x512, and the most memory that the process had, by the size
+of the RGB images; [Large images](large-images.md) tells what `fusion.resolution` does.
+
+{to_markdown(by_size)}
 ## Layers of each network
 
 By its fastest backend. "of peak" is the time that the machine's peak of arithmetic and of copying allows

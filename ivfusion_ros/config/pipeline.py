@@ -366,6 +366,15 @@ class FusionConfig:
         "size of the images, WxH of both cameras or as in 640x512,1280x720 of thermal and RGB, for which a "
         "node makes itself ready at configure; empty: as camera_info says where it is published then",
     )
+    resolution: str = parameter(
+        "full",
+        "at which the network sees images that are finer than the thermal camera's; full: at their own; "
+        "thermal: reduced to about the thermal camera's, no further than to 640 pixels along the longer "
+        "side, and what comes out is brought to every pixel of the full images by a guided filter, which "
+        "keeps the detail of RGB and takes a fraction of the time and memory (docs/large-images.md)",
+        choices=("full", "thermal"),
+        live=True,
+    )
     strength: float = parameter(
         1.0,
         "how much of the fusion is shown: 0 is the reference camera's image, 1 the network's",

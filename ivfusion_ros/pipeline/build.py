@@ -118,7 +118,7 @@ def build_pipeline(
         FaultMonitor(config.faults),
         ThermalScaler(config.thermal),
         registrar,
-        Fuser(fusion),
+        Fuser(fusion, config.fusion.resolution),
         detector,
         strength=config.fusion.strength,
         registered_unit=config.outputs.registered_unit,

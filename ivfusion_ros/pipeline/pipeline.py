@@ -200,7 +200,8 @@ class Pipeline:
         pair, seen, faults, clock = prepared.pair, prepared.seen, prepared.faults, prepared.clock
         clock.resume()
         reference = self.registrar.reference
-        fused = blend(self.fuser(*seen.filled()), seen, reference, faults, self.strength)
+        made = self.fuser(*seen.filled(), seen.thermal_pixel)
+        fused = blend(made, seen, reference, faults, self.strength)
         clock.stage("fuse")
         images = fused, seen.thermal, seen.rgb
         result = replace(
@@ -346,6 +347,7 @@ class Pipeline:
         self.scaler.set_config(config.thermal)
         self.faults.set_config(config.faults)
         self.strength = config.fusion.strength
+        self.fuser.resolution = config.fusion.resolution
         self.registered_unit = config.outputs.registered_unit
         self.deadline.set_config(config.deadline)
 

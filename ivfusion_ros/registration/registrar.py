@@ -54,6 +54,7 @@ class Registered:
     thermal: (H, W) uint8. rgb: (H, W, 3) uint8. The one that was warped is black where its camera sees
     nothing. native_points: from their pixels to the own ones of that camera. coverage: what it sees, None
     for all of the view. measured: as Registrar.measured gives it, None where no values were given.
+    thermal_pixel: its side in pixels of the view, 1 where the view is the thermal camera's.
     """
 
     thermal: Image
@@ -62,6 +63,7 @@ class Registered:
     report: RegistrationReport
     coverage: Coverage | None = None
     measured: Floats32 | None = None
+    thermal_pixel: float = 1.0
 
     def filled(self) -> tuple[Image, Image]:
         """Thermal and RGB as a network should see them: what is unseen is no black, see Coverage."""
@@ -155,7 +157,8 @@ class Registrar:
             report = replace(report, residual_share=0.0 if residual is None else residual.kept)
         native_points = NativePoints(self.warp.point_map(native, own.size), residual)
         seen = {camera: native_points}
-        return Registered(images["thermal"], images["rgb"], seen, report, coverage, values)
+        side = self.warp.magnification(native, own.size) if camera == "thermal" else 1.0
+        return Registered(images["thermal"], images["rgb"], seen, report, coverage, values, side)
 
     def alone(
         self, camera: CameraName, image: Image, reference_size: Size | None = None
