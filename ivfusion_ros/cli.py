@@ -75,6 +75,7 @@ def build_parser(*chosen: str) -> argparse.ArgumentParser:
         _add_verbose(subparser, argparse.SUPPRESS)
         if name in chosen:
             subparser.register("type", Path, named_path)
+            subparser.set_defaults(stray="")
             _module("options", name).add_arguments(subparser)
             subparser.set_defaults(parser=subparser)
     return parser
@@ -92,7 +93,7 @@ def _parse(words: Sequence[str], chosen: str) -> argparse.Namespace:
         command: argparse.ArgumentParser = options.parser
         known = re.findall(r"--[a-z][a-z0-9-]*", command.format_help())
         close = difflib.get_close_matches(unknown[0].replace("_", "-"), known, 1, 0.8)
-        hint = f"; did you mean {close[0]}?" if close else _of_settings(options)
+        hint = f"; did you mean {close[0]}?" if close else _of_settings(options) or options.stray
         command.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     return options
 

@@ -37,8 +37,8 @@ LINES = {
     "export rgb out.onnx": "rgb is neither a file nor a network",
     "dataset --data . --out out --images :0.5": "':0.5' names no kind of images",
     "calibrate . --rate 3": "--rate does nothing for the pairs of a data set",
-    "calibrate thermal": "thermal holds 3 images itself: give two folders, the thermal camera's first",
-    "fuse rgb out": "rgb holds 3 images itself: give two folders, the thermal camera's first",
+    "calibrate thermal": "images in thermal itself: 3; give two folders, the thermal camera's first",
+    "fuse rgb out": "images in rgb itself: 3; give two folders, the thermal camera's first",
     "replay thermal out.mcap": "give two folders, the thermal camera's first",
     "calibrate thermal absent": "there is no film or folder absent",
     "calibrate thermal none": "none holds no images (.png, .jpg,",
@@ -46,7 +46,7 @@ LINES = {
     "folders in it do: ir, vi2",
     "calibrate above": "there are images in above/ir, above/vi2: give two of them instead, the thermal",
     "eval --data above --out out --model mst": "in above/ir, above/vi2: name two of them with --folders",
-    "eval --data rgb --out out --model mst": "rgb holds 3 images itself: give the folder above",
+    "eval --data rgb --out out --model mst": "images in rgb itself: 3; give the folder above those of both",
     "record thermal rgb page.html --rate 10": "page.html must end in .mcap or name a folder",
     "replay bags/empty.mcap out.mcap --set detection.confidence 0.4": "unrecognized arguments: 0.4; --set "
     "takes one word, as in --set detection.confidence=VALUE",
@@ -55,6 +55,15 @@ LINES = {
     "fuse thermal/0.png rgb/0.png out.txt": "the output of two images is out.txt, expected an image (.png",
     "fuse thermal/0.png rgb/0.png out": "an image (.png, .jpg, .jpeg, .webp, .tif, .tiff, .bmp), or "
     "a folder that is there",
+    "detect rgb out.json": "the output is out.json, expected a folder for pictures and detections.json",
+    "calibrate thermal rgb rig.yaml": "rig.yaml holds no images: the calibration to write is named by",
+    "calibrate --import own.yaml": "a calibration of `ivfusion calibrate` needs no import, name it in",
+    "fuse thermal rgb out --set registration.calibration=rig.yaml": "there is no calibration rig.yaml; "
+    "`ivfusion calibrate SOURCE --out rig.yaml` writes one",
+    "dataset --data . --out out --images thermal,rgb": "several are apart by spaces: thermal rgb",
+    "dataset --data absent --out out --images rgb --teacher yolov5n": "there is no folder absent",
+    "live --thermal 0 --rgb 1 --out out.mcap": "expected a device (of a number, /dev/video0?), an address",
+    "find person and night out": "arguments: night out; the expression is one word: write it in quotes",
     "detect absent out": "there is no file or folder absent",
     "detect bags/empty.mcap out": "`ivfusion replay` detects in bags",
     "detect notes.txt out": "expected a film such as MP4, AVI or MKV",
@@ -104,6 +113,7 @@ def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "none").mkdir()
     for name in ("ir", "vi2"):
         shutil.copytree(tmp_path / "thermal", tmp_path / "above" / name)
+    (tmp_path / "own.yaml").write_text("thermal_size: [32, 24]\nrgb_size: [32, 24]\n")
     (tmp_path / "notes.txt").write_text("notes")
     (tmp_path / "bags").mkdir()
     (tmp_path / "bags" / "empty.mcap").write_bytes(b"\x89MCAP0\r\n" + bytes(100))

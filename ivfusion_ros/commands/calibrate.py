@@ -107,6 +107,12 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError(
             "give either images (a bag, or a folder of thermal and one of RGB images) or --import FILE"
         )
+    for path in options.input:
+        if path.suffix.lower() in (".yaml", ".yml"):
+            raise ConfigError(
+                f"{path} holds no images: the calibration to write is named by --out {path}, one of "
+                f"another tool to read by --import {path}"
+            )
     if options.board is None and options.plane_distance is not None and not options.imported:
         raise ConfigError(
             "--plane-distance needs --board: without one, the calibration holds for the distances of the "

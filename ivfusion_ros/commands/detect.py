@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ivfusion_ros.bags.files import is_bag
+from ivfusion_ros.bags.writer import NO_FOLDERS
 from ivfusion_ros.commands.options import pipeline_config, write_json
 from ivfusion_ros.commands.skipped import Skipped
 from ivfusion_ros.detection.rows import as_rows
@@ -103,7 +104,7 @@ def _jobs(
 ) -> tuple[Iterable[Job], int | None]:
     """What to read and the picture to write of it, and how many, as far as that is known."""
     images, output = options.images, options.output
-    if not output.is_dir() and (output.exists() or output.suffix.lower() in SUFFIXES):
+    if not output.is_dir() and (output.exists() or output.suffix.lower() in (*NO_FOLDERS, ".mcap")):
         raise DataError(f"the output is {output}, expected a folder for pictures and detections.json")
     if not images.exists():
         raise DataError(f"there is no file or folder {images}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from ivfusion_ros.bags.files import is_bag
+from ivfusion_ros.bags.writer import NO_FOLDERS
 from ivfusion_ros.commands.options import (
     pipeline_config,
     refuse_source_as_output,
@@ -132,7 +133,7 @@ def _jobs(
     if found is None:
         source = stack.enter_context(closing(open_source(paths, chosen)))
         refuse_input(output, *source.paths)
-        if not output.is_dir() and (output.exists() or output.suffix.lower() in SUFFIXES):
+        if not output.is_dir() and (output.exists() or output.suffix.lower() in (*NO_FOLDERS, ".mcap")):
             raise DataError(f"the output is {output}, expected a folder for the images of a recording")
         stack.enter_context(alone_in(output))
         return _in_time(source, config, output, options.force), source.expected

@@ -103,6 +103,10 @@ def read_calibration(path: str | Path) -> Calibration:
     Raises ConfigError, which says how to import it for a file of another tool.
     """
     path = Path(path)
+    if not path.exists():
+        raise ConfigError(
+            f"there is no calibration {path}; `ivfusion calibrate SOURCE --out {path.name}` writes one"
+        )
     refuse_other_tools(path)
     content = {key: value for key, value in read_yaml(path).items() if value is not None}
     unknown = sorted(str(key) for key in content if key not in _KEYS)

@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "expression", help="such as 'person > 37 C and night'; docs/fleet.md has all that can be asked"
     )
+    parser.set_defaults(stray="; the expression is one word: write it in quotes")
     parser.add_argument("dest", metavar="DEST", help="--out of `ivfusion fleet --detections`")
     parser.add_argument(
         "--gap",

@@ -168,7 +168,8 @@ def check_place(where: str) -> None:
         raise ImageError(f"its scheme is {scheme}, expected one of {', '.join(NETWORK)}")
     if _is_file(where) and not Path(where).is_file():
         found = "it is no file" if Path(where).exists() else "there is no such file"
-        raise ImageError(f"{found}, expected a device, an address or a film")
+        device = f" (of a number, /dev/video{where}?)" if where.isdecimal() else ""
+        raise ImageError(f"{found}, expected a device{device}, an address or a film")
 
 
 def _is_file(where: str) -> bool:

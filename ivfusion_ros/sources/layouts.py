@@ -210,9 +210,9 @@ def _hint(folder: Path, *, by_option: bool) -> str:
     """What may have been meant, by where images are. by_option: whether --folders names the two in it."""
     own, below = images_by_stem(folder), folders_with_images(folder)
     if own and by_option:
-        return f"; {folder} holds {len(own)} images itself: give the folder above those of both cameras"
+        return f"; images in {folder} itself: {len(own)}; give the folder above those of both cameras"
     if own:
-        return f"; {folder} holds {len(own)} images itself: give two folders, the thermal camera's first"
+        return f"; images in {folder} itself: {len(own)}; give two folders, the thermal camera's first"
     if not below:
         return ""
     how = (

@@ -192,7 +192,7 @@ def test_bad_map_files_say_what_is_wrong(tmp_path, maps, message):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(ConfigError, match=r"cannot read .*none\.yaml"):
+    with pytest.raises(ConfigError, match=r"there is no calibration .*none\.yaml; `ivfusion calibrate"):
         read_calibration(tmp_path / "none.yaml")
     with pytest.raises(ConfigError, match=r"cannot write .*a\.yaml"):
         write_calibration(tmp_path / "no_folder" / "a.yaml", Calibration((80, 64), (96, 72), TILTED))

@@ -87,7 +87,10 @@ def _tool(paths: Sequence[Path]) -> Tool:
     (tool,) = tools if len(tools) == 1 else (None,)
     if tool is None:
         found = ", ".join(f"{path} ({tool_of(path) or 'unknown'})" for path in paths)
-        raise ConfigError(f"found {found}; expected files of one tool: {', '.join(TOOLS.values())}")
+        raise ConfigError(
+            f"found {found}; expected files of one tool: {', '.join(TOOLS.values())}; a calibration of "
+            "`ivfusion calibrate` needs no import, name it in registration.calibration"
+        )
     if tool == "Kalibr" and len(paths) > 1:
         raise ConfigError(f"{len(paths)} camchains are given, expected one with both cameras")
     return tool

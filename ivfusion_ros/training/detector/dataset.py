@@ -103,6 +103,8 @@ class Kind:
             raise ConfigError(
                 f"{text!r} names no kind of images, expected thermal, rgb or a fusion network"
             )
+        if "," in model and not Path(model).exists():
+            raise ConfigError(f"{text!r} names no kind of images; several are apart by spaces: thermal rgb")
         try:
             value = float(share)
         except ValueError:
