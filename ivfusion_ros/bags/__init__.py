@@ -6,10 +6,11 @@ from ivfusion_ros.bags.messages import deserialize, make, serialize, to_transfor
 from ivfusion_ros.bags.reader import BagReader
 from ivfusion_ros.bags.serializations import decode
 from ivfusion_ros.bags.topics import BagTopic, Topics, choose_topics, transform_topics
-from ivfusion_ros.bags.writer import BagWriter, check_bag_target
+from ivfusion_ros.bags.writer import NO_FOLDERS, BagWriter, check_bag_target
 
 __all__ = [
     "EVER",
+    "NO_FOLDERS",
     "STORAGES",
     "BagReader",
     "BagTopic",

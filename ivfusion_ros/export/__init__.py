@@ -6,6 +6,7 @@ __getattr__, __all__ = later(
     __name__,
     {
         "detector": ("export_detector", "is_detector"),
+        "folded": ("load_folded",),
         "fusion": ("export_fusion",),
         "matcher": ("export_matcher",),
         "int8": ("quantise_file",),

@@ -10,7 +10,14 @@ import torch
 from ivfusion_ros.detection.class_names import names_from_metadata
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.graphs.onnx_file import read_metadata, read_model
-from ivfusion_ros.networks.yolov5 import FIRST, RGB, RGB_AND_THERMAL, AnchorModel, norms, widened
+from ivfusion_ros.networks.yolov5 import (
+    FIRST_WEIGHT,
+    RGB,
+    RGB_AND_THERMAL,
+    AnchorModel,
+    batch_norms,
+    widened,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +30,7 @@ _NETWORKS = {16: "yolov5n", 32: "yolov5s", 48: "yolov5m", 64: "yolov5l", 80: "yo
 
 def folded_model(path: Path) -> AnchorModel:
     """The model of an ONNX file, as load_folded takes it. Raises ModelError for one of another kind."""
-    first = _weights(path).get(FIRST)
+    first = _weights(path).get(FIRST_WEIGHT)
     names = names_from_metadata(read_metadata(path))
     if (
         first is None
@@ -51,7 +58,7 @@ def load_folded(model: AnchorModel, path: Path) -> None:
     if names != expected:
         raise ModelError(f"{path} finds {names and ', '.join(names)}; expected {', '.join(expected)}")
     given = widened(_weights(path), model.channels)
-    own = {f"{name}.bias": norm.bias for name, norm in norms(model)}
+    own = {f"{name}.bias": norm.bias for name, norm in batch_norms(model)}
     own = {name.replace(".bn.", ".conv."): weight for name, weight in own.items()}
     own |= {name: weight for name, weight in model.named_parameters() if ".bn." not in name}
     missing = [name for name in own if name not in given]
@@ -65,7 +72,7 @@ def load_folded(model: AnchorModel, path: Path) -> None:
     with torch.no_grad():
         for name, weight in own.items():
             weight.copy_(given[name])
-        for _, norm in norms(model):
+        for _, norm in batch_norms(model):
             norm.weight.fill_(1)
             norm.running_mean.zero_()
             norm.running_var.fill_(1 - norm.eps)

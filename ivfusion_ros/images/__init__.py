@@ -40,6 +40,7 @@ __getattr__, __all__ = later(
         "pairs": (
             "HasStem",
             "PairPaths",
+            "folders_with_images",
             "following_pairs",
             "hold_out",
             "hold_out_end",

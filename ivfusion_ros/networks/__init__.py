@@ -36,11 +36,13 @@ __getattr__, _later = later(
         "torch_file": ("check_form", "load_data", "reason_alone"),
         "yolov5": (
             "BOX_VALUES",
+            "FIRST_WEIGHT",
             "RGB",
             "RGB_AND_THERMAL",
             "STRIDES",
             "AnchorModel",
             "TwoImages",
+            "batch_norms",
             "load_final",
             "widened",
         ),

@@ -37,7 +37,7 @@ BOX_VALUES = 5
 RGB, RGB_AND_THERMAL = 3, 4
 """Channels that go in: red, green and blue, and after them the registered thermal image."""
 
-FIRST = "model.0.conv.weight"
+FIRST_WEIGHT = "model.0.conv.weight"
 """The only weight whose shape tells how many channels go in."""
 
 
@@ -134,14 +134,14 @@ class TwoImages(nn.Module):
 
 def widened(weights: Mapping[str, Tensor], channels: int) -> dict[str, Tensor]:
     """Weights of a model of RGB for one of more channels: what looks at those is 0."""
-    first = weights.get(FIRST)
+    first = weights.get(FIRST_WEIGHT)
     if first is None or first.shape[1:2] != (RGB,):
         return dict(weights)
     more = first.new_zeros(len(first), channels - RGB, *first.shape[2:])
-    return {**weights, FIRST: torch.cat((first, more), 1)}
+    return {**weights, FIRST_WEIGHT: torch.cat((first, more), 1)}
 
 
-def norms(model: nn.Module) -> Iterator[tuple[str, Any]]:
+def batch_norms(model: nn.Module) -> Iterator[tuple[str, Any]]:
     """Names and batch norms of a model."""
     return ((name, part) for name, part in model.named_modules() if isinstance(part, nn.BatchNorm2d))
 
@@ -151,7 +151,7 @@ def load_final(path: Path) -> AnchorModel:
     try:
         content = load_data(path)
         weights = content["weights"]
-        model = AnchorModel(content["network"], content["names"], weights[FIRST].shape[1])
+        model = AnchorModel(content["network"], content["names"], weights[FIRST_WEIGHT].shape[1])
         model.load_state_dict(weights)
     except _UNREADABLE as error:
         raise ModelError(f"{path} is no final.pt of a detector with anchors: {error}") from error

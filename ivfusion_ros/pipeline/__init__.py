@@ -16,6 +16,7 @@ __getattr__, __all__ = later(
             "model_files",
             "model_names",
         ),
+        "bumps": ("Bumps",),
         "fuser": ("Fuser",),
         "overlap": ("Overlap", "THREAD_NAME"),
         "pipeline": ("Fused", "Pipeline", "Rest"),

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ivfusion_ros.networks.yolov5 import RGB, norms
+from ivfusion_ros.networks.yolov5 import RGB, batch_norms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,7 @@ def part_norms(model: AnchorModel, images: Tensor) -> None:
 
     What the model says stays the same.
     """
-    seen: dict[nn.Module, list[Tensor]] = {norm: [] for _, norm in norms(model)}
+    seen: dict[nn.Module, list[Tensor]] = {norm: [] for _, norm in batch_norms(model)}
 
     def note(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         values = inputs[0].float()

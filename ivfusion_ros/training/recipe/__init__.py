@@ -6,7 +6,7 @@ __getattr__, __all__ = later(
     __name__,
     {
         "recipe": ("Recipe", "is_recipe", "read_recipe", "single"),
-        "run": ("Inputs", "run_recipe"),
+        "run": ("Inputs", "began_as_toy", "run_recipe"),
         "stages": ("DetectorStage", "FusionStage"),
         "toy": ("write_toy_data",),
     },
