@@ -7,7 +7,7 @@ __getattr__, __all__ = later(
     {
         "backend": ("Backend", "BackendStatus", "ParallelBackend"),
         "choice": ("available_backends", "is_usable", "load_backend", "resolve_backend"),
-        "compare": ("Outcome", "Run"),
+        "compare": ("ImageLimits", "Outcome", "Run"),
         "cuda": ("Gpu", "find_gpu"),
         "device": ("DeviceBackend",),
         "layers": ("Layer", "ProfilingBackend"),

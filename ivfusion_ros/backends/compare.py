@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,15 @@ MAX_TAIL_LEVELS = 4.0
 
 LARGE_LEVELS, MAX_LARGE_SHARE = 8.0, 1e-4
 """Share of the pixels that may be off by more than so many grey levels."""
+
+
+class ImageLimits(NamedTuple):
+    """How far fused images may be apart; as given, in half precision."""
+
+    mean: float = MAX_GREY_LEVELS
+    tail: float = MAX_TAIL_LEVELS
+    large_share: float = MAX_LARGE_SHARE
+
 
 MAX_PIXELS, MAX_TAIL_PIXELS = 0.5, 4.0
 """Largest mean and 99th percentile of the error of box edges, pixels, over the best anchors."""
@@ -52,7 +61,14 @@ class Outcome:
     text: str
 
 
-def compare(task: Task, size: Size, expected: Run, found: Run, inputs: list[dict[str, Array]]) -> Outcome:
+def compare(
+    task: Task,
+    size: Size,
+    expected: Run,
+    found: Run,
+    inputs: list[dict[str, Array]],
+    limits: ImageLimits = ImageLimits(),  # noqa: B008 (it never changes)
+) -> Outcome:
     """Run both on the same inputs. size: (width, height) of the network's input, which names the head.
 
     Of found's outputs, all have to be finite.
@@ -63,21 +79,21 @@ def compare(task: Task, size: Size, expected: Run, found: Run, inputs: list[dict
         if not all(np.isfinite(output).all() for output in new):
             return Outcome(False, "the output has NaN or infinite values")
         pairs.append((np.asarray(next(iter(expected(one).values()))), new[0]))
-    outcome = _compare_images(pairs) if task == "fusion" else _compare_boxes(pairs, size)
+    outcome = _compare_images(pairs, limits) if task == "fusion" else _compare_boxes(pairs, size)
     if outcome.passed and task == "fusion" and any(np.ptp(new) == 0 for _, new in pairs):
         # NaN becomes black in both.
         return Outcome(False, "a fused image has one grey level: its weights are damaged, or overflow")
     return outcome
 
 
-def _compare_images(pairs: list[tuple[Array, Array]]) -> Outcome:
+def _compare_images(pairs: list[tuple[Array, Array]], limits: ImageLimits) -> Outcome:
     """A pixel's error is that of its worst channel."""
     errors = [np.abs(old.astype(np.float32) - new.astype(np.float32)).max(axis=-1) for old, new in pairs]
     mean = max(float(error.mean()) for error in errors)
     tail = max(float(np.percentile(error, 99.9)) for error in errors)
     share = max(float((error > LARGE_LEVELS).mean()) for error in errors)
     worst = max(float(error.max()) for error in errors)
-    passed = mean < MAX_GREY_LEVELS and tail <= MAX_TAIL_LEVELS and share <= MAX_LARGE_SHARE
+    passed = mean < limits.mean and tail <= limits.tail and share <= limits.large_share
     text = f"mean error {mean:.3f}, 99.9% within {tail:.0f}, largest {worst:.0f} grey levels"
     return Outcome(passed, f"{text}; {share:.3%} of the pixels are off by more than {LARGE_LEVELS:.0f}")
 

@@ -19,7 +19,7 @@ import torch
 from ivfusion_ros.backends.cuda import LOST, STICKY
 from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
 from ivfusion_ros.errors import BackendError, ConfigError, DeviceLostError, ModelError
-from ivfusion_ros.graphs.onnx_file import read_metadata
+from ivfusion_ros.graphs.onnx_file import PRECISION_KEY, read_metadata
 from ivfusion_ros.networks import make_network
 from ivfusion_ros.networks.graph import COLOUR_KEY, KEEPS_LUMINANCE, NETWORK_KEY, FusionGraph
 from ivfusion_ros.types import CAMERAS
@@ -110,6 +110,8 @@ class TorchBackend:
                 f"{path} is not a fusion network of this project (its metadata has no {NETWORK_KEY}); "
                 "use the onnxruntime or openvino backend for it"
             )
+        if self.metadata.get(PRECISION_KEY) == "int8":
+            raise ModelError(f"{path} is in int8, which is for OpenVINO on CPUs; take the model in f32")
         try:
             keeps_luminance = self.metadata.get(COLOUR_KEY) == KEEPS_LUMINANCE
             graph = FusionGraph(make_network(network_name), keeps_luminance).eval()

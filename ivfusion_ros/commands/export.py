@@ -58,11 +58,13 @@ def _quantise(options: argparse.Namespace) -> str:
             "--int8 reads ONNX: export with --detector first, then convert that file with --int8"
         )
     try:
-        from ivfusion_ros.export.int8 import quantise_file
+        from ivfusion_ros.export.quantise import quantise_file
     except ImportError as error:
         raise BackendError(f"--int8 needs onnx ({error}); run: pip install onnx") from error
-    outcome = quantise_file(resolve_model(options.network, "detection"), options.output, options.images)
-    return f"detector in int8, compared with f32: {outcome.text}"
+    outcome = quantise_file(
+        resolve_model(options.network, "detection", "fusion"), options.output, options.images
+    )
+    return f"in int8, compared with f32: {outcome.text}"
 
 
 def _export_detector(options: argparse.Namespace) -> str:

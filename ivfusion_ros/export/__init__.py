@@ -1,4 +1,4 @@
-"""Trained networks to ONNX: fusion networks, detectors (in int8 too) and matchers."""
+"""Trained networks to ONNX: fusion networks and detectors (in int8 too), and matchers."""
 
 from ivfusion_ros.faces import later
 
@@ -9,6 +9,8 @@ __getattr__, __all__ = later(
         "folded": ("load_folded",),
         "fusion": ("export_fusion",),
         "matcher": ("export_matcher",),
-        "int8": ("quantise_file",),
+        "int8": ("quantise_detector",),
+        "int8_fusion": ("quantise_fusion",),
+        "quantise": ("quantise_file",),
     },
 )

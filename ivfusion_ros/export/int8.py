@@ -37,7 +37,7 @@ from ivfusion_ros.errors import BackendError, DataError, IvfusionError, ModelErr
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.graphs.letterbox import Letterbox
 from ivfusion_ros.graphs.onnx_file import PRECISION_KEY, read_model
-from ivfusion_ros.graphs.task import keep_detections, network_input_size, takes_thermal, task_of
+from ivfusion_ros.graphs.task import keep_detections, network_input_size, takes_thermal
 from ivfusion_ros.graphs.yolo import Candidates, box_iou, decode, identify_head
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.images.names import SUFFIXES
@@ -86,7 +86,7 @@ Tensor = Floats32
 """(1, 3, H, W) RGB in [0, 1], what a detector reads"""
 
 
-def quantise_file(source: Path, path: Path, folder: Path) -> Outcome:
+def quantise_detector(source: Path, path: Path, folder: Path) -> Outcome:
     """Write the detector in `source` to `path` in int8; returns its self-test.
 
     folder: images such as the detector will see, as find_images finds them. The file appears only when it
@@ -173,7 +173,7 @@ def quantised_nodes(graph: onnx.GraphProto) -> list[str]:
     ]
     if not names:
         raise ModelError(
-            "the detector has no two convolutions in a row, int8 would change nothing; use it as it is"
+            "the network has no two convolutions in a row, int8 would change nothing; use it as it is"
         )
     return names
 
@@ -233,11 +233,6 @@ def _read(source: Path) -> onnx.ModelProto:
             "file with --int8"
         )
     model = read_model(source)
-    if task_of(model) == "fusion":
-        raise ModelError(
-            f"{source} is a fusion network, and int8 is for detectors: the fastest one became only a "
-            "tenth faster; use it as it is"
-        )
     if takes_thermal(model):
         raise ModelError(
             f"{source} takes the thermal image too, and int8 is for detectors of one image; use it as it is"

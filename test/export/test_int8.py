@@ -101,7 +101,7 @@ def test_command_writes_a_detector_like_the_one_in_f32(
 ) -> None:
     source, path = write_deep_detector(tmp_path / "a.onnx", free), tmp_path / "b.onnx"
     assert main(["export", str(source), str(path), "--int8", "--images", str(images)]) == 0
-    assert "detector in int8, compared with f32: overlap 0.9" in capsys.readouterr().err
+    assert "in int8, compared with f32: overlap 0.9" in capsys.readouterr().err
     assert sorted(item.name for item in tmp_path.iterdir()) == ["a.onnx", "b.onnx", images.name]
     assert read_metadata(path) == read_metadata(source) | {PRECISION_KEY: "int8"}
     assert str(tmp_path).encode() not in path.read_bytes()
@@ -199,7 +199,7 @@ def test_a_detector_that_fails_its_self_test_is_not_written(
     with pytest.raises(
         ModelError, match=r"failed its self-test: overlap 0.* of scores.*calibrate with more"
     ):
-        int8.quantise_file(source, tmp_path / "b.onnx", images)
+        int8.quantise_detector(source, tmp_path / "b.onnx", images)
     assert not (tmp_path / "b.onnx").exists()
 
 
@@ -247,7 +247,7 @@ def test_what_int8_is_not_for(images: Path, tmp_path: Path) -> None:
     with pytest.raises(
         ModelError, match=r"two\.onnx takes the thermal image too, and int8 is for detectors of one"
     ):
-        int8.quantise_file(two, tmp_path / "int8.onnx", images)
+        int8.quantise_detector(two, tmp_path / "int8.onnx", images)
     write_image(tmp_path / "deep.png", np.zeros((64, 96), np.uint16))
     with pytest.raises(DataError, match="16 bits, and a detector sees 8"):
         to_int8(model, (network_input(model, path) for path in [tmp_path / "deep.png"]))
@@ -259,7 +259,7 @@ def test_command_refuses_with_advice(images: Path, tmp_path: Path, capsys) -> No
     (tmp_path / "broken.onnx").write_bytes(b"no model")
     folder = ["--images", images]
     for words, status, advice in (
-        ([fusion, "--int8", *folder], 5, "is a fusion network, and int8 is for detectors"),
+        ([fusion, "--int8", *folder], 7, "expected pairs such as thermal"),
         ([tmp_path / "last.pt", "--int8", *folder], 5, "is not an ONNX file; export it first"),
         ([tmp_path / "broken.onnx", "--int8", *folder], 5, "cannot be read as ONNX"),
         (["nothing", "--int8", *folder], 5, "unknown model"),

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from ivfusion_ros.backends.self_test import halve_file
 from ivfusion_ros.export.detector import export_detector, is_detector
 from ivfusion_ros.export.fusion import export_fusion
-from ivfusion_ros.export.int8 import quantise_file
+from ivfusion_ros.export.int8 import quantise_detector
+from ivfusion_ros.export.int8_fusion import quantise_fusion
 from ivfusion_ros.export.matcher import export_matcher
 from ivfusion_ros.networks.checkpoint import load_checkpoint, load_weights
 from ivfusion_ros.networks.graph import build_graph
 from ivfusion_ros.networks.matcher import Matcher
+from ivfusion_ros.training.fusion.split import split_folders, told
 from ivfusion_ros.training.matcher.trainer import NETWORK as MATCHER
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ def quantise(context: Context) -> Result:
     """Write a detector in int8 as NAME.onnx into the run folder, calibrated on a data set's images."""
     config = context.stage.config
     path = _model(context)
-    outcome = quantise_file(
+    outcome = quantise_detector(
         context.find(config.of, "model", "detection"), path, context.find(config.images, "folder")
     )
     return {
@@ -68,9 +70,25 @@ def quantise(context: Context) -> Result:
     }
 
 
+def quantise_fusing(context: Context) -> Result:
+    """Write a fusion network in int8 as NAME.onnx into the run folder, calibrated on pairs to train on."""
+    config = context.stage.config
+    split = split_folders(context.inputs.data, context.inputs.names, config)
+    path = _model(context)
+    outcome = quantise_fusion(context.find(config.of, "model", "fusion"), path, split.training)
+    return {
+        "model": context.relative(path),
+        "task": "fusion",
+        "network": f"{config.of} in int8; {outcome.text}",
+        "data": told(context.inputs.data, split.identity()),
+    }
+
+
 def _model(context: Context) -> Path:
     """NAME.onnx for the last stage of the recipe that makes a model, NAME_STAGE.onnx for those before."""
-    makers = [stage.name for stage in context.recipe.stages if stage.kind in ("export", "int8")]
+    makers = [
+        stage.name for stage in context.recipe.stages if stage.kind in ("export", "int8", "int8_fusion")
+    ]
     last = context.stage.name == makers[-1]
     suffix = "" if last else f"_{context.stage.name}"
     return context.run / f"{context.recipe.name}{suffix}.onnx"

@@ -19,7 +19,7 @@ from ivfusion_ros.networks import load_checkpoint, load_weights, make_network, s
 from ivfusion_ros.training.fusion.split import split_folders, told
 from ivfusion_ros.training.fusion.teacher import Teacher
 from ivfusion_ros.training.fusion.trainer import Trainer
-from ivfusion_ros.training.recipe.stages import FusionStage
+from ivfusion_ros.training.recipe.stages import FusionStage, Int8FusionStage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,7 +110,7 @@ def _trainer(context: Context) -> Trainer:
 def evaluate(context: Context) -> Result:
     """Score a model on the learner's held-out pairs, and on the test folders, which have the last word."""
     config = context.stage.config
-    split = split_folders(context.inputs.data, context.inputs.names, _learner(context, config.learner))
+    split = split_folders(context.inputs.data, context.inputs.names, _splitter(context, config.learner))
     held = [_pair(pair) for pair in split.validation]
     tests = read_pairs(context.inputs.test, context.inputs.names) if context.inputs.test else []
     pairs = [*held, *tests]
@@ -140,6 +140,14 @@ def _pair(pair: PairPaths) -> Pair:
 
 def _rounded(scores: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 4) for name, value in scores.items()}
+
+
+def _splitter(context: Context, name: str) -> FusionStage | Int8FusionStage:
+    """Settings of the stage of that name, which says what is held out. Raises ConfigError."""
+    stage = context.recipe.stage(name)
+    if stage is not None and isinstance(stage.config, Int8FusionStage):
+        return stage.config
+    return _learner(context, name)
 
 
 def _learner(context: Context, name: str) -> FusionStage:

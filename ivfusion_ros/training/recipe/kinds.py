@@ -14,6 +14,7 @@ from ivfusion_ros.training.recipe.stages import (
     EvaluationStage,
     ExportStage,
     FusionStage,
+    Int8FusionStage,
     Int8Stage,
     MatcherEvaluationStage,
     MatcherStage,
@@ -78,6 +79,7 @@ KINDS: dict[str, Kind] = {
     "matcher_evaluation": Kind(
         MatcherEvaluationStage, "matcher_stages", "evaluate", "torch onnxruntime", ("of", "learner")
     ),
+    "int8_fusion": Kind(Int8FusionStage, "export_stages", "quantise_fusing", "torch onnx", ("of",)),
     "int8": Kind(Int8Stage, "export_stages", "quantise", "onnx", ("of", "images")),
     "detection_evaluation": Kind(
         DetectionEvaluationStage, "detector_stages", "evaluate", "onnxruntime", ("of", "data")

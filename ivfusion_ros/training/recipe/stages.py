@@ -11,7 +11,7 @@ from ivfusion_ros.config.parameters import parameter
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.training.detector.config import DetectorConfig
 from ivfusion_ros.training.fusion.config import TrainConfig
-from ivfusion_ros.training.matcher.config import MatcherConfig
+from ivfusion_ros.training.matcher.config import MatcherConfig, SplitConfig
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,18 @@ class Int8Stage:
 
 
 @dataclass(frozen=True)
+class Int8FusionStage(SplitConfig):
+    """A fusion network in int8, in the run folder, calibrated on some of the pairs to train on."""
+
+    of: str = parameter("export", "fusion model: stage of kind export, name or ONNX file")
+
+
+@dataclass(frozen=True)
 class EvaluationStage:
     """Figures of a fusion model on held-out pairs and on the folders of --test, as `ivfusion eval`."""
 
     of: str = parameter("export", "fusion model: stage of kind export, name or ONNX file")
-    learner: str = parameter("train", "stage of kind fusion whose held-out pairs count")
+    learner: str = parameter("train", "stage of kind fusion or int8_fusion whose held-out pairs count")
     metrics: tuple[str, ...] = parameter(
         ("VIF", "AG", "SCD", "Qabf", "SF", "EN", "SSIM"), "metrics by their names in `ivfusion eval`"
     )
