@@ -11,7 +11,8 @@ from ivfusion_ros.cli import main
 from ivfusion_ros.images.files import write_image
 
 FUSION = (
-    "expected one for fusion: refinefuse, refinefuse_lite, mda, transfusion, mst, or a file of your own"
+    "expected one for fusion: refinefuse, refinefuse_int8, refinefuse_lite, mda, transfusion, mst, or a "
+    "file of your own"
 )
 DETECTION = "expected one for detection: yolov5n, yolov5n_int8, or a file of your own"
 MATCHING = "expected one for matching: matcher, or a file of your own"
@@ -95,8 +96,8 @@ LINES = {
     "bench --detector mst": DETECTION,
     "dataset --data . --out out --images rgb --teacher mst": DETECTION,
     "dataset --data . --out out --images yolov5n": FUSION,
-    "engine mst matcher": "expected one for fusion or detection: refinefuse, refinefuse_lite, mda, "
-    "transfusion, mst, yolov5n, yolov5n_int8, or a file of your own",
+    "engine mst matcher": "expected one for fusion or detection: refinefuse, refinefuse_int8, "
+    "refinefuse_lite, mda, transfusion, mst, yolov5n, yolov5n_int8, or a file of your own",
     "train refinefuse_cpu --data . --init yolov5n": FUSION,
     "train yolov5n_cpu --data . --init refinefuse": DETECTION,
     "doctor --paramaters": "did you mean --parameters?",

@@ -30,7 +30,16 @@ pytestmark = pytest.mark.usefixtures("one_export_per_network")
 
 RECIPES = sorted((share_folder("config") / "train" / "recipes").glob("*.yaml"))
 NAMES = [path.stem for path in RECIPES]
-SHIPPED = {"refinefuse", "refinefuse_lite", "mda", "transfusion", "yolov5n", "yolov5n_int8", "matcher"}
+SHIPPED = {
+    "refinefuse",
+    "refinefuse_int8",
+    "refinefuse_lite",
+    "mda",
+    "transfusion",
+    "yolov5n",
+    "yolov5n_int8",
+    "matcher",
+}
 OF_SCHEDULES = {"one_cycle": ("name", "rise", "start", "end", "high_momentum", "low_momentum")}
 OF_TEACHERS = ("imitation", "final_imitation", "forced")
 UNUSED_BY_DETECTORS = {
