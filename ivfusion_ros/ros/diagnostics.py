@@ -61,18 +61,10 @@ class Diagnostics:
         self._updater.add("cameras", self._cameras)
         self._updater.add("fusion", self._fusion)
         self._updater.add("time offset", self._time_offset)
-        self._beat_s = time.monotonic()
         # Its own timer runs on simulated time, and would be still just when /clock is missing.
         self._updater.timer.cancel()
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         node.create_timer(self._updater.period, self._updater.update, clock=steady)
-
-    def beat(self) -> None:
-        """Publish if it is time, for who keeps the executor from it, as a configure that builds engines."""
-        now_s = time.monotonic()
-        if now_s - self._beat_s >= self._updater.period:
-            self._beat_s = now_s
-            self._updater.update()
 
     def _cameras(self, stat: Any) -> Any:
         session = self._get_session()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import rclpy
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -26,6 +27,7 @@ from ivfusion_ros.errors import ConfigError, DeviceLostError, IvfusionError
 from ivfusion_ros.ros.bond import Heartbeat, heartbeat
 from ivfusion_ros.ros.diagnostics import Diagnostics
 from ivfusion_ros.ros.logs import forward_logs
+from ivfusion_ros.ros.meanwhile import answering
 from ivfusion_ros.ros.node_parameters import NodeParameters
 from ivfusion_ros.ros.session import FusionSession
 from ivfusion_ros.ros.troubles import TroubleLog
@@ -41,9 +43,9 @@ EXIT_PATIENCE_S = 1.0
 class FusionNode(LifecycleNode):
     """Pairs, fuses and detects; see docs/robot.md for topics and parameters.
 
-    Options are those of rclpy's Node. Several may share a process and an executor. Raises ConfigError
-    where a parameter override is wrong. lost: done once the GPU is lost to this process; whoever runs the
-    executor does well to end it then.
+    Options are those of rclpy's Node. Several may share a process and an executor, which has one thread;
+    all their callbacks go on while models load. Raises ConfigError where a parameter override is wrong.
+    lost: done once the GPU is lost to this process; whoever runs the executor does well to end it then.
     """
 
     def __init__(self, name: str = "fusion_node", **options: Any) -> None:
@@ -51,9 +53,12 @@ class FusionNode(LifecycleNode):
         self._session: FusionSession | None = None
         self._heartbeat: Heartbeat | None = None
         self._enabled = True
+        self._loading = False
         self.lost = Future()
         self._config_parameters = NodeParameters(self)
         self.add_on_set_parameters_callback(self._on_set_parameters)
+        # A transition that takes its time keeps nobody else from being answered.
+        self._transitions = ReentrantCallbackGroup()
         self._refuse_impossible_transitions()
         self.create_service(Trigger, "~/accept_calibration", self._on_accept_calibration)
         self.create_service(SetBool, "~/enable", self._on_enable)
@@ -61,7 +66,7 @@ class FusionNode(LifecycleNode):
         self._troubles = TroubleLog(self, lambda: self._session)
         if self._config_parameters.config().node.autostart:
             steady = Clock(clock_type=ClockType.STEADY_TIME)
-            self._autostart_timer = self.create_timer(0.0, self._autostart, clock=steady)
+            self._autostart_timer = self.create_timer(0.0, self._autostart, self._transitions, steady)
         else:
             self.get_logger().info(
                 f"waiting for: ros2 lifecycle set {self.get_fully_qualified_name()} configure"
@@ -69,7 +74,10 @@ class FusionNode(LifecycleNode):
 
     def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Load models and calibration, advertise the outputs."""
-        return self._try("configure", self._configure)
+        outcome = self._try("configure", self._configure)
+        if outcome != TransitionCallbackReturn.SUCCESS:
+            self._close()
+        return outcome
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Enable the outputs, open the subscriptions."""
@@ -104,23 +112,17 @@ class FusionNode(LifecycleNode):
         self.destroy_node()
 
     def _configure(self) -> None:
-        self._session = FusionSession(
-            self,
-            self._config_parameters.config(),
-            enabled=self._enabled,
-            keep_waiting=self._keep_waiting,
-            on_lost=self._lose,
-        )
-
-    def _keep_waiting(self) -> bool:
-        """Diagnostics go on while models load and engines are built, which can take minutes."""
+        config, self._loading = self._config_parameters.config(), True
         try:
-            if self.context.ok():
-                self._diagnostics.beat()
-        except rclpy_implementation.RCLError:
-            # The process ends, and its topics with it.
-            return False
-        return bool(self.context.ok())
+            with answering(self) as wait:
+                self._session = FusionSession(self, config, wait=wait, on_lost=self._lose)
+        finally:
+            self._loading = False
+        # Whoever changed something meanwhile was told that it holds.
+        self._session.enable(self._enabled)
+        now = self._config_parameters.config()
+        if now != config:
+            self._session.set_config(now)
 
     def _activate(self) -> None:
         assert self._session is not None
@@ -178,6 +180,8 @@ class FusionNode(LifecycleNode):
         for service in self.services:
             if service.srv_type is ChangeState:
                 service.callback = partial(self._change_state, service.callback)
+                service.callback_group = self._transitions
+                self._transitions.add_entity(service)
 
     def _change_state(self, change: Callable[[Any, Any], Any], request: Any, response: Any) -> Any:
         try:
@@ -218,7 +222,7 @@ class FusionNode(LifecycleNode):
 
     def _on_set_parameters(self, changes: list[Any]) -> SetParametersResult:
         fixed = self._config_parameters.fixed(changes)
-        if fixed and self._session is not None:
+        if fixed and (self._loading or self._session is not None):
             return SetParametersResult(
                 successful=False,
                 reason=f"{', '.join(fixed)} takes effect at the next configure: deactivate and clean up "

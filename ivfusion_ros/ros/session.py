@@ -25,6 +25,7 @@ from ivfusion_ros.sync.time_offset import TimeOffsetWatch
 from ivfusion_ros.types import CAMERAS, CameraName
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
 
     from rclpy.lifecycle import LifecycleNode
@@ -51,13 +52,12 @@ class FusionSession:
         node: LifecycleNode,
         config: FusionNodeConfig,
         *,
-        enabled: bool,
-        keep_waiting: Callable[[], bool],
+        wait: Callable[[threading.Event], bool],
         on_lost: Callable[[], None] = lambda: None,
     ) -> None:
-        """enabled: see ~/enable. keep_waiting: as in Worker.load. on_lost: as in Worker."""
+        """wait: as in Worker.load. on_lost: as in Worker."""
         self.config = config
-        self._enabled = enabled
+        self._enabled = True
         self.inputs: dict[CameraName, CameraInput] = {}
         self.depth_input: ImageInput | None = None
         self.transforms: TransformWatch | None = None
@@ -71,8 +71,8 @@ class FusionSession:
         subscription_options(config.node.image_buffers, node.create_subscription)
         expected = parse_sizes(config.fusion.expected_size)
         self.worker = Worker(config, self._on_result, node.get_logger(), self._on_fused, on_lost)
-        pipeline = self.worker.load(keep_waiting)
-        self._rehearse(expected, pipeline, keep_waiting)
+        pipeline = self.worker.load(wait)
+        self._rehearse(expected, pipeline, wait)
         self._detector = detector = pipeline.detector
         self._locator = pipeline.locator
         self.fusion_model = pipeline.fusion_model
@@ -97,7 +97,7 @@ class FusionSession:
         self,
         expected: dict[CameraName, Size] | None,
         pipeline: Pipeline,
-        keep_waiting: Callable[[], bool],
+        wait: Callable[[threading.Event], bool],
     ) -> None:
         begin_s = time.monotonic()
         pair = rehearsal_pair(
@@ -110,7 +110,7 @@ class FusionSession:
                     "pair, which can take minutes: set fusion.expected_size, or run `ivfusion engine`"
                 )
             return
-        self.worker.rehearse(pair, keep_waiting)
+        self.worker.rehearse(pair, wait)
         (width, height), (rgb_width, rgb_height) = pair.thermal.size, pair.rgb.size
         self._node.get_logger().info(
             f"ready for thermal images of {width}x{height} and RGB images of {rgb_width}x{rgb_height} "

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_POLL_S = 0.1
 _REHEARSALS = 2
 """The second is as quick as those that follow."""
 _THREAD_NAME = "fusion"
@@ -87,29 +86,27 @@ class Worker:
         """How many jobs raised."""
         return self._failures.total
 
-    def load(self, keep_waiting: Callable[[], bool]) -> Pipeline:
+    def load(self, wait: Callable[[threading.Event], bool]) -> Pipeline:
         """Start the thread and wait for the pipeline. Raises what build_pipeline raises.
 
-        keep_waiting: asked ten times a second; when it says no, InterruptedError is raised.
+        wait: returns when the event is set; where it says False before that, InterruptedError is raised.
         """
         self._thread.start()
-        while not self._loaded.wait(_POLL_S):
-            if not keep_waiting():
-                raise InterruptedError("interrupted while the models were loading")
+        if not wait(self._loaded):
+            raise InterruptedError("interrupted while the models were loading")
         if self._load_error is not None:
             raise self._load_error
         assert self._pipeline is not None
         return self._pipeline
 
-    def rehearse(self, pair: FramePair, keep_waiting: Callable[[], bool]) -> None:
+    def rehearse(self, pair: FramePair, wait: Callable[[threading.Event], bool]) -> None:
         """Work on a pair of no camera and forget it, so that the first real one finds all ready.
 
-        keep_waiting: as for load.
+        wait: as for load.
         """
         self.mailbox.put(Job(pair.thermal, pair.rgb, rehearsal=True))
-        while not self._rehearsed.wait(_POLL_S):
-            if not keep_waiting():
-                raise InterruptedError("interrupted while the models were made ready")
+        if not wait(self._rehearsed):
+            raise InterruptedError("interrupted while the models were made ready")
 
     def set_config(self, config: PipelineConfig) -> None:
         """Change live parameters before the next job. Raises ConfigError, changing nothing.

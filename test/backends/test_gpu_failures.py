@@ -158,7 +158,7 @@ def test_a_gpu_that_is_lost_in_the_second_half_ends_the_worker(
         logging.getLogger("node"),
         on_lost=lost.release,
     )
-    assert worker.load(lambda: True).on_gpu
+    assert worker.load(threading.Event.wait).on_gpu
     thermal, rgb = pair(0)
     worker.mailbox.put(Job(Frame(thermal, 0), Frame(rgb, 0)))
     assert came.acquire(timeout=PATIENCE_S)

@@ -197,7 +197,7 @@ def config(blend_model: Path) -> FusionNodeConfig:
 @pytest.fixture
 def worker(config: FusionNodeConfig, results: list[FusionResult], log: Log) -> Iterator[Worker]:
     worker = Worker(config, lambda result, job: results.append(result), log)
-    worker.load(lambda: True)
+    worker.load(threading.Event.wait)
     yield worker
     assert worker.stop(10) and not any_at_work()
 
@@ -227,7 +227,7 @@ def test_worker_takes_the_newest_and_counts_the_rest(
         assert go_on.wait(60)
 
     worker = Worker(config, keep, log)
-    worker.load(lambda: True)
+    worker.load(threading.Event.wait)
     worker.mailbox.put(pair(0))
     assert begun.wait(60)
     for index in range(1, 6):
@@ -270,7 +270,7 @@ def test_a_fused_image_is_handed_out_before_it_is_searched(
         Pipeline, "conclude", lambda _, fused, looked: replace(fused.result, detector_stride=7)
     )
     worker = Worker(config, lambda result, job: results.append(result), log, handed_out.append)
-    worker.load(lambda: True)
+    worker.load(threading.Event.wait)
     for index in range(2):
         worker.mailbox.put(pair(index))
         drain(worker, index + 1)
@@ -326,7 +326,7 @@ class Failing:
 
 def test_a_failing_detector_keeps_no_images(config: FusionNodeConfig, log: Log) -> None:
     worker = Worker(config, lambda result, job: None, log)
-    worker.load(lambda: True).detector = Failing()
+    worker.load(threading.Event.wait).detector = Failing()
     frames = []
     gc.collect()
     # What refers to itself waits for a collection, which may come after gigabytes.
@@ -351,7 +351,7 @@ def test_worker_brings_lone_rgb_frames_to_a_thermal_reference(
 ) -> None:
     config = replace(config, registration=RegistrationConfig(reference="thermal"))
     worker = Worker(config, lambda result, job: results.append(result), log)
-    worker.load(lambda: True)
+    worker.load(threading.Event.wait)
     worker.mailbox.put(Job(None, frame(9), view=View((8, 6), "f", INFO)))
     drain(worker, 1)
     assert (results[0].mode, results[0].fused.shape, results[0].stamp_ns) == ("rgb_only", (6, 8, 3), 9)
@@ -386,7 +386,7 @@ def test_worker_registers_by_new_extrinsics_from_the_next_job_on(
     registration = RegistrationConfig(calibration=str(rig), extrinsics="tf", depth=True)
     config = replace(config, registration=registration, faults=FaultConfig(gate=False))
     worker = Worker(config, lambda result, job: results.append(result), log)
-    worker.load(lambda: True)
+    worker.load(threading.Event.wait)
     thermal, rgb = Frame(rig_samples.THERMAL, 0), Frame(rig_samples.RGB, 0)
     depth = np.full(rig_samples.SIZE[::-1], 3.0, np.float32)
     worker.mailbox.put(Job(thermal, rgb))
@@ -407,7 +407,7 @@ def test_worker_survives_a_failing_publisher(config: FusionNodeConfig, log: Log)
         raise OSError("no network")
 
     worker = Worker(config, publish, log)
-    worker.load(lambda: True)
+    worker.load(threading.Event.wait)
     worker.mailbox.put(pair(1))
     drain(worker, 1)
     assert "no network" in log.errors[0]
@@ -418,7 +418,7 @@ def test_worker_passes_on_why_it_cannot_load(tmp_path: Path, log: Log) -> None:
     config = FusionNodeConfig(fusion=FusionConfig(model=str(tmp_path / "none.onnx")))
     worker = Worker(config, lambda result, job: None, log)
     with pytest.raises(ModelError, match=r"none\.onnx"):
-        worker.load(lambda: True)
+        worker.load(threading.Event.wait)
     assert worker.stop(10)
 
 
@@ -434,7 +434,7 @@ def test_loading_can_be_interrupted(
     monkeypatch.setattr("ivfusion_ros.ros.worker.build_pipeline", build_slowly)
     worker = Worker(config, lambda result, job: None, log)
     with pytest.raises(InterruptedError):
-        worker.load(lambda: False)
+        worker.load(lambda _: False)
     assert any_at_work() and not worker.stop(0.05)
     go_on.set()
     assert worker.stop(10)

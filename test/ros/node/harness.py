@@ -32,7 +32,7 @@ try:
     from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
     from rosgraph_msgs.msg import Clock  # noqa: F401
     from sensor_msgs.msg import CameraInfo, CompressedImage, Image  # noqa: F401
-    from std_srvs.srv import Trigger  # noqa: F401
+    from std_srvs.srv import SetBool, Trigger  # noqa: F401
     from vision_msgs.msg import Detection2DArray, LabelInfo  # noqa: F401
 except ImportError:
     # Then conftest.py skips all tests.

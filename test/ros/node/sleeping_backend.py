@@ -20,13 +20,14 @@ class SleepingBackend:
     """See ivfusion_ros.backends.Backend.
 
     SLEEP_S: seconds per image. LOAD_S: seconds to load. GATE: a file; an image waits while it is missing.
-    What takes long is printed when it begins.
+    LOAD_GATE: likewise for loading. What takes long is printed when it begins.
     """
 
     name = "sleeping"
 
     def __init__(self, model_path: Path, *, precision: str, threads: int) -> None:
         _sleep(float(os.environ.get("LOAD_S", "0")), "loading")
+        _wait_at(Path(os.environ.get("LOAD_GATE", "/")), "loading waits at the gate")
         self._gate = Path(os.environ.get("GATE", "/"))
         self._seconds = float(os.environ.get("SLEEP_S", "0"))
         self.description = f"sleeping {self._seconds} s"
@@ -39,10 +40,7 @@ class SleepingBackend:
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         _sleep(self._seconds, "an image is in work")
-        if not self._gate.exists():
-            print("an image is at the gate", flush=True)
-        while not self._gate.exists():
-            time.sleep(0.01)
+        _wait_at(self._gate, "an image is at the gate")
         if inputs["rgb"].flat[0] == POISON:
             raise RuntimeError("poisoned image")
         if inputs["rgb"].flat[0] == LOSS:
@@ -57,3 +55,10 @@ def _sleep(seconds: float, what: str) -> None:
     if seconds >= 1:
         print(what, flush=True)
     time.sleep(seconds)
+
+
+def _wait_at(gate: Path, what: str) -> None:
+    if not gate.exists():
+        print(what, flush=True)
+    while not gate.exists():
+        time.sleep(0.01)

@@ -45,7 +45,8 @@ def images_came(diagnostics: Any, sender: Sender, *, text: str, output: bool) ->
 
     def seen(values: dict[str, str]) -> bool:
         sender.send()
-        return values["thermal rate"] != "0.0 Hz" != values["rgb rate"]
+        # There are none while the node is not active, as just before.
+        return all(values.get(f"{camera} rate", "0.0 Hz") != "0.0 Hz" for camera in ("thermal", "rgb"))
 
     diagnostics.wait("cameras", seen)
 
