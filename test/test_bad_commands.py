@@ -9,13 +9,15 @@ import pytest
 
 from ivfusion_ros.cli import main
 from ivfusion_ros.images.files import write_image
+from ivfusion_ros.models import read_models
 
-FUSION = (
-    "expected one for fusion: refinefuse, refinefuse_int8, refinefuse_lite, mda, transfusion, mst, or a "
-    "file of your own"
+SHIPPED = {
+    task: ", ".join(entry.name for entry in read_models().values() if entry.task == task)
+    for task in ("fusion", "detection", "matching")
+}
+FUSION, DETECTION, MATCHING = (
+    f"expected one for {task}: {names}, or a file of your own" for task, names in SHIPPED.items()
 )
-DETECTION = "expected one for detection: yolov5n, yolov5n_int8, or a file of your own"
-MATCHING = "expected one for matching: matcher, or a file of your own"
 
 LINES = {
     "fuse thermal rgb": "both hold images, and the last name is the output",
@@ -96,8 +98,7 @@ LINES = {
     "bench --detector mst": DETECTION,
     "dataset --data . --out out --images rgb --teacher mst": DETECTION,
     "dataset --data . --out out --images yolov5n": FUSION,
-    "engine mst matcher": "expected one for fusion or detection: refinefuse, refinefuse_int8, "
-    "refinefuse_lite, mda, transfusion, mst, yolov5n, yolov5n_int8, or a file of your own",
+    "engine mst matcher": "expected one for fusion or detection: refinefuse, ",
     "train refinefuse_cpu --data . --init yolov5n": FUSION,
     "train yolov5n_cpu --data . --init refinefuse": DETECTION,
     "doctor --paramaters": "did you mean --parameters?",
