@@ -20,24 +20,30 @@ NARROW = partial(RefineFuseLite, (4, 4, 4, 4))
 """refinefuse_lite with a fraction of its channels."""
 
 
-def start(words: list[str], *, narrow: bool = False) -> ForkServerProcess:
-    """`ivfusion WORDS`, silent; its exit status is the process's exitcode."""
+def start(words: list[str], *, narrow: bool = False, step_s: float = 0.1) -> ForkServerProcess:
+    """`ivfusion WORDS`, silent; its exit status is the process's exitcode.
+
+    step_s: seconds that a training sleeps before each step once it has a checkpoint, so that whoever waits
+    for that to kill the process has the time.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    process = context.Process(target=_run, args=(words, narrow))
+    process = context.Process(target=_run, args=(words, narrow, step_s))
     process.start()
     return process
 
 
 class SlowLearner(Learner):
-    """Whoever waits for a checkpoint to kill the process has the time of many steps."""
+    step_s = 0.0
 
     def train(self, *arguments, **options):
-        time.sleep(0.1)
+        if self.step >= self.config.save_every:
+            time.sleep(self.step_s)
         return super().train(*arguments, **options)
 
 
-def _run(words: list[str], narrow: bool) -> None:
+def _run(words: list[str], narrow: bool, step_s: float) -> None:
+    SlowLearner.step_s = step_s
     ivfusion_ros.training.fusion.trainer.Learner = SlowLearner
     if narrow:
         ALL_NETWORKS["refinefuse_lite"] = NARROW

@@ -125,8 +125,8 @@ def _correlation(
     return nodes, weights
 
 
-def street(seed: int, shift: int) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes and discs of 880 x 480 pixels; each camera sees 640 of them, `shift` apart."""
+def street(seed: int, shift: int, width: int = 640) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes and discs, 1.375 widths of them and 3/4 as high; each camera sees one width, `shift` apart."""
     random = np.random.default_rng(seed)
     canvas = np.full((480, 880), 110, np.uint8)
     for _ in range(160):
@@ -136,4 +136,6 @@ def street(seed: int, shift: int) -> tuple[np.ndarray, np.ndarray]:
         else:
             cv2.circle(canvas, (x, y), side // 2, grey, -1)
     canvas = cv2.GaussianBlur(canvas, (0, 0), 1.0)
-    return np.ascontiguousarray(canvas[:, shift : shift + 640]), np.ascontiguousarray(canvas[:, :640])
+    height = width * 3 // 4
+    canvas = cv2.resize(canvas, (width * 11 // 8, height), interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(canvas[:, shift : shift + width]), np.ascontiguousarray(canvas[:, :width])

@@ -17,7 +17,6 @@ from ivfusion_ros.bags import BagReader
 from ivfusion_ros.bags.messages import to_frame
 from ivfusion_ros.cli import COMMANDS, main
 from ivfusion_ros.images.files import read_image, write_image
-from ivfusion_ros.training.recipe.toy import write_toy_data
 from ivfusion_ros.types import Frame
 
 OUTPUTS = {"a.mcap", "b.mcap", "c.mcap", "d.mcap", "e.png", "f.mcap"}
@@ -387,8 +386,11 @@ def test_a_dry_run_writes_nothing(small_bag, blend_model, tmp_path, capsys) -> N
     said = capsys.readouterr().out
     assert str(small_bag) in said and f"writes: {out}" in said and str(blend_model) in said
     assert f"reads: {small_bag}\n" in said and "replaces" not in said
-    (pairs, *_) = write_toy_data(tmp_path / "toy")
-    count = len(list((pairs / "thermal").iterdir()))
+    pairs = tmp_path / "pairs"
+    for camera, image in (("thermal", np.zeros((64, 96))), ("rgb", np.zeros((64, 96, 3)))):
+        (pairs / camera).mkdir(parents=True)
+        for number in range(5):
+            write_image(pairs / camera / f"{number}.png", image.astype(np.uint8))
     words = [
         "train",
         "refinefuse_lite",
@@ -400,7 +402,7 @@ def test_a_dry_run_writes_nothing(small_bag, blend_model, tmp_path, capsys) -> N
     ]
     assert main(words) == 0
     said = capsys.readouterr().out
-    assert f"reads: {pairs}\npairs: {count} to train on, 0 held out\n" in said and "stage" not in said
+    assert f"reads: {pairs}\npairs: 5 to train on, 0 held out\n" in said and "stage" not in said
     assert not out.exists()
 
 

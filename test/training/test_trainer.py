@@ -301,11 +301,19 @@ def test_the_command_numbers_its_runs_and_goes_on_in_the_last(folder, tmp_path, 
     assert sorted(path.name for path in runs.iterdir()) == ["001", "002"]
 
 
+@pytest.fixture(scope="module")
+def whole_command(folder, tmp_path_factory) -> tuple[list[str], Path]:
+    """Words of a training, and a run of theirs that nothing stopped."""
+    words = train(folder, "--iterations", "12", "--validate-every", "10", "--save-every", "3")
+    run = tmp_path_factory.mktemp("commands") / "whole"
+    assert main([*words, "--out", str(run)]) == 0
+    return words, run
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_killed_command_goes_on_to_the_same_bits(folder, tmp_path, number) -> None:
-    words = train(folder, "--iterations", "80", "--validate-every", "70", "--save-every", "3")
-    assert main([*words, "--out", str(tmp_path / "whole")]) == 0
-    process = forked.start([*words, "--out", str(tmp_path / "parts")])
+def test_a_killed_command_goes_on_to_the_same_bits(whole_command, tmp_path, number) -> None:
+    words, whole = whole_command
+    process = forked.start([*words, "--out", str(tmp_path / "parts")], step_s=1.0)
     while not (tmp_path / "parts" / "last.pt").exists():
         assert process.is_alive()
         time.sleep(0.01)
@@ -313,10 +321,10 @@ def test_a_killed_command_goes_on_to_the_same_bits(folder, tmp_path, number) -> 
     process.join()
     assert process.exitcode == (-signal.SIGKILL if number == signal.SIGKILL else INTERRUPTED)
     # Well before the first validation.
-    assert 3 <= load_checkpoint(tmp_path / "parts" / "last.pt")["step"] < 70
+    assert 3 <= load_checkpoint(tmp_path / "parts" / "last.pt")["step"] < 10
     assert main([*words, "--out", str(tmp_path / "parts"), "--resume"]) == 0
-    assert_equal(weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts"))
-    assert rows(tmp_path / "whole") == rows(tmp_path / "parts")
+    assert_equal(weights_of(whole), weights_of(tmp_path / "parts"))
+    assert rows(whole) == rows(tmp_path / "parts")
 
 
 def test_what_is_compiled_is_the_network_and_not_its_mean(folder, tmp_path, monkeypatch) -> None:
