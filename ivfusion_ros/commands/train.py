@@ -45,11 +45,8 @@ def run(options: argparse.Namespace) -> None:
         _tell(options, path, recipe)
         return
     with _run_folder(options, recipe.name) as folder:
-        data = write_toy_data(folder.parent / "toy_data") if options.toy else []
-        inputs = Inputs(
-            tuple(options.data or data), tuple(options.test), tuple(options.folders), start,
-            options.resume,
-        )  # fmt: skip
+        data = options.data or write_toy_data(folder.parent / "toy_data")
+        inputs = Inputs(tuple(data), tuple(options.test), tuple(options.folders), start, options.resume)
         run_recipe(recipe, folder, inputs, held_back)
         log.info("made %s", folder)
 
@@ -76,7 +73,7 @@ def _tell(options: argparse.Namespace, path: Path, recipe: Recipe) -> None:
     if learner is not None and options.data:
         split = split_folders(options.data, tuple(options.folders), learner)
         print(f"pairs: {len(split.training)} to train on, {len(split.validation)} held out")
-    if options.toy:
+    if not options.data:
         print("reads: simulated pairs, which it writes first")
     print(f"writes: {options.out or f'a new folder in runs/{recipe.name}'}")
 

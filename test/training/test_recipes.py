@@ -14,6 +14,7 @@ import torch
 from training_samples import pair_folder
 
 from ivfusion_ros.cli import main
+from ivfusion_ros.commands import train as train_command
 from ivfusion_ros.config.parameters import flatten
 from ivfusion_ros.errors import INTERRUPTED, ConfigError, ModelError
 from ivfusion_ros.files import read_yaml
@@ -133,7 +134,7 @@ recipe: chain
 licence: none
 defaults:
   fusion:
-    {network: refinefuse_lite, loss: distillation, teacher: teacher, iterations: 8, batch: 2, crop: 64,
+    {network: refinefuse_lite, loss: distillation, teacher: teacher, iterations: 4, batch: 2, crop: 64,
     precision: f32, threads: 1, save_every: 1, validate_every: 2, validation_fraction: 0.2,
     validation.pairs: 2}
 stages:
@@ -306,6 +307,17 @@ def test_a_toy_run_goes_on_as_one_and_no_other_does(small, pairs, tmp_path, caps
     assert run_small(small, pairs, real, "--toy", "--resume") == ConfigError.exit_code
     assert f"{real} was begun without --toy; go on without it, or" in capsys.readouterr().err
     assert run_small(small, pairs, run, "--toy", "--resume") == 0
+
+
+def test_toy_pairs_are_written_where_no_data_are_given(small, pairs, tmp_path, monkeypatch) -> None:
+    written, trained_on = [], []
+    monkeypatch.setattr(train_command, "write_toy_data", lambda folder: written.append(folder) or [folder])
+    monkeypatch.setattr(train_command, "run_recipe", lambda *given: trained_on.append(given[2].data))
+    words = ["train", str(small), "--toy", "--out", str(tmp_path / "run")]
+    assert main([*words, "--data", str(pairs)]) == 0
+    assert written == [] and trained_on == [(pairs,)]
+    assert main(words) == 0
+    assert written == [tmp_path / "toy_data"] and trained_on == [(pairs,), (tmp_path / "toy_data",)]
 
 
 def test_options_of_one_training_are_refused_for_a_recipe_and_the_other_way_round(
