@@ -8,6 +8,8 @@ from functools import partial
 from multiprocessing.context import ForkServerProcess
 
 # Their imports take longer than the trainings of the tests.
+import captures
+
 import ivfusion_ros.commands.train
 import ivfusion_ros.training.fusion.trainer
 import ivfusion_ros.training.recipe.export_stages
@@ -21,14 +23,14 @@ NARROW = partial(RefineFuseLite, (4, 4, 4, 4))
 
 
 def start(words: list[str], *, narrow: bool = False, step_s: float = 0.1) -> ForkServerProcess:
-    """`ivfusion WORDS`, silent; its exit status is the process's exitcode.
+    """`ivfusion WORDS`, silent; its exit status is the process's exitcode. It has this process's captures.
 
     step_s: seconds that a training sleeps before each step once it has a checkpoint, so that whoever waits
     for that to kill the process has the time.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    process = context.Process(target=_run, args=(words, narrow, step_s))
+    process = context.Process(target=_run, args=(words, narrow, step_s, captures.captured()))
     process.start()
     return process
 
@@ -42,10 +44,11 @@ class SlowLearner(Learner):
         return super().train(*arguments, **options)
 
 
-def _run(words: list[str], narrow: bool, step_s: float) -> None:
+def _run(words: list[str], narrow: bool, step_s: float, captured: captures.Captured) -> None:
     SlowLearner.step_s = step_s
     ivfusion_ros.training.fusion.trainer.Learner = SlowLearner
     if narrow:
         ALL_NETWORKS["refinefuse_lite"] = NARROW
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-    sys.exit(main(words))
+    with captures.shared_captures(captured):
+        sys.exit(main(words))
