@@ -141,7 +141,8 @@ def whole_runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
 
     @functools.cache
     def of(head: str) -> tuple[DetectorConfig, Path]:
-        settings = {"epochs": 4, "validate": False, "without_mosaic": 0.4, "head": head}
+        # The last epoch is without mosaics; none is stopped in it: its losses would be of the rest alone.
+        settings = {"epochs": 3, "validate": False, "without_mosaic": 0.5, "head": head}
         config, run = DetectorConfig(**SMALL | settings), tmp_path_factory.mktemp("runs") / "whole"
         whole = DetectorTrainer(config, data, run)
         whole.fit()
@@ -153,7 +154,7 @@ def whole_runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
     return of
 
 
-@pytest.mark.parametrize(("questions", "head"), [(0, "anchor_free"), (2, "anchor_free"), (4, "anchors")])
+@pytest.mark.parametrize(("questions", "head"), [(0, "anchor_free"), (2, "anchor_free"), (3, "anchors")])
 def test_a_stopped_run_resumes_to_the_bit(
     data: Path, tmp_path: Path, whole_runs: Callable[[str], tuple], questions: int, head: str
 ) -> None:
@@ -171,7 +172,7 @@ def test_a_stopped_run_resumes_to_the_bit(
     for part in ("weights", "ema"):
         assert_equal(states[0]["trainer"][part], states[1]["trainer"][part])
     rows = [(folder / "results.csv").read_text().splitlines() for folder in (whole, run)]
-    assert [row.split(",")[0] for row in rows[1]] == ["epoch", "1", "2", "3", "4"]
+    assert [row.split(",")[0] for row in rows[1]] == ["epoch", "1", "2", "3"]
     assert rows[0][-1].split(",")[2:] == rows[1][-1].split(",")[2:]
     assert resumed.weights.name == ("final.pt" if head == "anchors" else "last.pt")
     # Once finished, there is nothing left to do.
