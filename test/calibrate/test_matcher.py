@@ -165,7 +165,7 @@ def _street_words(folder: Path, shift: int, matcher: str) -> tuple[list[str], Pa
 
 
 def test_the_command_refuses_what_it_cannot_use(tmp_path, capsys) -> None:
-    words = ["calibrate", str(tmp_path), "--matcher", str(tmp_path / "none.onnx")]
+    words = ["calibrate", str(tmp_path), str(tmp_path), "--matcher", str(tmp_path / "none.onnx")]
     assert cli.main(words) == 5
     assert "there is no model file at" in capsys.readouterr().err
     assert cli.main([*words, "--board", "checkerboard:8x6:0.08"]) == 2
