@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 import torch
+from onnxscript import optimizer
 
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.files import whole_files
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OPSET = 18
+_MAX_WEIGHTS = 2**22
+"""Most values of a tensor that is folded."""
 
 
 def export_fusion(graph: FusionGraph, network_name: str, path: Path) -> None:
@@ -62,8 +65,11 @@ def capture(graph: FusionGraph) -> onnx.ModelProto:
             dynamic_shapes=({1: height, 2: width}, {1: height, 2: width}),
             verbose=False,
         )
-    assert program is not None
-    model: onnx.ModelProto = program.model_proto
+        assert program is not None
+        model: onnx.ModelProto = program.model_proto
+        # Sums of large weights too, which the exporter leaves to be made at run time.
+        optimizer.fold_constants(model, input_size_limit=_MAX_WEIGHTS, output_size_limit=_MAX_WEIGHTS)
+        optimizer.remove_unused_nodes(model)
     strip_traces(model)
     return model
 
