@@ -146,7 +146,8 @@ def test_reset_starts_afresh():
 
 
 def test_fixed_range_in_counts():
-    image = np.array([[0, 999, 1000, 1500, 2000, 65535]], np.uint16)
+    # Not 1500: where a half is rounded to depends on the CPU.
+    image = np.array([[0, 999, 1000, 1501, 2000, 65535]], np.uint16)
     scaler = ThermalScaler(ThermalConfig(scaling="fixed", range_min=1000.0, range_max=2000.0))
     assert scaler(image, 0).tolist() == [[0, 0, 0, 128, 255, 255]]
     eight = np.array([[0, 50, 100, 255]], np.uint8)
