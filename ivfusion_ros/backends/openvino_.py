@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
+import platform
 import threading
 from collections import OrderedDict, deque
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ivfusion_ros.backends.layers import Layer, multiply_adds, size_bytes
@@ -17,7 +20,8 @@ from ivfusion_ros.graphs.onnx_file import PRECISION_KEY, read_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 _MAX_SHAPES = 4
 """Compiled shapes kept per model: a robot has one, a folder of mixed sizes must not fill the memory."""
@@ -49,6 +53,13 @@ class OpenVinoBackend:
         self._planes_in, self._planes_out = take_planes(self._model)
         count = f"{threads} threads" if threads else "all cores"
         is_int8 = self.metadata.get(PRECISION_KEY) == "int8"
+        if is_int8 and "fused" in self.outputs and not sums_bytes():
+            # A detector's weights have 7 bits, which need no VNNI.
+            log.warning(
+                "%s has weights of 8 bits, whose products this CPU without VNNI cannot sum: the fused "
+                "image is wrong in places; take the same network in f32",
+                self._name,
+            )
         computes_in = "int8" if is_int8 else _precision(precision)
         self.description = f"OpenVINO {_version()} {computes_in} on CPU, {count}"
 
@@ -128,6 +139,19 @@ def core() -> openvino.Core:
     next signal, be it Ctrl-C, is a segmentation fault (OpenVINO 2026.4).
     """
     return openvino.Core()
+
+
+def sums_bytes() -> bool:
+    """Whether the CPU sums products of 8 bits without overflow: on x86 only one with VNNI does.
+
+    True where the system does not tell.
+    """
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return True
+    try:
+        return "vnni" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return True
 
 
 def _version() -> str:

@@ -73,7 +73,7 @@ def _export_detector(options: argparse.Namespace) -> str:
     size = parse_size(options.size or DETECTOR_SIZE)
     weights = Path(options.network)
     if not weights.suffix:
-        weights = resolve_model(options.network)
+        weights = resolve_model(options.network, "detection")
     names = export_detector(weights, options.output, size)
     return f"detector of {', '.join(names)}"
 

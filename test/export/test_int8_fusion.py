@@ -17,7 +17,7 @@ from ivfusion_ros.export.int8_fusion import channel_ends, rounded_nodes, to_int8
 from ivfusion_ros.graphs.half import to_half
 from ivfusion_ros.graphs.onnx_file import PRECISION_KEY, read_metadata
 from ivfusion_ros.images.files import write_image
-from ivfusion_ros.models import read_models
+from ivfusion_ros.models import read_models, resolve_model
 from ivfusion_ros.sources.layouts import find_pairs
 
 DEAD = 5
@@ -201,6 +201,24 @@ def test_openvino_computes_in_int8(tmp_path: Path) -> None:
         item["primitiveType"].astype(str) for item in information if item["layerType"] == "Convolution"
     ]
     assert [kernel.endswith("I8") for kernel in kernels].count(True) == 2
+
+
+def test_a_cpu_that_cannot_sum_bytes_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    from ivfusion_ros.backends import openvino_
+
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    models = {name: resolve_model(name) for name in ("refinefuse_int8", "refinefuse_lite", "yolov5n_int8")}
+    warned = {}
+    for flags in ("flags : avx2 bmi2", "flags : avx2 avx512_vnni"):
+        monkeypatch.setattr(Path, "read_text", lambda *_, found=flags, **__: found)
+        for name, model in models.items():
+            caplog.clear()
+            openvino_.OpenVinoBackend(model, precision="auto", threads=1).close()
+            warned[flags[-4:], name] = "without VNNI" in caplog.text
+    assert [key for key, is_warned in warned.items() if is_warned] == [("bmi2", "refinefuse_int8")]
 
 
 def test_what_int8_is_not_for(pairs: Path, tmp_path: Path) -> None:
