@@ -171,9 +171,11 @@ class FusionNode(LifecycleNode):
             if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
                 self.trigger_activate()
         except rclpy_implementation.RCLError:
-            self.get_logger().warning(
-                "node.autostart: somebody else configures this node, and it is left to that"
-            )
+            # After Ctrl-C no transition is possible either, and nobody hears of it.
+            if self.context.ok():
+                self.get_logger().warning(
+                    "node.autostart: somebody else configures this node, and it is left to that"
+                )
 
     def _refuse_impossible_transitions(self) -> None:
         """Before 8.0, rclpy lets a transition that the state does not allow end the process, unanswered."""

@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.sync.synchronizer import Synchronizer
-from ivfusion_ros.types import OTHER_CAMERA, CameraInfo, CameraName, DepthImage, Frame, Size
+from ivfusion_ros.types import (
+    OTHER_CAMERA,
+    CameraInfo,
+    CameraName,
+    DepthImage,
+    Frame,
+    FramePair,
+    Size,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,20 +59,24 @@ class SilenceWatch:
 
     No clock is asked, so slow, fast and paused playback, simulated time and clocks that differ between
     cameras all work. One step counts at most half the limit: a pause of both cameras is no silence of
-    the one that resumes last, and neither is a jump of the clock.
+    the one that resumes last, and neither is a jump of the clock. Nor does a camera's own backlog count,
+    which may come in one burst when its link is back.
     """
 
     def __init__(self) -> None:
         self._stamp_ns: dict[CameraName, int] = {}
         self._missed_ns: dict[CameraName, int] = {"thermal": 0, "rgb": 0}
+        self._behind_ns: dict[CameraName, int] = {"thermal": 0, "rgb": 0}
 
     def arrived(self, camera: CameraName, stamp_ns: int, limit_ns: int) -> CameraName | None:
         """Take note of a frame; returns the camera that is silent now, if any."""
-        step_ns = stamp_ns - self._stamp_ns.get(camera, stamp_ns)
+        step_ns = max(0, stamp_ns - self._stamp_ns.get(camera, stamp_ns))
         self._stamp_ns[camera] = stamp_ns
         other = OTHER_CAMERA[camera]
+        behind_ns = max(self._behind_ns[camera], self._missed_ns[camera])
         self._missed_ns[camera] = 0
-        self._missed_ns[other] += min(max(0, step_ns), limit_ns // 2)
+        self._behind_ns[camera] = max(0, behind_ns - step_ns)
+        self._missed_ns[other] += min(max(0, step_ns - behind_ns), limit_ns // 2)
         return other if self._missed_ns[other] > limit_ns else None
 
 
@@ -106,14 +118,21 @@ class Streams:
         if camera == self._reference:
             self._view = View(frame.size, frame.frame_id, frame.camera_info)
         silent = self._watch.arrived(camera, frame.stamp_ns, round(self._config.silent_after_s * 1e9))
+        falls_back = silent is not None and self._config.when_silent == "fallback"
         if silent != self.silent:
             self.silent = silent
             self._on_change(silent)
+            if falls_back:
+                # A partner that comes for them later would have an output go back in time.
+                self._submit_pairs(self.synchronizer.flush())
         if silent is None:
-            for pair in self.synchronizer.add(camera, frame):
-                self._submit(Job(pair.thermal, pair.rgb, pair.skew_ns, pair.depth, pair.held))
-        elif self._config.when_silent == "fallback":
+            self._submit_pairs(self.synchronizer.add(camera, frame))
+        elif falls_back:
             self._submit(self._single(camera, frame))
+
+    def _submit_pairs(self, pairs: list[FramePair]) -> None:
+        for pair in pairs:
+            self._submit(Job(pair.thermal, pair.rgb, pair.skew_ns, pair.depth, pair.held))
 
     def _single(self, camera: CameraName, frame: Frame) -> Job:
         view = None if camera == self._reference else self._view
