@@ -38,7 +38,8 @@ SECONDS = 10.0
 
 SIZES = {(640, 480): 8.0, (1280, 1024): 5.0, (3840, 2160): 1.0}
 """Of the RGB images in bags that are replayed by size, and their seconds; thermal images are 640x512."""
-SIZED = ("refinefuse_lite", "refinefuse")
+SIZED = ("refinefuse_lite",)
+"""RefineFuse would take a quarter of an hour; docs/large-images.md has its ratios."""
 MOST_MB = "import re,sys; from ivfusion_ros.cli import main; code = main(sys.argv[1:]); " + (
     "print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]); sys.exit(code)"
 )
