@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 
+WARM_UPS = 2
+"""Runs of a profile that do not count: the first takes up to twice as long, on memory that is new to it."""
+
 
 @dataclass(frozen=True)
 class Layer:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 
-from ivfusion_ros.backends.layers import Layer, multiply_adds, size_bytes
+from ivfusion_ros.backends.layers import WARM_UPS, Layer, multiply_adds, size_bytes
 from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
 from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.graphs.onnx_file import read_metadata
@@ -58,10 +58,10 @@ class OnnxRuntimeBackend:
         arrays = checked_inputs(inputs, self.inputs, self._path.name)
         with tempfile.TemporaryDirectory() as folder:
             session = _session(self._path, self._threads, Path(folder) / "profile")
-            for _ in range(runs):
+            for _ in range(WARM_UPS + runs):
                 session.run(list(self.outputs), arrays)
             events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-        return _layers(events, runs)
+        return layers_of(events)
 
     def close(self) -> None:
         """See Backend.close."""
@@ -99,16 +99,17 @@ def _info(value: onnxruntime.NodeArg, path: Path) -> TensorInfo:
     return TensorInfo(shape, np.dtype(_DTYPES[kind]))
 
 
-def _layers(events: list[dict[str, Any]], runs: int) -> list[Layer]:
-    """From the trace of so many runs: of each node the mean time."""
+def layers_of(events: list[dict[str, Any]]) -> list[Layer]:
+    """From a trace: of each node the mean time, but for the first WARM_UPS runs."""
     nodes = [
         event for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")
     ]
-    elapsed_us: dict[str, int] = {}
+    elapsed_us: dict[str, list[int]] = {}
     for event in nodes:
-        elapsed_us[event["name"]] = elapsed_us.get(event["name"], 0) + event["dur"]
+        elapsed_us.setdefault(event["name"], []).append(event["dur"])
     once = {event["name"]: event["args"] for event in nodes}
-    return [_layer(name, args, elapsed_us[name] / runs / 1e3) for name, args in once.items()]
+    means_us = {name: float(np.mean(values[WARM_UPS:])) for name, values in elapsed_us.items()}
+    return [_layer(name, args, means_us[name] / 1e3) for name, args in once.items()]
 
 
 def _layer(name: str, args: dict[str, Any], milliseconds: float) -> Layer:

@@ -11,7 +11,7 @@ from collections import OrderedDict, deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ivfusion_ros.backends.layers import Layer, multiply_adds, size_bytes
+from ivfusion_ros.backends.layers import WARM_UPS, Layer, multiply_adds, size_bytes
 from ivfusion_ros.backends.openvino_layout import take_planes, to_pixels, to_planes
 from ivfusion_ros.backends.silent_openvino import openvino
 from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
@@ -60,7 +60,9 @@ class OpenVinoBackend:
                 "image is wrong in places; take the same network in f32",
                 self._name,
             )
-        computes_in = "int8" if is_int8 else _precision(precision)
+        # A graph in int8 has layers that are not: they decide how fast it is.
+        rest = _precision(precision)
+        computes_in = f"int8 and {rest}" if is_int8 else rest
         self.description = f"OpenVINO {_version()} {computes_in} on CPU, {count}"
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -94,11 +96,15 @@ class OpenVinoBackend:
         model = self._shaped({name: array.shape for name, array in arrays.items()})
         compiled = core().compile_model(model, "CPU", self._properties | {"PERF_COUNT": True})
         request = compiled.create_infer_request()
+        for _ in range(WARM_UPS):
+            request.infer(arrays, share_inputs=True)
+        before_us = {name: mean_us for name, (_, mean_us) in _timed(compiled).items()}
         for _ in range(runs):
             request.infer(arrays, share_inputs=True)
-        # Its times are means over all runs of the request.
-        layers = [_layer(node) for node in compiled.get_runtime_model().get_ordered_ops()]
-        return [layer for layer in layers if layer is not None]
+        return [
+            _layer(node, mean_of_last(before_us.get(name, 0), mean_us, runs) / 1e3)
+            for name, (node, mean_us) in _timed(compiled).items()
+        ]
 
     def close(self) -> None:
         """See Backend.close."""
@@ -197,11 +203,20 @@ def _info(port: Any) -> TensorInfo:
     return TensorInfo(shape, port.get_element_type().to_dtype())
 
 
-def _layer(node: Any) -> Layer | None:
-    """Of a node of the graph that ran; None of one that took no time."""
-    elapsed_us = node.rt_info["execTimeMcs"].astype(str)
-    if not elapsed_us.isdigit():
-        return None
+def _timed(compiled: Any) -> dict[str, tuple[Any, int]]:
+    """Nodes that took time by their names, and the means of all runs so far in microseconds."""
+    nodes = compiled.get_runtime_model().get_ordered_ops()
+    times = [(node, node.rt_info["execTimeMcs"].astype(str)) for node in nodes]
+    return {node.get_friendly_name(): (node, int(mean)) for node, mean in times if mean.isdigit()}
+
+
+def mean_of_last(before: float, after: float, runs: int) -> float:
+    """Of so many runs: `before` is the mean of the WARM_UPS runs before them, `after` that of all."""
+    return max(0.0, (after * (WARM_UPS + runs) - before * WARM_UPS) / runs)
+
+
+def _layer(node: Any, milliseconds: float) -> Layer:
+    """Of a node of the graph that ran."""
     kind = node.rt_info["layerType"].astype(str)
     inputs = [tuple(port.get_shape()) for port in node.inputs()]
     outputs = [tuple(port.get_shape()) for port in node.outputs()]
@@ -209,7 +224,7 @@ def _layer(node: Any) -> Layer | None:
     return Layer(
         kind,
         node.rt_info["originalLayersNames"].astype(str) or node.get_friendly_name(),
-        int(elapsed_us) / 1e3,
+        milliseconds,
         multiply_adds(kind, inputs, outputs[0]) if outputs else 0,
         sum(size_bytes(shape, port.get_element_type().bitwidth / 8) for shape, port in tensors),
     )

@@ -17,6 +17,7 @@ from ivfusion_ros.evaluation.speed import roofline
 from ivfusion_ros.evaluation.speed.benchmark import (
     PipelineRun,
     alternate,
+    detector_networks,
     fusion_networks,
     layers,
     stage_candidates,
@@ -148,6 +149,43 @@ def test_layers_have_the_work_that_is_counted() -> None:
         assert all(layer.milliseconds >= 0 and layer.moved_bytes > 0 for layer in found)
         # ONNX Runtime pads channels to whole blocks of its vectors.
         assert expected <= sum(layer.multiply_adds for layer in found) < 1.1 * expected, name
+
+
+def test_the_first_runs_are_in_no_layers_mean() -> None:
+    openvino_ = pytest.importorskip("ivfusion_ros.backends.openvino_", reason="OpenVINO is not installed")
+    first, later = [900.0, 300.0], [40.0, 50.0, 60.0]
+    means = [float(np.mean(runs)) for runs in (first, first + later)]
+    assert openvino_.mean_of_last(*means, len(later)) == pytest.approx(50.0)
+    runtime = pytest.importorskip(
+        "ivfusion_ros.backends.onnxruntime_", reason="ONNX Runtime is not installed"
+    )
+    shapes = {"input_type_shape": [{"float": [2, 3]}], "output_type_shape": [{"float": [2, 3]}]}
+    events = [
+        {"cat": "Node", "name": "relu_kernel_time", "dur": us, "args": {"op_name": "Relu", **shapes}}
+        for us in first + later
+    ]
+    (layer,) = runtime.layers_of(events)
+    assert (layer.kind, layer.name, layer.milliseconds) == ("Relu", "relu", pytest.approx(0.05))
+
+
+def test_each_precision_of_a_model_in_int8_has_a_row() -> None:
+    """Else the slower one stands for both."""
+    openvino_ = pytest.importorskip("ivfusion_ros.backends.openvino_", reason="OpenVINO is not installed")
+    found = detector_networks("yolov5n_int8", [("openvino", "auto"), ("openvino", "f32")], (64, 64), 1)
+    fast = openvino_._precision("auto")
+    kinds = [name.partition(" on CPU")[0].rpartition(" int8 and ")[2] for name in found]
+    assert kinds == ([fast, "f32"] if fast != "f32" else ["f32"])
+    for kind, network in zip(kinds, found.values(), strict=True):
+        compiled = openvino_.core().compile_model(
+            resolve_model("yolov5n_int8"), "CPU", network.backend._properties
+        )
+        nodes = compiled.get_runtime_model().get_ordered_ops()
+        computed = {
+            node.rt_info["runtimePrecision"].astype(str)
+            for node in nodes
+            if node.rt_info["layerType"].astype(str) == "Convolution"
+        }
+        assert computed & {"f32", "bf16", "f16"} == {kind}, computed
 
 
 @pytest.mark.parametrize(
