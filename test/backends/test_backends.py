@@ -312,6 +312,13 @@ def test_reference_detector_agrees_between_backends() -> None:
     np.testing.assert_allclose(a, b, atol=0.01, rtol=1e-3)
 
 
+def test_no_thread_waits_busily_between_runs(model: Path) -> None:
+    """Two networks would keep each other from the cores."""
+    backend = load_backend(model, "onnxruntime")
+    options = backend._session.get_session_options()
+    assert options.get_session_config_entry("session.force_spinning_stop") == "1"
+
+
 @pytest.mark.parametrize("channels_last", [True, False])
 def test_openvino_takes_colour_as_planes_and_gives_pixels(channels_last: bool, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
