@@ -6,7 +6,7 @@ __getattr__, __all__ = later(
     __name__,
     {
         "detector": ("export_detector", "is_detector"),
-        "folded": ("load_folded",),
+        "folded": ("NETWORKS", "folded_model"),
         "fusion": ("export_fusion",),
         "matcher": ("export_matcher",),
         "int8": ("quantise_detector",),

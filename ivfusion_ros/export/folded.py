@@ -16,7 +16,6 @@ from ivfusion_ros.networks.yolov5 import (
     RGB_AND_THERMAL,
     AnchorModel,
     batch_norms,
-    widened,
 )
 
 if TYPE_CHECKING:
@@ -24,17 +23,21 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-_NETWORKS = {16: "yolov5n", 32: "yolov5s", 48: "yolov5m", 64: "yolov5l", 80: "yolov5x"}
+NETWORKS = {16: "yolov5n", 32: "yolov5s", 48: "yolov5m", 64: "yolov5l", 80: "yolov5x"}
 """By the channels that the first convolution gives."""
 
 
 def folded_model(path: Path) -> AnchorModel:
-    """The model of an ONNX file, as load_folded takes it. Raises ModelError for one of another kind."""
+    """The model of an ONNX file, whose norms change nothing.
+
+    path: a detector with anchors in float32, as `ivfusion export --detector` writes it. Raises ModelError
+    for one of another kind.
+    """
     first = _weights(path).get(FIRST_WEIGHT)
     names = names_from_metadata(read_metadata(path))
     if (
         first is None
-        or len(first) not in _NETWORKS
+        or len(first) not in NETWORKS
         or first.shape[1] not in (RGB, RGB_AND_THERMAL)
         or not names
     ):
@@ -42,22 +45,14 @@ def folded_model(path: Path) -> AnchorModel:
             f"{path} holds no YOLOv5 with anchors and class names in float32, and no other ONNX file is "
             "exported again; export its .pt"
         )
-    model = AnchorModel(_NETWORKS[len(first)], names, first.shape[1])
-    load_folded(model, path)
+    model = AnchorModel(NETWORKS[len(first)], names, first.shape[1])
+    _fill(model, path)
     model.eval()
     return model
 
 
-def load_folded(model: AnchorModel, path: Path) -> None:
-    """Put the weights of an ONNX file into a model, whose norms change nothing then.
-
-    path: a detector with anchors in float32, as `ivfusion export --detector` writes it. Raises ModelError
-    for a file that does not fit.
-    """
-    names, expected = names_from_metadata(read_metadata(path)), tuple(model.names.values())
-    if names != expected:
-        raise ModelError(f"{path} finds {names and ', '.join(names)}; expected {', '.join(expected)}")
-    given = widened(_weights(path), model.channels)
+def _fill(model: AnchorModel, path: Path) -> None:
+    given = _weights(path)
     own = {f"{name}.bias": norm.bias for name, norm in batch_norms(model)}
     own = {name.replace(".bn.", ".conv."): weight for name, weight in own.items()}
     own |= {name: weight for name, weight in model.named_parameters() if ".bn." not in name}
@@ -65,7 +60,7 @@ def load_folded(model: AnchorModel, path: Path) -> None:
     wrong = [name for name in own if name in given and given[name].shape != own[name].shape]
     if missing or wrong:
         raise ModelError(
-            f"{path} holds no detector with anchors of this size and these classes in float32: "
+            f"{path} holds no detector with anchors in float32: "
             f"{len(missing)} weights are missing and {len(wrong)} have another shape, for example "
             f"{(missing + wrong)[0]}"
         )

@@ -5,7 +5,7 @@ from ivfusion_ros.faces import later
 __getattr__, __all__ = later(
     __name__,
     {
-        "anchors": ("load_start",),
+        "anchors": ("read_detector",),
         "config": ("CameraConfig", "DetectorConfig"),
         "dataset": ("Kind", "write_dataset", "written_data"),
         "state": ("STATE",),

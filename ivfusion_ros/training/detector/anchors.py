@@ -15,10 +15,12 @@ import torch
 
 from ivfusion_ros.detection.classes import COCO_IDS
 from ivfusion_ros.errors import ModelError
-from ivfusion_ros.export.folded import load_folded
+from ivfusion_ros.export.folded import NETWORKS, folded_model
 from ivfusion_ros.files import whole_file
 from ivfusion_ros.networks.yolov5 import (
     BOX_VALUES,
+    FIRST_WEIGHT,
+    RGB,
     RGB_AND_THERMAL,
     STRIDES,
     AnchorModel,
@@ -27,6 +29,7 @@ from ivfusion_ros.networks.yolov5 import (
 )
 from ivfusion_ros.training.detector.anchor_loss import AnchorLoss
 from ivfusion_ros.training.detector.config import AnchorLossConfig
+from ivfusion_ros.training.detector.wider import is_twice_as_wide, load_doubled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,33 +51,52 @@ class TrainedAnchorModel(AnchorModel):
 
 
 def load_start(model: AnchorModel, path: Path) -> None:
-    """Put weights into a model: of a classic YOLOv5 of COCO (safetensors), a final.pt, or an exported ONNX.
+    """Put weights into a model: of a file that read_detector takes.
 
-    What looks at a thermal image that the start did not have begins at 0: the model says what the start
-    says, whatever is in that image. Raises ModelError for a file that does not fit.
+    A detector half as wide gives its weights to two channels each, as in wider.py. Raises ModelError for a
+    file that does not fit.
+    """
+    start = read_detector(path, tuple(model.names.values()), model.channels)
+    if start.yaml["yaml_file"] == model.yaml["yaml_file"]:
+        model.load_state_dict(start.state_dict())
+    elif is_twice_as_wide(model, start):
+        load_doubled(model, start)
+    else:
+        raise ModelError(
+            f"{path} is {_told(start)}; expected {_told(model)}, or one half as wide with as many layers"
+        )
+
+
+def read_detector(path: Path, names: Sequence[str], channels: int) -> AnchorModel:
+    """A detector of these classes and channels from a file, of the network that it holds.
+
+    path: of a classic YOLOv5 of COCO (safetensors), a final.pt, or an exported ONNX file in float32. What
+    looks at a thermal image that the file does not know begins at 0: the model says what the file says,
+    whatever is in that image. Raises ModelError.
     """
     if path.suffix == ".safetensors":
-        load_coco(model, path)
-        return
-    if path.suffix == ".onnx":
-        load_folded(model, path)
-        return
-    start = load_final(path)
-    fits = start.names == model.names and start.yaml["yaml_file"] == model.yaml["yaml_file"]
-    if not fits or start.channels > model.channels:
-        raise ModelError(f"{path} is {_told(start)}; expected {_told(model)}")
-    model.load_state_dict(widened(start.state_dict(), model.channels))
+        return read_coco(path, names, channels)
+    found = folded_model(path) if path.suffix == ".onnx" else load_final(path)
+    model = AnchorModel(_network(found), names, channels)
+    if found.names != model.names or found.channels > channels:
+        raise ModelError(f"{path} is {_told(found)}; expected {_told(model)}")
+    model.load_state_dict(widened(found.state_dict(), channels))
+    return model
 
 
 def _told(model: AnchorModel) -> str:
     images = " with the thermal image as a channel" if model.channels == RGB_AND_THERMAL else ""
-    return f"a {Path(model.yaml['yaml_file']).stem} of {', '.join(model.names.values())}{images}"
+    return f"a {_network(model)} of {', '.join(model.names.values())}{images}"
 
 
-def load_coco(model: AnchorModel, path: Path) -> None:
-    """Put the weights of a classic YOLOv5 of COCO (safetensors) into a model, its classes by name.
+def _network(model: AnchorModel) -> str:
+    return Path(model.yaml["yaml_file"]).stem
 
-    Raises ModelError for a file that does not fit, or a class that COCO does not have.
+
+def read_coco(path: Path, names: Sequence[str], channels: int = RGB) -> AnchorModel:
+    """A classic YOLOv5 of COCO (safetensors), of whose classes these are kept.
+
+    Raises ModelError for a file that holds none, or a class that COCO does not have.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -83,24 +105,29 @@ def load_coco(model: AnchorModel, path: Path) -> None:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path} is no readable safetensors file: {error}") from error
-    strange = [name for name in model.names.values() if name not in _COCO_NUMBERS]
+    strange = [name for name in names if name not in _COCO_NUMBERS]
     if strange:
         raise ModelError(
             f"COCO's weights know no {', '.join(strange)}; the classes to start from are "
             f"{', '.join(_COCO_NUMBERS)}"
         )
-    rows = [*range(BOX_VALUES), *(BOX_VALUES + _COCO_NUMBERS[name] for name in model.names.values())]
+    first = weights.get(FIRST_WEIGHT)
+    if first is None or len(first) not in NETWORKS:
+        raise ModelError(f"{path} holds no YOLOv5: it has no {FIRST_WEIGHT} of a known width")
+    model = AnchorModel(NETWORKS[len(first)], names, channels)
+    rows = [*range(BOX_VALUES), *(BOX_VALUES + _COCO_NUMBERS[name] for name in names)]
     own = model.state_dict()
     fitted = {name: _rows_of_classes(name, weight, rows) for name, weight in weights.items()}
-    fitted = widened({name: weight for name, weight in fitted.items() if name in own}, model.channels)
+    fitted = widened({name: weight for name, weight in fitted.items() if name in own}, channels)
     missing = [name for name in own if name not in fitted]
     wrong = [name for name, weight in fitted.items() if weight.shape != own[name].shape]
     if missing or wrong:
         raise ModelError(
-            f"{path} holds no YOLOv5 of this size with COCO's 80 classes: {len(missing)} weights are "
+            f"{path} holds no YOLOv5 with COCO's 80 classes: {len(missing)} weights are "
             f"missing and {len(wrong)} have another shape, for example {(missing + wrong)[0]}"
         )
     model.load_state_dict(fitted, strict=False)
+    return model
 
 
 def save_final(trained: AnchorModel, start: AnchorModel, kept: float, path: Path) -> None:
@@ -111,7 +138,7 @@ def save_final(trained: AnchorModel, start: AnchorModel, kept: float, path: Path
         for name, weight in weights.items()
     }
     content = {
-        "network": Path(trained.yaml["yaml_file"]).stem,
+        "network": _network(trained),
         "head": "anchors",
         "names": list(trained.names.values()),
         "weights": mean,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ivfusion_ros.training.detector.anchors import TrainedAnchorModel, load_start
+from ivfusion_ros.training.detector.anchors import read_detector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from ivfusion_ros.networks.yolov5 import AnchorModel
+
 
 class Memory:
     """A frozen detector with anchors."""
 
-    def __init__(self, like: TrainedAnchorModel, weights: Path) -> None:
-        """like: a model of its network, classes and channels. Raises ModelError."""
-        network, names = like.yaml["yaml_file"].removesuffix(".yaml"), list(like.names.values())
-        model = TrainedAnchorModel(network, names, like.channels)
-        load_start(model, weights)
+    def __init__(self, like: AnchorModel, weights: Path) -> None:
+        """like: a model of its classes and channels, of any size. Raises ModelError."""
+        model = read_detector(weights, tuple(like.names.values()), like.channels)
         model.eval().requires_grad_(False)
         # The head gives logits in training alone.
         self._model = model.fuse(verbose=False).to(memory_format=torch.channels_last)

@@ -17,8 +17,8 @@ from torch.nn.functional import logsigmoid
 
 from ivfusion_ros.detection.classes import CLASS_NAMES
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.networks.yolov5 import BOX_VALUES, AnchorModel
-from ivfusion_ros.training.detector.anchors import load_start
+from ivfusion_ros.networks.yolov5 import BOX_VALUES, RGB
+from ivfusion_ros.training.detector.anchors import read_detector
 
 if TYPE_CHECKING:
     from ivfusion_ros.training.fusion.loss_config import DetectionTermConfig
@@ -41,10 +41,9 @@ class DetectionLost:
         if not config.detector:
             raise ConfigError(
                 "terms.detection needs a detector: terms.detection.detector is the file of COCO's YOLOv5n "
-                "(safetensors) or the final.pt of a detector with anchors of that size"
+                "(safetensors) or the final.pt of a detector with anchors"
             )
-        model = AnchorModel("yolov5n", CLASS_NAMES)
-        load_start(model, Path(config.detector))
+        model = read_detector(Path(config.detector), CLASS_NAMES, RGB)
         model.eval().requires_grad_(False)
         self._model = model.fuse(verbose=False).to(memory_format=torch.channels_last)
         # The head gives logits in training alone.
