@@ -18,18 +18,20 @@ if TYPE_CHECKING:
 _LET_GO_S = 50e-6
 """Enough for a thread to wake."""
 
-_BURST = 3
-"""Jobs that may wait: a tenth of a second of most cameras."""
+_PATIENCE_S = 0.3
+"""So long may a job wait: a machine that does nothing for a quarter of a second loses none."""
+_MOST = 10
+"""Jobs that wait: as many as the inputs hold, for memory's sake."""
 _BEHIND_S = 10.0
 
 
 class Mailbox:
     """Holds the jobs that wait, and what changes before the next one; for any threads.
 
-    A few wait in their order: after a moment in which a camera, the network or this machine did nothing,
-    they come together, and all of them can still be done. Where more wait, whoever works is slower than the
-    cameras. From then on the newest alone waits, for outputs to be no older than they must be, until for
-    ten seconds none had to be left out.
+    They wait in their order: after a moment in which a camera, the network or this machine did nothing,
+    several come together, and all of them can still be done. Where one waits for long, or many do,
+    whoever works is slower than the cameras. From then on the newest alone waits, for outputs
+    to be no older than they must be, until for ten seconds none had to be left out.
 
     superseded: jobs that newer ones took the place of before their turn. clock: seconds, steady.
     """
@@ -39,7 +41,7 @@ class Mailbox:
         self._clock = clock
         self._behind_until_s = -math.inf
         self._changed = threading.Condition()
-        self._jobs: deque[Job] = deque()
+        self._jobs: deque[tuple[float, Job]] = deque()
         self._restart = False
         self._extrinsics: Extrinsics | None = None
         self._config: PipelineConfig | None = None
@@ -51,21 +53,24 @@ class Mailbox:
             if self._closed:
                 return
             now_s = self._clock()
-            most = 1 if now_s < self._behind_until_s else _BURST
-            if len(self._jobs) >= most:
+            if self._jobs and self._is_behind(now_s):
                 self.superseded += len(self._jobs)
                 self._jobs.clear()
                 self._behind_until_s = now_s + _BEHIND_S
-            self._jobs.append(job)
+            self._jobs.append((now_s, job))
             self._changed.notify()
         # The interpreter is let go, or the other thread gets it only when the executor waits again.
         time.sleep(_LET_GO_S)
+
+    def _is_behind(self, now_s: float) -> bool:
+        waited_s = now_s - self._jobs[0][0]
+        return now_s < self._behind_until_s or waited_s > _PATIENCE_S or len(self._jobs) >= _MOST
 
     def take(self) -> Job | None:
         """Wait for the next job; None once the mailbox is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._jobs)
-            return self._jobs.popleft() if self._jobs else None
+            return self._jobs.popleft()[1] if self._jobs else None
 
     def close(self) -> None:
         """Drop what waits and let nobody wait any more."""

@@ -32,12 +32,13 @@ except ImportError:
 TELLS_MATCHES = "matched" in inspect.signature(PublisherEventCallbacks).parameters
 """Not on ROS 2 Humble."""
 
-INPUT_DEPTH = 5
+INPUT_DEPTH = 10
+"""Images of a camera that wait while this process stands still: a third of a second of most."""
 OUTPUT_DEPTH = 2
 
 
 def sensor_data() -> QoSProfile:
-    """Best effort, as rmw's SensorDataQoS: it hears reliable and best-effort cameras alike."""
+    """Best effort, as rmw's SensorDataQoS, but deeper: it hears reliable and best-effort cameras alike."""
     return _profile(INPUT_DEPTH, ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE)
 
 

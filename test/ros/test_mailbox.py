@@ -22,36 +22,46 @@ class Clock:
 
 
 def test_a_burst_is_taken_whole_and_in_order() -> None:
-    mailbox, jobs = Mailbox(), [job(index) for index in range(3)]
+    clock = Clock()
+    mailbox, jobs = Mailbox(clock), [job(index) for index in range(10)]
     for _ in range(2):
         for item in jobs:
             mailbox.put(item)
+        clock.now_s += 0.3
         assert [mailbox.take() for _ in jobs] == jobs
     assert mailbox.superseded == 0
 
 
-def test_of_more_than_a_burst_the_newest_is_taken_and_the_others_are_counted() -> None:
-    mailbox, jobs = Mailbox(), [job(index) for index in range(4)]
+def test_where_many_wait_the_newest_is_taken_and_the_others_are_counted() -> None:
+    mailbox, jobs = Mailbox(Clock()), [job(index) for index in range(11)]
     for item in jobs:
         mailbox.put(item)
-    assert mailbox.take() is jobs[-1] and mailbox.superseded == 3
+    assert mailbox.take() is jobs[-1] and mailbox.superseded == 10
+
+
+def test_where_one_has_waited_for_long_the_newest_is_taken() -> None:
+    clock = Clock()
+    mailbox, jobs = Mailbox(clock), [job(index) for index in range(3)]
+    for clock.now_s, item in zip((0.0, 0.29, 0.31), jobs, strict=True):
+        mailbox.put(item)
+    assert mailbox.take() is jobs[-1] and mailbox.superseded == 2
 
 
 def test_who_is_too_slow_gets_the_newest_alone_until_none_was_left_out_for_ten_seconds() -> None:
     clock = Clock()
     mailbox, jobs = Mailbox(clock), [job(index) for index in range(6)]
-    for item in jobs[:4]:
-        mailbox.put(item)
+    for clock.now_s in (0.0, 0.4):
+        mailbox.put(jobs[0])
     mailbox.take()
     for clock.now_s in (9.0, 18.0):
         mailbox.put(jobs[4])
         mailbox.put(jobs[5])
         assert mailbox.take() is jobs[5]
-    assert mailbox.superseded == 3 + 2
+    assert mailbox.superseded == 1 + 2
     clock.now_s = 28.0
     mailbox.put(jobs[4])
     mailbox.put(jobs[5])
-    assert [mailbox.take(), mailbox.take()] == jobs[4:] and mailbox.superseded == 5
+    assert [mailbox.take(), mailbox.take()] == jobs[4:] and mailbox.superseded == 3
 
 
 def test_who_waits_gets_the_job_that_comes_and_none_at_the_end() -> None:

@@ -247,13 +247,13 @@ def test_worker_takes_the_newest_and_counts_the_rest(
     worker.load(threading.Event.wait)
     worker.mailbox.put(pair(0))
     assert begun.wait(60)
-    for index in range(1, 6):
+    for index in range(1, 12):
         worker.mailbox.put(pair(index))
     go_on.set()
     drain(worker, 2)
     assert worker.stop(10)
-    assert [result.stamp_ns for result in results] == [0, 5]
-    assert (worker.done, worker.mailbox.superseded, worker.failed) == (2, 4, 0)
+    assert [result.stamp_ns for result in results] == [0, 11]
+    assert (worker.done, worker.mailbox.superseded, worker.failed) == (2, 10, 0)
     assert results[0].fused[0, 0].tolist() == [100, 100, 100]
 
 
