@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,11 @@ class OnnxRuntimeBackend:
         except Exception as error:
             raise ModelError(f"ONNX Runtime cannot run {self._path.name}: {_reason(error)}") from error
         return dict(zip(self.outputs, outputs, strict=True))
+
+    def spread(self, runs: int) -> None:
+        """See ParallelBackend."""
+        self._threads = self._threads or max(1, (os.cpu_count() or 1) // runs)
+        self._session = _session(self._path, self._threads)
 
     def profile(self, inputs: Mapping[str, Array], runs: int) -> list[Layer]:
         """See ProfilingBackend."""

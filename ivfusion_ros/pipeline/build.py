@@ -72,8 +72,8 @@ def load_networks(config: PipelineConfig, *, recorded: bool = False) -> Networks
 def _spread(config: PipelineConfig, detection: Backend | None) -> int:
     """How many images are searched at once: on two cores two, each on one core, as is the fusion network.
 
-    Networks that share both cores wait for each other: from bag to bag that took 1.1 to 1.2 times as long,
-    in OpenVINO. On more cores it was not measured.
+    Networks that share both cores wait for each other: from bag to bag that took 1.1 to 1.2 times as long
+    in OpenVINO, 1.4 times in ONNX Runtime. On more cores it was not measured.
     """
     chosen = config.fusion.threads or config.detection.threads or config.deadline.budget_ms
     if chosen or os.cpu_count() != _TWO_CORES or detection is None:

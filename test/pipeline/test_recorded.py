@@ -45,6 +45,7 @@ def config_of(blend_model: Path, box_model: Path, **settings: object) -> Pipelin
         ({"deadline__budget_ms": 50.0}, 1),
         ({"fusion__backend": "onnxruntime"}, 1),
         ({"detection__backend": "onnxruntime"}, 1),
+        ({"fusion__backend": "onnxruntime", "detection__backend": "onnxruntime"}, 2),
     ],
 )
 def test_two_looks_where_nobody_chose_otherwise(
@@ -63,14 +64,15 @@ def test_other_machines_and_fusion_alone_have_one_look(
     assert load_networks(config_of(blend_model, box_model), recorded=True).looks == 1
 
 
-def test_a_spread_network_gives_the_same_from_several_threads() -> None:
-    path = resolve_model("yolov5n_int8")
+@pytest.mark.parametrize(("model", "backend"), [("yolov5n_int8", "openvino"), ("yolov5n", "onnxruntime")])
+def test_a_spread_network_gives_the_same_from_several_threads(model: str, backend: str) -> None:
+    path = resolve_model(model)
     random = np.random.default_rng(0)
     images = [random.random((1, 3, 480, 640), np.float32) for _ in range(6)]
-    alone = load_backend(path, "openvino", threads=2)
+    alone = load_backend(path, backend, threads=2)
     (name,) = alone.inputs
     expected = [alone.run({name: image}) for image in images]
-    spread = load_backend(path, "openvino")
+    spread = load_backend(path, backend)
     spread.spread(2)  # type: ignore[attr-defined]
     together = threading.Barrier(2, timeout=60)
 
