@@ -40,6 +40,14 @@ class ParallelBackend(Protocol):
         """Give each of so many runs at once its share of the threads; before the first run."""
 
 
+@runtime_checkable
+class PixelBackend(Protocol):
+    """A backend whose `run` takes images as they are where a model reads floats."""
+
+    def takes_pixels(self, name: str) -> bool:
+        """Whether an input of (1, C, H, W) floats in [0, 1] may be a (1, H, W, C) uint8 image instead."""
+
+
 class BackendStatus(NamedTuple):
     """Whether a backend can run here.
 

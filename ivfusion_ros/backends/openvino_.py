@@ -11,8 +11,10 @@ from collections import OrderedDict, deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from ivfusion_ros.backends.layers import WARM_UPS, Layer, multiply_adds, size_bytes
-from ivfusion_ros.backends.openvino_layout import take_planes, to_pixels, to_planes
+from ivfusion_ros.backends.openvino_layout import pixel_info, take_pixels, take_planes, to_pixels, to_planes
 from ivfusion_ros.backends.silent_openvino import openvino
 from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
 from ivfusion_ros.errors import BackendError, ModelError
@@ -27,6 +29,10 @@ _MAX_SHAPES = 4
 """Compiled shapes kept per model: a robot has one, a folder of mixed sizes must not fill the memory."""
 
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+
+
+_Given = tuple[tuple[tuple[int, ...], str], ...]
+"""Shape and dtype of each input, in order."""
 
 
 class _Compiled(NamedTuple):
@@ -46,10 +52,11 @@ class OpenVinoBackend:
         self._name = model_path.name
         self._properties = _properties(precision, threads)
         self._model = _read(model_path)
-        self._compiled: OrderedDict[tuple[tuple[int, ...], ...], _Compiled] = OrderedDict()
+        self._compiled: OrderedDict[_Given, _Compiled] = OrderedDict()
         self._lock = threading.Lock()
         self.inputs: Mapping[str, TensorInfo] = _infos(self._model.inputs)
         self.outputs: Mapping[str, TensorInfo] = _infos(self._model.outputs)
+        self._pixels = {name: pixels for name, info in self.inputs.items() if (pixels := pixel_info(info))}
         self._planes_in, self._planes_out = take_planes(self._model)
         count = f"{threads} threads" if threads else "all cores"
         is_int8 = self.metadata.get(PRECISION_KEY) == "int8"
@@ -72,7 +79,7 @@ class OpenVinoBackend:
         arrays = self._arrays(inputs)
         try:
             with self._lock:
-                compiled = self._compile({name: array.shape for name, array in arrays.items()})
+                compiled = self._compile(arrays)
                 request = compiled.free.pop() if compiled.free else compiled.model.create_infer_request()
             results = request.infer(arrays, share_inputs=True, share_outputs=True)
         except RuntimeError as error:
@@ -85,6 +92,10 @@ class OpenVinoBackend:
         compiled.free.append(request)
         return outputs
 
+    def takes_pixels(self, name: str) -> bool:
+        """See PixelBackend."""
+        return name in self._pixels
+
     def spread(self, runs: int) -> None:
         """See ParallelBackend."""
         self._properties["NUM_STREAMS"] = runs
@@ -93,7 +104,7 @@ class OpenVinoBackend:
     def profile(self, inputs: Mapping[str, Array], runs: int) -> list[Layer]:
         """See ProfilingBackend."""
         arrays = self._arrays(inputs)
-        model = self._shaped({name: array.shape for name, array in arrays.items()})
+        model = self._shaped(arrays)
         compiled = core().compile_model(model, "CPU", self._properties | {"PERF_COUNT": True})
         request = compiled.create_infer_request()
         for _ in range(WARM_UPS):
@@ -112,28 +123,34 @@ class OpenVinoBackend:
         self._model = None
 
     def _arrays(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        arrays = checked_inputs(inputs, self.inputs, self._name)
+        pixels = {name: info for name, info in self._pixels.items() if _is_image(inputs.get(name))}
+        arrays = checked_inputs(inputs, {**self.inputs, **pixels}, self._name)
         for name in self._planes_in:
             arrays[name] = to_planes(arrays[name])
         return arrays
 
-    def _compile(self, shapes: dict[str, tuple[int, ...]]) -> _Compiled:
-        key = tuple(shapes.values())
+    def _compile(self, arrays: Mapping[str, Array]) -> _Compiled:
+        key = tuple((array.shape, array.dtype.str) for array in arrays.values())
         if key in self._compiled:
             self._compiled.move_to_end(key)
             return self._compiled[key]
         if len(self._compiled) == _MAX_SHAPES:
             self._compiled.popitem(last=False)
-        model = core().compile_model(self._shaped(shapes), "CPU", self._properties)
+        model = core().compile_model(self._shaped(arrays), "CPU", self._properties)
         self._compiled[key] = _Compiled(model, deque())
         return self._compiled[key]
 
-    def _shaped(self, shapes: dict[str, tuple[int, ...]]) -> Any:
-        if not self._model.is_dynamic():
+    def _shaped(self, arrays: Mapping[str, Array]) -> Any:
+        pixels = [name for name in self._pixels if _is_image(arrays[name])]
+        if not self._model.is_dynamic() and not pixels:
             return self._model
         model = self._model.clone()
-        model.reshape({name: list(shape) for name, shape in shapes.items()})
-        return model
+        shapes = {name: list(array.shape) for name, array in arrays.items()}
+        for name in pixels:
+            batch, height, width, channels = shapes[name]
+            shapes[name] = [batch, channels, height, width]
+        model.reshape(shapes)
+        return take_pixels(model, pixels) if pixels else model
 
 
 @functools.cache
@@ -158,6 +175,10 @@ def sums_bytes() -> bool:
         return "vnni" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return True
+
+
+def _is_image(array: object) -> bool:
+    return isinstance(array, np.ndarray) and array.dtype == np.uint8
 
 
 def _version() -> str:

@@ -1,7 +1,9 @@
-"""Colour images enter and leave OpenVINO as planes: it takes nine times as long as OpenCV to change that.
+"""How images enter and leave OpenVINO: those of fusion as planes, those of a detector as pixels.
 
-Measured on x86 with OpenVINO 2026.4, one thread, 640x480 uint8: .76 ms from planes to pixels, .28 ms back;
-OpenCV .08 and .13 ms.
+A fusion graph only turns pixels into planes and back, for which OpenVINO takes nine times as long as
+OpenCV: measured on x86 with 2026.4, one thread, 640x480 uint8, .76 ms from planes to pixels, .28 ms back;
+OpenCV .08 and .13 ms. Of a detector's pixels it makes floats faster than of planes: yolov5n_int8 takes .935
+of the time that it takes with planes in f32 made by NumPy.
 """
 
 from __future__ import annotations
@@ -12,8 +14,11 @@ import cv2
 import numpy as np
 
 from ivfusion_ros.backends.silent_openvino import openvino
+from ivfusion_ros.backends.tensors import TensorInfo
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ivfusion_ros.backends.tensors import Array
 
 _TO_PLANES, _TO_PIXELS = [0, 3, 1, 2], [0, 2, 3, 1]
@@ -29,6 +34,27 @@ def take_planes(model: Any) -> tuple[set[str], set[str]]:
     outputs = {port.get_any_name() for port in list(model.outputs) if _cut_output(port)}
     model.validate_nodes_and_infer_types()
     return inputs, outputs
+
+
+def pixel_info(info: TensorInfo) -> TensorInfo | None:
+    """The uint8 image (1, H, W, C) in place of an input of floats (1, C, H, W); None for other inputs."""
+    if info.shape is None or len(info.shape) != 4 or info.dtype not in (np.float32, np.float16):
+        return None
+    batch, channels, height, width = info.shape
+    fits = batch in (1, None) and channels in (1, 3)
+    return TensorInfo((1, height, width, channels), np.dtype(np.uint8)) if fits else None
+
+
+def take_pixels(model: Any, names: Iterable[str]) -> Any:
+    """The model, which is changed, with these inputs as pixel_info says; they become 0 to 1 in it."""
+    from openvino.preprocess import PrePostProcessor
+
+    steps = PrePostProcessor(model)
+    for name in names:
+        steps.input(name).model().set_layout(openvino.Layout("NCHW"))
+        steps.input(name).tensor().set_layout(openvino.Layout("NHWC")).set_element_type(openvino.Type.u8)
+        steps.input(name).preprocess().convert_element_type(openvino.Type.f32).scale(255.0)
+    return steps.build()
 
 
 def to_planes(images: Array) -> Array:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ivfusion_ros.backends.backend import PixelBackend
 from ivfusion_ros.backends.device import DeviceBackend
 from ivfusion_ros.detection.class_names import class_mask, names_from_metadata, names_from_yaml
 from ivfusion_ros.detection.inputs import inputs_of
@@ -196,7 +197,7 @@ class Detector:
         self, images: Mapping[str, Image], letterbox: Letterbox, resident: Any = None
     ) -> tuple[Floats32, Head]:
         if self._on_device is None:
-            tensors = {name: self._tensor(letterbox.apply(image)) for name, image in images.items()}
+            tensors = {name: self._tensor(name, letterbox.apply(image)) for name, image in images.items()}
             outputs = self.backend.run(tensors)
         elif self.takes_thermal:
             # Of two images one is on the host alone.
@@ -207,8 +208,13 @@ class Detector:
         size = (letterbox.out_width, letterbox.out_height)
         return output, identify_head(output.shape, size, len(self.class_names) or None)
 
-    def _tensor(self, canvas: Image) -> Floats32 | npt.NDArray[np.float16]:
-        """(H, W, 3) or (H, W) uint8 -> (1, 3 or 1, H, W) in [0, 1] of the model's dtype."""
+    def _tensor(self, name: str, canvas: Image) -> Image | Floats32 | npt.NDArray[np.float16]:
+        """(H, W, 3) or (H, W) uint8 -> (1, 3 or 1, H, W) in [0, 1] of the model's dtype, as the input is.
+
+        Where the backend makes that by itself, it gets (1, H, W, 3 or 1) uint8.
+        """
+        if isinstance(self.backend, PixelBackend) and self.backend.takes_pixels(name):
+            return canvas.reshape(1, *canvas.shape[:2], -1)
         planes = cv2.split(canvas)
         tensor = np.empty((1, len(planes), *canvas.shape[:2]), np.float32)
         for channel, plane in enumerate(planes):

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from places import SHARED
 
 from ivfusion_ros.backends import load_backend
+from ivfusion_ros.backends.backend import PixelBackend
 from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.graphs.onnx_file import read_metadata
 
@@ -317,6 +318,64 @@ def test_no_thread_waits_busily_between_runs(model: Path) -> None:
     backend = load_backend(model, "onnxruntime")
     options = backend._session.get_session_options()
     assert options.get_session_config_entry("session.force_spinning_stop") == "1"
+
+
+def write_weighing_model(path: Path, kind: int, sides: tuple[int | str, int | str]) -> Path:
+    """scores = image * (1, 2, 4) by channel + 8 * thermal, for inputs as those of a detector."""
+    weights = np.array([1, 2, 4], np.float16 if kind == TensorProto.FLOAT16 else np.float32)
+    constants = {"weights": weights.reshape(1, 3, 1, 1), "eight": weights[2:] * 2}
+    nodes = [
+        helper.make_node("Mul", ["image", "weights"], ["weighed"]),
+        helper.make_node("Mul", ["thermal", "eight"], ["hot"]),
+        helper.make_node("Add", ["weighed", "hot"], ["scores"]),
+    ]
+    inputs = [
+        helper.make_tensor_value_info(name, kind, [1, channels, *sides])
+        for name, channels in (("image", 3), ("thermal", 1))
+    ]
+    outputs = [helper.make_tensor_value_info("scores", kind, [1, 3, *sides])]
+    initializers = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "weighs", inputs, outputs, initializers)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
+@pytest.mark.parametrize("sides", [("H", "W"), (5, 7)])
+@pytest.mark.parametrize("kind", [TensorProto.FLOAT, TensorProto.FLOAT16])
+def test_openvino_takes_pixels_for_floats(
+    kind: int, sides: tuple[int | str, int | str], tmp_path: Path
+) -> None:
+    pytest.importorskip("openvino")
+    backend = load_backend(
+        write_weighing_model(tmp_path / "a.onnx", kind, sides), "openvino", precision="f32", threads=1
+    )
+    random = np.random.default_rng(1)
+    image = random.integers(0, 256, (1, 5, 7, 3), np.uint8)
+    thermal = random.integers(0, 256, (1, 5, 7, 1), np.uint8)
+    assert isinstance(backend, PixelBackend)
+    assert backend.takes_pixels("image") and backend.takes_pixels("thermal")
+    expected = ((image * np.float32([1, 2, 4]) + thermal * np.float32(8)) / 255).transpose(0, 3, 1, 2)
+    found = backend.run({"image": image, "thermal": thermal})["scores"]
+    dtype = backend.outputs["scores"].dtype
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, expected, atol=1e-5 if dtype == np.float32 else 0.02)
+    # The graph itself makes the floats, and the file's own inputs are taken still.
+    (compiled,) = backend._compiled.values()
+    assert {port.get_element_type().to_dtype() for port in compiled.model.inputs} == {np.dtype(np.uint8)}
+    planes = [(array.transpose(0, 3, 1, 2) / 255).astype(dtype) for array in (image, thermal)]
+    again = backend.run(dict(zip(("image", "thermal"), planes, strict=True)))["scores"]
+    np.testing.assert_allclose(again, found, atol=1e-5 if dtype == np.float32 else 0.02)
+
+
+def test_bytes_that_are_no_image_are_refused(model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    fusion = load_backend(model, "openvino", threads=1)
+    assert isinstance(fusion, PixelBackend) and not fusion.takes_pixels("rgb")
+    weighs = write_weighing_model(tmp_path / "a.onnx", TensorProto.FLOAT, (5, 7))
+    backend = load_backend(weighs, "openvino", threads=1)
+    images = {"image": np.zeros((1, 3, 5, 7), np.uint8), "thermal": np.zeros((1, 5, 7, 1), np.uint8)}
+    with pytest.raises(ModelError, match=r"uint8 \(1, 3, 5, 7\), expected uint8 \(1, 5, 7, 3\)"):
+        backend.run(images)
 
 
 @pytest.mark.parametrize("channels_last", [True, False])
