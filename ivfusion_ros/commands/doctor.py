@@ -19,6 +19,7 @@ from ivfusion_ros.commands.options import write_json
 from ivfusion_ros.config.parameters import iter_parameters
 from ivfusion_ros.errors import BackendError, ConfigError, IvfusionError, ModelError
 from ivfusion_ros.evaluation.speed.clocks import read_clocks
+from ivfusion_ros.evaluation.speed.scheduling import read_scheduling
 from ivfusion_ros.models import read_models
 from ivfusion_ros.options.doctor import PARAMETERS_OF
 from ivfusion_ros.ros import describe_buffers
@@ -76,7 +77,6 @@ def examine() -> dict[str, dict[str, str]]:
         "ivfusion_ros": __version__,
         "Python": platform.python_version(),
         "platform": platform.platform(),
-        "CPU cores": str(os.cpu_count()),
         "ROS": os.environ.get("ROS_DISTRO", "not sourced"),
         "ROS image buffers": describe_buffers(),
     }
@@ -91,6 +91,7 @@ def examine() -> dict[str, dict[str, str]]:
         "packages": packages,
         "gpu": gpu,
         "clocks": read_clocks(),
+        "scheduling": read_scheduling(),
         "backends": backends,
         "models": models,
         "engines": engines,

@@ -23,5 +23,6 @@ __getattr__, __all__ = later(
         "plot": ("write_plot",),
         "profile": ("by_kind",),
         "roofline": ("Peak", "measure_peak"),
+        "scheduling": ("read_scheduling",),
     },
 )
