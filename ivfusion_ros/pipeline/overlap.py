@@ -5,8 +5,10 @@ networks; on more cores it also fills those that one small network leaves idle. 
 the CPU does before the networks hides behind the GPU's work on the frame before, and the second thread
 alone uses the GPU. A frame waits for at most the second half of the one before it.
 
-Where the pipeline's detector takes several images at once, as in replays on two cores, so many threads look
-for objects; what is found is concluded in the order of the images.
+Where the networks take several images at once, as in replays on two cores, so many threads look for
+objects; what is found is concluded in the order of the images. Whoever is free fuses: one of them, or where
+all are in work, the thread that began the frame. So both cores are busy however the work is shared out: of
+large images fusion takes most of it, of small ones detection.
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ class Overlap:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
+        self.most = pipeline.looks if pipeline.looks == 1 else pipeline.looks + 1
+        """frames in work; of several threads the first that is free takes the one more"""
         self._in_work: deque[Future[FusionResult]] = deque()
         self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -46,12 +50,18 @@ class Overlap:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, rest: Rest) -> Future[FusionResult]:
-        """Have a frame finished that was begun; returns once a thread is free for it.
+    @property
+    def is_full(self) -> bool:
+        """Whether a frame is better fused before it is handed over, as no thread would begin with it."""
+        looks = self._pipeline.looks
+        return looks > 1 and sum(not coming.done() for coming in self._in_work) >= looks
 
-        That is when the one before is done with, where the detector takes one image at a time.
+    def submit(self, rest: Rest) -> Future[FusionResult]:
+        """Have a frame finished that was begun; returns once there are fewer than `most` before it.
+
+        That is when the one before is done with, where the networks take one image at a time.
         """
-        while len(self._in_work) >= self._pipeline.looks:
+        while len(self._in_work) >= self.most:
             wait([self._in_work.popleft()])
         work = _Work(rest, Future(), self._in_work[-1] if self._in_work else None)
         self._in_work.append(work.coming)

@@ -2,13 +2,14 @@
 
 It has two halves, so that one frame is begun while the one before is still in work. On a CPU the first half
 ends with the fused image, and the second looks for objects; on a GPU the first is all that comes before the
-networks, and the second has both. See `begin`, and overlap.py.
+networks, and the second has both. Where several images are searched at once, either fuses: see `begin`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,7 +76,7 @@ class Looked:
 
 
 Rest = Callable[[], Fused]
-"""What is left to do of a frame before it can be searched for objects; see Pipeline.begin."""
+"""What is left to do of a frame before it can be searched for objects, done once; see Pipeline.begin."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +93,7 @@ class _Prepared:
 class Pipeline:
     """Judge, scale, register, fuse, detect; close it when done.
 
-    One thread at a time uses the first half and `reset`, one the second half; `look`, so many as `looks`.
+    One thread at a time uses the first half and `reset`, one the second; `looks` may `look` and do a Rest.
     """
 
     def __init__(
@@ -152,20 +153,21 @@ class Pipeline:
     def begin(self, pair: FramePair, on_fused: Callable[[FusionResult], None] = _nobody) -> Rest:
         """The first half of a pair. The rest is for the thread of the second half, before `detect`.
 
-        Where no GPU has a part in it, the rest is done already. on_fused: called with the result without
-        detections as soon as there is one. Raises what `fuse` raises, and so does the rest.
+        Where no GPU has a part in it, and one image is searched at a time, the rest is done already.
+        on_fused: called with the result without detections as soon as there is one. Raises what `fuse`
+        raises, and so does the rest.
         """
         prepared = self._prepare(pair)
 
-        def fuse() -> Fused:
+        @cache
+        def rest() -> Fused:
             fused = self._fuse(prepared)
             on_fused(fused.result)
             return fused
 
-        if self.on_gpu:
-            return fuse
-        done = fuse()
-        return lambda: done
+        if not self.on_gpu and self.looks == 1:
+            rest()
+        return rest
 
     def fuse(self, pair: FramePair) -> Fused:
         """One pair -> fused image with the reference's stamp, frame and geometry.
@@ -203,9 +205,8 @@ class Pipeline:
         made = self.fuser(*seen.filled(), seen.thermal_pixel)
         fused = blend(made, seen, reference, faults, self.strength)
         clock.stage("fuse")
-        images = fused, seen.thermal, seen.rgb
         result = replace(
-            _result(images, pair.frames, reference, clock),
+            _result((fused, seen.thermal, seen.rgb), pair.frames, reference, clock),
             skew_ns=pair.skew_ns,
             held=pair.held,
             faults=faults,
@@ -246,8 +247,7 @@ class Pipeline:
         thermal, native_points = self.registrar.alone("thermal", thermal, rgb_size)
         values = None
         if self.measures():
-            size = (thermal.shape[1], thermal.shape[0])
-            values = self.registrar.measured(self._values(frame), size, window=window)
+            values = self.registrar.measured(self._values(frame), thermal.shape[::-1], window=window)
         clock.stage("register")
         frames: Frames = {"thermal": frame}
         black = np.zeros((*thermal.shape, 3), np.uint8)

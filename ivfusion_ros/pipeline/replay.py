@@ -74,23 +74,26 @@ class Replay:
         with Overlap(self.pipeline) as overlap:
             coming: deque[tuple[FramePair, Future[FusionResult]]] = deque()
             for pair in pairs:
-                rest = self._begin(pair)
+                rest = self._begin(pair, overlap)
                 if rest is None:
                     continue
                 coming.append((pair, overlap.submit(rest)))
-                if len(coming) > self.pipeline.looks:
+                if len(coming) > overlap.most:
                     yield from self._detected(*coming.popleft())
             while coming:
                 yield from self._detected(*coming.popleft())
 
-    def _begin(self, pair: FramePair) -> Rest | None:
+    def _begin(self, pair: FramePair, overlap: Overlap) -> Rest | None:
         """None for a pair that cannot be fused, whatever is wrong with it: the others are not to pay."""
         try:
             if self.transforms is not None and self.follows_cameras:
                 self._follow_transforms(self.transforms, pair)
             if self.transforms is not None and self.base_frame:
                 self._follow_base(self.transforms, pair)
-            return self.pipeline.begin(pair)
+            rest = self.pipeline.begin(pair)
+            if overlap.is_full:
+                rest()
+            return rest
         except Exception as error:  # noqa: BLE001
             self._skip(pair, error)
             return None

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from ivfusion_ros.pipeline.fuser import Fuser
     from ivfusion_ros.pipeline.pipeline import Pipeline
+    from ivfusion_ros.types import Image
 
 PATIENCE_S = 20.0
 
@@ -235,4 +237,70 @@ def test_an_error_among_images_searched_at_once_comes_alone(pipeline: Pipeline) 
     results = list(replay.results(iter(frames)))  # type: ignore[arg-type]
     pipeline.detector = good
     assert len(results) == 5 and sum(replay.skips.counts.values()) == 1
+    assert [result.stamp_ns for result in results] == sorted(result.stamp_ns for result in results)
+
+
+class Noting:
+    """A fuser that notes in whose thread it is used."""
+
+    def __init__(self, fuser: Fuser) -> None:
+        self.fuser, self.backend, self.threads = fuser, fuser.backend, []  # type: ignore[var-annotated]
+
+    def __call__(self, thermal: Image, rgb: Image, thermal_pixel: float = 1.0) -> Image:
+        self.threads.append(threading.current_thread().name)
+        return self.fuser(thermal, rgb, thermal_pixel)
+
+    def resident(self, image: Image) -> None: ...
+
+
+def test_who_is_free_fuses(pipeline: Pipeline) -> None:
+    held, noting = Held(), Noting(pipeline.fuser)
+    pipeline.detector, pipeline.fuser, pipeline.looks = held, noting, 2  # type: ignore[assignment]
+    mine = threading.current_thread().name
+    begun = [pipeline.begin(pair) for pair in pairs(4)]
+    assert not noting.threads
+    with Overlap(pipeline) as overlap:
+        coming = []
+        for rest in begun[:2]:
+            assert not overlap.is_full
+            coming.append(overlap.submit(rest))
+        for _ in range(2):
+            assert held.started.acquire(timeout=PATIENCE_S)
+        assert noting.threads == [THREAD_NAME] * 2
+        # Nobody would begin with the third: it waits for a thread fused, and the fourth for its place.
+        assert overlap.is_full
+        begun[2]()
+        assert noting.threads == [THREAD_NAME, THREAD_NAME, mine]
+        coming.append(overlap.submit(begun[2]))
+        assert not any(future.done() for future in coming)
+        handed = threading.Thread(target=lambda: coming.append(overlap.submit(begun[3])), name="handing")
+        handed.start()
+        handed.join(0.05)
+        assert handed.is_alive()
+        for _ in range(4):
+            held.allowed.release()
+        handed.join(PATIENCE_S)
+        found = [future.result(PATIENCE_S) for future in coming]
+    assert [result.stamp_ns for result in found] == [pair.rgb.stamp_ns for pair in pairs(4)]
+    # Each was fused once.
+    assert noting.threads == [THREAD_NAME, THREAD_NAME, mine, THREAD_NAME]
+
+
+def test_a_pair_that_cannot_be_fused_is_skipped_whoever_fuses(pipeline: Pipeline) -> None:
+    fuser = pipeline.fuser
+    calls: list[str] = []
+
+    class Failing(Noting):
+        def __call__(self, thermal: Image, rgb: Image, thermal_pixel: float = 1.0) -> Image:
+            calls.append(threading.current_thread().name)
+            if len(calls) in (1, 4):
+                raise ModelError("no")
+            return super().__call__(thermal, rgb, thermal_pixel)
+
+    pipeline.fuser, pipeline.looks = Failing(fuser), 2  # type: ignore[assignment]
+    replay = Replay(Synchronizer(PipelineConfig()), pipeline)
+    frames = [frame for pair in pairs(8) for frame in (("thermal", pair.thermal), ("rgb", pair.rgb))]
+    results = list(replay.results(iter(frames)))  # type: ignore[arg-type]
+    pipeline.fuser = fuser
+    assert len(results) == 6 and replay.skips.counts == {"no": 2}
     assert [result.stamp_ns for result in results] == sorted(result.stamp_ns for result in results)
