@@ -21,6 +21,8 @@ from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
 from ivfusion_ros.errors import BackendError, ConfigError, DeviceLostError, ModelError
 from ivfusion_ros.graphs.onnx_file import PRECISION_KEY, read_metadata
 from ivfusion_ros.networks import make_network
+from ivfusion_ros.networks.channels import take_widths
+from ivfusion_ros.networks.checkpoint import PREFIX
 from ivfusion_ros.networks.graph import COLOUR_KEY, KEEPS_LUMINANCE, NETWORK_KEY, FusionGraph
 from ivfusion_ros.types import CAMERAS
 
@@ -117,6 +119,9 @@ class TorchBackend:
             graph = FusionGraph(make_network(network_name), keeps_luminance).eval()
             initializers = onnx.load(path).graph.initializer
             weights = {item.name: torch.tensor(onnx.numpy_helper.to_array(item)) for item in initializers}
+            take_widths(
+                graph.network, {name.removeprefix(PREFIX): value for name, value in weights.items()}
+            )
             known = graph.state_dict().keys()
             graph.load_state_dict({name: value for name, value in weights.items() if name in known})
         except (RuntimeError, ValueError, ConfigError) as error:

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 __getattr__, _later = later(
     __name__,
     {
-        "checkpoint": ("load_checkpoint", "load_weights", "save_checkpoint"),
+        "channels": ("Group", "Reader", "channel_groups", "take_widths"),
+        "checkpoint": ("PREFIX", "load_checkpoint", "load_weights", "save_checkpoint"),
         "graph": ("COLOUR_KEY", "KEEPS_LUMINANCE", "NETWORK_KEY", "FusionGraph", "build_graph"),
         "matcher": ("STRIDE", "Matcher", "MatcherGraph", "grid"),
         "published": ("import_published", "read_published"),

@@ -9,12 +9,13 @@ from torch import nn
 
 from ivfusion_ros.errors import ModelError, refusing
 from ivfusion_ros.files import whole_file
+from ivfusion_ros.networks.channels import take_widths
 from ivfusion_ros.networks.torch_file import load_data
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_NETWORK = "network."
+PREFIX = "network."
 """What the names of a network's weights begin with in the graph that is exported around it."""
 _SAID = 500
 """Characters of what torch says, which names every weight."""
@@ -54,13 +55,15 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 def load_weights(network: nn.Module, path: Path) -> None:
     """Load a checkpoint into a network of the same kind: the mean of its weights where it has one.
 
-    An ONNX file of `ivfusion export` will do too. Raises ModelError.
+    The network becomes as wide as they are. An ONNX file of `ivfusion export` will do too.
+    Raises ModelError.
     """
     if path.suffix == ".onnx":
         weights = _of_graph(network, path)
     else:
         state = load_checkpoint(path)
         weights = state.get("ema") or state["weights"]
+    take_widths(network, weights)
     try:
         network.load_state_dict(weights)
     except (RuntimeError, TypeError, AttributeError) as error:
@@ -86,11 +89,11 @@ def _exported(path: Path) -> dict[str, torch.Tensor]:
     # A damaged file raises an error of protobuf, which shares no base class but Exception.
     except Exception as error:
         raise ModelError(f"{path} cannot be read as ONNX ({error}); export it again") from error
-    if not any(tensor.name.startswith(_NETWORK) for tensor in tensors):
+    if not any(tensor.name.startswith(PREFIX) for tensor in tensors):
         raise ModelError(f"{path} holds no weights of a fusion network, expected {_CHECKPOINT} or its ONNX")
     # What is named otherwise are the graph's own constants.
     return {
-        tensor.name.removeprefix(_NETWORK): torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy())
+        tensor.name.removeprefix(PREFIX): torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy())
         for tensor in tensors
-        if tensor.name.startswith(_NETWORK)
+        if tensor.name.startswith(PREFIX)
     }

@@ -14,7 +14,7 @@ missing from the text. What differs from the paper:
 Our choices where the text is silent: channels (64, 64, 128, 128); queries and keys of 32 channels, values
 of as many as the feature; the last Tanh mapped from [-1, 1] to [0, 1]. This gives 2.38 M parameters and
 11.2 G multiply-adds at 256x256 (paper: 2.21 M and 12.73 G). Height and width must be multiples of 32; the
-exported graph pads to that.
+exported graph pads to that. The file that ships has fewer channels, see docs/models.md.
 
 The variant stays since the weights that ship are its own. Whether it is also the better one is for the
 ablation to show: of the settings in config/train, refinefuse_paper, ablation/refinefuse_pooled (our PSIM),
@@ -74,6 +74,8 @@ class SFIM(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        # A mean over these also where some that give 0 are left out.
+        self.channels = channels
         self.attention = conv(2, 2)
         # A grouped convolution over t0 v0 t1 v1 ... is the sum of a depthwise one per modality, which
         # takes a quarter of its time on a CPU, as nothing has to be interleaved.
@@ -83,7 +85,7 @@ class SFIM(nn.Module):
     def forward(self, thermal: Tensor, visible: Tensor) -> Tensor:
         # Maximum and mean over the channels of both, without a copy that concatenates them.
         highest = torch.maximum(thermal.amax(1, keepdim=True), visible.amax(1, keepdim=True))
-        mean = (thermal.mean(1, keepdim=True) + visible.mean(1, keepdim=True)) / 2
+        mean = (thermal.sum(1, keepdim=True) + visible.sum(1, keepdim=True)) / (2 * self.channels)
         pooled = torch.cat((highest, mean), 1)
         maps = torch.sigmoid(self.attention(pooled))
         thermal = thermal + thermal * maps[:, :1]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from tqdm import tqdm
 
-from ivfusion_ros.errors import ConfigError, DataError
+from ivfusion_ros.errors import ConfigError, DataError, ModelError
 from ivfusion_ros.evaluation.fusion.journal import Journal
 from ivfusion_ros.evaluation.fusion.judge import judge
 from ivfusion_ros.evaluation.fusion.methods import NetworkMethod
@@ -15,7 +16,12 @@ from ivfusion_ros.evaluation.fusion.report import page
 from ivfusion_ros.evaluation.fusion.sheet import write_sheet
 from ivfusion_ros.evaluation.fusion.tables import image_rows, means, to_csv
 from ivfusion_ros.files import write_whole
+from ivfusion_ros.graphs.onnx_file import read_metadata
+from ivfusion_ros.images.pairs import spread
 from ivfusion_ros.networks import load_checkpoint, load_weights, make_network, save_checkpoint
+from ivfusion_ros.networks.graph import NETWORK_KEY
+from ivfusion_ros.training.fusion.data import read_luminance
+from ivfusion_ros.training.fusion.prune import prune
 from ivfusion_ros.training.fusion.split import split_folders, told
 from ivfusion_ros.training.fusion.teacher import Teacher
 from ivfusion_ros.training.fusion.trainer import Trainer
@@ -81,10 +87,55 @@ def mean_weights(name: str, first: Path, second: Path, share: float) -> dict[str
     load_weights(network, first)
     load_weights(other, second)
     others = other.state_dict()
+    torn = [key for key, weight in network.state_dict().items() if weight.shape != others[key].shape]
+    if torn:
+        raise ModelError(
+            f"{first} and {second} have other numbers of channels: {torn[0]}; prune their mean"
+        )
     return {
         key: torch.lerp(weight, others[key], share) if weight.is_floating_point() else weight
         for key, weight in network.state_dict().items()
     }
+
+
+def prune_channels(context: Context) -> Result:
+    """Write a network with fewer channels as a checkpoint. Raises ModelError, DataError."""
+    config = context.stage.config
+    split = split_folders(context.inputs.data, context.inputs.names, config)
+    source = context.find(config.of, "weights")
+    name = _network_name(source)
+    network = make_network(name).eval()
+    load_weights(network, source)
+    pairs = tqdm(spread(split.training, config.pairs), unit="pair", desc="looked at")
+    inputs = (_inputs(pair, int(getattr(network, "stride"))) for pair in pairs)  # noqa: B009 (hidden type)
+    weights = prune(network, inputs, config.error, config.multiple)
+    path = context.folder / "pruned.pt"
+    save_checkpoint(path, {"network": name, "weights": weights})
+    return {
+        "weights": context.relative(path),
+        "network": name,
+        "data": told(context.inputs.data, split.identity()),
+    }
+
+
+def _network_name(path: Path) -> str:
+    """Of the network whose weights a checkpoint or an exported file holds. Raises ModelError."""
+    if path.suffix != ".onnx":
+        return str(load_checkpoint(path)["network"])
+    name = read_metadata(path).get(NETWORK_KEY)
+    if name is None:
+        raise ModelError(
+            f"{path} does not name its network; expected a fusion network of `ivfusion export`"
+        )
+    return name
+
+
+def _inputs(pair: PairPaths, stride: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Thermal and visible, (1, 1, H, W) in [0, 1], of what a network of this stride takes of a pair."""
+    planes = torch.from_numpy(read_luminance(pair)[:2]).float() / 255
+    height, width = (side // stride * stride for side in planes.shape[1:])
+    thermal, visible = planes[:, None, None, :height, :width]
+    return thermal, visible
 
 
 def _trainer(context: Context) -> Trainer:

@@ -19,6 +19,7 @@ from ivfusion_ros.training.recipe.stages import (
     MatcherEvaluationStage,
     MatcherStage,
     MeanStage,
+    PruneStage,
     TeacherImagesStage,
 )
 
@@ -64,6 +65,7 @@ KINDS: dict[str, Kind] = {
     "teacher_images": Kind(TeacherImagesStage, "fusion_stages", "prepare_teacher", "torch", ("model",)),
     "fusion": Kind(FusionStage, "fusion_stages", "train", "torch", ("init", "teacher")),
     "mean": Kind(MeanStage, "fusion_stages", "take_mean", "torch", ("of", "other")),
+    "prune": Kind(PruneStage, "fusion_stages", "prune_channels", "torch onnx", ("of",)),
     "export": Kind(ExportStage, "export_stages", "export", _FUSION, ("of",)),
     "evaluation": Kind(EvaluationStage, "fusion_stages", "evaluate", "torch", ("of", "learner")),
     "dataset": Kind(DatasetStage, "detector_stages", "make_dataset", "onnxruntime", ("teacher",)),

@@ -33,6 +33,21 @@ class MeanStage:
 
 
 @dataclass(frozen=True)
+class PruneStage(SplitConfig):
+    """A fusion network with fewer channels; which ones, some of the pairs to train on tell."""
+
+    of: str = parameter("train", "stage of kind fusion or mean, checkpoint or ONNX file of ours")
+    pairs: int = parameter(48, "to look at, evenly spread over those to train on", minimum=1)
+    error: float = parameter(
+        0.0002,
+        "most of the variance of what is made of channels that go together which may be lost",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    multiple: int = parameter(16, "of channels that stay, as a CPU computes them together", minimum=1)
+
+
+@dataclass(frozen=True)
 class TeacherImagesStage:
     """A model's fused images, for a later stage to learn from."""
 
