@@ -82,9 +82,9 @@ def test_shipped_network_against_torch() -> None:
     torch = pytest.importorskip("torch")
     from torch.utils.flop_counter import FlopCounterMode
 
-    from ivfusion_ros.networks import make_network
+    from ivfusion_ros.networks.graph import build_graph
 
-    network = make_network("refinefuse").eval()
+    network = build_graph("refinefuse", resolve_model("refinefuse")).network
     image = torch.zeros(1, 1, 64, 96)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(image, image)

@@ -89,9 +89,7 @@ def mean_weights(name: str, first: Path, second: Path, share: float) -> dict[str
     others = other.state_dict()
     torn = [key for key, weight in network.state_dict().items() if weight.shape != others[key].shape]
     if torn:
-        raise ModelError(
-            f"{first} and {second} have other numbers of channels: {torn[0]}; prune their mean"
-        )
+        raise ModelError(f"{first} and {second} differ in channels, as of {torn[0]}; prune their mean")
     return {
         key: torch.lerp(weight, others[key], share) if weight.is_floating_point() else weight
         for key, weight in network.state_dict().items()
