@@ -37,7 +37,10 @@ class ParallelBackend(Protocol):
     """A backend whose runs may come from several threads at once."""
 
     def spread(self, runs: int) -> None:
-        """Give each of so many runs at once its share of the threads; before the first run."""
+        """Give each of so many runs at once its share of the threads; before the first run.
+
+        Large inputs (tensors.runs_alone) still have one run at a time, with that share.
+        """
 
 
 @runtime_checkable

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import threading
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,7 @@ import numpy as np
 import onnxruntime
 
 from ivfusion_ros.backends.layers import WARM_UPS, Layer, multiply_adds, size_bytes
-from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
+from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs, runs_alone
 from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.graphs.onnx_file import read_metadata
 
@@ -37,6 +39,7 @@ class OnnxRuntimeBackend:
         self.metadata: Mapping[str, str] = read_metadata(model_path)
         self._path, self._threads = model_path, threads
         self._session = _session(model_path, threads)
+        self._alone = threading.Lock()
         self.inputs: Mapping[str, TensorInfo] = _infos(self._session.get_inputs(), model_path)
         self.outputs: Mapping[str, TensorInfo] = _infos(self._session.get_outputs(), model_path)
         count = f"{threads} threads" if threads else "all cores"
@@ -48,7 +51,8 @@ class OnnxRuntimeBackend:
             raise BackendError(f"{self._path.name} was closed and cannot run")
         arrays = checked_inputs(inputs, self.inputs, self._path.name)
         try:
-            outputs = self._session.run(list(self.outputs), arrays)
+            with self._alone if runs_alone(arrays) else nullcontext():
+                outputs = self._session.run(list(self.outputs), arrays)
         # ONNX Runtime's errors share no base class but Exception.
         except Exception as error:
             raise ModelError(f"ONNX Runtime cannot run {self._path.name}: {_reason(error)}") from error

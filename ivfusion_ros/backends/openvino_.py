@@ -16,7 +16,7 @@ import numpy as np
 from ivfusion_ros.backends.layers import WARM_UPS, Layer, multiply_adds, size_bytes
 from ivfusion_ros.backends.openvino_layout import pixel_info, take_pixels, take_planes, to_pixels, to_planes
 from ivfusion_ros.backends.silent_openvino import openvino
-from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs
+from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs, runs_alone
 from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.graphs.onnx_file import PRECISION_KEY, read_metadata
 
@@ -136,7 +136,12 @@ class OpenVinoBackend:
             return self._compiled[key]
         if len(self._compiled) == _MAX_SHAPES:
             self._compiled.popitem(last=False)
-        model = core().compile_model(self._shaped(arrays), "CPU", self._properties)
+        properties = self._properties
+        if "NUM_STREAMS" in properties and runs_alone(arrays):
+            # Each stream has memory of its own.
+            share = properties["INFERENCE_NUM_THREADS"] // properties["NUM_STREAMS"]
+            properties = properties | {"NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": max(1, share)}
+        model = core().compile_model(self._shaped(arrays), "CPU", properties)
         self._compiled[key] = _Compiled(model, deque())
         return self._compiled[key]
 

@@ -1,6 +1,7 @@
 """Backends against each other, against numpy, and against everything that can be wrong with a model."""
 
 import contextlib
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from places import SHARED
 
 from ivfusion_ros.backends import load_backend
-from ivfusion_ros.backends.backend import PixelBackend
+from ivfusion_ros.backends.backend import ParallelBackend, PixelBackend
 from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.graphs.onnx_file import read_metadata
 
@@ -376,6 +377,42 @@ def test_bytes_that_are_no_image_are_refused(model: Path, tmp_path: Path) -> Non
     images = {"image": np.zeros((1, 3, 5, 7), np.uint8), "thermal": np.zeros((1, 5, 7, 1), np.uint8)}
     with pytest.raises(ModelError, match=r"uint8 \(1, 3, 5, 7\), expected uint8 \(1, 5, 7, 3\)"):
         backend.run(images)
+
+
+def test_large_images_have_one_run_at_a_time(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each run has memory of its own."""
+    pytest.importorskip("openvino")
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    small, large = make_images(6, 9), make_images(16, 24)
+    monkeypatch.setattr("ivfusion_ros.backends.tensors._MOST_BYTES_AT_ONCE", 4 * 16 * 24 - 1)
+    expected = [load_backend(model, "openvino", threads=1).run(images) for images in (small, large)]
+    backend = load_backend(model, "openvino")
+    assert isinstance(backend, ParallelBackend)
+    backend.spread(2)
+    for images, outputs in zip((small, large), expected, strict=True):
+        np.testing.assert_array_equal(backend.run(images)["fused"], outputs["fused"])
+    compiled = [entry.model for entry in backend._compiled.values()]
+    assert [model.get_property("NUM_STREAMS") for model in compiled] == [2, 1]
+    assert [model.get_property("INFERENCE_NUM_THREADS") for model in compiled] == [2, 1]
+
+
+def test_onnxruntime_runs_large_images_one_after_the_other(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = load_backend(model, "onnxruntime")
+    assert isinstance(backend, ParallelBackend)
+    backend.spread(2)
+    small, large = make_images(6, 9), make_images(16, 24)
+    monkeypatch.setattr("ivfusion_ros.backends.tensors._MOST_BYTES_AT_ONCE", 4 * 16 * 24 - 1)
+    done = []
+    with backend._alone:
+        thread = threading.Thread(target=lambda: done.append(backend.run(large)))
+        thread.start()
+        backend.run(small)
+        thread.join(0.05)
+        assert thread.is_alive() and not done
+    thread.join(20)
+    np.testing.assert_array_equal(done[0]["fused"], backend.run(large)["fused"])
 
 
 @pytest.mark.parametrize("channels_last", [True, False])
