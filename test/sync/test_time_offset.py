@@ -192,7 +192,29 @@ def test_too_few_frames_and_missing_cameras_are_named(recorded):
     thermal, rgb = recorded
     assert "no thermal frame" in estimate_time_offset([], rgb).reason
     assert "no RGB frame" in estimate_time_offset(thermal, []).reason
-    assert "23 different frames" in estimate_time_offset(thermal[:23], rgb).reason
+    few = estimate_time_offset(thermal[:23], rgb).reason
+    assert "the thermal camera gave 23 different frames, expected at least 24" in few
+
+
+def test_enough_frames_in_too_short_a_time_are_not_called_too_few(recorded):
+    thermal, rgb = recorded
+    reason = estimate_time_offset(thermal, rgb[:33]).reason
+    assert reason == (
+        "the RGB camera's frames lie within 1.1 s, expected at least 3 s: more of them are needed"
+    )
+
+
+def test_repetitions_are_those_of_the_window(recorded):
+    """A camera that hung and runs again is not told to hang for ever."""
+    thermal, rgb = recorded
+    monitor = TimeOffsetMonitor(window_s=10.0)
+    first_ns = thermal[0].stamp_ns
+    for index in range(100):
+        monitor.add("thermal", replace(thermal[0], stamp_ns=first_ns - (110 - index) * 1_000_000_000))
+    for camera, frames in (("thermal", thermal[1:20]), ("rgb", rgb)):
+        for frame in frames:
+            monitor.add(camera, frame)
+    assert "the thermal camera gave 19 different frames" in monitor.estimate().reason
 
 
 def test_recordings_of_different_times_give_nothing(recorded):

@@ -28,6 +28,7 @@ _RIVAL_SHARE = 0.8
 _MIN_AGREEMENT = 0.75
 _MAX_ERROR_S = 0.01
 _TURN = "turn the rig back and forth, irregularly, for 10 s"
+_MORE = "more of them are needed"
 _RESTART_NS = 1_000_000_000
 
 
@@ -113,18 +114,9 @@ def _unknown(reason: str, agreement: float = 0.0) -> TimeOffset:
 
 def _estimate(thermal: Motion, rgb: Motion, max_offset_s: float) -> TimeOffset:
     for name, motion in (("thermal", thermal), ("RGB", rgb)):
-        length = float(np.ptp(motion.times_s))
-        few = len(motion.times_s) < _MIN_FRAMES or length < _MIN_SECONDS
-        if few and motion.repeated > _MIN_FRAMES:
-            return _unknown(
-                f"{motion.repeated} of {motion.repeated + len(motion.times_s)} {name} frames repeat the "
-                f"one before: nothing moves, or the camera hangs; {_TURN}"
-            )
-        if few:
-            return _unknown(
-                f"the {name} camera gave {len(motion.times_s)} different frames over {length:.1f} s, "
-                f"expected at least {_MIN_FRAMES} over {_MIN_SECONDS:g} s; record for longer"
-            )
+        lacking = _lacking(name, motion)
+        if lacking:
+            return _unknown(lacking)
     thermal_is_slow = np.median(np.diff(thermal.times_s)) >= np.median(np.diff(rgb.times_s))
     match = Match(thermal, rgb) if thermal_is_slow else Match(rgb, thermal)
     peak = _peak(match, max_offset_s)
@@ -133,6 +125,25 @@ def _estimate(thermal: Motion, rgb: Motion, max_offset_s: float) -> TimeOffset:
         return _unknown(reason, peak.agreement)
     offset_ns = round(peak.shift_s * 1e9) * (1 if thermal_is_slow else -1)
     return TimeOffset(offset_ns, round(peak.error_s * 1e9), peak.agreement)
+
+
+def _lacking(name: str, motion: Motion) -> str:
+    """What one camera has too little of; empty where it has enough."""
+    count, seconds = len(motion.times_s), float(np.ptp(motion.times_s))
+    if count >= _MIN_FRAMES and seconds >= _MIN_SECONDS:
+        return ""
+    if motion.repeated > _MIN_FRAMES:
+        return (
+            f"{motion.repeated} of {motion.repeated + count} {name} frames repeat the one before: nothing "
+            f"moves, or the camera hangs; {_TURN}"
+        )
+    # The one that is lacking alone: beside it, one that is enough reads like a contradiction.
+    if count < _MIN_FRAMES:
+        return f"the {name} camera gave {count} different frames, expected at least {_MIN_FRAMES}: {_MORE}"
+    return (
+        f"the {name} camera's frames lie within {seconds:.1f} s, "
+        f"expected at least {_MIN_SECONDS:g} s: {_MORE}"
+    )
 
 
 def _doubt(peak: _Peak) -> str:

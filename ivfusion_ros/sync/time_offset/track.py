@@ -28,7 +28,7 @@ _REFERENCE_AGE_NS = 3_000_000_000
 class Motion:
     """times_s: (N,) rising, of frames that differ. positions: (N, 2) x and y of the world, pixels.
 
-    repeated: how many further frames were the same as the one before.
+    repeated: how many further frames of the same time were the same as the one before.
     """
 
     times_s: Floats
@@ -46,13 +46,14 @@ class MotionTrack:
         self._window_ns = None if window_s is None else round(window_s * 1e9)
         self._stamps_ns: deque[int] = deque()
         self._positions: deque[Floats] = deque()
+        self._repeated_ns: deque[int] = deque()
         self.reset()
 
     def reset(self) -> None:
         """Forget everything."""
         self._stamps_ns.clear()
         self._positions.clear()
-        self._repeated = 0
+        self._repeated_ns.clear()
         self._thumbnail: npt.NDArray[np.generic] | None = None
         self._picture: Floats32 | None = None
         self._reference: Reference | None = None
@@ -72,20 +73,28 @@ class MotionTrack:
         if self._stamps_ns and stamp_ns <= self._stamps_ns[-1]:
             return
         if self._thumbnail is not None and np.array_equal(thumbnail, self._thumbnail):
-            self._repeated += 1
+            self._repeated_ns.append(stamp_ns)
+            self._forget(self._repeated_ns, stamp_ns)
             return
         picture = np.asarray(cv2.GaussianBlur(thumbnail.astype(np.float32), (5, 5), 1.2), np.float32)
         self._positions.append(self._locate(picture, stamp_ns))
         self._stamps_ns.append(stamp_ns)
         self._thumbnail, self._picture = thumbnail, picture
-        while self._window_ns is not None and stamp_ns - self._stamps_ns[0] > self._window_ns:
-            self._stamps_ns.popleft()
+        self._forget(self._repeated_ns, stamp_ns)
+        for _ in range(self._forget(self._stamps_ns, stamp_ns)):
             self._positions.popleft()
+
+    def _forget(self, stamps_ns: deque[int], now_ns: int) -> int:
+        """Drop what is older than the window; how many."""
+        before = len(stamps_ns)
+        while self._window_ns is not None and stamps_ns and now_ns - stamps_ns[0] > self._window_ns:
+            stamps_ns.popleft()
+        return before - len(stamps_ns)
 
     def motion(self, origin_ns: int) -> Motion:
         """What was seen, with times in seconds since origin_ns."""
         times = np.array([stamp - origin_ns for stamp in self._stamps_ns], np.float64) / 1e9
-        return Motion(times, np.array(self._positions, np.float64).reshape(-1, 2), self._repeated)
+        return Motion(times, np.array(self._positions, np.float64).reshape(-1, 2), len(self._repeated_ns))
 
     def _locate(self, picture: Floats32, stamp_ns: int) -> Floats:
         if self._reference is None or self._picture is None:
