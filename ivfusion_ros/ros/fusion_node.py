@@ -222,6 +222,16 @@ class FusionNode(LifecycleNode):
             response.message = f"defect of this package: {traceback.format_exc()}"
         return response
 
+    def set_parameters_atomically(self, parameter_list: list[Any]) -> SetParametersResult:
+        """As Node's, which `ros2 param set` comes through; unknown names are refused with the reason.
+
+        rclpy raises for them, and its service then answers without the name.
+        """
+        unknown = self._config_parameters.unknown(parameter_list)
+        if unknown:
+            return SetParametersResult(successful=False, reason=unknown)
+        return super().set_parameters_atomically(parameter_list)
+
     def _on_set_parameters(self, changes: list[Any]) -> SetParametersResult:
         fixed = self._config_parameters.fixed(changes)
         if fixed and (self._loading or self._session is not None):

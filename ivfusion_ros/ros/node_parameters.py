@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 SOURCE = "ROS parameters"
 _SIMILAR = 0.85
 """Of names that are meant to be the same, as difflib measures it."""
+_ALIKE = 0.6
+"""Likewise, where it is sure that the name is wrong."""
 READ_ONLY = ("node.autostart",)
 
 
@@ -51,6 +53,17 @@ class NodeParameters:
         """Names among the changes that cannot take effect before the next configure."""
         names = (change.name for change in changes)
         return [name for name in names if name in self._items and not self._items[name].live]
+
+    def unknown(self, changes: Iterable[RosParameter]) -> str:
+        """Which of the changes are of no parameter of the node, and what may be meant; empty for none."""
+        known = list(self._items)
+        texts = []
+        for name in (change.name for change in changes if not self._node.has_parameter(change.name)):
+            meant = " or ".join(_meant(name, known, _ALIKE))
+            node = self._node.get_fully_qualified_name()
+            hint = f"did you mean {meant}?" if meant else f"`ros2 param list {node}` shows those that are"
+            texts.append(f"there is no parameter {name}; {hint}")
+        return "; ".join(texts)
 
 
 def describe(item: Parameter) -> ParameterDescriptor:
@@ -95,11 +108,18 @@ def _refuse_without_section(names: list[str]) -> None:
     """ROS drops `confidence`, which is not declared, without a word; so is `detecton.confidence`."""
     known = [item.name for item in iter_parameters(FusionNodeConfig)]
     for name in names:
-        meant = [item for item in known if item.rpartition(".")[2] == name]
-        if not meant and "." in name:
-            meant = get_close_matches(name, known, n=1, cutoff=_SIMILAR)
+        # Others may be rclpy's own.
+        meant = _meant(name, known, _SIMILAR)
         if meant:
             raise ConfigError(f"{SOURCE}: there is no {name}; did you mean {' or '.join(meant)}?")
+
+
+def _meant(name: str, known: list[str], similar: float) -> list[str]:
+    """Names that a wrong one may be meant for: the same in a section, or one that looks like it."""
+    same = [item for item in known if item.rpartition(".")[2] == name]
+    if same or "." not in name:
+        return same
+    return get_close_matches(name, known, n=1, cutoff=similar)
 
 
 def _to_ros(value: Any) -> Any:

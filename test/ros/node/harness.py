@@ -24,7 +24,7 @@ try:
     from builtin_interfaces.msg import Time
     from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
     from lifecycle_msgs.srv import ChangeState, GetState
-    from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParametersAtomically
+    from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters, SetParametersAtomically
     from rclpy.context import Context
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
     from rclpy.node import Node
@@ -272,6 +272,12 @@ class Probe:
         request = SetParametersAtomically.Request(parameters=[item.to_parameter_msg() for item in items])
         result = self.call(SetParametersAtomically, f"{node}/set_parameters_atomically", request).result
         return "" if result.successful else str(result.reason)
+
+    def set_each(self, node: str = "/fusion_node", **values: Any) -> list[Any]:
+        """Likewise one by one, as `ros2 param set` does; rcl_interfaces' SetParametersResults."""
+        items = [rclpy.parameter.Parameter(name.replace("__", "."), value=values[name]) for name in values]
+        request = SetParameters.Request(parameters=[item.to_parameter_msg() for item in items])
+        return list(self.call(SetParameters, f"{node}/set_parameters", request).results)
 
     def set_message(self, parameter: Parameter, node: str = "/fusion_node") -> str:
         request = SetParametersAtomically.Request(parameters=[parameter])

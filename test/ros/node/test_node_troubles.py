@@ -89,6 +89,33 @@ def test_parameters_without_a_section_are_refused(probe: Any, name: str, meant: 
     assert f"there is no {name}; did you mean {meant}" in node.log()
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("confidence", "there is no parameter confidence; did you mean detection.confidence?"),
+        ("detection.confidance", "there is no parameter detection.confidance; did you mean detection.conf"),
+        ("colour", "there is no parameter colour; `ros2 param list /fusion_node` shows those that are"),
+        # Of what rclpy and QoS would declare themselves, nothing is made by setting it.
+        ("qos_overrides./x.publisher.depth", "there is no parameter qos_overrides./x.publisher.depth; "),
+    ],
+)
+def test_an_unknown_parameter_is_refused_live_with_those_like_it(
+    module_node: Any, module_probe: Any, name: str, reason: str
+) -> None:
+    assert module_probe.set(**{name.replace(".", "__"): 0.5}).startswith(reason)
+    # As `ros2 param set` asks; together with a known one neither is set.
+    (result,) = module_probe.set_each(**{name.replace(".", "__"): 0.5})
+    assert not result.successful and result.reason.startswith(reason)
+    before = module_probe.get("detection.iou")
+    assert module_probe.set(**{name.replace(".", "__"): 0.5, "detection__iou": 0.3}).startswith(reason)
+    assert module_probe.get("detection.iou") == before
+
+
+@pytest.fixture(scope="module")
+def module_node(module_probe: Any) -> Any:
+    return module_probe.start()
+
+
 def test_diagnostics_have_the_nodes_name(probe: Any) -> None:
     probe.start(**{"diagnostic_updater.use_fqn": True})
     listener = probe.listen(harness.DiagnosticArray, "/diagnostics")
