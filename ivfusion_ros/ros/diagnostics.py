@@ -14,7 +14,7 @@ from rclpy.clock_type import ClockType
 from ivfusion_ros.backends.progress import under_way
 from ivfusion_ros.pipeline.faults import LABELS
 from ivfusion_ros.ros.status import how_often, level_and_message
-from ivfusion_ros.ros.troubles import camera_troubles
+from ivfusion_ros.ros.troubles import camera_troubles, starting
 from ivfusion_ros.sync.time_offset import time_offset_advice
 from ivfusion_ros.types import CAMERAS
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 WINDOW_S = 5.0
 WITHOUT_DEPTH = "pairs without depth"
+WAITING = "waiting for images"
 
 
 class Rates:
@@ -83,7 +84,7 @@ class Diagnostics:
                 stat.add(f"{name} rate", f"{rate:.1f} Hz")
         for camera in CAMERAS:
             stat.add(f"{camera} topic", session.inputs[camera].topic)
-            stat.add(f"missing: {camera}", f"{session.inputs[camera].missing:.0%}")
+            stat.add(f"missing: {camera}", f"{session.inputs[camera].missing(session.settled_s):.0%}")
             stat.add(f"dropped: {camera}_unreadable", str(session.inputs[camera].unreadable))
         if depth is not None and session.depth_input is not None:
             stat.add("depth topic", session.depth_input.topic)
@@ -151,6 +152,8 @@ class Diagnostics:
 
 
 def _camera_summary(session: FusionSession, rates: dict[str, float]) -> tuple[bytes, str]:
+    if starting(session) and not all(rates[name] for name in (*CAMERAS, "pairs")):
+        return DiagnosticStatus.OK, "; ".join(filter(None, (WAITING, session.resting())))
     if session.streams.silent and all(rates[camera] for camera in CAMERAS):
         return DiagnosticStatus.WARN, f"the {session.streams.silent} camera is silent"
     troubles = camera_troubles(session, {camera: rates[camera] for camera in CAMERAS}, rates["pairs"])
@@ -165,7 +168,7 @@ def _camera_summary(session: FusionSession, rates: dict[str, float]) -> tuple[by
 def _depth_summary(session: FusionSession, rates: dict[str, float]) -> tuple[bytes, str] | None:
     """What is missing where depth images are asked for."""
     depth = session.depth_input
-    if depth is None:
+    if depth is None or starting(session):
         return None
     if not rates["depth"]:
         return DiagnosticStatus.WARN, (
@@ -194,7 +197,9 @@ def _fusion_summary(session: FusionSession, rates: dict[str, float], clock: str)
     if resting := session.resting():
         return DiagnosticStatus.OK, resting
     if session.last is None or not rates["output"]:
-        return DiagnosticStatus.WARN, "no output"
+        if starting(session):
+            return DiagnosticStatus.OK, WAITING
+        return DiagnosticStatus.WARN, "no output, as no pairs come: see cameras"
     if session.transforms is not None and session.transforms.missing:
         return DiagnosticStatus.WARN, session.transforms.missing
     return level_and_message(session.last)

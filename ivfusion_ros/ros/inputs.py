@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from rclpy.node import Node
 
-    from ivfusion_ros.types import CameraInfo, CameraName, DepthFrame, Frame
+    from ivfusion_ros.types import CameraInfo, CameraName, DepthFrame, Frame, Size
 
 
 _SIGHTINGS = 150
@@ -43,8 +43,8 @@ class ImageInput:
 
     take: called with each message, raises IvfusionError for one that cannot be used. awake: asked at each;
     what it says no to is counted and left as the bytes that it came as. topic: the resolved name. type:
-    full name of its messages. frames: how many came and could be used. Raises ConfigError for QoS overrides
-    that cannot be.
+    full name of its messages. frames: how many came and could be used. unusable: why the newest could not
+    be, empty where it could. Raises ConfigError for QoS overrides that cannot be.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class ImageInput:
     ) -> None:
         """buffers: node.image_buffers, for raw images."""
         self.frames = 0
+        self.unusable = ""
         buffers = buffers if kind is sensor_msgs.Image else CPU
         self._image_options = subscription_options(buffers, node.create_subscription)
         self._kind = kind
@@ -85,6 +86,18 @@ class ImageInput:
     def published_types(self) -> list[str]:
         """Full names of the types that publishers of the image topic have."""
         return [str(info.topic_type) for info in self._node.get_publishers_info_by_topic(self.topic)]
+
+    @property
+    def best_effort(self) -> bool:
+        """Whether what is lost on the way is not sent again; False while closed."""
+        return any(qos.is_best_effort(item.qos_profile) for item in self._subscriptions[:1])
+
+    @property
+    def refused(self) -> str:
+        """Why no publisher of the images is heard, by its QoS; empty where one is, and while closed."""
+        return "".join(
+            qos.refusal(self._node, self.topic, item.qos_profile) for item in self._subscriptions[:1]
+        )
 
     def count_publishers(self, topic: str) -> int:
         """How many send on any topic."""
@@ -158,8 +171,13 @@ class ImageInput:
             self._try(self._hand_over, data)
 
     def _hand_over(self, message: Any) -> None:
-        self._take(on_host(message))
+        try:
+            self._take(on_host(message))
+        except IvfusionError as error:
+            self.unusable = str(error)
+            raise
         self.frames += 1
+        self.unusable = ""
 
     def _read(self, kind: Any, take: Callable[[Any], None], data: bytes) -> None:
         try:
@@ -233,14 +251,22 @@ class CameraInput(ImageInput):
         return len(self.sightings) >= MIN_FRAMES and len({seen.stamp_ns for seen in self.newest}) == 1
 
     @property
+    def size(self) -> Size | None:
+        """Of the images, (width, height), as camera_info has it; None where it is not known."""
+        info = self._info
+        return (info.width, info.height) if info is not None and info.width and info.height else None
+
+    @property
     def newest(self) -> list[Sighting]:
         """The last few sightings."""
         return list(self.sightings)[-_NEWEST:]
 
-    @property
-    def missing(self) -> float:
-        """Share of the newest images that never came, see missing_share."""
-        return missing_share([seen.stamp_ns for seen in self.sightings])
+    def missing(self, since_s: float) -> float:
+        """Share of the newest images that never came, of those since a moment of time.monotonic.
+
+        See missing_share.
+        """
+        return missing_share([seen.stamp_ns for seen in self.sightings if seen.received_ns > since_s * 1e9])
 
     def _take_frame(self, message: Any) -> None:
         if self._info is None:

@@ -10,8 +10,10 @@ from rclpy.exceptions import ParameterException
 from rclpy.qos import (
     DurabilityPolicy,
     HistoryPolicy,
+    QoSCompatibility,
     QoSProfile,
     ReliabilityPolicy,
+    qos_check_compatible,
     qos_policy_name_from_kind,
 )
 from rclpy.qos_overriding_options import InvalidQosOverridesError, QoSOverridingOptions
@@ -58,6 +60,25 @@ def is_latched(node: Node, topic: str) -> bool:
         info.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
         and info.qos_profile.reliability == ReliabilityPolicy.RELIABLE
         for info in node.get_publishers_info_by_topic(topic)
+    )
+
+
+def is_best_effort(profile: QoSProfile) -> bool:
+    """Whether what is lost on the way is not sent again."""
+    return bool(profile.reliability == ReliabilityPolicy.BEST_EFFORT)
+
+
+def refusal(node: Node, topic: str, asked: QoSProfile) -> str:
+    """Why none of a topic's publishers can be heard with a QoS, and what to do; empty where one can."""
+    checks = [
+        qos_check_compatible(info.qos_profile, asked) for info in node.get_publishers_info_by_topic(topic)
+    ]
+    if not checks or any(level != QoSCompatibility.ERROR for level, _ in checks):
+        return ""
+    reason = checks[0][1].removeprefix("ERROR: ").rstrip("; ")
+    return (
+        f"no publisher offers the QoS that this node asks for ({reason}): correct this node's parameters "
+        f"qos_overrides.{topic}.subscription (image_reliability at the launch), or the publisher"
     )
 
 

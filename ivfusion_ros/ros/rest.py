@@ -17,9 +17,10 @@ AFTER_S = 1.0
 class Rest:
     """Closes the inputs when images have come for a while that nobody wants, and opens them at once.
 
-    reason: gives why images are unwanted, for people; empty where somebody wants them. inputs: gives those
-    that are open or closed here. restart: called before work begins again, as what was smoothed or waits is
-    old by then. wakes: whether `look` is called as soon as somebody listens; else inputs stay open.
+    began_s: since when images are worked on or waited for, by time.monotonic. reason: gives why images are
+    unwanted, for people; empty where somebody wants them. inputs: gives those that are open or closed here.
+    restart: called before work begins again, as what was smoothed or waits is old by then. wakes: whether
+    `look` is called as soon as somebody listens; else inputs stay open.
     """
 
     def __init__(
@@ -31,12 +32,13 @@ class Rest:
         wakes: bool,
     ) -> None:
         self.closed = False
+        self.began_s = time.monotonic()
         self._reason, self._inputs, self._restart, self._wakes = reason, inputs, restart, wakes
         self._since_s: float | None = None
 
     def begin(self) -> None:
         """The inputs were just made, and are open."""
-        self.closed, self._since_s = False, None
+        self.closed, self._since_s, self.began_s = False, None, time.monotonic()
 
     def awake(self) -> bool:
         """Whether an image that came is to be worked on."""
@@ -56,6 +58,7 @@ class Rest:
             return
         rested, self._since_s = self._since_s is not None, None
         if rested:
+            self.began_s = time.monotonic()
             self._restart()
         if self.closed:
             self.closed = False

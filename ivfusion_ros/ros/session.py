@@ -6,15 +6,18 @@ import gc
 import time
 import traceback
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 
 from ivfusion_ros.errors import ConfigError
-from ivfusion_ros.ros import qos
+from ivfusion_ros.ros import presence, qos
 from ivfusion_ros.ros.buffers import subscription_options
 from ivfusion_ros.ros.inputs import CameraInput, ImageInput, depth_input
 from ivfusion_ros.ros.outputs import Outputs
+from ivfusion_ros.ros.presence import Presence
 from ivfusion_ros.ros.rehearsal import parse_sizes, rehearsal_pair
 from ivfusion_ros.ros.rest import Rest
 from ivfusion_ros.ros.status import change_status, result_status
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 10.0
 """How long a cleanup waits for the image that is being processed."""
+_SETTLED_S = 1.0
+"""After subscriptions opened, or after an absence, images may come out of order or not at all."""
 
 
 class FusionSession:
@@ -44,7 +49,7 @@ class FusionSession:
     rest: of the inputs, while nobody listens and node.lazy is set, and from enable(False) on. inputs: empty
     while the node is not active; so depth_input, transforms and time_offset are None then, and where they
     are not asked for. backends: what runs the networks, for people. last: the newest result. faults:
-    outputs with each fault.
+    outputs with each fault. presence: of the node, while it is active.
     """
 
     def __init__(
@@ -89,6 +94,8 @@ class FusionSession:
         pipeline.measures = self._outputs.measured_wanted
         pipeline.detects = lambda: not self.config.node.lazy or self._outputs.objects_wanted()
         self.streams = Streams(config, self.worker.mailbox.put, self._on_silence)
+        self.presence = Presence(self.streams.excuse)
+        self._look_timer: Any = None
         # A full collection would look at 100,000 objects that stay, 30 ms or more in which no thread works.
         gc.collect()
         gc.freeze()
@@ -121,6 +128,9 @@ class FusionSession:
         """Open the subscriptions."""
         self._restart()
         self.rest.begin()
+        self.presence.begin()
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._look_timer = self._node.create_timer(presence.PERIOD_S, self.presence.look, clock=steady)
         self._announce()
         node = self.config.node
         for camera, transport in zip(CAMERAS, (node.thermal_transport, node.rgb_transport), strict=True):
@@ -160,6 +170,9 @@ class FusionSession:
             *self.inputs.values(), self.depth_input, self.transforms, self.time_offset,
             self.base,
         ]  # fmt: skip
+        if self._look_timer is not None:
+            self._node.destroy_timer(self._look_timer)
+            self._look_timer = None
         self.inputs = {}
         self.depth_input = self.transforms = self.time_offset = self.base = None
         for item in watching:
@@ -197,6 +210,11 @@ class FusionSession:
         idle = self.config.node.lazy and not self._outputs.wanted()
         return "idle: nobody listens to an output (node.lazy)" if idle else ""
 
+    @property
+    def settled_s(self) -> float:
+        """Since when what did not come is missing, by time.monotonic."""
+        return max(self.rest.began_s, self.presence.returned_s) + _SETTLED_S
+
     def _image_inputs(self) -> list[ImageInput]:
         depth = [] if self.depth_input is None else [self.depth_input]
         return [*self.inputs.values(), *depth]
@@ -209,6 +227,8 @@ class FusionSession:
             item.sightings.clear()
 
     def _on_frame(self, camera: CameraName, frame: Frame) -> None:
+        # After an absence its timer may not have had its turn.
+        self.presence.look()
         self.streams.add(camera, frame)
         if self.time_offset is not None:
             self.time_offset.add(camera, frame)

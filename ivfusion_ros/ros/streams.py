@@ -60,7 +60,7 @@ class SilenceWatch:
     No clock is asked, so slow, fast and paused playback, simulated time and clocks that differ between
     cameras all work. One step counts at most half the limit: a pause of both cameras is no silence of
     the one that resumes last, and neither is a jump of the clock. Nor does a camera's own backlog count,
-    which may come in one burst when its link is back.
+    which may come in one burst when its link is back, nor a time in which nobody looked.
     """
 
     def __init__(self) -> None:
@@ -78,6 +78,11 @@ class SilenceWatch:
         self._behind_ns[camera] = max(0, behind_ns - step_ns)
         self._missed_ns[other] += min(max(0, step_ns - behind_ns), limit_ns // 2)
         return other if self._missed_ns[other] > limit_ns else None
+
+    def excuse(self, duration_ns: int) -> None:
+        """Hold so much of what comes next against no camera: it passed while nobody looked."""
+        for camera in self._behind_ns:
+            self._behind_ns[camera] += duration_ns
 
 
 class Streams:
@@ -112,6 +117,10 @@ class Streams:
         self.synchronizer.reset()
         self.silent = None
         self._watch = SilenceWatch()
+
+    def excuse(self, duration_s: float) -> None:
+        """Call nobody silent for a time in which the node itself did not run."""
+        self._watch.excuse(round(duration_s * 1e9))
 
     def add(self, camera: CameraName, frame: Frame) -> None:
         """Take a frame; submits no, one or several jobs."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PERIOD_S = 0.2
 CHANGE_S = 1.0
 """The least time between two changes, as each costs the fusion 0.1 s for new maps."""
+PATIENCE_S = 2.0
+"""Before a transform is called missing: what was sent once may take so long to a listener that is new."""
 WHERE = "on /tf_static or /tf"
 
 
@@ -45,6 +47,7 @@ class BaseWatch:
         self._node, self._base_frame = node, base_frame
         self._frame_id, self._on_change = frame_id, on_change
         self._known: Extrinsics | None = None
+        self._began_s = time.monotonic()
         self._complain = ThrottledLog(node.get_logger().warning)
         self._buffer: Any = self._tf2.Buffer()
         self._listener: Any = self._tf2.TransformListener(self._buffer, node, spin_thread=False)
@@ -63,7 +66,8 @@ class BaseWatch:
             found = self._buffer.lookup_transform(self._base_frame, frame, Time())
             pose = to_extrinsics(found.transform)
         except (self._tf2.TransformException, ConfigError) as error:
-            self._complain(frame, missing_base(self._base_frame, frame, WHERE, str(error)))
+            if time.monotonic() - self._began_s >= PATIENCE_S:
+                self._complain(frame, missing_base(self._base_frame, frame, WHERE, str(error)))
             return
         if self._known is None or differ(self._known, pose):
             self._known = pose
@@ -104,6 +108,7 @@ class TransformWatch:
         self._seen_restarts = restarts()
         self._known: Extrinsics | None = None
         self._changed_s = -CHANGE_S
+        self._began_s = time.monotonic()
         self._complain = ThrottledLog(node.get_logger().warning)
         self._buffer: Any = self._tf2.Buffer()
         self._listener: Any = self._tf2.TransformListener(self._buffer, node, spin_thread=False)
@@ -156,5 +161,7 @@ class TransformWatch:
 
     def _miss(self, rgb_frame: str, thermal_frame: str, reason: str = "") -> None:
         kept = "the calibration's are used" if self._known is None else "the last known ones are used"
+        if time.monotonic() - self._began_s < PATIENCE_S:
+            return
         self.missing = f"{missing_transform(rgb_frame, thermal_frame, WHERE, reason)}; meanwhile {kept}"
         self._complain(f"{rgb_frame} {thermal_frame}", self.missing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from rclpy.clock import Clock
@@ -24,6 +25,13 @@ _APART_NS = 500_000_000
 """More than links delay images: the clocks differ."""
 MAX_MISSING = 0.1
 """Share of a camera's images that may be missing without a warning."""
+_MAX_ABSENT = 0.1
+"""Share of a period that the node may not have run without a warning."""
+_LARGE_BYTES = 2**20
+"""Of an image: several times a socket's usual buffer, into which DDS sends it in pieces."""
+_PIXEL_BYTES = {"sensor_msgs/msg/Image": 2.0, "sensor_msgs/msg/CompressedImage": 0.2}
+"""About."""
+_PROFILE = "give both ends a profile of config/dds (`dds:=cyclonedds` or `dds:=fastdds` at the launch)"
 TRANSPORTS = {
     "sensor_msgs/msg/Image": ("raw", "image_raw"),
     "sensor_msgs/msg/CompressedImage": ("compressed", "image_raw/compressed"),
@@ -55,33 +63,57 @@ class TroubleLog:
         # Only what was there for a whole period has been silent for one.
         if all(item in before for item in inputs.values()):
             received = {camera: item.frames - before[item] for camera, item in inputs.items()}
-            for text in camera_troubles(session, received, self._pairs - pairs_before):
-                self._node.get_logger().warning(text)
+            if not starting(session):
+                for text in camera_troubles(session, received, self._pairs - pairs_before):
+                    self._node.get_logger().warning(text)
+
+
+def starting(session: FusionSession) -> bool:
+    """Whether it is too early to say that something does not come."""
+    return time.monotonic() - session.rest.began_s < PERIOD_S
 
 
 def camera_troubles(
     session: FusionSession, received: Mapping[CameraName, float], pairs: float
 ) -> list[str]:
     """A text for each trouble. received, pairs: how many of late, of which only 0 counts."""
-    found = [_silent(session, camera) for camera in CAMERAS if not received[camera]]
-    found = list(filter(None, found))
-    found += [
+    absent = session.presence.absent_s(PERIOD_S) / PERIOD_S
+    found = [_held_up(absent)] if absent > _MAX_ABSENT else []
+    if absent < 0.5:
+        found += filter(None, (_silent(session, camera) for camera in CAMERAS if not received[camera]))
+    if session.resting():
+        # Images are counted then, and not looked at.
+        return found
+    for camera, item in session.inputs.items():
+        if received[camera]:
+            found += filter(None, (_without_clock(item), _with_gaps(item, session.settled_s)))
+    return found if found or pairs else [_unpaired(session)]
+
+
+def _held_up(absent: float) -> str:
+    return (
+        f"this node did not run for {absent * PERIOD_S:.1f} of the last {PERIOD_S:g} s, in which images "
+        "were lost: its process was stopped, or the machine has too much to do"
+    )
+
+
+def _without_clock(item: CameraInput) -> str:
+    if not item.stamps_stand_still:
+        return ""
+    return (
         f"all stamps on {item.topic} are {item.sightings[-1].stamp_ns} ns, so no clock sets them and "
         "nothing pairs by time: let the driver fill in header.stamp"
-        for camera, item in session.inputs.items()
-        if received[camera] and item.stamps_stand_still and not session.resting()
-    ]
-    found += [
-        f"{item.missing:.0%} of the images of {item.topic} never came, by the gaps in their stamps: "
-        "either the camera skips them, or DDS loses pieces of large ones; then give both ends a profile "
-        "of config/dds"
-        for camera, item in session.inputs.items()
-        if received[camera] and item.missing > MAX_MISSING and not session.resting()
-    ]
-    # At rest, images are counted and not looked at.
-    if found or pairs or session.resting():
-        return found
-    return [_unpaired(session)]
+    )
+
+
+def _with_gaps(item: CameraInput, since_s: float) -> str:
+    missing = item.missing(since_s)
+    if missing <= MAX_MISSING:
+        return ""
+    return (
+        f"{missing:.0%} of the images of {item.topic} never came, by the gaps in their stamps: either the "
+        f"camera skips them, or DDS loses pieces of large ones; then {_PROFILE}"
+    )
 
 
 def _silent(session: FusionSession, camera: CameraName) -> str:
@@ -92,14 +124,26 @@ def _silent(session: FusionSession, camera: CameraName) -> str:
     if others:
         found = ", ".join(others)
         return f"{text}: it has {found}, expected {item.type}; {_cure(camera, others)}"
-    if item.publishers and session.rest.closed:
-        return ""
-    if item.publishers:
-        return (
-            f"{text}: is the camera running, and does its data get here? `ros2 topic hz {item.topic}` and "
-            f"`ros2 topic info --verbose {item.topic}` tell"
-        )
-    return f"{text}: {_where_else(item, camera)}"
+    if not item.publishers:
+        return f"{text}: {_where_else(item, camera)}"
+    return "" if session.rest.closed else f"{text}: {_why_none_arrives(item)}"
+
+
+def _why_none_arrives(item: CameraInput) -> str:
+    """Where somebody publishes what is expected."""
+    if item.unusable:
+        return f"those that come cannot be used, as {item.unusable}"
+    if item.refused:
+        return f"{item.refused}; `ros2 topic info --verbose {item.topic}` shows both ends"
+    text = (
+        f"is the camera running, and does its data get here? `ros2 topic hz {item.topic}` and "
+        f"`ros2 topic info --verbose {item.topic}` tell"
+    )
+    size = item.size
+    if not item.best_effort or (size and size[0] * size[1] * _PIXEL_BYTES[item.type] < _LARGE_BYTES):
+        return text
+    large = f"Images of {size[0]}x{size[1]}, as camera_info says," if size else "If they are large, they"
+    return f"{text}. {large} may all lose pieces in DDS: {_PROFILE}"
 
 
 def _cure(camera: CameraName, types: list[str]) -> str:

@@ -15,9 +15,9 @@ def start(probe: Any, blend_model: Any, *remaps: str, **parameters: Any) -> Any:
     return probe.start_active(*words, fusion__model=str(blend_model), **parameters)
 
 
-def publish(probe: Any, topic: str, make_message: Any) -> None:
+def publish(probe: Any, topic: str, make_message: Any, depth: int = 10) -> None:
     """Send on a topic at 20 Hz until the test ends."""
-    publisher = probe.node.create_publisher(type(make_message(0)), topic, harness.profile())
+    publisher = probe.node.create_publisher(type(make_message(0)), topic, harness.profile(depth))
     probe.node.create_timer(0.05, lambda: publisher.publish(make_message(time.time_ns())))
 
 
@@ -109,6 +109,53 @@ def test_an_unknown_parameter_is_refused_live_with_those_like_it(
     before = module_probe.get("detection.iou")
     assert module_probe.set(**{name.replace(".", "__"): 0.5, "detection__iou": 0.3}).startswith(reason)
     assert module_probe.get("detection.iou") == before
+
+
+def newest_line(node: Any, text: str) -> str:
+    return next((line for line in reversed(node.log().splitlines()) if text in line), "")
+
+
+def test_where_all_of_large_images_may_be_lost_the_profile_is_named(probe: Any, blend_model: Any) -> None:
+    """Publishers are there, and no image arrives; camera_info says whether they are large."""
+    node = start(probe, blend_model)
+    for camera in ("rgb", "thermal"):
+        probe.node.create_publisher(harness.Image, f"/{camera}/image_raw", harness.profile())
+    profile = "may all lose pieces in DDS: give both ends a profile of config/dds"
+    node.wait_for_log("no images on /rgb/image_raw (1 publishers): is the camera running")
+    assert f"If they are large, they {profile}" in newest_line(node, "no images on /rgb")
+    for camera, width, height in (("rgb", 3840, 2160), ("thermal", 640, 512)):
+        info = harness.CameraInfo(width=width, height=height)
+        publish(probe, f"/{camera}/camera_info", lambda now, info=info: harness.set_stamp(info, now))
+    node.wait_for_log(f"Images of 3840x2160, as camera_info says, {profile}")
+    harness.wait_until(
+        lambda: newest_line(node, "no images on /thermal").endswith("tell"), "small thermal images"
+    )
+
+
+def test_reliable_images_are_not_said_to_be_lost_in_dds(probe: Any, blend_model: Any) -> None:
+    override = {"qos_overrides./rgb/image_raw.subscription.reliability": "reliable"}
+    node = start(probe, blend_model, **override)
+    probe.node.create_publisher(harness.Image, "/rgb/image_raw", harness.profile())
+    node.wait_for_log("no images on /rgb/image_raw (1 publishers): is the camera running")
+    assert "config/dds" not in node.log()
+
+
+def test_publishers_that_are_not_heard_are_told_from_a_silent_camera(probe: Any, blend_model: Any) -> None:
+    override = {"qos_overrides./rgb/image_raw.subscription.reliability": "reliable"}
+    start(probe, blend_model, **override)
+    diagnostics = harness.Diagnostics(probe)
+    probe.node.create_publisher(harness.Image, "/rgb/image_raw", harness.profile(reliable=False))
+    publish(probe, "/thermal/image_raw", lambda now: harness.image(grey(), "what8", now))
+    probe.listen(harness.Image, "/fused/image_raw")
+
+    def told(values: dict[str, str]) -> bool:
+        return "no publisher offers the QoS that this node asks for" in values["message"] and (
+            "/thermal/image_raw (1 publishers): those that come cannot be used, as" in values["message"]
+        )
+
+    message = diagnostics.wait("cameras", told)["message"]
+    assert "qos_overrides./rgb/image_raw.subscription" in message and "what8" in message
+    assert "is the camera running" not in message
 
 
 @pytest.fixture(scope="module")
