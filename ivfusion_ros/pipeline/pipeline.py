@@ -23,6 +23,7 @@ from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.measured import from_values, to_values
 from ivfusion_ros.pipeline.blend import blend
 from ivfusion_ros.pipeline.deadline import Deadline
+from ivfusion_ros.pipeline.in_work import InWork
 from ivfusion_ros.pipeline.mixups import MixUps
 from ivfusion_ros.pipeline.stage_clock import StageClock
 from ivfusion_ros.registration.registrar import Registered
@@ -135,6 +136,8 @@ class Pipeline:
         self.detects: Callable[[], bool] = lambda: True
         """asked before each fused image is searched: whether somebody wants to know what is in it"""
         self.deadline = deadline or Deadline(DeadlineConfig())
+        self.in_work = InWork()
+        """which of the stages that can take long run now: register, fuse and detect"""
         backends = [fuser.backend, *([] if detector is None else [detector.backend])]
         self.on_gpu = any(isinstance(backend, DeviceBackend) for backend in backends)
         """whether a network runs on a GPU, which one thread owns, and where a fused image is handed on"""
@@ -190,9 +193,10 @@ class Pipeline:
         clock.stage("scale")
         sound = not faults.labels
         values = self._values(pair.thermal) if self.measures() else None
-        seen = self.registrar(
-            pair, thermal, rgb, sound=sound, stage=clock.stage, window=window, values=values
-        )
+        with self.in_work("register"):
+            seen = self.registrar(
+                pair, thermal, rgb, sound=sound, stage=clock.stage, window=window, values=values
+            )
         if sound and not pair.held:
             self.mixups.look(seen.thermal, seen.rgb, pair.rgb.stamp_ns)
         return _Prepared(pair, seen, faults, self._measured(seen.measured, pair.thermal), clock)
@@ -202,7 +206,8 @@ class Pipeline:
         pair, seen, faults, clock = prepared.pair, prepared.seen, prepared.faults, prepared.clock
         clock.resume()
         reference = self.registrar.reference
-        made = self.fuser(*seen.filled(), seen.thermal_pixel)
+        with self.in_work("fuse"):
+            made = self.fuser(*seen.filled(), seen.thermal_pixel)
         fused = blend(made, seen, reference, faults, self.strength)
         clock.stage("fuse")
         result = replace(
@@ -272,7 +277,8 @@ class Pipeline:
             detections, last_ns = self._found
             detections = replace(detections, age_ns=max(1, stamp_ns - last_ns))
         else:
-            detections = self._detect(fused, self.detector)
+            with self.in_work("detect"):
+                detections = self._detect(fused, self.detector)
         clock.stage("detect")
         return Looked(detections, clock)
 

@@ -13,6 +13,7 @@ from rclpy.clock_type import ClockType
 
 from ivfusion_ros.backends.progress import under_way
 from ivfusion_ros.pipeline.faults import LABELS
+from ivfusion_ros.ros.slowness import slow_in_work
 from ivfusion_ros.ros.status import how_often, level_and_message
 from ivfusion_ros.ros.troubles import camera_troubles, starting
 from ivfusion_ros.sync.time_offset import time_offset_advice
@@ -196,6 +197,8 @@ def _fusion_summary(session: FusionSession, rates: dict[str, float], clock: str)
         return DiagnosticStatus.WARN, f"use_sim_time is set, {clock}"
     if resting := session.resting():
         return DiagnosticStatus.OK, resting
+    if slow := slow_in_work(*session.worker.in_work):
+        return DiagnosticStatus.WARN, slow
     if session.last is None or not rates["output"]:
         if starting(session):
             return DiagnosticStatus.OK, WAITING

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+from ivfusion_ros.ros.slowness import slow_pair
+
 if TYPE_CHECKING:
     from ivfusion_ros.config.node import NodeConfig
     from ivfusion_ros.sync.time_offset import TimeOffset
@@ -58,16 +60,18 @@ def result_status(
 
 
 def level_and_message(result: FusionResult) -> tuple[bytes, str]:
-    """Mode, faults and a resting detector.
+    """Mode, faults, a resting detector and a pair that took far too long.
 
-    A warning while a camera is silent or has a fault other than its usual shutter, and while the detector
-    rests to meet the deadline.
+    A warning while a camera is silent or has a fault other than its usual shutter, while the detector
+    rests to meet the deadline, and where a pair took far too long.
     """
     notes = list(result.faults.labels)
     faulty = any(label != _USUAL_FAULT for label in result.faults.labels)
     if result.detector_stride > 1:
         notes.append(f"too slow for the deadline: detection {how_often(result.detector_stride)}")
-    fine = not faulty and result.mode == "fused" and result.detector_stride == 1
+    slow = slow_pair(result.timings_ms)
+    notes += filter(None, [slow])
+    fine = not faulty and result.mode == "fused" and result.detector_stride == 1 and not slow
     level = DiagnosticStatus.OK if fine else DiagnosticStatus.WARN
     return level, ": ".join(filter(None, (result.mode, ", ".join(notes))))
 

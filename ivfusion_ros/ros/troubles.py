@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 
+from ivfusion_ros.ros.slowness import slow_in_work
 from ivfusion_ros.sync.clocks import MIN_FRAMES, advice, offset_ns
 from ivfusion_ros.types import CAMERAS
 
@@ -63,6 +64,8 @@ class TroubleLog:
         # Only what was there for a whole period has been silent for one.
         if all(item in before for item in inputs.values()):
             received = {camera: item.frames - before[item] for camera, item in inputs.items()}
+            if slow := slow_in_work(*session.worker.in_work):
+                self._node.get_logger().warning(slow)
             if not starting(session):
                 for text in camera_troubles(session, received, self._pairs - pairs_before):
                     self._node.get_logger().warning(text)

@@ -82,6 +82,11 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name=_THREAD_NAME, daemon=True)
 
     @property
+    def in_work(self) -> tuple[str, float]:
+        """The stage that has run longest, and how long, s; see InWork."""
+        return ("", 0.0) if self._pipeline is None else self._pipeline.in_work.longest()
+
+    @property
     def failed(self) -> int:
         """How many jobs raised."""
         return self._failures.total

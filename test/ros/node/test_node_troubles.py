@@ -158,6 +158,30 @@ def test_publishers_that_are_not_heard_are_told_from_a_silent_camera(probe: Any,
     assert "is the camera running" not in message
 
 
+def test_a_pair_that_takes_seconds_is_told_with_its_stage(
+    probe: Any, blend_model: Any, tmp_path: Any
+) -> None:
+    gate = tmp_path / "gate"
+    node = probe.start_active(
+        fusion__model=str(blend_model),
+        program="sleeping_node.py",
+        fusion__backend="sleeping",
+        env={"GATE": str(gate)},
+    )
+    diagnostics = harness.Diagnostics(probe)
+    statuses = probe.listen(harness.DiagnosticStatus, "/fusion_node/status")
+    publish(probe, "/rgb/image_raw", rgb)
+    publish(probe, "/thermal/image_raw", thermal)
+    text = "the pair in work has been in stage fuse for"
+    values = diagnostics.wait("fusion", lambda values: text in values["message"])
+    assert values["level"] == "WARN" and "fusion.model" in values["message"]
+    node.wait_for_log(text)
+    gate.touch()
+    slow = statuses.wait_for(lambda item: "a pair takes" in item.message, "a status")
+    assert harness.status_values(slow)["level"] == "WARN" and "of which fuse" in slow.message
+    diagnostics.wait("fusion", lambda values: values["message"] == "fused" and values["level"] == "OK")
+
+
 @pytest.fixture(scope="module")
 def module_node(module_probe: Any) -> Any:
     return module_probe.start()
