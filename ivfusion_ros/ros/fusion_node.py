@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+import threading
 import traceback
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from rclpy.task import Future
 from rclpy.utilities import remove_ros_args
 from std_srvs.srv import SetBool, Trigger
 
-from ivfusion_ros.errors import ConfigError, DeviceLostError, IvfusionError
+from ivfusion_ros.errors import INTERRUPTED, ConfigError, DeviceLostError, IvfusionError
 from ivfusion_ros.ros.bond import Heartbeat, heartbeat
 from ivfusion_ros.ros.diagnostics import Diagnostics
 from ivfusion_ros.ros.logs import forward_logs
@@ -98,6 +99,7 @@ class FusionNode(LifecycleNode):
 
     def on_shutdown(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Release the models."""
+        self.get_logger().info("shut down for good: end the process, and start it again to use the node")
         return self._try("shut down", self._close)
 
     def on_error(self, _state: LifecycleState) -> TransitionCallbackReturn:
@@ -257,13 +259,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
         "namespaces", nargs="*", metavar="NAMESPACE", help="one node in each, all in this process"
     )
     # rclpy's handler ends the context and calls this one, instead of a KeyboardInterrupt anywhere.
-    signal.signal(signal.SIGINT, lambda *_: None)
+    interrupted = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: interrupted.set())
     try:
         options = parser.parse_args(remove_ros_args(words)[1:])
         rclpy.init(args=words)
     except rclpy_implementation.RCLInvalidROSArgsError as error:
         print(f"fusion_node: {error}", file=sys.stderr)
         return ConfigError.exit_code
+    if interrupted.is_set():
+        # Before rclpy's handler was there.
+        return INTERRUPTED
     forward_logs(rclpy.logging.get_logger("ivfusion_ros"))
     try:
         nodes = [FusionNode(namespace=namespace) for namespace in options.namespaces or [""]]
@@ -271,6 +277,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         rclpy.logging.get_logger("fusion_node").fatal(str(error))
         rclpy.try_shutdown()
         return error.exit_code
+    except Exception:
+        # What a signal interrupted cannot be made any more.
+        if rclpy.ok():
+            raise
+        return INTERRUPTED
     _spin(nodes)
     lost = any(node.lost.done() for node in nodes)
     if lost:
@@ -290,17 +301,19 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _spin(nodes: Sequence[FusionNode]) -> None:
     """Until the context is shut down, or the GPU is lost."""
-    executor, lost = SingleThreadedExecutor(), Future()
-    for node in nodes:
-        executor.add_node(node)
-        node.lost.add_done_callback(lambda _: lost.done() or lost.set_result(None))
+    if not rclpy.ok():
+        # Not even an executor can be made then.
+        return
+    lost = Future()
     try:
-        executor.spin_until_future_complete(lost)
+        with SingleThreadedExecutor() as executor:
+            for node in nodes:
+                executor.add_node(node)
+                node.lost.add_done_callback(lambda _: lost.done() or lost.set_result(None))
+            executor.spin_until_future_complete(lost)
     except ExternalShutdownException:
         pass
     except Exception:
         # What a signal interrupted cannot publish its end any more.
         if rclpy.ok():
             raise
-    finally:
-        executor.shutdown()

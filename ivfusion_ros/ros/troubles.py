@@ -96,7 +96,7 @@ def camera_troubles(
 def _held_up(absent: float) -> str:
     return (
         f"this node did not run for {absent * PERIOD_S:.1f} of the last {PERIOD_S:g} s, in which images "
-        "were lost: its process was stopped, or the machine has too much to do"
+        "may be lost: its process was stopped, or the machine has too much to do"
     )
 
 
@@ -167,7 +167,10 @@ def _where_else(item: CameraInput, camera: CameraName) -> str:
         return f"{item.topic.removesuffix('/compressed')} is there: set node.{camera}_transport to raw"
     images = item.image_topics()
     there = f"image topics here are {', '.join(images)}" if images else "there are no image topics here"
-    return f"{there}; start the camera, or remap {camera}/image_raw to its topic"
+    return (
+        f"{there}; start the camera, or remap {camera}/image_raw to its topic "
+        f"({camera}_topic at the launch)"
+    )
 
 
 def _unpaired(session: FusionSession) -> str:

@@ -177,6 +177,39 @@ def test_signals_end_it_within_2_s(probe: Any, blend_model: Path, number: Any, s
     assert "Traceback" not in node.log()
 
 
+INTERRUPTED_AT = """
+import os, signal, sys, time
+import rclpy
+from ivfusion_ros.ros import fusion_node
+
+def interrupted(what, *, before):
+    def call(*given, **named):
+        if before:
+            os.kill(os.getpid(), signal.SIGINT)
+        made = what(*given, **named)
+        if not before:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)
+        return made
+    return call
+
+moment = sys.argv.pop(1)
+if moment == "made":
+    fusion_node.FusionNode = interrupted(fusion_node.FusionNode, before=False)
+else:
+    rclpy.init = interrupted(rclpy.init, before=moment == "before")
+sys.exit(fusion_node.run(sys.argv))
+"""
+"""Ctrl-C just before or after rclpy begins, or after the node was made."""
+
+
+@pytest.mark.parametrize(("moment", "status"), [("before", 130), ("after", 130), ("made", 0)])
+def test_ctrl_c_while_the_node_is_made_ends_it_quietly(probe: Any, moment: str, status: int) -> None:
+    node = probe.run([sys.executable, "-c", INTERRUPTED_AT, moment])
+    assert node.process.wait(harness.PATIENCE_S) == status, node.log()
+    assert "Traceback" not in node.log() and "Exception ignored" not in node.log()
+
+
 def test_an_exception_in_processing_is_logged_with_stamps_and_survived(
     probe: Any, blend_model: Path
 ) -> None:

@@ -35,7 +35,8 @@ def test_a_topic_without_publishers_names_those_that_are_there(probe: Any, blend
     publish(probe, "/rgb/image_raw/compressed", lambda now: harness.compressed(b"", "jpeg", now))
     node.wait_for_log(
         "no images on /thermal/image_raw (0 publishers): image topics here are /boson/image, "
-        "/rgb/image_raw/compressed; start the camera, or remap thermal/image_raw to its topic"
+        "/rgb/image_raw/compressed; start the camera, or remap thermal/image_raw to its topic "
+        "(thermal_topic at the launch)"
     )
     node.wait_for_log("/rgb/image_raw/compressed is there: set node.rgb_transport to compressed")
     # Again while it lasts, every 5 s.
