@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PERIOD_S = 0.1
+PERIOD_S = 0.2
 """From one look at the clock to the next."""
 _LATE_S = 0.2
 """A look that is later than this was held up: the process was stopped, or the machine did other things."""

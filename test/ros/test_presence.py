@@ -41,11 +41,11 @@ def test_only_a_look_that_comes_late_is_an_absence() -> None:
 def test_absences_are_told_by_their_share_of_the_last_seconds() -> None:
     case = Case()
     for _ in range(2):
-        case.now_s += 1.1
+        case.now_s += 1.0 + PERIOD_S
         case.presence.look()
-        case.run(0.5)
+        case.run(0.4)
     assert case.presence.absent_s(5.0) == pytest.approx(2.0)
-    case.run(2.5)
+    case.run(2.6)
     # Of the first one, 0.4 s lie in the last 5 s.
     assert case.presence.absent_s(5.0) == pytest.approx(1.0 + 0.4)
     case.run(5.0)
