@@ -96,7 +96,7 @@ def camera_troubles(
 def _held_up(absent: float) -> str:
     return (
         f"this node did not run for {absent * PERIOD_S:.1f} of the last {PERIOD_S:g} s, in which images "
-        "may be lost: its process was stopped, or the machine has too much to do"
+        "may be lost: its process was stopped, or the machine has too much to do (`ivfusion doctor` tells)"
     )
 
 
