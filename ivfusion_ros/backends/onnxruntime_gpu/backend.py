@@ -19,6 +19,7 @@ import numpy as np
 import onnx
 
 from ivfusion_ros.backends import cuda
+from ivfusion_ros.backends.kept_folder import differences
 from ivfusion_ros.backends.onnxruntime_gpu.kept import clear, folder_of, kept_records, read_kept, seal
 from ivfusion_ros.backends.onnxruntime_gpu.providers import (
     Provider,
@@ -31,7 +32,6 @@ from ivfusion_ros.backends.self_test import check_half, self_test
 from ivfusion_ros.backends.tensorrt.cache import (
     EngineKey,
     EngineRecord,
-    differences,
     engine_folder,
     only_builder,
 )

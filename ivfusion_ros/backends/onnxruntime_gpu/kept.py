@@ -13,7 +13,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ivfusion_ros.backends.tensorrt.cache import EngineKey, EngineRecord, differences, distrust
+from ivfusion_ros.backends.kept_folder import differences
+from ivfusion_ros.backends.tensorrt.cache import EngineKey, EngineRecord, distrust
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.models import file_sha256
 

@@ -6,27 +6,28 @@ compared before TensorRT sees a plan, as TensorRT itself only says that somethin
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 import logging
-import os
-import stat
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.backends.kept_folder import KeptFolder, differences
 from ivfusion_ros.files import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    import os
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
 log = logging.getLogger(__name__)
 
 FOLDER_VARIABLE = "IVFUSION_ENGINES"
 """Environment variable that names another folder for engines."""
+
+ENGINES = KeptFolder("engines", FOLDER_VARIABLE, makes="builds")
 
 GRAPH_VERSION = 1
 """Raised whenever byte_input.py or half.py in graphs/ change what an engine computes."""
@@ -74,15 +75,7 @@ def engine_folder() -> Path:
 
     Raises ConfigError for a user without a home.
     """
-    named, cache = os.environ.get(FOLDER_VARIABLE), os.environ.get("XDG_CACHE_HOME")
-    try:
-        if named:
-            return Path(named).expanduser()
-        return (Path(cache) if cache else Path.home() / ".cache") / "ivfusion_ros" / "engines"
-    except RuntimeError as error:
-        raise ConfigError(
-            f"there is no folder for engines ({error}): name one in {FOLDER_VARIABLE}"
-        ) from error
+    return ENGINES.path()
 
 
 def plan_path(folder: Path, model: Path, key: EngineKey) -> Path:
@@ -126,9 +119,8 @@ def read_beside(path: Path) -> bytes:
 
 def _read_own(path: Path) -> bytes | str:
     """Content of a file that nobody but the user and root can have written, or why it is not read."""
-    for status_of, place in ((Path.stat, path.parent), (Path.lstat, path)):
-        if doubt := distrust(place, status_of):
-            return doubt
+    if doubt := ENGINES.distrust_file(path):
+        return doubt
     try:
         return path.read_bytes()
     except OSError as error:
@@ -137,18 +129,7 @@ def _read_own(path: Path) -> bytes | str:
 
 def distrust(place: Path, status_of: Callable[[Path], os.stat_result]) -> str:
     """Why a plan or its folder may be somebody else's, empty where it is not: a plan is a program."""
-    try:
-        status = status_of(place)
-    except OSError as error:
-        return f"{place.name} cannot be read ({error.strerror})"
-    if stat.S_ISLNK(status.st_mode):
-        return f"{place} is a link, and is not followed"
-    if status.st_uid not in (os.geteuid(), 0):
-        return f"{place} belongs to another user (id {status.st_uid})"
-    by_group = status.st_mode & stat.S_IWGRP and status.st_gid not in (os.getegid(), 0)
-    if by_group or status.st_mode & stat.S_IWOTH:
-        return f"others can write {place}; take that from them (chmod go-w) or set {FOLDER_VARIABLE}"
-    return ""
+    return ENGINES.distrust(place, status_of)
 
 
 def read_record(path: Path) -> EngineRecord | str:
@@ -160,15 +141,6 @@ def read_record(path: Path) -> EngineRecord | str:
         return EngineRecord(EngineKey(**entries.pop("key")), **entries)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return f"{_sidecar(path).name} is missing or damaged"
-
-
-def differences(found: EngineKey, wanted: EngineKey) -> str:
-    """In what a plan's key differs from the wanted one, for people; empty where they are equal."""
-    pairs = (
-        (field.name, getattr(found, field.name), getattr(wanted, field.name))
-        for field in dataclasses.fields(EngineKey)
-    )
-    return ", ".join(f"{name} was {old}, is {new}" for name, old, new in pairs if old != new)
 
 
 def fitness(record: EngineRecord | str, flavour: str, version: str, gpu: str, capability: str) -> str:
@@ -202,33 +174,9 @@ def runtime_cache_path(path: Path) -> Path:
     return path.with_suffix(".kernels")
 
 
-@contextlib.contextmanager
-def only_builder(path: Path) -> Iterator[None]:
-    """While inside, no other process builds this plan; one that waited finds the other's plan afterwards.
-
-    Without a folder that can be written there is nothing to share, and nothing is locked.
-    """
-    import fcntl
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A link in its place would have another file emptied.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        file = os.fdopen(os.open(path.with_suffix(".lock"), flags, 0o600), "w")
-    except OSError as error:
-        log.warning(
-            "engines cannot be kept in %s (%s): every start rebuilds them; %s names another folder",
-            path.parent, error.strerror, FOLDER_VARIABLE,
-        )  # fmt: skip
-        yield
-        return
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            log.info("another process builds %s; waiting for it", path.name)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def only_builder(path: Path) -> AbstractContextManager[bool]:
+    """While inside, no other process builds this plan; one that waited finds the other's afterwards."""
+    return ENGINES.only_maker(path)
 
 
 def _sidecar(path: Path) -> Path:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.backends.cuda import Gpu
+from ivfusion_ros.backends.kept_folder import differences
 from ivfusion_ros.backends.self_test import check_half, self_test
 from ivfusion_ros.backends.tensorrt.build import build_plan
 from ivfusion_ros.backends.tensorrt.cache import (
     EngineKey,
     EngineRecord,
-    differences,
     engine_folder,
     only_builder,
     plan_path,
