@@ -12,7 +12,7 @@ from launch import LaunchDescription
 # An empty value leaves the parameter to the config file, or to the node's own default.
 PARAMETERS = {
     "model": ("fusion.model", "fusion model: a name in models.yaml or an ONNX file"),
-    "backend": ("fusion.backend", "what runs the fusion model: auto, onnxruntime, openvino ..."),
+    "backend": ("fusion.backend", "what runs the fusion model: auto, measured, onnxruntime, openvino ..."),
     "detector": ("detection.model", "detection model: a name in models.yaml or an ONNX file"),
     "detector_backend": ("detection.backend", "what runs the detection model"),
     "threshold": ("detection.confidence", "lowest score that is reported"),

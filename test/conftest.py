@@ -59,6 +59,14 @@ def pytest_fixture_setup() -> None:
     seed_everything()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_measurements(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Where auto measures, as on ARM, it neither reads nor changes what this user's cache remembers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IVFUSION_MEASUREMENTS", str(tmp_path_factory.mktemp("measurements")))
+        yield
+
+
 @pytest.fixture
 def one_export_per_network() -> Iterator[None]:
     """See captures."""

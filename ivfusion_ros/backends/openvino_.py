@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import platform
 import threading
 from collections import OrderedDict, deque
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ivfusion_ros.backends.cpu import is_x86
 from ivfusion_ros.backends.layers import WARM_UPS, Layer, multiply_adds, size_bytes
 from ivfusion_ros.backends.openvino_layout import pixel_info, take_pixels, take_planes, to_pixels, to_planes
 from ivfusion_ros.backends.silent_openvino import openvino
@@ -174,7 +174,7 @@ def sums_bytes() -> bool:
 
     True where the system does not tell.
     """
-    if platform.machine() not in ("x86_64", "AMD64"):
+    if not is_x86():
         return True
     try:
         return "vnni" in Path("/proc/cpuinfo").read_text(encoding="utf-8")

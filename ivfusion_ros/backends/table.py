@@ -41,6 +41,9 @@ class BackendRow(NamedTuple):
     """whether it gains by models in int8, for which auto takes it first"""
 
 
+CHOSEN_HERE = ("auto", "measured")
+"""Names that stand for one of BACKENDS, which choice.py chooses."""
+
 BACKENDS: dict[str, BackendRow] = {
     "openvino": BackendRow(
         runs="ivfusion_ros.backends.openvino_:OpenVinoBackend",

@@ -10,8 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ivfusion_ros import __version__
-from ivfusion_ros.backends.choice import available_backends, load_backend, resolve_backend
+from ivfusion_ros.backends.choice import (
+    available_backends,
+    is_int8,
+    load_backend,
+    measured_among,
+    resolve_backend,
+)
 from ivfusion_ros.backends.cuda import Gpu, find_gpu
+from ivfusion_ros.backends.kept_folder import differences
+from ivfusion_ros.backends.measurements import MEASUREMENTS, key_here, read_measurements
 from ivfusion_ros.backends.table import BACKENDS
 from ivfusion_ros.backends.tensorrt.cache import FOLDER_VARIABLE, engine_folder, fitness, read_records
 from ivfusion_ros.backends.tensorrt.library import Library, installation, load_library
@@ -94,6 +102,7 @@ def examine() -> dict[str, dict[str, str]]:
         "scheduling": read_scheduling(),
         "backends": backends,
         "models": models,
+        "measured": _measured_findings(status),
         "engines": engines,
     }
 
@@ -103,7 +112,10 @@ def recommend(status: dict[str, BackendStatus]) -> str:
     gpu = _found(find_gpu)
     if isinstance(gpu, BackendError):
         found = _found(resolve_backend)
-        return str(found) if isinstance(found, BackendError) else f"{found}, as auto does: {gpu}"
+        if isinstance(found, BackendError):
+            return str(found)
+        several = " or ".join(measured_among())
+        return f"{several or found}, as auto {'measures for each model' if several else 'does'}: {gpu}"
     on_gpu = [name for name, row in BACKENDS.items() if "cpu" not in row.devices]
     usable = next((name for name in on_gpu if status[name].usable), None)
     first = on_gpu[0]
@@ -139,6 +151,25 @@ def _gpu_findings() -> tuple[dict[str, str], dict[str, str]]:
         else:
             engines[path.name] = f"fits, {record.runs_in}, {record.plan_bytes / 1e6:.1f} MB, {record.check}"
     return machine, engines
+
+
+def _measured_findings(status: dict[str, BackendStatus]) -> dict[str, str]:
+    """What is remembered of the models that ship, and whether it still holds."""
+    models = {entry.sha256: entry.name for entry in read_models().values()}
+    findings = {"folder": f"{MEASUREMENTS.path()} ({MEASUREMENTS.variable} names another one)"}
+    versions = {name: status[name].detail for name in measured_among("measured")}
+    for found in read_measurements():
+        if found.key.model_sha256 in models:
+            here = key_here(found.key.model_sha256, versions, found.key.precision, found.key.threads)
+            asked = f", {found.key.precision}" if found.key.precision != "auto" else ""
+            asked += f", threads {found.key.threads}" if found.key.threads else ""
+            misfit = differences(found.key, here)
+            findings[models[found.key.model_sha256] + asked] = (
+                f"measured again when it is needed: {misfit}"
+                if misfit
+                else f"{found.choice}, of {found.figures}"
+            )
+    return findings
 
 
 def _found(find: Callable[[], T]) -> T | BackendError:
@@ -201,7 +232,9 @@ def _model_finding(name: str) -> str:
         return f"damaged: {entry.path} does not have the sha256 of models.yaml"
     try:
         # What a matcher gives has another length each time, which only ONNX Runtime takes everywhere.
-        backend = load_backend(entry.path, "onnxruntime" if entry.task == "matching" else "auto")
+        # By name, so that nothing is measured.
+        chosen = "onnxruntime" if entry.task == "matching" else resolve_backend(int8=is_int8(entry.path))
+        backend = load_backend(entry.path, chosen)
     except IvfusionError as error:
         return f"does not load: {error}"
     description = backend.description

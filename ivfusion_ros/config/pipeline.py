@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from ivfusion_ros.config.parameters import parameter
 from ivfusion_ros.errors import ConfigError
 
-_ALL_CORES = "all cores; `ivfusion replay` on two: each network one, where that is faster"
+_THREADS = (
+    "all cores, or as many as are fastest where that is measured; `ivfusion replay` on two: each network "
+    "one, where that is faster and nothing is measured"
+)
 
 
 @dataclass(frozen=True)
@@ -352,15 +355,16 @@ class FusionConfig:
     backend: str = parameter(
         "auto",
         "name of a backend (`ivfusion doctor` lists them); auto takes TensorRT where there is a GPU for "
-        "it, else "
-        "the fastest one installed",
+        "it, else the fastest one installed; measured: the same, but without a GPU the backend and the "
+        "number of threads that are fastest on this CPU, measured at the first start with a model and "
+        "remembered (auto does so too on other CPUs than x86)",
     )
     precision: str = parameter(
         "auto",
         "auto: the backend's fastest (half on a GPU, bf16 where the CPU has it); f32: reference arithmetic",
         choices=("auto", "f32"),
     )
-    threads: int = parameter(0, f"CPU threads of the backend; 0: {_ALL_CORES}", minimum=0, maximum=256)
+    threads: int = parameter(0, f"CPU threads of the backend; 0: {_THREADS}", minimum=0, maximum=256)
     expected_size: str = parameter(
         "",
         "size of the images, WxH of both cameras or as in 640x512,1280x720 of thermal and RGB, for which a "
@@ -395,7 +399,7 @@ class DetectionConfig:
     )
     backend: str = parameter("auto", "as fusion.backend, without torch")
     precision: str = parameter("auto", "as fusion.precision", choices=("auto", "f32"))
-    threads: int = parameter(0, f"CPU threads of the backend; 0: {_ALL_CORES}", minimum=0, maximum=256)
+    threads: int = parameter(0, f"CPU threads of the backend; 0: {_THREADS}", minimum=0, maximum=256)
     confidence: float = parameter(
         -1.0,
         "lowest score that is reported; below 0: what the model recommends, measured at 0.1 false alarms "

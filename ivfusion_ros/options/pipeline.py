@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ivfusion_ros.backends.table import BACKENDS, backend_names
+from ivfusion_ros.backends.table import BACKENDS, CHOSEN_HERE, backend_names
 from ivfusion_ros.config.pipeline import PipelineConfig
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ SECTIONS = tuple(item.name for item in dataclasses.fields(PipelineConfig))
 
 TASKS: tuple[Task, ...] = ("fusion", "detection")
 """Those sections that have a network and its backend."""
+
+_MEASURED = "measured: what is fastest on this CPU, found out once for each model"
 
 
 def add_pipeline_options(parser: argparse.ArgumentParser, sections: tuple[str, ...] = SECTIONS) -> None:
@@ -58,17 +60,19 @@ def _add_pipeline_backend_option(group: argparse._ArgumentGroup, tasks: list[Tas
         for name, parts in runs.items()
         if 0 < len(parts) < len(tasks)
     )
-    names = ("auto", *(name for name, parts in runs.items() if parts))
-    group.add_argument("--backend", choices=names, help=f"what runs the networks{''.join(alone)}")
+    names = (*CHOSEN_HERE, *(name for name, parts in runs.items() if parts))
+    group.add_argument(
+        "--backend", choices=names, help=f"what runs the networks; {_MEASURED}{''.join(alone)}"
+    )
 
 
 def add_backend_option(parser: argparse.ArgumentParser, *tasks: Task) -> None:
     """What runs the networks of all these tasks, for commands without a pipeline."""
     parser.add_argument(
         "--backend",
-        choices=("auto", *backend_names(*tasks)),
+        choices=(*CHOSEN_HERE, *backend_names(*tasks)),
         default="auto",
-        help="what runs the networks (default: %(default)s)",
+        help=f"what runs the networks; {_MEASURED} (default: %(default)s)",
     )
 
 
@@ -79,7 +83,8 @@ def add_threads_option(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="CPU threads of the networks; 0: all cores (default: %(default)s)",
+        help="CPU threads of the networks; 0: all cores, or with measured the fastest number (default: "
+        "%(default)s)",
     )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 from typing import TYPE_CHECKING, NamedTuple
 
 from ivfusion_ros.backends.backend import Backend, ParallelBackend
-from ivfusion_ros.backends.choice import load_backend, resolve_backend
+from ivfusion_ros.backends.choice import load_backend, measured_among, resolve_backend
+from ivfusion_ros.backends.cpu import is_x86
 from ivfusion_ros.backends.table import BACKENDS
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.detection.positions import Locator
@@ -75,9 +75,11 @@ def _spread(config: PipelineConfig, detection: Backend | None) -> int:
     """How many images are fused and searched at once: on two cores two, each network's on one core.
 
     Networks that share both cores wait for each other: from bag to bag that took 1.1 to 1.2 times as long
-    in OpenVINO, 1.4 times in ONNX Runtime. On more cores it was not measured.
+    in OpenVINO, 1.4 times in ONNX Runtime. On more cores it was not measured. A network whose threads were
+    chosen, by the user or by measuring, keeps them.
     """
     chosen = config.fusion.threads or config.detection.threads or config.deadline.budget_ms
+    chosen = chosen or any(measured_among(part.backend) for part in (config.fusion, config.detection))
     if chosen or os.cpu_count() != _TWO_CORES or detection is None:
         return 1
     alike = resolve_backend(config.fusion.backend) == detection.name
@@ -188,7 +190,7 @@ def detection_model_name(config: DetectionConfig) -> str:
 def _gains_by_int8(config: DetectionConfig) -> bool:
     """Where int8 was measured to be faster: in OpenVINO on x86, with VNNI and without, and not on a GPU."""
     chosen = BACKENDS[resolve_backend(config.backend)]
-    return config.precision == "auto" and chosen.int8 and platform.machine() in ("x86_64", "AMD64")
+    return config.precision == "auto" and chosen.int8 and is_x86()
 
 
 def build_detector(config: DetectionConfig) -> Detector | None:

@@ -15,7 +15,7 @@ from ivfusion_ros.graphs.onnx_file import PRECISION_KEY
 
 def test_unknown_names_and_settings(blend_model: Path) -> None:
     with pytest.raises(
-        BackendError, match=r"unknown backend 'tensorflow'; known: auto, openvino, onnxruntime"
+        BackendError, match=r"unknown backend 'tensorflow'; known: auto, measured, openvino, onnxruntime"
     ):
         load_backend(blend_model, "tensorflow")
     with pytest.raises(BackendError, match="precision is 'int8', expected auto or f32"):

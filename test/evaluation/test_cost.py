@@ -1,11 +1,13 @@
 """The cost of a model: counted by hand, against torch's own counter, and measured in a process."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
-from ivfusion_ros.errors import ModelError
+from ivfusion_ros.backends import cuda, measurements
+from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.evaluation.speed.cost import measure_cost
 from ivfusion_ros.graphs.operations import count_operations
 from ivfusion_ros.models import resolve_model
@@ -101,6 +103,21 @@ def test_a_run_is_measured(blend_model: Path) -> None:
     if cost.peak_bytes is not None:
         # Two int32 images of 640x480x3 at least are held at once.
         assert 2 * 4 * 640 * 480 * 3 <= cost.peak_bytes < 1_000_000_000
+
+
+def test_a_measured_backend_is_chosen_before_memory_is(
+    blend_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process, whose memory is not that of the run; the other one finds a backend's name."""
+    monkeypatch.setattr(cuda, "find_gpu", Mock(side_effect=BackendError("no GPU")))
+    monkeypatch.setenv("IVFUSION_MEASUREMENTS", str(tmp_path))
+    asked = []
+    monkeypatch.setattr(
+        measurements, "measure", lambda title, tried, load: asked.extend(tried) or {tried[-1]: 1.0}
+    )
+    cost = measure_cost(blend_model, (96, 64), "measured", threads=1)
+    assert 0 < cost.median_ms < 10_000
+    assert {candidate.backend for candidate in asked} == {"openvino", "onnxruntime"}
 
 
 def test_what_is_no_fusion_model_is_named(tmp_path: Path, box_model: Path) -> None:

@@ -23,6 +23,8 @@ def test_a_missing_detector_means_fusion_only_and_says_so(blend_model, caplog, m
 def test_auto_takes_the_fusion_network_that_fits_the_machine(monkeypatch) -> None:
     assert fusion_model_name(FusionConfig(backend="onnxruntime")) == "refinefuse_lite"
     assert fusion_model_name(FusionConfig(backend="torch")) == "refinefuse_lite"
+    monkeypatch.setattr(cuda, "find_gpu", Mock(side_effect=BackendError("no GPU")))
+    assert fusion_model_name(FusionConfig(backend="measured")) == "refinefuse_lite"
     assert fusion_model_name(FusionConfig(backend="tensorrt")) == "refinefuse"
     monkeypatch.setattr("ivfusion_ros.pipeline.build.resolve_backend", lambda *_: "tensorrt")
     assert fusion_model_name(FusionConfig()) == "refinefuse"
@@ -40,7 +42,10 @@ CPU = {"onnxruntime", "openvino"}
         (CPU - {"openvino"}, "x86_64", DetectionConfig(), "yolov5n"),
         (CPU, "x86_64", DetectionConfig(backend="onnxruntime"), "yolov5n"),
         (CPU, "x86_64", DetectionConfig(precision="f32"), "yolov5n"),
+        (CPU, "x86_64", DetectionConfig(backend="measured"), "yolov5n_int8"),
+        (CPU - {"openvino"}, "x86_64", DetectionConfig(backend="measured"), "yolov5n"),
         (CPU, "aarch64", DetectionConfig(), "yolov5n"),
+        (CPU, "aarch64", DetectionConfig(backend="measured"), "yolov5n"),
         (CPU | {"tensorrt"}, "x86_64", DetectionConfig(), "yolov5n"),
         (CPU | {"tensorrt"}, "x86_64", DetectionConfig(backend="openvino"), "yolov5n_int8"),
         (CPU, "x86_64", DetectionConfig(model="yolov5n"), "yolov5n"),
@@ -49,7 +54,7 @@ CPU = {"onnxruntime", "openvino"}
 def test_auto_takes_int8_where_that_is_faster(
     monkeypatch, usable: set[str], machine: str, config: DetectionConfig, expected: str
 ) -> None:
-    monkeypatch.setattr("ivfusion_ros.pipeline.build.platform.machine", lambda: machine)
+    monkeypatch.setattr("platform.machine", lambda: machine)
     monkeypatch.setattr("ivfusion_ros.backends.choice.is_usable", usable.__contains__)
     # Where there is TensorRT, there is a GPU.
     missing = None if "tensorrt" in usable else BackendError("no GPU")

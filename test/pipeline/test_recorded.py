@@ -45,6 +45,8 @@ def config_of(blend_model: Path, box_model: Path, **settings: object) -> Pipelin
         ({"deadline__budget_ms": 50.0}, 1),
         ({"fusion__backend": "onnxruntime"}, 1),
         ({"detection__backend": "onnxruntime"}, 1),
+        ({"fusion__backend": "measured"}, 1),
+        ({"detection__backend": "measured"}, 1),
         ({"fusion__backend": "onnxruntime", "detection__backend": "onnxruntime"}, 2),
     ],
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ivfusion_ros.backends.choice import load_backend, resolve_backend
+from ivfusion_ros.backends.choice import choose_backend, is_usable, load_backend
 from ivfusion_ros.errors import BackendError
 from ivfusion_ros.evaluation.speed.benchmark import sample_pair
 from ivfusion_ros.graphs.operations import count_operations
@@ -51,12 +51,12 @@ def measure_cost(
     Raises ModelError or BackendError.
     """
     parameters, multiply_adds = count_operations(model_path, size)
+    # Here, as measuring which is fastest would be part of that process's memory.
+    name, threads = choose_backend(model_path, backend, precision=precision, threads=threads)
     # A fresh interpreter: a fork would share its resident memory with this process.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         try:
-            median_ms, peak_bytes = pool.submit(
-                _run, model_path, size, backend, precision, threads
-            ).result()
+            median_ms, peak_bytes = pool.submit(_run, model_path, size, name, precision, threads).result()
         except BrokenProcessPool as error:
             raise BackendError(
                 f"the process of {model_path.name} at {size[0]}x{size[1]} was killed, most likely for lack "
@@ -70,10 +70,10 @@ def _run(
 ) -> tuple[float, int | None]:
     """(median ms of a run, growth of resident memory in bytes); needs a process of its own."""
     # Imports the backend's library, which is no part of the model's memory.
-    name = resolve_backend(backend)
+    is_usable(backend)
     thermal, rgb = sample_pair(size)
     before = _resident_bytes("VmRSS")
-    fuser = Fuser(load_backend(model_path, name, precision=precision, threads=threads))
+    fuser = Fuser(load_backend(model_path, backend, precision=precision, threads=threads))
     times_ms = []
     for _ in range(1 + ROUNDS):
         start = time.perf_counter()
