@@ -2,7 +2,7 @@
 
 Two at a time are loaded, for a network can take a gigabyte: the fastest so far and the next one, which take
 turns, so that a machine that slows down does so for both. A network is measured alone, as if nothing else
-took the cores.
+took the cores, and without what is done to images before and after it.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ivfusion_ros.backends.backend import PixelBackend
 from ivfusion_ros.backends.progress import Progress
 from ivfusion_ros.errors import IvfusionError, ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from ivfusion_ros.backends.backend import Backend
     from ivfusion_ros.backends.tensors import Array, TensorInfo
@@ -134,7 +135,7 @@ class _Racer:
         self.candidate, self.backend = candidate, load(candidate)
         self.least_ms = float("inf")
         try:
-            self._inputs = sample_inputs(self.backend.inputs)
+            self._inputs = sample_inputs(self.backend)
             for _ in range(WARM_UPS):
                 self.run_s()
         except IvfusionError:
@@ -156,17 +157,26 @@ class _Racer:
         return count * (self._prepared_s + min(ROUNDS * turn_s, ROUNDS_S + turn_s))
 
 
-def sample_inputs(inputs: Mapping[str, TensorInfo]) -> dict[str, Array]:
-    """Noise of a network's own size, always the same; 640x480 where it takes any. Raises ModelError."""
+def sample_inputs(backend: Backend) -> dict[str, Array]:
+    """Noise of a network's own size, always the same; 640x480 where it takes any. Raises ModelError.
+
+    Pixels where the backend takes them, as a detector gives them.
+    """
     random = np.random.default_rng(0)
-    return {name: _sample(random, name, info) for name, info in inputs.items()}
+    samples = {}
+    for name, info in backend.inputs.items():
+        shape, dtype = _shape(name, info), info.dtype
+        if isinstance(backend, PixelBackend) and backend.takes_pixels(name):
+            batch, channels, height, width = shape
+            shape, dtype = (batch, height, width, channels), np.dtype(np.uint8)
+        highest = 255 if np.issubdtype(dtype, np.integer) else 1
+        samples[name] = (highest * random.random(shape, np.float32)).astype(dtype)
+    return samples
 
 
-def _sample(random: np.random.Generator, name: str, info: TensorInfo) -> Array:
+def _shape(name: str, info: TensorInfo) -> tuple[int, ...]:
     if info.shape is None:
         raise ModelError(f"input {name} is {info}, for which there is no sample")
     free = iter(_FREE_SIDES)
     first, *others = info.shape
-    shape = (first or 1, *(next(free, 1) if side is None else side for side in others))
-    highest = 255 if np.issubdtype(info.dtype, np.integer) else 1
-    return (highest * random.random(shape, np.float32)).astype(info.dtype)
+    return (first or 1, *(next(free, 1) if side is None else side for side in others))

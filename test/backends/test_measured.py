@@ -8,6 +8,7 @@ import threading
 import types
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import numpy as np
@@ -27,6 +28,8 @@ from ivfusion_ros.backends import (
     resolve_backend,
 )
 from ivfusion_ros.commands import doctor
+from ivfusion_ros.config.pipeline import DetectionConfig
+from ivfusion_ros.detection import Detector
 from ivfusion_ros.errors import BackendError, ModelError
 from ivfusion_ros.models import ModelEntry, file_sha256
 
@@ -394,14 +397,13 @@ def test_beside_a_gpu_nothing_is_measured(
 
 def test_samples_have_a_networks_own_size() -> None:
     floats = np.dtype(np.float32)
-    found = measured.sample_inputs(
-        {
-            "images": TensorInfo((1, 3, 384, 512), floats),
-            "free": TensorInfo((None, 3, None, None), floats),
-            "thermal": TensorInfo((1, None, None), BYTES),
-            "rgb": TensorInfo((1, None, None, 3), BYTES),
-        }
-    )
+    inputs = {
+        "images": TensorInfo((1, 3, 384, 512), floats),
+        "free": TensorInfo((None, 3, None, None), floats),
+        "thermal": TensorInfo((1, None, None), BYTES),
+        "rgb": TensorInfo((1, None, None, 3), BYTES),
+    }
+    found = measured.sample_inputs(SimpleNamespace(inputs=inputs))
     assert {name: array.shape for name, array in found.items()} == {
         "images": (1, 3, 384, 512),
         "free": (1, 3, 480, 640),
@@ -412,7 +414,23 @@ def test_samples_have_a_networks_own_size() -> None:
     assert 0 <= found["images"].min() < 0.01 and 0.99 < found["images"].max() <= 1
     assert found["rgb"].min() == 0 and found["rgb"].max() >= 254
     with pytest.raises(ModelError, match="input odd is float32 of any shape"):
-        measured.sample_inputs({"odd": TensorInfo(None, floats)})
+        measured.sample_inputs(SimpleNamespace(inputs={"odd": TensorInfo(None, floats)}))
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
+def test_a_detector_is_measured_with_what_it_is_given(
+    box_model: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    pytest.importorskip(name)
+    backend = load_backend(box_model, name, threads=1)
+    sample = measured.sample_inputs(backend)
+    given = Mock(wraps=backend.run)
+    monkeypatch.setattr(backend, "run", given)
+    Detector(backend, DetectionConfig())(np.zeros((64, 96, 3), np.uint8))
+    (inputs,) = given.call_args.args
+    assert {key: (array.shape, array.dtype) for key, array in sample.items()} == {
+        key: (array.shape, array.dtype) for key, array in inputs.items()
+    }
 
 
 def test_doctor_says_what_is_remembered_and_measures_nothing(
