@@ -90,7 +90,7 @@ def measure(title: str, tried: Sequence[Candidate], load: Callable[[Candidate], 
                 best, ratios[candidate] = racer, 1.0
                 log.info(
                     "%s: measuring which backend is fastest on this CPU, once; about %.0f s",
-                    title, racer.seconds_of_others(len(tried) - place - 1),
+                    title, max(1.0, racer.seconds_of_others(len(tried) - place - 1)),
                 )  # fmt: skip
                 continue
             best = _faster(best, racer, ratios, title)
