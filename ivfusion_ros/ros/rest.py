@@ -42,20 +42,24 @@ class Rest:
 
     def awake(self) -> bool:
         """Whether an image that came is to be worked on."""
-        self.look()
-        if self._since_s is None:
+        if not self._reason():
+            self._wake()
             return True
-        if self._wakes and not self.closed and time.monotonic() - self._since_s >= AFTER_S:
+        now_s = time.monotonic()
+        if self._since_s is None:
+            self._since_s = now_s
+        if self._wakes and not self.closed and now_s - self._since_s >= AFTER_S:
             self.closed = True
             for item in self._inputs():
                 item.close()
         return False
 
     def look(self) -> None:
-        """Begin to rest, or end it, by what is wanted now."""
-        if self._reason():
-            self._since_s = time.monotonic() if self._since_s is None else self._since_s
-            return
+        """End a rest where images are wanted now; one begins with an image that nobody wants."""
+        if not self._reason():
+            self._wake()
+
+    def _wake(self) -> None:
         rested, self._since_s = self._since_s is not None, None
         if rested:
             self.began_s = time.monotonic()

@@ -50,6 +50,17 @@ def test_images_are_left_alone_at_once_and_inputs_close_after_a_while(
     assert case.rest.awake() and case.restarts == 1
 
 
+def test_a_rest_begins_with_an_image_not_with_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parameters that an activation declares have the rest looked at, long before the first image."""
+    case = Case(monkeypatch)
+    case.reason = "nobody"
+    case.rest.look()
+    case.now_s += 10 * rest.AFTER_S
+    assert not case.rest.awake() and case.input.steps == []
+    case.now_s += rest.AFTER_S
+    assert not case.rest.awake() and case.input.steps == ["close"]
+
+
 def test_a_short_rest_closes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case(monkeypatch)
     for _ in range(3):
