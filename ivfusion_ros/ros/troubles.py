@@ -32,7 +32,10 @@ _LARGE_BYTES = 2**20
 """Of an image: several times a socket's usual buffer, into which DDS sends it in pieces."""
 _PIXEL_BYTES = {"sensor_msgs/msg/Image": 2.0, "sensor_msgs/msg/CompressedImage": 0.2}
 """About."""
-_PROFILE = "give both ends a profile of config/dds (`dds:=cyclonedds` or `dds:=fastdds` at the launch)"
+_PROFILE = (
+    "give both ends a profile of config/dds (`dds:=cyclonedds` or `dds:=fastdds` at the launch), and the "
+    "socket buffer that the profile names"
+)
 TRANSPORTS = {
     "sensor_msgs/msg/Image": ("raw", "image_raw"),
     "sensor_msgs/msg/CompressedImage": ("compressed", "image_raw/compressed"),
