@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ivfusion_ros.backends.cpu import usable_cores
+
 _IMAGE_BYTES = 4 << 20
 """An RGB image of 1280x1024 comes as a burst of this order, which the system holds until it is read."""
 _BUFFER_BYTES = 8 << 20
@@ -21,7 +23,7 @@ def read_scheduling(root: Path = Path("/")) -> dict[str, str]:
 
     What this system does not tell is left out. root: of the file system, for tests.
     """
-    cores = _usable_cores()
+    cores = usable_cores()
     found = {
         "cores": _told_cores(cores, _quota(root)),
         "load": _told_load(root, cores),
@@ -29,12 +31,6 @@ def read_scheduling(root: Path = Path("/")) -> dict[str, str]:
         "socket buffer": _told_buffer(root),
     }
     return {name: value for name, value in found.items() if value}
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _told_cores(usable: int, quota: float | None) -> str:
