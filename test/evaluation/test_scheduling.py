@@ -7,7 +7,6 @@ import pytest
 
 resource = pytest.importorskip("resource", reason="limits are those of POSIX systems")
 
-from ivfusion_ros.cli import main
 from ivfusion_ros.evaluation.speed.scheduling import read_scheduling
 
 NOBODY = "Name:\tpython\nCapEff:\t0000000000000000"
@@ -101,9 +100,3 @@ def test_how_low_this_user_may_go(
 def test_a_small_socket_buffer_is_told_with_the_cure(tmp_path: Path) -> None:
     told = found(tmp_path, {"proc/sys/net/core/rmem_max": "212992"})["socket buffer"]
     assert told.startswith("208 KiB at most: ") and "sysctl -w net.core.rmem_max=8388608" in told
-
-
-def test_doctor_tells_it(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["doctor"]) == 0
-    out = capsys.readouterr().out
-    assert "scheduling:\n  cores                    4 of 8" in out and "niceness" in out
