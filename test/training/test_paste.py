@@ -104,3 +104,35 @@ def test_a_large_cut_out_fits_the_sample(folder: Path) -> None:
     labels = Paste(config, read_cut_outs(folder, ["person", "car"]))(sample("thermal", (0, 0, 1, 1)))
     assert labels["instances"].bboxes.max() <= 128
     assert labels["instances"].bboxes[-1, 3] <= 96
+
+
+def test_an_object_stands_beside_another_of_its_class(folder: Path) -> None:
+    config = PasteConfig(share=1.0, most=1, beside=1.0, smallest_scale=1.0, largest_scale=1.0)
+    paste = Paste(config, read_cut_outs(folder, ["car"]))
+    old = np.array([50, 30, 70, 66], np.float32)
+    overlaps = []
+    for seed in range(40):
+        random.seed(seed)
+        labels = paste(sample("rgb", tuple(old)))
+        assert labels["cls"].ravel().tolist() == [0, 0]
+        new = labels["instances"].bboxes[1]
+        assert 0.8 * 36 - 1 <= new[3] - new[1] <= 1.2 * 36 + 1
+        assert abs(new[3] - old[3]) <= 0.05 * 1.2 * 36 + 1
+        shared = min(old[2], new[2]) - max(old[0], new[0])
+        assert shared > -0.2 * (40 + 4)
+        overlaps.append(shared > 0)
+        changed = np.abs(labels["img"][30:66, 50:70].astype(int) - 100).max(axis=2) > 2
+        assert changed.mean() <= 0.5
+    assert {True, False} == set(overlaps)
+
+
+def test_an_object_without_its_like_stands_alone(folder: Path) -> None:
+    config = PasteConfig(share=1.0, most=1, beside=1.0, smallest_scale=1.0, largest_scale=1.0)
+    paste = Paste(config, read_cut_outs(folder, ["person", "car"]))
+    places = set()
+    for seed in range(20):
+        random.seed(seed)
+        boxes = paste(sample("rgb"))["instances"].bboxes
+        if len(boxes) == 2:
+            places.add(boxes[1, 0])
+    assert len(places) > 5

@@ -41,6 +41,12 @@ class PasteConfig:
     )
     share: float = _share(0.3, "into which objects are pasted")
     most: int = parameter(3, "most objects pasted into a sample", minimum=1, maximum=20)
+    beside: float = parameter(
+        0.0,
+        "share of what is pasted that stands beside an object of its class and may hide half of it",
+        minimum=0.0,
+        maximum=1.0,
+    )
     smallest_scale: float = parameter(0.4, "lower end of their scale", minimum=0.05, maximum=10.0)
     largest_scale: float = parameter(2.0, "upper end of their scale", minimum=0.05, maximum=10.0)
 

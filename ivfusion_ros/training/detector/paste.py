@@ -3,6 +3,8 @@
 A data set of one place knows near people and cars of its own only. Cut-outs of others are put where they
 hide no object, their edges feathered; as many patches without any object are moved about in the same way,
 so that the edges of a patch tell a detector nothing (Dwibedi et al., Cut, Paste and Learn, ICCV 2017).
+Some stand beside an object of their class as in a group, since boxes that come from maps of labels frame
+people who touch as one.
 """
 
 from __future__ import annotations
@@ -37,6 +39,12 @@ _FEATHER = 0.15
 
 _MAX_HIDDEN = 0.3
 """Largest share of an object that a patch may hide."""
+
+_MAX_HIDDEN_BESIDE = 0.5
+"""The same of the object beside which a patch is put."""
+
+_SMALLEST_NEIGHBOUR = 12
+"""Height of an object from which another is put beside it, pixels."""
 
 _TRIES = 5
 """Places that are tried for a patch."""
@@ -121,24 +129,34 @@ class Paste:
         kind = Path(labels["im_file"]).parent.name
         instances: Instances = labels["instances"]
         instances.convert_bbox("xyxy")
-        image, boxes = labels["img"], instances.bboxes
-        pasted: list[tuple[Boxes, int]] = []
+        image, taken, classes = labels["img"], instances.bboxes, labels["cls"].ravel()
         for _ in range(random.randint(1, self._config.most)):
-            taken = np.concatenate([boxes, *(box for box, _ in pasted)])
             _move_patch(image, taken)
-            cut_out = random.choice(self._by_class[random.choice(list(self._by_class))])
-            box = _put(image, self._sized(cut_out.view(kind, image.shape[2]), image), taken)
+            neighbour = self._neighbour(taken, classes)
+            class_id = random.choice(list(self._by_class)) if neighbour is None else int(classes[neighbour])
+            view = random.choice(self._by_class[class_id]).view(kind, image.shape[2])
+            if neighbour is None:
+                box = _put(image, self._sized(view, image), taken)
+            else:
+                box = _put_beside(image, view, taken, neighbour)
             if box is not None:
-                pasted.append((box, cut_out.class_id))
-        return _with_objects(labels, pasted)
+                taken = np.concatenate([taken, box])
+                classes = np.append(classes, np.float32(class_id))
+        return _with_objects(labels, taken, classes)
+
+    def _neighbour(self, boxes: Boxes, classes: Floats32) -> int | None:
+        """Which object of a sample the next one is put beside, or None where it is to stand alone."""
+        if random.random() >= self._config.beside:
+            return None
+        large = boxes[:, 3] - boxes[:, 1] >= _SMALLEST_NEIGHBOUR
+        possible = np.flatnonzero(large & np.isin(classes, list(self._by_class)))
+        return int(random.choice(possible)) if len(possible) else None
 
     def _sized(self, patch: Image, image: Image) -> Image:
         """At a random scale, mirrored or not, no larger than the sample."""
-        height, width = patch.shape[:2]
-        scale = random.uniform(self._config.smallest_scale, self._config.largest_scale)
-        scale = min(scale, (image.shape[0] - 2) / height, (image.shape[1] - 2) / width)
-        patch = _resized(patch, max(4, round(width * scale)), max(4, round(height * scale)))
-        return patch[:, ::-1] if random.random() < 0.5 else patch
+        return _scaled(
+            patch, random.uniform(self._config.smallest_scale, self._config.largest_scale), image
+        )
 
 
 def _decoded(data: bytes) -> Image:
@@ -153,6 +171,14 @@ def _resized(image: Image, width: int, height: int) -> Image:
     return np.asarray(cv2.resize(image, (width, height), interpolation=way), np.uint8)
 
 
+def _scaled(patch: Image, scale: float, image: Image) -> Image:
+    """Mirrored or not, no larger than the sample."""
+    height, width = patch.shape[:2]
+    scale = min(scale, (image.shape[0] - 2) / height, (image.shape[1] - 2) / width)
+    patch = _resized(patch, max(4, round(width * scale)), max(4, round(height * scale)))
+    return patch[:, ::-1] if random.random() < 0.5 else patch
+
+
 def _put(image: Image, patch: Image, taken: Boxes) -> Boxes | None:
     """Blend a patch in where it hides no object; its box (1, 4), or None where there is no room."""
     height, width = patch.shape[:2]
@@ -160,11 +186,38 @@ def _put(image: Image, patch: Image, taken: Boxes) -> Boxes | None:
         x, y = random.randint(0, image.shape[1] - width), random.randint(0, image.shape[0] - height)
         box = np.array([[x, y, x + width, y + height]], np.float32)
         if _hidden(taken, box[0]).max(initial=0) <= _MAX_HIDDEN:
-            alpha = _alpha(height, width)
-            place = image[y : y + height, x : x + width]
-            place[:] = (patch * alpha + place * (1 - alpha) + 0.5).astype(np.uint8)
-            return box
+            return _blended(image, patch, box)
     return None
+
+
+def _put_beside(image: Image, view: Image, taken: Boxes, neighbour: int) -> Boxes | None:
+    """Blend a cut-out in at the size and on the ground of an object, next to it or partly before it.
+
+    Its box (1, 4), or None where too little of an object would be left.
+    """
+    x0, y0, x1, y1 = taken[neighbour]
+    most = np.full(len(taken), _MAX_HIDDEN)
+    most[neighbour] = _MAX_HIDDEN_BESIDE
+    for _ in range(_TRIES):
+        patch = _scaled(view, (y1 - y0) * random.uniform(0.8, 1.2) / view.shape[0], image)
+        height, width = patch.shape[:2]
+        away = random.choice((-1, 1)) * random.uniform(0.25, 0.6) * (x1 - x0 + width)
+        x = round((x0 + x1 - width) / 2 + away)
+        y = round(y1 - height + random.uniform(-0.05, 0.05) * height)
+        box = np.array([[x, y, x + width, y + height]], np.float32)
+        inside = x >= 0 and y >= 0 and x + width <= image.shape[1] and y + height <= image.shape[0]
+        if inside and (_hidden(taken, box[0]) <= most).all():
+            return _blended(image, patch, box)
+    return None
+
+
+def _blended(image: Image, patch: Image, box: Boxes) -> Boxes:
+    height, width = patch.shape[:2]
+    x, y = box[0, :2].astype(int)
+    alpha = _alpha(height, width)
+    place = image[y : y + height, x : x + width]
+    place[:] = (patch * alpha + place * (1 - alpha) + 0.5).astype(np.uint8)
+    return box
 
 
 def _move_patch(image: Image, taken: Boxes) -> None:
@@ -193,13 +246,10 @@ def _alpha(height: int, width: int) -> Floats32:
     return weights.astype(np.float32)[..., None]
 
 
-def _with_objects(labels: dict[str, Any], pasted: Sequence[tuple[Boxes, int]]) -> dict[str, Any]:
-    if pasted:
-        old: Instances = labels["instances"]
-        boxes = np.concatenate([box for box, _ in pasted])
-        segments = np.zeros((len(boxes), *old.segments.shape[1:]), np.float32)
-        new = Instances(boxes, segments, bbox_format="xyxy", normalized=False)
-        labels["instances"] = Instances.concatenate([old, new])
-        classes = np.array([[class_id] for _, class_id in pasted], labels["cls"].dtype)
-        labels["cls"] = np.concatenate([labels["cls"], classes])
+def _with_objects(labels: dict[str, Any], boxes: Boxes, classes: Floats32) -> dict[str, Any]:
+    old: Instances = labels["instances"]
+    segments = np.zeros((len(boxes) - len(old), *old.segments.shape[1:]), np.float32)
+    new = Instances(boxes[len(old) :], segments, bbox_format="xyxy", normalized=False)
+    labels["instances"] = Instances.concatenate([old, new])
+    labels["cls"] = classes[:, None].astype(labels["cls"].dtype)
     return labels
