@@ -16,7 +16,7 @@ __getattr__, __all__ = later(
             "resolve_backend",
         ),
         "compare": ("ImageLimits", "Outcome", "Run"),
-        "cpu": ("is_x86", "usable_cores"),
+        "cpu": ("allowed_cores", "core_limit", "is_x86", "usable_cores"),
         "cuda": ("Gpu", "find_gpu"),
         "device": ("DeviceBackend",),
         "kept_folder": ("KeptFolder", "differences"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 import threading
 from contextlib import nullcontext
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 
+from ivfusion_ros.backends.cpu import usable_cores
 from ivfusion_ros.backends.layers import WARM_UPS, Layer, multiply_adds, size_bytes
 from ivfusion_ros.backends.tensors import Array, TensorInfo, checked_inputs, runs_alone
 from ivfusion_ros.errors import BackendError, ModelError
@@ -60,7 +60,7 @@ class OnnxRuntimeBackend:
 
     def spread(self, runs: int) -> None:
         """See ParallelBackend."""
-        self._threads = self._threads or max(1, (os.cpu_count() or 1) // runs)
+        self._threads = self._threads or max(1, usable_cores() // runs)
         self._session = _session(self._path, self._threads)
 
     def profile(self, inputs: Mapping[str, Array], runs: int) -> list[Layer]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 import threading
 from collections import OrderedDict, deque
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ivfusion_ros.backends.cpu import is_x86
+from ivfusion_ros.backends.cpu import is_x86, usable_cores
 from ivfusion_ros.backends.layers import WARM_UPS, Layer, multiply_adds, size_bytes
 from ivfusion_ros.backends.openvino_layout import pixel_info, take_pixels, take_planes, to_pixels, to_planes
 from ivfusion_ros.backends.silent_openvino import openvino
@@ -99,7 +98,7 @@ class OpenVinoBackend:
     def spread(self, runs: int) -> None:
         """See ParallelBackend."""
         self._properties["NUM_STREAMS"] = runs
-        self._properties.setdefault("INFERENCE_NUM_THREADS", os.cpu_count() or 1)
+        self._properties.setdefault("INFERENCE_NUM_THREADS", usable_cores())
 
     def profile(self, inputs: Mapping[str, Array], runs: int) -> list[Layer]:
         """See ProfilingBackend."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING
 
+from ivfusion_ros.backends.cpu import usable_cores
 from ivfusion_ros.commands.interruption import going_on_by_itself
 from ivfusion_ros.commands.options import check_at_least, write_json
 from ivfusion_ros.commands.result_pictures import ResultPictures
@@ -58,7 +58,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     make_folder(options.out)
     costs = _costs(methods, _usual_size(pairs), options) if options.cost else {}
     with going_on_by_itself(options.out), Journal(options.out / "scores.jsonl") as journal:
-        results = judge(pairs, methods, options.metrics, journal, options.jobs or os.cpu_count() or 1)
+        results = judge(pairs, methods, options.metrics, journal, options.jobs or usable_cores())
     scored = sum(bool(result.scores) for result in results)
     if not scored:
         raise DataError(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ivfusion_ros.backends.cpu import usable_cores
 from ivfusion_ros.commands.interruption import going_on_by_itself, held_back
 from ivfusion_ros.commands.options import check_at_least
 from ivfusion_ros.errors import ConfigError
@@ -33,9 +33,7 @@ def _reproduce(options: argparse.Namespace) -> None:
     check_at_least(options, jobs=1, threads=0)
     paper = read_paper(options.paper, options.quick)
     given = Given(*(_named(getattr(options, name), f"--{name}") for name in ("data", "fused", "weights")))
-    networks = Networks(
-        options.backend, options.precision, options.threads, options.jobs or os.cpu_count() or 1
-    )
+    networks = Networks(options.backend, options.precision, options.threads, options.jobs or usable_cores())
     out = options.out / options.paper
     job = Job(paper, paper.table(options.table), given, out, networks, held_back)
     outcome = _made(job)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from ivfusion_ros.backends.backend import Backend, ParallelBackend
 from ivfusion_ros.backends.choice import load_backend, measured_among, resolve_backend
-from ivfusion_ros.backends.cpu import is_x86
+from ivfusion_ros.backends.cpu import is_x86, usable_cores
 from ivfusion_ros.backends.table import BACKENDS
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.detection.positions import Locator
@@ -80,7 +79,7 @@ def _spread(config: PipelineConfig, detection: Backend | None) -> int:
     """
     chosen = config.fusion.threads or config.detection.threads or config.deadline.budget_ms
     chosen = chosen or any(measured_among(part.backend) for part in (config.fusion, config.detection))
-    if chosen or os.cpu_count() != _TWO_CORES or detection is None:
+    if chosen or usable_cores() != _TWO_CORES or detection is None:
         return 1
     alike = resolve_backend(config.fusion.backend) == detection.name
     if not alike or not isinstance(detection, ParallelBackend):

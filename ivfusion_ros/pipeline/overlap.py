@@ -13,12 +13,13 @@ large images fusion takes most of it, of small ones detection.
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from collections import deque
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, NamedTuple
+
+from ivfusion_ros.backends.cpu import usable_cores
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -42,7 +43,7 @@ class Overlap:
         self._in_work: deque[Future[FusionResult]] = deque()
         self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
-        if pipeline.overlaps and ((os.cpu_count() or 1) > 1 or pipeline.on_gpu):
+        if pipeline.overlaps and (usable_cores() > 1 or pipeline.on_gpu):
             self._threads = [
                 threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
                 for _ in range(pipeline.looks)

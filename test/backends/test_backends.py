@@ -382,7 +382,7 @@ def test_bytes_that_are_no_image_are_refused(model: Path, tmp_path: Path) -> Non
 def test_large_images_have_one_run_at_a_time(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each run has memory of its own."""
     pytest.importorskip("openvino")
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("ivfusion_ros.backends.openvino_.usable_cores", lambda: 2)
     small, large = make_images(6, 9), make_images(16, 24)
     monkeypatch.setattr("ivfusion_ros.backends.tensors._MOST_BYTES_AT_ONCE", 4 * 16 * 24 - 1)
     expected = [load_backend(model, "openvino", threads=1).run(images) for images in (small, large)]

@@ -43,7 +43,7 @@ def pipeline(blend_model: Path, box_model: Path) -> Iterator[Pipeline]:
 
 @pytest.fixture(autouse=True)
 def _two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overlap_module.os, "cpu_count", lambda: 2)  # type: ignore[attr-defined]
+    monkeypatch.setattr(overlap_module, "usable_cores", lambda: 2)
 
 
 def pairs(count: int) -> list[FramePair]:
@@ -121,7 +121,7 @@ def test_a_frame_is_fused_while_the_one_before_is_searched(pipeline: Pipeline) -
 
 
 def test_one_core_has_one_thread(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overlap_module.os, "cpu_count", lambda: 1)  # type: ignore[attr-defined]
+    monkeypatch.setattr(overlap_module, "usable_cores", lambda: 1)
     with Overlap(pipeline) as overlap:
         assert overlap.submit(pipeline.begin(pairs(1)[0])).done()
         assert THREAD_NAME not in {thread.name for thread in threading.enumerate()}
@@ -170,7 +170,7 @@ def only_by_count() -> Iterator[None]:
 def test_a_replay_with_a_failing_detector_keeps_one_pair(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, cores: int
 ) -> None:
-    monkeypatch.setattr(overlap_module.os, "cpu_count", lambda: cores)  # type: ignore[attr-defined]
+    monkeypatch.setattr(overlap_module, "usable_cores", lambda: cores)
     pipeline.detector = Failing()  # type: ignore[assignment]
     replay = Replay(Synchronizer(PipelineConfig()), pipeline)
     given = [(camera, frame) for pair in pairs(6) for camera, frame in pair.frames.items()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from ivfusion_ros.backends import cpu
 from ivfusion_ros.backends.choice import load_backend
 from ivfusion_ros.config.parameters import make_config
 from ivfusion_ros.config.pipeline import PipelineConfig
@@ -25,9 +25,14 @@ if TYPE_CHECKING:
 pytest.importorskip("openvino")
 
 
+def give_cores(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(cpu, "allowed_cores", lambda: count)
+    monkeypatch.setattr(cpu, "core_limit", lambda _: None)
+
+
 @pytest.fixture(autouse=True)
 def _two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    give_cores(monkeypatch, 2)
 
 
 def config_of(blend_model: Path, box_model: Path, **settings: object) -> PipelineConfig:
@@ -62,8 +67,11 @@ def test_other_machines_and_fusion_alone_have_one_look(
     blend_model: Path, box_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert load_networks(config_of(blend_model, box_model, detection__model=""), recorded=True).looks == 1
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    give_cores(monkeypatch, 8)
     assert load_networks(config_of(blend_model, box_model), recorded=True).looks == 1
+    # A container with the time of two of them.
+    monkeypatch.setattr(cpu, "core_limit", lambda _: 2.0)
+    assert load_networks(config_of(blend_model, box_model), recorded=True).looks == 2
 
 
 @pytest.mark.parametrize(("model", "backend"), [("yolov5n_int8", "openvino"), ("yolov5n", "onnxruntime")])

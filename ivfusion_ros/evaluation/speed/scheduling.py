@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ivfusion_ros.backends.cpu import usable_cores
+from ivfusion_ros.backends.cpu import allowed_cores, core_limit, usable_cores
 
 _IMAGE_BYTES = 4 << 20
 """An RGB image of 1280x1024 comes as a burst of this order, which the system holds until it is read."""
@@ -23,9 +23,9 @@ def read_scheduling(root: Path = Path("/")) -> dict[str, str]:
 
     What this system does not tell is left out. root: of the file system, for tests.
     """
-    cores = usable_cores()
+    cores = allowed_cores()
     found = {
-        "cores": _told_cores(cores, _quota(root)),
+        "cores": _told_cores(cores, root),
         "load": _told_load(root, cores),
         "niceness": _told_niceness(root),
         "socket buffer": _told_buffer(root),
@@ -33,29 +33,15 @@ def read_scheduling(root: Path = Path("/")) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def _told_cores(usable: int, quota: float | None) -> str:
-    told = f"{usable} of {max(usable, os.cpu_count() or usable)}"
-    if quota is None or quota >= usable:
+def _told_cores(allowed: int, root: Path) -> str:
+    told = f"{allowed} of {max(allowed, os.cpu_count() or allowed)}"
+    limit = core_limit(root)
+    if limit is None or limit >= allowed:
         return told
-    threads = max(1, int(quota))
     return (
-        f"{told}, of whose time this container gets {quota:g} cores': more threads than that wait in "
-        f"turn; set fusion.threads and detection.threads to {threads}, or raise the container's limit"
+        f"{told}, of whose time this container gets {limit:g} cores': more threads than that wait in turn; "
+        f"set fusion.threads and detection.threads to {usable_cores(root)}, or raise the container's limit"
     )
-
-
-def _quota(root: Path) -> float | None:
-    """Cores' worth of time that the control group has, None where there is no limit."""
-    own = next(
-        (line[3:] for line in _text(root / "proc/self/cgroup").splitlines() if line[:3] == "0::"), ""
-    )
-    folders = [root / "sys/fs/cgroup" / own.lstrip("/"), root / "sys/fs/cgroup"]
-    for words in (_text(folder / "cpu.max").split() for folder in folders):
-        if len(words) == 2 and all(word.isdigit() for word in words):
-            return int(words[0]) / int(words[1])
-    old = root / "sys/fs/cgroup/cpu"
-    quota, period = (_text(old / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
-    return int(quota) / int(period) if quota.isdigit() and period.isdigit() else None
 
 
 def _told_load(root: Path, cores: int) -> str:
