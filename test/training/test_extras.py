@@ -29,6 +29,8 @@ def test_the_extra_of_a_stage_has_its_libraries(name: str) -> None:
 
 
 def test_what_is_missing_and_how_to_install_it_is_told() -> None:
-    kind = Kind(SimpleNamespace, "no_such_module", "train", "ultralytics openvino", (), "train-detector")
+    kind = Kind(
+        SimpleNamespace, "no_such_module", "train", "ultralytics openvino", {}, extra="train-detector"
+    )
     with pytest.raises(BackendError, match=r"pip install ultralytics openvino, or this package\[train-det"):
         kind.run(None)

@@ -335,7 +335,7 @@ def test_options_of_one_training_are_refused_for_a_recipe_and_the_other_way_roun
 def test_a_stage_that_takes_what_is_not_there(small, pairs, tmp_path, capsys) -> None:
     more = ("--set", "first.init=nothing.pt")
     assert run_small(small, pairs, tmp_path / "run", *more) == ModelError.exit_code
-    assert "takes weights from nothing.pt, which is no stage before it" in capsys.readouterr().err
+    assert "stage first, init: nothing.pt is no stage before it and no file" in capsys.readouterr().err
 
 
 def test_figures_are_of_the_test_folders_where_there_are_any(toy, pairs, tmp_path) -> None:

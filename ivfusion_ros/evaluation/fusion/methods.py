@@ -120,17 +120,23 @@ def make_methods(
 
     Raises ConfigError where labels are missing or not unique, ModelError, BackendError or DataError.
     """
-    named_models = [_labelled(text) for text in models]
-    named_folders = [_labelled(text) for text in folders]
-    labels = [label for label, _ in named_models + named_folders]
+    # Before the first of them is loaded.
+    check_methods(models, folders)
+    named = [_labelled(text) for text in models]
+    networks = [NetworkMethod(label, model, backend, precision, threads) for label, model in named]
+    named = [_labelled(text) for text in folders]
+    return [*networks, *(FolderMethod(label, Path(folder)) for label, folder in named)]
+
+
+def check_methods(models: Sequence[str], folders: Sequence[str] = ()) -> None:
+    """Raises ConfigError and ModelError as make_methods does, without loading anything."""
+    named = [_labelled(text) for text in (*models, *folders)]
+    labels = [label for label, _ in named]
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
         raise ConfigError(f"more than one network is named {', '.join(twice)}; name them with NAME=FILE")
-    for _, model in named_models:
-        # Before the first of them is loaded.
+    for _, model in named[: len(models)]:
         resolve_model(model, "fusion")
-    networks = [NetworkMethod(label, model, backend, precision, threads) for label, model in named_models]
-    return [*networks, *(FolderMethod(label, Path(folder)) for label, folder in named_folders)]
 
 
 def _labelled(text: str) -> tuple[str, str]:

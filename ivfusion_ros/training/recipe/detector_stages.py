@@ -20,6 +20,7 @@ from ivfusion_ros.evaluation.fusion.methods import Method, make_methods
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.training.detector.dataset import Kind, write_dataset
 from ivfusion_ros.training.detector.teacher import Teacher
+from ivfusion_ros.training.recipe.taken import FUSION
 from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
@@ -34,11 +35,7 @@ _SHEET_ROWS = 8
 def make_dataset(context: Context) -> Result:
     """Write what of the data set is missing."""
     config = context.stage.config
-    teacher = (
-        Teacher(context.find(config.teacher, "model", "detection"), config.backend)
-        if config.teacher
-        else None
-    )
+    teacher = Teacher(context.take("teacher"), config.backend) if config.teacher else None
     kinds = [_kind(context, text) for text in config.images]
     classes = read_class_map(Path(config.class_map)) if config.class_map else None
     counts = write_dataset(context.inputs.data, context.folder, kinds, teacher, config.backend, classes)
@@ -56,17 +53,17 @@ def _kind(context: Context, text: str) -> Kind:
     kind = Kind.parse(text)
     if kind.model not in context.results:
         return kind
-    return replace(kind, model=str(context.find(kind.model, "model")))
+    return replace(kind, model=str(context.find(kind.model, FUSION)))
 
 
 def evaluate(context: Context) -> Result:
     """Average precision in both cameras' images and in those of fusion models."""
     config = context.stage.config
-    scenes, all_names = read_scenes(context.find(config.data, "folder"), "val", config.limit or None)
+    scenes, all_names = read_scenes(context.take("data"), "val", config.limit or None)
     names = config.classes or all_names
     methods: list[Method] = [CameraMethod(camera) for camera in CAMERAS]
     methods += make_methods(config.models, (), backend=config.backend, precision="auto", threads=0)
-    model = str(context.find(config.of, "model", "detection"))
+    model = str(context.take("of"))
     detector = DetectorUnderTest(model, names, backend=config.backend, precision="auto", threads=0)
     with Journal(context.folder / "detections.jsonl", "detections") as journal:
         results = find(scenes, methods, detector, journal)

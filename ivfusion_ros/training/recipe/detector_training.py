@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def train(context: Context) -> Result:
     """Train from the start, or on from where the run stopped."""
     config = context.stage.config
-    start = context.find(config.init, "weights") if config.init else context.inputs.init
+    start = context.take("init") if config.init else context.inputs.init
     begun = (context.folder / STATE).exists()
     trainer = DetectorTrainer(
         config,
@@ -27,8 +27,8 @@ def train(context: Context) -> Result:
         context.folder,
         start=start,
         resume=context.inputs.resume if context.recipe.plain else begun,
-        teacher=context.find(config.teacher, "model", "detection") if config.teacher else None,
-        memory=context.find(config.memory, "weights") if config.memory else None,
+        teacher=context.take("teacher") if config.teacher else None,
+        memory=context.take("memory") if config.memory else None,
     )
     with context.hold() as stopped:
         trainer.fit(stopped.is_set)
@@ -38,7 +38,7 @@ def train(context: Context) -> Result:
 
 def _data(context: Context) -> Path:
     if not context.recipe.plain:
-        return context.find(context.stage.config.data, "folder")
+        return context.take("data")
     if len(context.inputs.data) != 1:
         raise ConfigError(
             f"--data has {len(context.inputs.data)} folders, expected one of `ivfusion dataset`"

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 def export(context: Context) -> Result:
     """Write the network of a checkpoint as NAME.onnx into the run folder, and check it."""
     config = context.stage.config
-    weights, path = context.find(config.of, "weights"), _model(context)
+    weights, path = context.take("of"), _model(context)
     if is_detector(weights):
         names = export_detector(weights, path, (config.width, config.height))
         result = {"task": "detection", "network": f"{', '.join(names)} at {config.width}x{config.height}"}
@@ -60,9 +60,7 @@ def quantise(context: Context) -> Result:
     """Write a detector in int8 as NAME.onnx into the run folder, calibrated on a data set's images."""
     config = context.stage.config
     path = _model(context)
-    outcome = quantise_detector(
-        context.find(config.of, "model", "detection"), path, context.find(config.images, "folder")
-    )
+    outcome = quantise_detector(context.take("of"), path, context.take("images"))
     return {
         "model": context.relative(path),
         "task": "detection",
@@ -75,7 +73,7 @@ def quantise_fusing(context: Context) -> Result:
     config = context.stage.config
     split = split_folders(context.inputs.data, context.inputs.names, config)
     path = _model(context)
-    outcome = quantise_fusion(context.find(config.of, "model", "fusion"), path, split.training)
+    outcome = quantise_fusion(context.take("of"), path, split.training)
     return {
         "model": context.relative(path),
         "task": "fusion",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from tqdm import tqdm
 
-from ivfusion_ros.errors import ConfigError, DataError, ModelError
+from ivfusion_ros.errors import DataError, ModelError
 from ivfusion_ros.evaluation.fusion.journal import Journal
 from ivfusion_ros.evaluation.fusion.judge import judge
 from ivfusion_ros.evaluation.fusion.methods import NetworkMethod
@@ -25,7 +25,6 @@ from ivfusion_ros.training.fusion.prune import prune
 from ivfusion_ros.training.fusion.split import split_folders, told
 from ivfusion_ros.training.fusion.teacher import Teacher
 from ivfusion_ros.training.fusion.trainer import Trainer
-from ivfusion_ros.training.recipe.stages import FusionStage, Int8FusionStage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from ivfusion_ros.images.pairs import PairPaths
     from ivfusion_ros.training.recipe.kinds import Result
     from ivfusion_ros.training.recipe.run import Context
+    from ivfusion_ros.training.recipe.stages import FusionStage
 
 HELD_OUT = "held_out"
 """What the held-out pairs are called among the data sets that figures are of."""
@@ -42,8 +42,8 @@ _SHEET_ROWS = 6
 
 def prepare_teacher(context: Context) -> Result:
     """Fuse all pairs of the learner; those that are there stay."""
-    model = context.find(context.stage.config.model, "model", "fusion")
-    learner = _learner(context, context.stage.config.learner)
+    model = context.take("model")
+    learner = context.learner
     split = split_folders(context.inputs.data, context.inputs.names, learner)
     pairs = [*split.training, *split.validation]
     Teacher(model, context.folder).prepare(pairs, learner.threads)
@@ -71,7 +71,7 @@ def train(context: Context) -> Result:
 def take_mean(context: Context) -> Result:
     """Write the mean of two networks' weights as a checkpoint. Raises ModelError, ConfigError."""
     config = context.stage.config
-    first, second = (context.find(source, "weights") for source in (config.of, config.other))
+    first, second = (context.take(name) for name in ("of", "other"))
     name = load_checkpoint(first)["network"]
     path = context.folder / "mean.pt"
     save_checkpoint(path, {"network": name, "weights": mean_weights(name, first, second, config.share)})
@@ -100,7 +100,7 @@ def prune_channels(context: Context) -> Result:
     """Write a network with fewer channels as a checkpoint. Raises ModelError, DataError."""
     config = context.stage.config
     split = split_folders(context.inputs.data, context.inputs.names, config)
-    source = context.find(config.of, "weights")
+    source = context.take("of")
     name = _network_name(source)
     network = make_network(name).eval()
     load_weights(network, source)
@@ -138,11 +138,11 @@ def _inputs(pair: PairPaths, stride: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _trainer(context: Context) -> Trainer:
     config: FusionStage = context.stage.config
-    start = context.find(config.init, "weights") if config.init else context.inputs.init
+    start = context.take("init") if config.init else context.inputs.init
     cache = None
     teacher = None
     if config.teacher:
-        teacher = context.find(config.teacher, "model", "fusion")
+        teacher = context.take("teacher")
         made = context.results.get(config.teacher, {})
         cache = context.run / str(made["images"]) if "images" in made else None
     return Trainer(
@@ -159,7 +159,7 @@ def _trainer(context: Context) -> Trainer:
 def evaluate(context: Context) -> Result:
     """Score a model on the learner's held-out pairs, and on the test folders, which have the last word."""
     config = context.stage.config
-    split = split_folders(context.inputs.data, context.inputs.names, _splitter(context, config.learner))
+    split = split_folders(context.inputs.data, context.inputs.names, context.learner)
     held = [_pair(pair) for pair in split.validation]
     tests = read_pairs(context.inputs.test, context.inputs.names) if context.inputs.test else []
     pairs = [*held, *tests]
@@ -168,7 +168,7 @@ def evaluate(context: Context) -> Result:
             "nothing is held out to judge the model by; give folders with --test, or a larger "
             f"{config.learner}.validation_fraction"
         )
-    model = context.find(config.of, "model", "fusion")
+    model = context.take("of")
     method = NetworkMethod(context.recipe.name, str(model), config.backend, "auto", 0)
     with Journal(context.folder / "scores.jsonl") as journal:
         results = judge(pairs, [method], config.metrics, journal, config.jobs)
@@ -189,21 +189,3 @@ def _pair(pair: PairPaths) -> Pair:
 
 def _rounded(scores: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 4) for name, value in scores.items()}
-
-
-def _splitter(context: Context, name: str) -> FusionStage | Int8FusionStage:
-    """Settings of the stage of that name, which says what is held out. Raises ConfigError."""
-    stage = context.recipe.stage(name)
-    if stage is not None and isinstance(stage.config, Int8FusionStage):
-        return stage.config
-    return _learner(context, name)
-
-
-def _learner(context: Context, name: str) -> FusionStage:
-    """Settings of the stage of that name. Raises ConfigError."""
-    stage = context.recipe.stage(name)
-    if stage is None or not isinstance(stage.config, FusionStage):
-        raise ConfigError(
-            f"stage {context.stage.name}: learner is {name!r}, expected a stage of kind fusion"
-        )
-    return stage.config

@@ -9,19 +9,19 @@ import numpy as np
 
 from ivfusion_ros.calibrate.matcher import Matcher, matched_start
 from ivfusion_ros.config.parameters import plain
-from ivfusion_ros.errors import ConfigError, DataError
+from ivfusion_ros.errors import DataError
 from ivfusion_ros.images.pairs import spread
 from ivfusion_ros.training.fusion.data import read_luminance
 from ivfusion_ros.training.fusion.split import split_folders, told
 from ivfusion_ros.training.matcher.trainer import LAST, NETWORK, MatcherTrainer
 from ivfusion_ros.training.matcher.views import random_motion, to_unit
-from ivfusion_ros.training.recipe.stages import MatcherStage
 
 if TYPE_CHECKING:
     from ivfusion_ros.images.pairs import PairPaths
     from ivfusion_ros.training.fusion.split import Split
     from ivfusion_ros.training.recipe.kinds import Result
     from ivfusion_ros.training.recipe.run import Context
+    from ivfusion_ros.training.recipe.stages import MatcherStage
 
 _FAILED_PX = 10.0
 _GRID = 8
@@ -55,19 +55,15 @@ def evaluate(context: Context) -> Result:
     of an image 640 px wide, those without a result among them.
     """
     config = context.stage.config
-    learner = context.recipe.stage(config.learner)
-    if learner is None or not isinstance(learner.config, MatcherStage):
-        raise ConfigError(
-            f"stage {context.stage.name}: learner is {config.learner!r}, expected a stage of kind matcher"
-        )
-    held = _split(context, learner.config).validation
+    learner = context.learner
+    held = _split(context, learner).validation
     if not held:
         raise DataError("nothing is held out to judge the matcher by; give a larger validation_fraction")
     chosen = spread(held, config.limit or len(held))
-    matcher = Matcher(context.find(config.of, "model", "matching"))
+    matcher = Matcher(context.take("of"))
     random = np.random.default_rng(config.seed)
     try:
-        errors = [_error_px(pair, matcher, learner.config, random) for pair in chosen]
+        errors = [_error_px(pair, matcher, learner, random) for pair in chosen]
     finally:
         matcher.close()
     middle = float(np.median(errors))

@@ -58,10 +58,6 @@ class Recipe:
     changes: tuple[str, ...] = ()
     plain: bool = False
 
-    def stage(self, name: str) -> Stage | None:
-        """The stage of a name."""
-        return next((stage for stage in self.stages if stage.name == name), None)
-
 
 def is_recipe(path: Path) -> bool:
     """Whether a YAML file holds a recipe, not the settings of one training. Raises ConfigError."""
@@ -150,12 +146,21 @@ def _stage(
 
 
 def _check_references(path: Path, stages: list[Stage]) -> None:
-    """Raises ConfigError where a stage takes what only a later one makes."""
+    """Raises ConfigError where a stage takes what only a later one makes, or its learner is none."""
     names = [stage.name for stage in stages]
     for index, stage in enumerate(stages):
-        for reference in KINDS[stage.kind].references:
+        kind = KINDS[stage.kind]
+        for reference in kind.takes:
             value = getattr(stage.config, reference)
             if value in names[index:]:
                 raise ConfigError(
                     f"{path}: stage {stage.name} takes {reference} from {value}, which comes no sooner"
                 )
+        learner = getattr(stage.config, "learner", "")
+        if kind.learners and not any(
+            each.name == learner and each.kind in kind.learners for each in stages
+        ):
+            raise ConfigError(
+                f"{path}: stage {stage.name}: learner is {learner!r}, expected a stage of kind "
+                f"{' or '.join(kind.learners)}"
+            )

@@ -14,19 +14,22 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ivfusion_ros.errors import ConfigError, ModelError, no_folder
+from ivfusion_ros.errors import ConfigError, no_folder
 from ivfusion_ros.files import read_yaml, write_whole
-from ivfusion_ros.models import ModelTask, read_models, resolve_model
 from ivfusion_ros.training.fusion.config import MAY_CHANGE
 from ivfusion_ros.training.fusion.provenance import differences, files_identity, versions
 from ivfusion_ros.training.recipe.kinds import KINDS, Result
+from ivfusion_ros.training.recipe.names import check_names
 from ivfusion_ros.training.recipe.recipe import Recipe, Stage
 from ivfusion_ros.training.recipe.row import write_row
 from ivfusion_ros.types import CAMERAS
+
+if TYPE_CHECKING:
+    from ivfusion_ros.training.recipe.taken import Taken
 
 log = logging.getLogger(__name__)
 
@@ -67,26 +70,21 @@ class Context:
         """The stage's own folder."""
         return self.run / self.stage.name
 
-    def find(self, reference: str, key: str, *tasks: ModelTask) -> Path:
-        """A file or folder by the stage that made it (key: what of it), by path, or by a model's name.
+    @property
+    def learner(self) -> Any:
+        """Settings of the stage that the setting `learner` names."""
+        name = self.stage.config.learner
+        return next(stage.config for stage in self.recipe.stages if stage.name == name)
 
-        tasks: what a model that ships may be for, none for anything. Raises ConfigError where the stage
-        made none, ModelError where there is no such file.
-        """
+    def take(self, setting: str) -> Path:
+        """The file or folder that a setting of the stage names. Raises ModelError where there is none."""
+        return self.find(getattr(self.stage.config, setting), KINDS[self.stage.kind].takes[setting])
+
+    def find(self, reference: str, taken: Taken) -> Path:
+        """A file or folder by the stage that made it, by path, or by a model's name. Raises ModelError."""
         if reference in self.results:
-            if key not in self.results[reference]:
-                raise ConfigError(
-                    f"stage {self.stage.name} takes {key} from {reference}, which makes "
-                    f"{', '.join(self.results[reference])}"
-                )
-            return self.run / str(self.results[reference][key])
-        if Path(reference).expanduser().exists():
-            return Path(reference).expanduser()
-        if key == "model" or reference in read_models():
-            return resolve_model(reference, *tasks)
-        raise ModelError(
-            f"stage {self.stage.name} takes {key} from {reference}, which is no stage before it and no file"
-        )
+            return self.run / str(self.results[reference][taken.key])
+        return taken.outside(reference)
 
     def relative(self, path: Path) -> str:
         """As a stage's result holds it."""
@@ -121,10 +119,11 @@ def _run_stages(recipe: Recipe, run: Path, inputs: Inputs, hold: Hold) -> None:
     if recipe.plain:
         _run_stage(Context(recipe, recipe.stages[0], run, inputs, hold))
         return
+    check_names(recipe, [stage.name for stage in recipe.stages if _done(run, stage).exists()])
     _write_or_compare(recipe, run, inputs)
     results: dict[str, Result] = {}
     for number, stage in enumerate(recipe.stages, 1):
-        done = run / stage.name / "stage.json"
+        done = _done(run, stage)
         if done.exists():
             results[stage.name] = json.loads(done.read_text(encoding="utf-8"))["result"]
             log.info("stage %d of %d, %s: done", number, len(recipe.stages), stage.name)
@@ -137,6 +136,11 @@ def _run_stages(recipe: Recipe, run: Path, inputs: Inputs, hold: Hold) -> None:
         write_whole(done, json.dumps(content, indent=2) + "\n")
         results[stage.name] = result
     write_row(recipe, run, inputs, results)
+
+
+def _done(run: Path, stage: Stage) -> Path:
+    """Where what a stage made is told, once it is done."""
+    return run / stage.name / "stage.json"
 
 
 def _run_stage(context: Context) -> Result:

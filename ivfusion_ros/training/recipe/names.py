@@ -1,0 +1,126 @@
+"""What a recipe names, looked at before its first stage begins: the last may come hours later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ivfusion_ros.backends.choice import resolve_backend
+from ivfusion_ros.detection.classes import read_class_map
+from ivfusion_ros.errors import ConfigError, IvfusionError, did_you_mean
+from ivfusion_ros.evaluation.fusion.methods import check_methods
+from ivfusion_ros.evaluation.fusion.names import METRIC_NAMES
+from ivfusion_ros.metrics.names import EYE_NAMES, PAPER_NAMES
+from ivfusion_ros.training.recipe.kinds import KINDS
+from ivfusion_ros.training.recipe.taken import FUSION, Taken
+from ivfusion_ros.types import CAMERAS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+    from ivfusion_ros.training.fusion.config import ValidationConfig
+    from ivfusion_ros.training.fusion.loss_config import TermsConfig
+    from ivfusion_ros.training.recipe.recipe import Recipe, Stage
+
+    Makers = Mapping[str, str]
+    """Kinds of the stages before one, by their names."""
+
+
+def check_names(recipe: Recipe, done: Collection[str] = ()) -> None:
+    """See that the stages which are not done have their libraries, and that what they name is there.
+
+    Raises BackendError, ConfigError or ModelError, with the stage and the setting.
+    """
+    makers: dict[str, str] = {}
+    for stage in recipe.stages:
+        if stage.name not in done:
+            _check_stage(stage, makers)
+        makers[stage.name] = stage.kind
+
+
+def _check_stage(stage: Stage, makers: Makers) -> None:
+    kind = KINDS[stage.kind]
+    kind.load()
+    for setting in (*kind.takes, *_CHECKS.get(stage.kind, {})):
+        value = getattr(stage.config, setting)
+        try:
+            if setting not in kind.takes:
+                _CHECKS[stage.kind][setting](value, makers)
+            elif value:
+                _check_taken(value, kind.takes[setting], makers)
+        except IvfusionError as error:
+            raise type(error)(f"stage {stage.name}, {setting}: {error}") from error
+
+
+def _check_taken(reference: str, taken: Taken, makers: Makers) -> None:
+    if reference not in makers:
+        taken.outside(reference)
+    elif taken.key not in (makes := KINDS[makers[reference]].makes):
+        raise ConfigError(
+            f"stage {reference} makes {' and '.join(makes) or 'figures alone'}, expected {taken.key}"
+        )
+
+
+def _check_known(names: Iterable[str], known: Iterable[str], listed: Iterable[str] = ()) -> None:
+    """listed: those of the known ones that an error names, all where none are given."""
+    known = tuple(known)
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                f"unknown {name!r}, {did_you_mean(name, known)}expected one of {', '.join(listed or known)}"
+            )
+
+
+def _check_network(name: str, _: Makers) -> None:
+    from ivfusion_ros.networks import ALL_NETWORKS, NETWORKS
+
+    _check_known([name], ALL_NETWORKS, NETWORKS)
+
+
+def _check_loss(name: str, _: Makers) -> None:
+    from ivfusion_ros.training.fusion.losses import LOSSES
+    from ivfusion_ros.training.fusion.losses.refinefuse_ablation import REFINEFUSE_ABLATION
+
+    _check_known([name], (*LOSSES, *REFINEFUSE_ABLATION), LOSSES)
+
+
+def _check_validation(config: ValidationConfig, _: Makers) -> None:
+    _check_known(config.metrics, (*PAPER_NAMES, *EYE_NAMES))
+
+
+def _check_terms(config: TermsConfig, _: Makers) -> None:
+    term = config.detection
+    if term.weight and not Path(term.detector).is_file():
+        raise ConfigError(f"detection.detector is {term.detector!r}, expected a detector's file")
+
+
+def _check_images(texts: Iterable[str], makers: Makers) -> None:
+    from ivfusion_ros.training.detector.dataset import Kind
+
+    for model in (Kind.parse(text).model for text in texts):
+        if model not in CAMERAS:
+            _check_taken(model, FUSION, makers)
+
+
+_CHECKS: dict[str, dict[str, Callable[[Any, Makers], object]]] = {
+    "fusion": {
+        "network": _check_network,
+        "loss": _check_loss,
+        "validation": _check_validation,
+        "terms": _check_terms,
+    },
+    "dataset": {
+        "images": _check_images,
+        "class_map": lambda name, _: read_class_map(Path(name) if name else None),
+        "backend": lambda name, _: resolve_backend(name),
+    },
+    "evaluation": {
+        "metrics": lambda names, _: _check_known(names, METRIC_NAMES),
+        "backend": lambda name, _: resolve_backend(name),
+    },
+    "detection_evaluation": {
+        "models": lambda models, _: check_methods(models),
+        "backend": lambda name, _: resolve_backend(name),
+    },
+}
+"""Of settings that name something else than what Kind.takes has, by kind of stage."""
