@@ -264,6 +264,8 @@ def watch():
     yield make
     for item in made:
         item.close()
+        # Where the machine is too busy for close() to see its end.
+        item._thread.join(60)
     assert "time offset" not in [thread.name for thread in threading.enumerate()]
     assert defects == []
 
@@ -308,6 +310,43 @@ def test_the_watch_rests_when_it_has_used_its_share(recorded, watch):
     assert "no thermal frame" in node.latest.reason
     node.add("rgb", rgb[-1])
     assert not node._waiting
+
+
+def test_an_estimate_gives_up_when_it_is_told_to(recorded):
+    monitor, asked = TimeOffsetMonitor(None), []
+    for camera, frames in zip(("thermal", "rgb"), recorded, strict=True):
+        for frame in frames:
+            monitor.add(camera, frame)
+
+    def stopped():
+        asked.append(None)
+        return len(asked) == 3
+
+    with pytest.raises(InterruptedError):
+        monitor.estimate(stopped)
+    assert len(asked) == 3
+    check(monitor.estimate(), -47.0)
+
+
+def test_close_ends_an_estimate(recorded, watch, monkeypatch):
+    _, rgb = recorded
+    began = threading.Event()
+
+    def endless(monitor, stopped):
+        began.set()
+        while not stopped():
+            time.sleep(0.001)
+        raise InterruptedError
+
+    monkeypatch.setattr(TimeOffsetMonitor, "estimate", endless)
+    node = watch(share=1.0, watch_s=0.2)
+
+    def estimates():
+        node.add("rgb", rgb[0])
+        return began.is_set()
+
+    poll(estimates, "an estimate")
+    node.close()
 
 
 def test_a_defect_ends_the_watching_and_is_told(monkeypatch):

@@ -12,7 +12,7 @@ from ivfusion_ros.sync.time_offset.match import Match
 from ivfusion_ros.sync.time_offset.track import Motion, MotionTrack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from ivfusion_ros.types import CameraName, Floats, Frame, Mask
 
@@ -73,14 +73,17 @@ class TimeOffsetMonitor:
         for track in self._tracks.values():
             track.reset()
 
-    def estimate(self) -> TimeOffset:
-        """The offset by now; takes about 0.1 s for a window of 30 s, so call it now and then."""
+    def estimate(self, stopped: Callable[[], bool] = lambda: False) -> TimeOffset:
+        """The offset by now; takes about 0.1 s for a window of 30 s, so call it now and then.
+
+        stopped: asked every ms or so; once it says so, this raises InterruptedError.
+        """
         thermal, rgb = self._tracks["thermal"], self._tracks["rgb"]
         if not thermal.stamps_ns or not rgb.stamps_ns:
             silent = "RGB" if thermal.stamps_ns else "thermal"
             return _unknown(f"there is no {silent} frame; both cameras are needed")
         origin_ns = rgb.stamps_ns[0]
-        return _estimate(thermal.motion(origin_ns), rgb.motion(origin_ns), self._max_offset_s)
+        return _estimate(thermal.motion(origin_ns), rgb.motion(origin_ns), self._max_offset_s, stopped)
 
 
 def estimate_time_offset(
@@ -112,13 +115,14 @@ def _unknown(reason: str, agreement: float = 0.0) -> TimeOffset:
     return TimeOffset(None, None, agreement, reason)
 
 
-def _estimate(thermal: Motion, rgb: Motion, max_offset_s: float) -> TimeOffset:
+def _estimate(thermal: Motion, rgb: Motion, max_offset_s: float, stopped: Callable[[], bool]) -> TimeOffset:
     for name, motion in (("thermal", thermal), ("RGB", rgb)):
         lacking = _lacking(name, motion)
         if lacking:
             return _unknown(lacking)
     thermal_is_slow = np.median(np.diff(thermal.times_s)) >= np.median(np.diff(rgb.times_s))
-    match = Match(thermal, rgb) if thermal_is_slow else Match(rgb, thermal)
+    slow, fast = (thermal, rgb) if thermal_is_slow else (rgb, thermal)
+    match = Match(slow, fast, stopped)
     peak = _peak(match, max_offset_s)
     reason = _doubt(peak)
     if reason:

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ivfusion_ros.sync.time_offset.track import Motion
     from ivfusion_ros.types import Floats, Mask
 
@@ -23,10 +25,11 @@ _OUTLIER = 9.0
 class Match:
     """How the slower camera's picture shifted between its frames, and the faster one's meanwhile.
 
-    times_s: (N,) middle of the pairs of frames, about _LAG_S apart.
+    times_s: (N,) middle of the pairs of frames, about _LAG_S apart. stopped: asked at each shift.
     """
 
-    def __init__(self, slow: Motion, fast: Motion) -> None:
+    def __init__(self, slow: Motion, fast: Motion, stopped: Callable[[], bool]) -> None:
+        self._stopped = stopped
         times = slow.times_s
         second = np.searchsorted(times, times + _LAG_S - 1e-6)
         first = np.flatnonzero(second < len(times))
@@ -42,8 +45,11 @@ class Match:
     def agreement(self, shift_s: float, use: Mask) -> float:
         """Share of the motion explained, in [0, 1], if shift_s is added to the slower camera's stamps.
 
-        use: (N,) pairs to look at. Zoom and roll may differ between the cameras.
+        use: (N,) pairs to look at. Zoom and roll may differ between the cameras. Raises InterruptedError
+        once `stopped` says so.
         """
+        if self._stopped():
+            raise InterruptedError
         start, start_known = self._fast.at(self._start_s + shift_s)
         end, end_known = self._fast.at(self._end_s + shift_s)
         chosen = use & start_known & end_known

@@ -23,6 +23,8 @@ _WATCH_S = 10.0
 _MIN_INTERVAL_NS = 60_000_000
 """Every second frame of 30 Hz: the motion of a rig is slower."""
 _MAX_WAITING = 8
+_PATIENCE_S = 1.0
+"""For a thread that has a ms of work left at most."""
 _SURE_ERRORS = 3.0
 _MATTERS_NS = 5_000_000
 
@@ -69,13 +71,13 @@ class TimeOffsetWatch:
             self._waiting.append((camera, frame))
             self._changed.notify()
 
-    def close(self, timeout_s: float = 5.0) -> None:
-        """End the thread."""
+    def close(self) -> None:
+        """End the thread, which gives up what it is at; on a machine that is too busy it ends by itself."""
         with self._changed:
             self._stopping = True
             self._waiting.clear()
             self._changed.notify()
-        self._thread.join(timeout_s)
+        self._thread.join(_PATIENCE_S)
 
     def _run(self) -> None:
         self._used_s = time.thread_time()
@@ -83,6 +85,9 @@ class TimeOffsetWatch:
             while not self._stopping:
                 self._follow()
                 self._rest()
+        except InterruptedError:
+            # It was closed during an estimate.
+            pass
         except Exception as error:  # noqa: BLE001
             # What only informs must not end what works.
             self._on_defect(error)
@@ -101,7 +106,7 @@ class TimeOffsetWatch:
                 camera, frame = item
                 self._monitor.add(camera, frame)
         if seen and not self._stopping:
-            self.latest = self._monitor.estimate()
+            self.latest = self._monitor.estimate(lambda: self._stopping)
 
     def _rest(self) -> None:
         used_s = time.thread_time() - self._used_s
