@@ -31,6 +31,7 @@ from ivfusion_ros.ros.logs import forward_logs
 from ivfusion_ros.ros.meanwhile import answering
 from ivfusion_ros.ros.node_parameters import NodeParameters
 from ivfusion_ros.ros.session import FusionSession
+from ivfusion_ros.ros.topic_names import OWN_SERVICE
 from ivfusion_ros.ros.troubles import TroubleLog
 from ivfusion_ros.ros.worker import any_at_work
 
@@ -61,7 +62,7 @@ class FusionNode(LifecycleNode):
         # A transition that takes its time keeps nobody else from being answered.
         self._transitions = ReentrantCallbackGroup()
         self._refuse_impossible_transitions()
-        self.create_service(Trigger, "~/accept_calibration", self._on_accept_calibration)
+        self.create_service(Trigger, f"~{OWN_SERVICE}", self._on_accept_calibration)
         self.create_service(SetBool, "~/enable", self._on_enable)
         self._diagnostics = Diagnostics(self, lambda: self._session)
         self._troubles = TroubleLog(self, lambda: self._session)

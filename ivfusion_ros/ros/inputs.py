@@ -19,7 +19,7 @@ from ivfusion_ros.ros import qos
 from ivfusion_ros.ros.buffers import CPU, on_host, subscription_options
 from ivfusion_ros.ros.gaps import missing_share
 from ivfusion_ros.ros.throttled_log import ThrottledLog
-from ivfusion_ros.ros.topic_names import camera_info_topic
+from ivfusion_ros.ros.topic_names import OWN_SERVICE, camera_info_topic
 from ivfusion_ros.ros.wire import read_image
 from ivfusion_ros.sync.clocks import MIN_FRAMES, Sighting
 
@@ -104,13 +104,21 @@ class ImageInput:
         return int(self._node.count_publishers(topic))
 
     def image_topics(self) -> list[str]:
-        """Names of the topics of images that somebody publishes."""
+        """Names of the topics of images that others than nodes of this kind publish, as cameras do."""
         kinds = {"sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"}
         names = (name for name, types in self._node.get_topic_names_and_types() if kinds & set(types))
-        own = self._node.get_publisher_names_and_types_by_node(
-            self._node.get_name(), self._node.get_namespace()
-        )
-        return sorted(set(filter(self.count_publishers, names)) - {name for name, _ in own})
+        fusing = self._fusion_nodes()
+        return sorted(name for name in names if self._publishing_nodes(name) - fusing)
+
+    def _publishing_nodes(self, topic: str) -> set[str]:
+        """Full names."""
+        infos = self._node.get_publishers_info_by_topic(topic)
+        return {f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos}
+
+    def _fusion_nodes(self) -> set[str]:
+        """Full names of this package's nodes, this one among them, by the service that they alone have."""
+        names = (name for name, _ in self._node.get_service_names_and_types())
+        return {name.removesuffix(OWN_SERVICE) for name in names if name.endswith(OWN_SERVICE)}
 
     def subscribe(
         self, kind: Any, topic: str, take: Callable[[Any], None], *, latched: bool = False

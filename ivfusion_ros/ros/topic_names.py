@@ -1,4 +1,4 @@
-"""Names of topics that belong to another one."""
+"""Names of topics that belong to another one, and of this package's own service."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from rclpy.node import Node
 
     from ivfusion_ros.types import CameraName
+
+OWN_SERVICE = "/accept_calibration"
+"""Below a node's own name: this package's nodes alone have it, by which they are told from cameras."""
 
 
 def remapped_with_parent(node: Node, topic: str) -> str:

@@ -43,6 +43,16 @@ def test_a_topic_without_publishers_names_those_that_are_there(probe: Any, blend
     harness.wait_until(lambda: node.log().count("no images on /thermal/image_raw") >= 2, "once more", 15)
 
 
+def test_images_of_other_fusion_nodes_are_no_cameras(probe: Any, blend_model: Any) -> None:
+    other = ("__node:=other", "__ns:=/rear")
+    start(probe, blend_model, *other)
+    harness.wait_until(lambda: probe.node.count_publishers("/rear/fused/image_raw"), "the other's output")
+    publish(probe, "/boson/image", thermal)
+    node = start(probe, blend_model)
+    node.wait_for_log("on /thermal/image_raw (0 publishers): image topics here are /boson/image; start")
+    assert "/rear/" not in node.log()
+
+
 def test_compressed_twice_and_a_wrong_type(probe: Any, blend_model: Any) -> None:
     remap = "rgb/image_raw/compressed:=/cam/compressed/compressed"
     node = start(probe, blend_model, remap, node__rgb_transport="compressed")
