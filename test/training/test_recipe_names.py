@@ -1,4 +1,4 @@
-"""A recipe with a wrong name is refused before its first stage begins."""
+"""A recipe with a wrong name is refused at once, and a run in which nothing was made leaves nothing."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ pytest.importorskip("onnx", reason="training dependencies are not installed")
 from training_samples import pair_folder
 
 from ivfusion_ros.cli import main
-from ivfusion_ros.errors import BackendError, ConfigError, ModelError
+from ivfusion_ros.errors import BackendError, ConfigError, DataError, ModelError
 from ivfusion_ros.training.fusion.trainer import Trainer
 
 FUSION = {
@@ -128,3 +128,34 @@ def test_names_of_stages_that_are_done_may_be_gone(pairs: Path, tmp_path: Path) 
     assert main([*words(tmp_path, pairs, stages), *other]) == 0
     start.unlink()
     assert main([*words(tmp_path, pairs, stages), *other, "--resume"]) == 0
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [
+        {"train": FUSION, "export": EXPORT},
+        {"teacher": {"kind": "teacher_images", "model": "mst"}, "train": {**FUSION, "teacher": "teacher"}},
+        {"dataset": {"kind": "dataset"}},
+        {"train": {"kind": "matcher"}},
+    ],
+    ids=["fusion", "teacher", "dataset", "matcher"],
+)
+def test_a_run_without_data_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stages: dict[str, object]
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert main(words(tmp_path, empty, stages)[:-2]) == DataError.exit_code
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "mine.yaml"]
+    assert main(words(tmp_path, empty, stages)) == DataError.exit_code
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "mine.yaml"]
+
+
+def test_what_a_stage_made_stays_where_the_next_one_fails(pairs: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.onnx"
+    other.write_bytes(b"none")
+    mean = {"kind": "mean", "of": "train", "other": str(other)}
+    assert main(words(tmp_path, pairs, {"train": FUSION, "mean": mean})) == ModelError.exit_code
+    assert (tmp_path / "run" / "recipe.yaml").is_file()
+    assert (tmp_path / "run" / "train" / "stage.json").is_file()

@@ -10,7 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -120,7 +120,18 @@ def _run_stages(recipe: Recipe, run: Path, inputs: Inputs, hold: Hold) -> None:
         _run_stage(Context(recipe, recipe.stages[0], run, inputs, hold))
         return
     check_names(recipe, [stage.name for stage in recipe.stages if _done(run, stage).exists()])
-    _write_or_compare(recipe, run, inputs)
+    begun = _write_or_compare(recipe, run, inputs)
+    try:
+        results = _results(recipe, run, inputs, hold)
+    except Exception:
+        if begun:
+            _take_back(recipe, run)
+        raise
+    write_row(recipe, run, inputs, results)
+
+
+def _results(recipe: Recipe, run: Path, inputs: Inputs, hold: Hold) -> dict[str, Result]:
+    """What all stages made, by their names."""
     results: dict[str, Result] = {}
     for number, stage in enumerate(recipe.stages, 1):
         done = _done(run, stage)
@@ -135,7 +146,16 @@ def _run_stages(recipe: Recipe, run: Path, inputs: Inputs, hold: Hold) -> None:
         content = {"kind": stage.kind, "seconds": round(time.monotonic() - before, 1), "result": result}
         write_whole(done, json.dumps(content, indent=2) + "\n")
         results[stage.name] = result
-    write_row(recipe, run, inputs, results)
+    return results
+
+
+def _take_back(recipe: Recipe, run: Path) -> None:
+    """Remove what says that a run began, where no stage wrote anything."""
+    for stage in recipe.stages:
+        with suppress(OSError):
+            (run / stage.name).rmdir()
+    if [path.name for path in run.iterdir()] == [_RECIPE]:
+        (run / _RECIPE).unlink()
 
 
 def _done(run: Path, stage: Stage) -> Path:
@@ -147,8 +167,8 @@ def _run_stage(context: Context) -> Result:
     return KINDS[context.stage.kind].run(context)
 
 
-def _write_or_compare(recipe: Recipe, run: Path, inputs: Inputs) -> None:
-    """Begin a run, or see that it goes on with the same recipe and data. Raises ConfigError."""
+def _write_or_compare(recipe: Recipe, run: Path, inputs: Inputs) -> bool:
+    """Begin a run (True), or see that it goes on with the same recipe and data. Raises ConfigError."""
     path, toy = run / _RECIPE, _TOY in recipe.changes
     own = {
         "recipe": recipe.name,
@@ -161,7 +181,7 @@ def _write_or_compare(recipe: Recipe, run: Path, inputs: Inputs) -> None:
             raise ConfigError(f"{run} holds something else; give another folder with --out")
         begun = {**own, **({"toy": True} if toy else {}), "versions": versions()}
         write_whole(path, yaml.safe_dump(begun, sort_keys=False))
-        return
+        return True
     if not inputs.resume:
         raise ConfigError(f"{run} holds a run already; continue it with --resume, or give another --out")
     before = read_yaml(path)
@@ -176,6 +196,7 @@ def _write_or_compare(recipe: Recipe, run: Path, inputs: Inputs) -> None:
         )
     for line in differences(old_versions, versions()):
         log.warning("since the run began: %s; the weights may be others than without the stop", line)
+    return False
 
 
 def _is_free(line: str) -> bool:
