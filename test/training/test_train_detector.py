@@ -1,3 +1,4 @@
+import csv
 import dataclasses
 import functools
 import shutil
@@ -24,7 +25,9 @@ pytest.importorskip("openvino")
 from ivfusion_ros.export.detector import export_detector
 from ivfusion_ros.training.detector.imitation import LAYERS, FeatureTeacher, ImitationLoss
 from ivfusion_ros.training.detector.scenes import NightCamera, SceneLoader, SceneSampler
+from ivfusion_ros.training.detector.state import STATE, State, load_state
 from ivfusion_ros.training.detector.trainer import DetectorTrainer
+from ivfusion_ros.training.fusion.provenance import ORIGIN
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +144,7 @@ def whole_runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
 
     @functools.cache
     def of(head: str) -> tuple[DetectorConfig, Path]:
-        # The last epoch is without mosaics; none is stopped in it: its losses would be of the rest alone.
+        # The last epoch is without mosaics.
         settings = {"epochs": 3, "validate": False, "without_mosaic": 0.5, "head": head}
         config, run = DetectorConfig(**SMALL | settings), tmp_path_factory.mktemp("runs") / "whole"
         whole = DetectorTrainer(config, data, run)
@@ -154,7 +157,9 @@ def whole_runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
     return of
 
 
-@pytest.mark.parametrize(("questions", "head"), [(0, "anchor_free"), (2, "anchor_free"), (3, "anchors")])
+@pytest.mark.parametrize(
+    ("questions", "head"), [(0, "anchor_free"), (2, "anchor_free"), (3, "anchors"), (4, "anchors")]
+)
 def test_a_stopped_run_resumes_to_the_bit(
     data: Path, tmp_path: Path, whole_runs: Callable[[str], tuple], questions: int, head: str
 ) -> None:
@@ -171,14 +176,21 @@ def test_a_stopped_run_resumes_to_the_bit(
     assert all(state["mosaic_closed"] for state in states)
     for part in ("weights", "ema"):
         assert_equal(states[0]["trainer"][part], states[1]["trainer"][part])
-    rows = [(folder / "results.csv").read_text().splitlines() for folder in (whole, run)]
-    assert [row.split(",")[0] for row in rows[1]] == ["epoch", "1", "2", "3"]
-    assert rows[0][-1].split(",")[2:] == rows[1][-1].split(",")[2:]
+    rows = [list(csv.reader((folder / "results.csv").open())) for folder in (whole, run)]
+    assert [row[0] for row in rows[1]] == ["epoch", "1", "2", "3"] and rows[1][0][1] == "time"
+    assert [row[2:] for row in rows[0]] == [row[2:] for row in rows[1]]
     assert resumed.weights.name == ("final.pt" if head == "anchors" else "last.pt")
     # Once finished, there is nothing left to do.
     before = resumed.weights.read_bytes()
     DetectorTrainer(config, data, run, resume=True).fit()
     assert resumed.weights.read_bytes() == before
+
+
+def test_a_state_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    state = State(1, 1, 3, 0.5, 2.0, False, False, {}, {part: {} for part in ORIGIN})
+    content = {name: value for name, value in vars(state).items() if name != "losses"}
+    torch.save(content, tmp_path / STATE)
+    assert load_state(tmp_path, state.origin) == state
 
 
 def test_a_run_that_starts_from_an_exported_detector_resumes_to_the_bit(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from torch import Tensor
+
     from ivfusion_ros.training.detector.imitation import FeatureTeacher
     from ivfusion_ros.training.detector.trainer import DetectorTrainer
 
@@ -42,6 +44,7 @@ class Course:
         self._trainer, self._config, self._folder = trainer, trainer.config, folder
         self._origin, self._before, self._teacher, self._memory = origin, before, teacher, memory
         self._progress, self._step, self._batch, self._mosaic_closed = 0.0, 0, 0, False
+        self._losses: dict[str, Tensor] | None = None
         self.stop: Callable[[], bool] = lambda: False
         trainer.add_callback("on_train_start", lambda _: self._begin())
         trainer.add_callback("on_train_epoch_start", lambda _: self._begin_epoch())
@@ -78,6 +81,8 @@ class Course:
         # Time counts from the first start: schedule and results.csv go on where they were.
         trainer.train_time_start -= state.elapsed_s
         self._step, self._progress, self._batch = state.step, state.progress, state.batch
+        if state.losses is not None:
+            self._losses = {name: value.to(trainer.device) for name, value in state.losses.items()}
         trainer.train_loader.start_at(state.epoch, state.batch)
         if state.mosaic_closed:
             self._close_mosaic()
@@ -115,6 +120,7 @@ class Course:
 
     def _end_batch(self) -> None:
         trainer = self._trainer
+        self._average_losses()
         self._batch += 1
         if self._config.hours and self._progress >= 1:
             trainer.stop = True
@@ -127,9 +133,19 @@ class Course:
         if stopped:
             self._interrupt()
 
+    def _average_losses(self) -> None:
+        """Over the epoch, for results.csv: ultralytics' means are of what came since the run went on."""
+        trainer, done = self._trainer, self._batch
+        if not done:
+            self._losses = trainer.tloss
+        elif self._losses is not None:
+            new = trainer.loss_items
+            self._losses = {name: (self._losses[name] * done + new[name]) / (done + 1) for name in new}
+            trainer.tloss = self._losses
+
     def _end_epoch(self) -> None:
         trainer = self._trainer
-        self._batch = 0
+        self._batch, self._losses = 0, None
         if trainer.stop or trainer.epoch + 1 >= trainer.epochs:
             # The end of the run follows.
             return
@@ -144,7 +160,7 @@ class Course:
         elapsed = time.time() - self._trainer.train_time_start
         place = epoch, batch, self._step, self._progress
         own = self._trainer.state()
-        state = State(*place, elapsed, self._mosaic_closed, finished, own, self._origin)
+        state = State(*place, elapsed, self._mosaic_closed, finished, own, self._origin, self._losses)
         save_state(self._folder, state)
 
     def _finish(self) -> None:

@@ -32,6 +32,8 @@ class State:
 
     epoch, batch: what comes next. step: of all. progress: of the schedule, 0 to 1. elapsed_s: time so far.
     trainer: weights, their mean and the optimiser. origin: settings, data and start of the run.
+    losses: means over the epoch's batches so far, by name; None before the first, and in files of earlier
+    versions.
     """
 
     epoch: int
@@ -43,6 +45,7 @@ class State:
     finished: bool
     trainer: dict[str, Any]
     origin: dict[str, Any]
+    losses: dict[str, torch.Tensor] | None = None
 
 
 def save_state(folder: Path, state: State) -> None:
