@@ -48,7 +48,7 @@ def test_what_ships_is_known_by_its_file_too(tmp_path, blend_model, monkeypatch)
         resolve_model("yolov5n.onnx", "fusion")
     # Of other files it is not known before they are loaded.
     assert resolve_model(str(blend_model), "detection") == blend_model
-    with pytest.raises(ModelError, match=r"expected a path or one of yolov5n, yolov5n_int8$"):
+    with pytest.raises(ModelError, match=r"expected a path or one of yolov5n, yolov5s, yolov5n_int8$"):
         resolve_model("refinefus", "detection")
 
 
