@@ -3,12 +3,17 @@
 import os
 import random
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 # Images are small here: more threads than one only wait for each other, in loops that take CPU time.
 # Read when torch is first imported, here or in a process that a test starts.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Read when ultralytics is first imported: its settings are neither the user's nor those of a process beside
+# this one, which may be half written.
+ULTRALYTICS = tempfile.TemporaryDirectory(prefix="ultralytics_")
+os.environ["YOLO_CONFIG_DIR"] = ULTRALYTICS.name
 
 import cv2
 import numpy as np

@@ -20,9 +20,9 @@ def lint(root: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    shutil.copytree(
-        ROOT / "ivfusion_ros", tmp_path / "ivfusion_ros", ignore=shutil.ignore_patterns("*.pyc")
-    )
+    # Other processes may be writing bytecode, under names that are gone a moment later.
+    bytecode = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "ivfusion_ros", tmp_path / "ivfusion_ros", ignore=bytecode)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
 

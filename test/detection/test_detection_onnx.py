@@ -99,7 +99,6 @@ def test_u_head_exported_by_ultralytics(tmp_path: Path, monkeypatch: pytest.Monk
     """Random weights, so the boxes mean nothing; ultralytics' own decoding of them is the oracle."""
     monkeypatch.setenv("YOLO_AUTOINSTALL", "false")
     monkeypatch.setenv("YOLO_OFFLINE", "true")
-    monkeypatch.setenv("YOLO_CONFIG_DIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     ultralytics = pytest.importorskip("ultralytics", reason="ultralytics is not installed")
     torch = pytest.importorskip("torch")
@@ -155,10 +154,9 @@ def real_detector(shared: Path) -> Remembered:
 
 @pytest.mark.parametrize("iou", [0.45, 0.7])
 def test_the_boxes_of_real_images_are_those_of_ultralytics(
-    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, real_detector: Remembered, iou: float
+    shared: Path, real_detector: Remembered, iou: float
 ) -> None:
     """At a low confidence, where many boxes of one object compete, and many leave the image."""
-    monkeypatch.setenv("YOLO_CONFIG_DIR", str(tmp_path))
     torch = pytest.importorskip("torch")
     nms = pytest.importorskip("ultralytics.utils.nms", reason="ultralytics is not installed")
     (name,) = real_detector.inputs

@@ -27,7 +27,6 @@ NAMES = {0: "person", 1: "deer", 2: "e-scooter"}
 def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("YOLO_AUTOINSTALL", "false")
     monkeypatch.setenv("YOLO_OFFLINE", "true")
-    monkeypatch.setenv("YOLO_CONFIG_DIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
 
 

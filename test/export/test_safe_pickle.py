@@ -47,7 +47,6 @@ def save_plain(content, path: Path) -> None:
 @pytest.mark.parametrize("save", [save_zip, save_legacy, save_plain])
 def test_a_payload_never_runs(tmp_path, monkeypatch, save, payload, capsys) -> None:
     monkeypatch.setenv("YOLO_OFFLINE", "true")
-    monkeypatch.setenv("YOLO_CONFIG_DIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     run, path = tmp_path / "run", tmp_path / "x.pt"
     # The name makes it look like a detector of ultralytics.

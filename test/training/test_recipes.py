@@ -173,7 +173,8 @@ def test_a_recipe_killed_at_every_stage_ends_with_the_same_bits(toy, tmp_path, m
     for number, moment in enumerate(moments):
         process = forked.start([*words, *(["--resume"] if number else [])], narrow=True)
         while not list(parts.glob(moment)):
-            assert process.is_alive(), moment
+            # It may have written, and ended, since.
+            assert process.is_alive() or list(parts.glob(moment)), moment
             time.sleep(0.005)
         process.kill()
         process.join()
