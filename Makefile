@@ -1,4 +1,5 @@
-# make demo: install, simulate a bag, fuse it, show the pictures. make test: everything that is tested.
+# make demo: install, simulate a bag, fuse it, show the pictures. make test: everything that is tested, by a process
+# for each core; PROCESSES=3: by so many, PROCESSES=0: by one that starts no others.
 # make fuzz: damaged inputs of every kind, for four minutes; FUZZ=--seed=7 draws others.
 # make soak: long runs of a replay and, with a ROS 2, of the node; SOAK=--full: 10,000 pairs, 5 minutes of overload.
 # make lock: lock.txt and docker/constraints.txt again, after a change of setup.py or constraints.txt.
@@ -14,14 +15,21 @@ ROS_SETUP := $(lastword $(sort $(wildcard /opt/ros/*/setup.bash)))
 # A sourced ROS 2 brings pytest plugins that crash newer versions of pytest: none is loaded but those named here.
 export PYTEST_DISABLE_PLUGIN_AUTOLOAD := 1
 
-# In random order; the report's third line has the seed that repeats it, `-p randomly --randomly-seed=N`.
+# In random order; the report's third line has the seed that repeats it, `-p randomly --randomly-seed=N`, in every
+# process. Which of them has which files depends on their speed; `-v` tells.
 # What the tests draw comes from a seed of their own, see test/conftest.py.
 TESTS := pytest -p randomly --randomly-dont-reset-seed
 PYTEST := $(BIN)/python -m $(TESTS)
 
+# A file's tests stay together, so what they share is built once. Without a new order, the largest files come first.
+# auto: see test/conftest.py. ROS 2 and a GPU are there once: their tests run in one process.
+PROCESSES ?= auto
+IN_PARALLEL := -p xdist --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
+
 # Of the package alone, not of the tests, which is what the warning is about. It takes a fourth of the CPU time
 # that coverage.py adds before Python 3.14.
-COVERAGE := $(BIN)/python -W 'ignore:Unable to activate pytest branch' -m slipcover --branch --source ivfusion_ros
+COVERAGE := PYTHONWARNINGS='ignore:Unable to activate pytest branch' \
+  $(BIN)/python -m slipcover --branch --source ivfusion_ros
 
 .PHONY: demo test test-core test-ros test-gpu fuzz soak lint lock docs clean
 
@@ -29,11 +37,11 @@ demo: $(VENV)/.runtime
 	$(BIN)/ivfusion demo --out demo
 
 test: $(VENV)/.test lint
-	$(COVERAGE) --json --out coverage.json -m $(TESTS)
+	$(COVERAGE) --json --out coverage.json -m $(TESTS) $(IN_PARALLEL) -p slipcover.pytest_plugin
 	$(BIN)/python test/coverage_by_room.py coverage.json
 
 test-core: $(VENV)/.core
-	$(PYTEST)
+	$(PYTEST) $(IN_PARALLEL)
 
 soak: $(VENV)/.test
 ifeq ($(ROS_SETUP),)

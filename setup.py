@@ -11,6 +11,7 @@ CORE_TEST = [
     "pytest>=8",
     "hypothesis>=6.100",
     "pytest-randomly>=3.16",
+    "pytest-xdist>=3.6",
     "import-linter>=2.3",
     "onnx>=1.16",
     "mcap>=1.2",

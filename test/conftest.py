@@ -24,6 +24,7 @@ from places import SHARED
 from sample_frames import make_frames
 from simulator_samples import SMALL, STILL
 
+from ivfusion_ros.backends import usable_cores
 from ivfusion_ros.bags import BagWriter
 from ivfusion_ros.simulate import SceneConfig, Simulator
 
@@ -42,6 +43,17 @@ class OneThreadSession(onnxruntime.InferenceSession):
 onnxruntime.InferenceSession = OneThreadSession
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """A process for each core, if each has 4 GB of memory, of which it took up to 3.1.
+
+    0 where that makes one: this process does the work, and starts none beside it.
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    workers = min(usable_cores(), memory // 4_000_000_000)
+    return workers if workers > 1 else 0
 
 
 def seed_everything() -> None:
