@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ivfusion_ros.commands.interruption import going_on_by_itself
 from ivfusion_ros.commands.options import check_at_least, write_json
 from ivfusion_ros.commands.result_pictures import ResultPictures
-from ivfusion_ros.detection.classes import read_class_map
+from ivfusion_ros.detection.classes import CLASS_NAMES, read_class_map
 from ivfusion_ros.detection.detector import THRESHOLD_KEY
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.evaluation.detection.by_scene import scene_rows
@@ -19,10 +19,10 @@ from ivfusion_ros.evaluation.detection.calibration import (
     write_calibration,
 )
 from ivfusion_ros.evaluation.detection.curves import write_curves
-from ivfusion_ros.evaluation.detection.find import CameraMethod, DetectorUnderTest, find
+from ivfusion_ros.evaluation.detection.find import CameraMethod, DetectorUnderTest, classes_of, find
 from ivfusion_ros.evaluation.detection.gain import gains
 from ivfusion_ros.evaluation.detection.results import Entry, complete, figures, judge, page, rows, subsets
-from ivfusion_ros.evaluation.detection.scenes import Scene, read_scenes
+from ivfusion_ros.evaluation.detection.scenes import Scene, of_present_classes, read_scenes
 from ivfusion_ros.evaluation.detection.sheet import write_sheet
 from ivfusion_ros.evaluation.fusion.journal import Journal
 from ivfusion_ros.evaluation.fusion.methods import Method, make_methods
@@ -51,9 +51,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     check_at_least(options, limit=1, rows=1, threads=0)
     if options.html:
         check_renderer()
-    resolve_model(options.detector, "detection")
-    class_map = read_class_map(options.classes)
-    scenes, class_names = read_scenes(options.data, options.part, options.limit, class_map, options.camera)
+    path = resolve_model(options.detector, "detection")
+    scenes, class_names = _scenes(options, classes_of(path))
     methods = _methods(options, scenes)
     detector = DetectorUnderTest(
         options.detector,
@@ -70,7 +69,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     ):
         results = find(scenes, methods, detector, journal)
     detector.close()
-    truths, found, skipped = complete(results, class_names)
+    truths, found, skipped = complete(results)
     entries = judge(truths, found, class_names)
     added = gains(truths, found, class_names, subsets(found))
     write_sheet(
@@ -94,6 +93,16 @@ def _evaluate(options: argparse.Namespace) -> None:
         threshold = pooled(list(scored.values())).threshold()
         set_metadata(detector.path, THRESHOLD_KEY, f"{threshold:g}")
         log.info("%s recommends a threshold of %g now", detector.path, threshold)
+
+
+def _scenes(options: argparse.Namespace, known: tuple[str, ...]) -> tuple[list[Scene], tuple[str, ...]]:
+    """Those of --data with the objects of classes that the detector knows, and these classes.
+
+    known: () for a detector that does not say; it is taken to know the data set's.
+    """
+    class_map = read_class_map(options.classes, known or CLASS_NAMES) if known or options.classes else None
+    found = read_scenes(options.data, options.part, options.limit, class_map, options.camera)
+    return of_present_classes(*found)
 
 
 def _methods(options: argparse.Namespace, scenes: Sequence[Scene]) -> list[Method]:

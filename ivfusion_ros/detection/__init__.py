@@ -5,6 +5,7 @@ from ivfusion_ros.detection.classes import (
     CLASS_NAMES,
     COCO_IDS,
     M3FD_NAMES,
+    ClassMap,
     read_class_map,
     usual_map,
 )
@@ -15,7 +16,7 @@ from ivfusion_ros.faces import later
 __getattr__, _later = later(
     __name__,
     {
-        "given": ("Objects", "given_objects", "told"),
+        "given": ("Account", "Objects", "given_objects", "known_objects", "told"),
         "native": ("PointMap", "Views", "with_native_boxes", "with_temperatures"),
         "positions": ("Locator",),
         "rows": ("as_rows",),
@@ -28,6 +29,7 @@ __all__ = [
     "COCO_IDS",
     "M3FD_NAMES",
     "THRESHOLD_KEY",
+    "ClassMap",
     "Detector",
     "names_from_metadata",
     "names_from_yaml",

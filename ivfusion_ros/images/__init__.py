@@ -32,7 +32,7 @@ __getattr__, __all__ = later(
             "write_image",
         ),
         "film": ("EvenSample", "Pictures"),
-        "labels": ("boxes_text", "read_boxes", "read_objects", "read_voc"),
+        "labels": ("boxes_text", "numbers_of", "read_boxes", "read_objects", "read_voc"),
         "measured": ("from_values", "to_values"),
         "names": ("RUN_GAP", "SUFFIXES"),
         "objects": ("Hints", "RULES", "boxes_of"),

@@ -31,6 +31,8 @@ class CocoFile:
         # HIT-UAV's say filename and annotation.
         names = {item["id"]: str(item.get("file_name") or item["filename"]) for item in content["images"]}
         classes = {item["id"]: str(item["name"]).lower() for item in content["categories"]}
+        self.numbers: dict[str, int] = {name: key for key, name in classes.items() if isinstance(key, int)}
+        """of the categories, by their names in small letters"""
         found = content["annotations"] if "annotations" in content else content["annotation"]
         self._objects: dict[Any, list[tuple[list[float], str]]] = {key: [] for key in names}
         for item in found:

@@ -45,6 +45,16 @@ def read_objects(
     return boxes, words
 
 
+def numbers_of(path: Path, names: Sequence[str]) -> dict[str, int]:
+    """A set's own numbers of its classes, by their names in small letters.
+
+    names: as for read_objects. Raises DataError.
+    """
+    if path.suffix.lower() == ".json":
+        return read_coco(path).numbers
+    return {name.lower(): number for number, name in enumerate(names)}
+
+
 def _objects(path: Path, images: Sequence[Path], size: Size, names: Sequence[str]) -> tuple[Boxes, Words]:
     suffix = path.suffix.lower()
     if suffix == ".xml":

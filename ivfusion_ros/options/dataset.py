@@ -52,8 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--classes",
         type=Path,
         metavar="FILE",
-        help="YAML of `number: name` or `name: name`, the classes in box files (default: COCO's numbers, "
-        "usual names); others are left out and counted",
+        help="YAML of `name: name` or `number: name`: what the set's own names or numbers mean, or nothing "
+        "after the colon to leave a class out (default: usual names, and COCO's numbers where a set has no "
+        "names); others are left out and counted",
     )
     add_camera_option(parser)
     add_backend_option(parser, "fusion")

@@ -59,7 +59,7 @@ def _add_what_is_judged(parser: argparse.ArgumentParser) -> None:
         "--classes",
         type=Path,
         metavar="FILE",
-        help="class map of a folder that is judged whole, as for `ivfusion dataset`",
+        help="class map as for `ivfusion dataset`, to the classes that the detector has",
     )
     add_camera_option(parser)
 

@@ -116,7 +116,7 @@ def _judged(job: Job, data: Path, kind: str, scenes: list[Scene], class_names: t
     with Journal(run / "detections.jsonl", "detections") as journal:
         found = find(scenes, [method], detector, journal)
     detector.close()
-    truths = [read_truth(item.scene, item.size, len(class_names)) for item in found]
+    truths = [read_truth(item.scene, item.size) for item in found]
     return judge(truths, {kind: found}, class_names)[0]
 
 

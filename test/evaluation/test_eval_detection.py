@@ -149,7 +149,7 @@ def found(boxes: list[list[float]], scores: list[float], class_ids: list[int]) -
         np.array(class_ids, np.int64),
         NAMES,
     )
-    return Found(Scene(pair, Path("l"), True), "m", (640, 480), detections)
+    return Found(Scene(pair, True, truth([], [])), "m", (640, 480), detections)
 
 
 def truth(boxes: list[list[float]], class_ids: list[int]) -> Truth:
@@ -254,17 +254,17 @@ def test_what_is_missing_is_named(
     (dataset / "labels" / "val" / "rgb" / "x_001D.txt").rename(tmp_path / "away.txt")
     assert main(words) == 7 and "has no labels in" in capsys.readouterr().err
     (tmp_path / "away.txt").rename(dataset / "labels" / "val" / "rgb" / "x_001D.txt")
+    assert len(read_scenes(dataset, "val", limit=2)[0]) == 2
     assert main([*words, "--part", "train"]) == 7
     assert "--images thermal rgb" in capsys.readouterr().err
     assert main([*words, "--model", f"rgb={detector}"]) != 0
-    (dataset / "data.yaml").write_text("names: [class_0, unicorn]\n", encoding="utf-8")
+    (dataset / "data.yaml").write_text("names: [unicorn, class_0]\n", encoding="utf-8")
     assert main(words) == 2 and "unicorn" in capsys.readouterr().err
     (dataset / "data.yaml").write_text("names: [class_0]\n", encoding="utf-8")
     (dataset / "labels" / "val" / "rgb" / "x_001D.txt").write_text("7 0.5 0.5 0.1 0.1\n", encoding="utf-8")
     assert main(words) == 7 and "has class 7, but data.yaml names 1" in capsys.readouterr().err
     words[2] = str(tmp_path / "absent")
     assert main(words) == 7 and "make a data set with `ivfusion dataset`" in capsys.readouterr().err
-    assert len(read_scenes(dataset, "val", limit=2)[0]) == 2
 
 
 def test_a_folder_of_one_camera_is_judged_as_it_is(
@@ -298,6 +298,57 @@ def test_a_folder_of_one_camera_is_judged_as_it_is(
     assert main([*map(str, words)]) == 7 and "give a class map" in capsys.readouterr().err
     assert main([*map(str, words), "--classes", str(tmp_path / "names.yaml"), "--model", "mst"]) == 7
     assert "has no pairs to fuse" in capsys.readouterr().err
+
+
+def judged(words: list[object], tmp_path: Path) -> dict[str, int]:
+    """Objects by class of what eval-detection judges, in RGB images."""
+    out = tmp_path / "judged"
+    asked = ["eval-detection", *words, "--backend", "onnxruntime", "--camera", "rgb", "--out", out]
+    assert main([*map(str, asked)]) == 0
+    results = json.loads((out / "results.json").read_text(encoding="utf-8"))["results"][0]
+    return {name: item["objects"] for name, item in results["classes"].items()}
+
+
+@pytest.fixture
+def wild(tmp_path: Path) -> Path:
+    """Four images in YOLO's form, with two deer and a drone each, and a map that leaves deer out."""
+    folder = tmp_path / "wild"
+    for kind in ("images", "labels"):
+        (folder / kind / "train").mkdir(parents=True)
+    for number in range(4):
+        cv2.imwrite(str(folder / "images" / "train" / f"{number}.png"), np.zeros((64, 64, 3), np.uint8))
+        lines = "".join(f"{name} 0.5 {place} 0.1 0.1\n" for name, place in ((1, 0.2), (1, 0.5), (0, 0.8)))
+        (folder / "labels" / "train" / f"{number}.txt").write_text(lines)
+    (folder / "data.yaml").write_text("names: [Drone, Deer]\n")
+    return folder
+
+
+def test_a_detector_of_other_classes_is_judged_on_those(
+    wild: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deer = write_dynamic_detector(tmp_path / "deer.onnx", name="deer")
+    words = ["--data", wild, "--detector", deer]
+    assert judged(words, tmp_path) == {"deer": 8}
+    assert "4 boxes are left out: 4 of class drone; a class map says" in capsys.readouterr().err
+    # Its own numbers: 0 is the drone, whatever COCO's 0 is.
+    (tmp_path / "map.yaml").write_text("0: deer\n")
+    assert judged([*words, "--classes", tmp_path / "map.yaml"], tmp_path) == {"deer": 4}
+    assert "8 of class deer; " in capsys.readouterr().err
+    (tmp_path / "map.yaml").write_text("0: car\n")
+    asked = ["eval-detection", *words, "--classes", tmp_path / "map.yaml", "--out", tmp_path / "o"]
+    assert main([*map(str, asked)]) == 2 and "one of deer, or nothing" in capsys.readouterr().err
+
+
+def test_classes_that_a_detector_lacks_are_left_out_of_a_data_set(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a set by `ivfusion dataset` only the classes with objects count."""
+    (dataset / "data.yaml").write_text("names: [person, car, bicycle]\n", encoding="utf-8")
+    path = dataset / "labels" / "val" / "rgb" / "x_001D.txt"
+    path.write_text(path.read_text("utf-8") + "1 0.5 0.5 0.1 0.1\n", encoding="utf-8")
+    people = write_dynamic_detector(tmp_path / "people.onnx", name="person")
+    assert judged(["--data", dataset, "--detector", people], tmp_path) == {"person": 8}
+    assert "1 boxes are left out: 1 of class car;" in capsys.readouterr().err
 
 
 def test_a_threshold_is_written_into_the_model(dataset: Path, detector: Path, blend_model: Path) -> None:

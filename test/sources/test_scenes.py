@@ -170,6 +170,32 @@ def test_crowds_and_unknown_classes_are_counted(tmp_path: Path) -> None:
     assert [CLASS_NAMES[number] for number in mapped.class_ids] == ["truck", "truck"]
 
 
+def test_numbers_of_a_class_map_are_the_sets_own(tmp_path: Path) -> None:
+    """By the names of YOLO's form and the categories of COCO's; a name goes before its number."""
+    write_yolo(tmp_path / "yolo")
+    write_coco(tmp_path / "coco")
+    for folder, number in (("yolo", 1), ("coco", 1)):
+        scene = find_scenes(tmp_path / folder)[0]
+        for content, meant in ((f"{number}: bus\n", "bus"), (f"{number}: bus\nPERSON: car\n", "car")):
+            text(tmp_path / "classes.yaml", content)
+            objects = given_objects(scene, SIZE, read_class_map(tmp_path / "classes.yaml"))
+            assert objects is not None
+            assert [CLASS_NAMES[number] for number in objects.class_ids] == [meant]
+
+
+def test_classes_of_a_map_of_labels_are_those_that_are_asked_for(tmp_path: Path) -> None:
+    picture(tmp_path / "rgb" / "1.png")
+    labels = np.zeros((96, 128), np.uint8)
+    labels[24:72, 16:32] = 2
+    (tmp_path / "labels").mkdir()
+    cv2.imwrite(str(tmp_path / "labels" / "1.png"), labels)
+    (scene,) = find_scenes(tmp_path)
+    for names, ids in ((("deer", "Person"), [1]), (("deer",), [])):
+        objects = given_objects(scene, SIZE, usual_map(names))
+        assert objects is not None and objects.class_ids.tolist() == ids
+    assert objects.left_out == {"of class person": 1}
+
+
 def test_boxes_are_cut_at_the_border_and_none_is_outside(tmp_path: Path) -> None:
     picture(tmp_path / "thermal" / "a.png")
     text(tmp_path / "boxes" / "a.txt", "0 0 0.5 0.25 0.5\n0 1.5 0.5 0.25 0.5\n")

@@ -273,13 +273,27 @@ def test_a_class_map_says_what_numbers_mean(drone: Path, tmp_path: Path) -> None
     assert both == dict.fromkeys(CLASS_NAMES, 0) | {"person": 19, "bicycle": 19}
 
 
-@pytest.mark.parametrize("text", ["2: dog\n", "1.5: person\n"])
+@pytest.mark.parametrize("text", ["2: dog\n", "1.5: person\n", "2: [person]\n", ""])
 def test_a_wrong_class_map_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "classes.yaml").write_text(text)
-    with pytest.raises(
-        ConfigError, match="expected a class number or name of the set and one of person, car"
-    ):
+    with pytest.raises(ConfigError, match=r"classes.yaml .*expected .* one of person, car"):
         read_class_map(tmp_path / "classes.yaml")
+
+
+def test_what_a_class_map_leaves_out_and_does_not_need_is_told(
+    drone: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    (tmp_path / "classes.yaml").write_text("2: person\n16:\n99: car\nnothing: truck\n")
+    class_map = read_class_map(tmp_path / "classes.yaml")
+    for _ in range(2):
+        write_dataset([drone], tmp_path / "set", [Kind("thermal")], None, class_map=class_map)
+    told = [record.getMessage() for record in caplog.records if record.name.endswith("given")]
+    # Once: the second time there was nothing left to read.
+    assert told == [
+        "19 boxes are left out: 19 of class 16 on purpose",
+        f"{tmp_path / 'classes.yaml'} names 99, nothing, which no box of these 20 scenes is",
+    ]
 
 
 class Scripted:

@@ -14,11 +14,13 @@ from ivfusion_ros import __version__
 from ivfusion_ros.backends.choice import load_backend
 from ivfusion_ros.config.pipeline import DetectionConfig
 from ivfusion_ros.detection import Detector
+from ivfusion_ros.detection.class_names import names_from_metadata
 from ivfusion_ros.detection.detector import own_threshold
 from ivfusion_ros.errors import ConfigError, IvfusionError
 from ivfusion_ros.evaluation.detection.scenes import Scene
 from ivfusion_ros.evaluation.fusion.journal import Journal, Subject
 from ivfusion_ros.evaluation.fusion.methods import Method, file_identity, read_thermal
+from ivfusion_ros.graphs.onnx_file import read_metadata
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.models import file_sha256, resolve_model
@@ -36,6 +38,11 @@ CONFIDENCE, OVERLAP, MAX_DETECTIONS = 0.001, 0.7, 100
 ultralytics' validation."""
 
 _VALUES = ("size", "boxes", "scores", "classes")
+
+
+def classes_of(detector: Path) -> tuple[str, ...]:
+    """What a detector's file says that it finds, () where it does not. Raises ModelError."""
+    return names_from_metadata(read_metadata(detector)) or ()
 
 
 class CameraMethod:

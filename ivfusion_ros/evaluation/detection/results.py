@@ -51,9 +51,7 @@ class Entry:
         return mean([item.ap50_95 for item in self.classes])
 
 
-def complete(
-    results: list[Found], class_names: tuple[str, ...]
-) -> tuple[list[Truth], dict[str, list[Found]], list[Found]]:
+def complete(results: list[Found]) -> tuple[list[Truth], dict[str, list[Found]], list[Found]]:
     """The scenes of which every method has an image, by method; and what is missing.
 
     Raises DataError where there is none.
@@ -67,7 +65,7 @@ def complete(
     if not found:
         raise DataError(f"no scene can be evaluated; the first: {skipped[0].reason}")
     some = next(iter(found.values()))
-    truths = [read_truth(item.scene, item.size, len(class_names)) for item in some]
+    truths = [read_truth(item.scene, item.size) for item in some]
     return truths, found, skipped
 
 

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from ivfusion_ros.config.parameters import load_config
 from ivfusion_ros.config.pipeline import PipelineConfig
 from ivfusion_ros.detection.classes import CLASS_NAMES, usual_map
-from ivfusion_ros.detection.given import told
+from ivfusion_ros.detection.given import Account
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.images.draw import annotate, narrowed, scaled
@@ -53,8 +53,10 @@ from ivfusion_ros.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
+    from ivfusion_ros.detection.classes import ClassMap
+    from ivfusion_ros.detection.given import Objects
     from ivfusion_ros.pipeline.pipeline import Pipeline
     from ivfusion_ros.training.detector.teacher import Teacher
 
@@ -149,7 +151,7 @@ def write_dataset(
     kinds: Sequence[Kind],
     teacher: Teacher | None,
     backend: str = "auto",
-    class_map: Mapping[int | str, int] | None = None,
+    class_map: ClassMap | None = None,
     *,
     class_names: Sequence[str] = CLASS_NAMES,
     drawn: Sequence[int] = (),
@@ -176,16 +178,17 @@ def write_dataset(
             "detector as --teacher to label them"
         )
     class_map = usual_map(class_names) if class_map is None else class_map
-    left_out: Counter[str] = Counter()
+    account = Account(class_map)
     with ExitStack() as stack:
         pipelines = {
             name: stack.enter_context(_pipeline(model, backend))
             for name, model in _networks(kinds, teacher).items()
         }
         for item in tqdm(scenes, unit="scene"):
-            left_out += _write_scene(item, output, pipelines, teacher, class_map)
-    if left_out:
-        log.info("%s; a class map says what they are", told(left_out))
+            objects = _write_scene(item, output, pipelines, teacher, class_map)
+            if objects is not None:
+                account.add(objects)
+    account.tell(len(scenes))
     _preview(scenes, output, class_names)
     return _finish(scenes, output, class_names)
 
@@ -296,21 +299,21 @@ def _write_scene(
     output: Path,
     pipelines: dict[str, Pipeline],
     teacher: Teacher | None,
-    class_map: Mapping[int | str, int],
-) -> Counter[str]:
-    """Write what is missing of a scene; how many of its boxes are left out, by the reason."""
+    class_map: ClassMap,
+) -> Objects | None:
+    """Write what is missing of a scene; its objects, None where their labels are there."""
     files = {kind.name: _files(output, item, kind) for kind in item.kinds}
     missing = {name for name, (image, _) in files.items() if not image.exists()}
     unlabelled = any(not labels.exists() for _, labels in files.values())
     if not missing and not unlabelled:
-        return Counter()
+        return None
     taught = unlabelled and teacher is not None
     images = _views(item.scene, missing | ({_WITHOUT_WEIGHTS} if taught else set()), pipelines)
     for name in missing:
         files[name][0].parent.mkdir(parents=True, exist_ok=True)
         write_image(files[name][0], images[name])
     if not unlabelled:
-        return Counter()
+        return None
     seen = [images[name] for name in (*CAMERAS, _WITHOUT_WEIGHTS) if name in images]
     objects = label(item.scene, seen, teacher, class_map, complete=item.part == "train")
     height, width = seen[0].shape[:2]
@@ -318,7 +321,7 @@ def _write_scene(
     for _, path in files.values():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, text)
-    return objects.left_out
+    return objects
 
 
 def _views(scene: Scene, wanted: set[str], pipelines: dict[str, Pipeline]) -> dict[str, Image]:

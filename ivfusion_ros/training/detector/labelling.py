@@ -12,10 +12,9 @@ from ivfusion_ros.errors import DataError
 from ivfusion_ros.graphs.yolo import box_iou
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy.typing as npt
 
+    from ivfusion_ros.detection.classes import ClassMap
     from ivfusion_ros.sources.scenes import Scene
     from ivfusion_ros.training.detector.teacher import Teacher
     from ivfusion_ros.types import Boxes, Floats32, Image
@@ -30,7 +29,7 @@ def label(
     scene: Scene,
     images: list[Image],
     teacher: Teacher | None,
-    class_map: Mapping[int | str, int],
+    class_map: ClassMap,
     *,
     complete: bool,
 ) -> Objects:

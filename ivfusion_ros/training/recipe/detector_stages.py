@@ -68,7 +68,7 @@ def evaluate(context: Context) -> Result:
     with Journal(context.folder / "detections.jsonl", "detections") as journal:
         results = find(scenes, methods, detector, journal)
     detector.close()
-    truths, found, skipped = complete(results, all_names)
+    truths, found, skipped = complete(results)
     truths = [_of_classes(truth, all_names, names) for truth in truths]
     entries = judge(truths, found, names)
     write_sheet(
