@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from ivfusion_ros.commands.interruption import going_on_by_itself
 from ivfusion_ros.commands.options import check_at_least, write_json
 from ivfusion_ros.commands.result_pictures import ResultPictures
+from ivfusion_ros.commands.threshold import check_enough, check_own_file, set_threshold
 from ivfusion_ros.detection.classes import CLASS_NAMES, read_class_map
-from ivfusion_ros.detection.detector import THRESHOLD_KEY
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.evaluation.detection.by_scene import scene_rows
 from ivfusion_ros.evaluation.detection.calibration import (
@@ -28,7 +28,6 @@ from ivfusion_ros.evaluation.fusion.journal import Journal
 from ivfusion_ros.evaluation.fusion.methods import Method, make_methods
 from ivfusion_ros.evaluation.fusion.tables import finite, to_csv
 from ivfusion_ros.files import alone_in, make_folder, write_whole
-from ivfusion_ros.graphs.onnx_file import set_metadata
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.report import check_renderer, objects_page, write_page
 from ivfusion_ros.types import CAMERAS
@@ -52,8 +51,12 @@ def _evaluate(options: argparse.Namespace) -> None:
     if options.html:
         check_renderer()
     path = resolve_model(options.detector, "detection")
+    if options.set_threshold:
+        check_own_file(path)
     scenes, class_names = _scenes(options, classes_of(path))
     methods = _methods(options, scenes)
+    if options.set_threshold:
+        check_enough(len(scenes) * len(methods))
     detector = DetectorUnderTest(
         options.detector,
         class_names,
@@ -90,9 +93,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     print(page(entries, detector, skipped, (), scored, added))
     log.info("evaluated %d scenes, left out %d: %s", len(truths), len(scenes) - len(truths), options.out)
     if options.set_threshold:
-        threshold = pooled(list(scored.values())).threshold()
-        set_metadata(detector.path, THRESHOLD_KEY, f"{threshold:g}")
-        log.info("%s recommends a threshold of %g now", detector.path, threshold)
+        set_threshold(detector.path, pooled(list(scored.values())))
 
 
 def _scenes(options: argparse.Namespace, known: tuple[str, ...]) -> tuple[list[Scene], tuple[str, ...]]:

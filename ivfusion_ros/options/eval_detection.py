@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ivfusion_ros.evaluation.detection.levels import FALSE_ALARMS
+from ivfusion_ros.evaluation.detection.levels import ENOUGH_IMAGES, FALSE_ALARMS
 from ivfusion_ros.options.outputs import add_html_option, add_json_option, output_folder
 from ivfusion_ros.options.pipeline import add_network_options
 from ivfusion_ros.options.sources import add_camera_option
@@ -86,8 +86,9 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set-threshold",
         action="store_true",
-        help=f"write into the detector's file the threshold at which these images have {FALSE_ALARMS:g} "
-        "false alarms each, all kinds together: its own detection.confidence from then on",
+        help="write into the detector's file, which must be your own, the threshold at which these "
+        f"images, {ENOUGH_IMAGES} at least, have {FALSE_ALARMS:g} false alarms each, all kinds together: "
+        "its own detection.confidence from then on",
     )
     parser.add_argument(
         "--rows",

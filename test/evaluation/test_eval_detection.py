@@ -27,6 +27,7 @@ from ivfusion_ros.evaluation.detection.sheet import worst
 from ivfusion_ros.evaluation.fusion.pairs import Pair
 from ivfusion_ros.graphs.onnx_file import read_metadata
 from ivfusion_ros.images.files import read_image
+from ivfusion_ros.models import read_models
 from ivfusion_ros.types import Detections
 
 NAMES = ("person", "car")
@@ -352,9 +353,28 @@ def test_classes_that_a_detector_lacks_are_left_out_of_a_data_set(
 
 
 def test_a_threshold_is_written_into_the_model(dataset: Path, detector: Path, blend_model: Path) -> None:
+    files = [path for path in dataset.rglob("*D.*") if path.parent.name in ("thermal", "rgb")]
+    for number, path in ((number, path) for number in range(15) for path in files):
+        (path.parent / f"copy{number:02}_{path.name}").write_bytes(path.read_bytes())
     run(dataset, detector, blend_model, "--set-threshold")
     # Nothing that it finds is wrong.
     assert read_metadata(detector)["ivfusion.threshold"] == "0.001"
+
+
+def test_a_threshold_needs_images_and_a_file_of_ones_own(
+    dataset: Path, detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = detector.read_bytes()
+    words = ["eval-detection", "--data", dataset, "--out", tmp_path / "o", "--detector"]
+    assert main([*map(str, words), str(detector), "--set-threshold"]) == 7
+    assert "has 8 images, of all kinds together" in capsys.readouterr().err
+    assert detector.read_bytes() == before
+    assert main([*map(str, words), str(detector)]) == 0
+    assert "Thresholds by 4 images (wrong boxes in all: 0) say little" in capsys.readouterr().out
+    shipped = read_models()["yolov5n"].path
+    for name in ("yolov5n", str(shipped)):
+        assert main([*map(str, words), name, "--set-threshold"]) == 2
+        assert f"cp {shipped} yolov5n_mine.onnx" in capsys.readouterr().err
 
 
 def test_curves_have_a_panel_for_each_class_that_is_there(tmp_path) -> None:

@@ -10,7 +10,7 @@ __getattr__, __all__ = later(
         "curves": ("write_curves",),
         "find": ("CameraMethod", "DetectorUnderTest", "Found", "classes_of"),
         "gain": ("Gain", "gains"),
-        "levels": ("FALSE_ALARMS",),
+        "levels": ("ENOUGH_IMAGES", "FALSE_ALARMS"),
         "precision": ("ALL",),
         "results": ("Entry", "complete", "figures", "judge", "page", "rows", "subsets"),
         "scenes": ("Scene", "Truth", "of_present_classes", "read_scenes", "read_truth"),

@@ -15,7 +15,7 @@ from ivfusion_ros.evaluation.detection.find import (
     Found,
 )
 from ivfusion_ros.evaluation.detection.gain import section
-from ivfusion_ros.evaluation.detection.levels import FALSE_ALARMS
+from ivfusion_ros.evaluation.detection.levels import ENOUGH_IMAGES, FALSE_ALARMS
 from ivfusion_ros.evaluation.detection.precision import ALL, Precision, mean, precisions
 from ivfusion_ros.evaluation.detection.scenes import read_truth
 from ivfusion_ros.evaluation.fusion.pairs import pair_files
@@ -152,6 +152,13 @@ def _thresholds(scored: Mapping[str, Calibration], threshold: float) -> str:
         row |= {f"false alarms at {threshold:g}": own.false_alarms(threshold)}
         table.append({**row, "calibration error": own.error()})
     text = "False alarms are wrong boxes per image; found is the share of all objects."
+    images = min(own.images for own in scored.values())
+    if images < ENOUGH_IMAGES:
+        wrong = int(FALSE_ALARMS * images)
+        text += (
+            f" Thresholds by {images} images (wrong boxes in all: {wrong}) say little; take at least "
+            f"{ENOUGH_IMAGES}."
+        )
     return f"## Thresholds\n\n{text}\n\n{to_markdown(table)}"
 
 
