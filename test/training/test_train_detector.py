@@ -74,6 +74,14 @@ def test_a_setting_of_fusion_training_is_refused(data: Path, tmp_path: Path) -> 
     assert main([*words, str(data)]) == ConfigError.exit_code
 
 
+def test_a_memory_that_is_not_there_is_named_by_its_setting(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "yolov5n_coco", "--out", str(tmp_path), "--data", str(data), "--init", "yolov5n"]
+    assert main([*words, "--set", "memory=nothere"]) == ModelError.exit_code
+    assert "train: memory: nothere is no stage before it and no file" in capsys.readouterr().err
+
+
 def test_wrong_crops_and_data_are_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="multiples of 32"):
         DetectorTrainer(DetectorConfig(crop_width=100), data, tmp_path)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ivfusion_ros.errors import ConfigError, no_folder
+from ivfusion_ros.errors import ConfigError, ModelError, no_folder
 from ivfusion_ros.files import read_yaml, write_whole
 from ivfusion_ros.training.fusion.config import MAY_CHANGE
 from ivfusion_ros.training.fusion.provenance import differences, files_identity, versions
@@ -78,7 +78,11 @@ class Context:
 
     def take(self, setting: str) -> Path:
         """The file or folder that a setting of the stage names. Raises ModelError where there is none."""
-        return self.find(getattr(self.stage.config, setting), KINDS[self.stage.kind].takes[setting])
+        taken = KINDS[self.stage.kind].takes[setting]
+        try:
+            return self.find(getattr(self.stage.config, setting), taken)
+        except ModelError as error:
+            raise ModelError(f"{setting}: {error}") from error
 
     def find(self, reference: str, taken: Taken) -> Path:
         """A file or folder by the stage that made it, by path, or by a model's name. Raises ModelError."""
