@@ -4,6 +4,8 @@ import ast
 import json
 import re
 import shlex
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -162,14 +164,59 @@ def test_notebooks_run(path, monkeypatch, tmp_path) -> None:
     assert bool(value) is True
 
 
-def test_commands_of_the_tutorial_are_understood() -> None:
-    text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
-    lines = re.findall(r"^    ivfusion (.+)$", text.replace("\\\n", ""), flags=re.MULTILINE)
-    assert len(lines) > 7
-    for line in lines:
-        words = shlex.split(line)
-        options = build_parser(words[0]).parse_args(words)
-        assert options.command == words[0]
+def commands_in(path: Path) -> list[str]:
+    """What a document says to type after `ivfusion`, in lines of their own."""
+    text = path.read_text(encoding="utf-8").replace("\\\n", "")
+    return re.findall(r"^ {4}(?:\.venv/bin/)?ivfusion (.+)$", text, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))],
+    ids=lambda path: path.stem,
+)
+def test_commands_of_the_documents_are_understood(path: Path) -> None:
+    for line in commands_in(path):
+        words = shlex.split(line, comments=True)
+        try:
+            options = build_parser(words[0]).parse_args(words)
+        except SystemExit as end:
+            # --help and --version end so, too.
+            assert end.code == 0, line
+        else:
+            assert options.command == words[0]
+
+
+def test_the_documents_have_commands_to_understand() -> None:
+    for name in ("tutorial.md", "training.md", "models.md"):
+        assert len(commands_in(ROOT / "docs" / name)) > 7, name
+
+
+def test_python_of_the_page_of_training_reads_a_pickle_without_its_code(tmp_path, monkeypatch) -> None:
+    torch = pytest.importorskip("torch", reason="training dependencies are not installed")
+    files = pytest.importorskip("safetensors.torch", reason="training dependencies are not installed")
+    text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    theirs = types.ModuleType("theirs")
+
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
+
+    Net.__module__, Net.__qualname__ = "theirs", "Net"
+    theirs.Net = Net
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as there:
+        there.setitem(sys.modules, "theirs", theirs)
+        model = Net().half()
+        torch.save({"epoch": -1, "model": model}, "yolov5n.pt")
+    # Here nobody knows its class.
+    exec(code, {"__name__": "page"})
+    found = files.load_file("yolov5n_coco.safetensors")
+    expected = model.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name].float()) for name in expected)
 
 
 def test_python_of_the_tutorial_writes_registered_pairs(small_bag, tmp_path, monkeypatch) -> None:
