@@ -261,6 +261,8 @@ def test_boxes_of_one_camera(drone: Path, tmp_path: Path, caplog: pytest.LogCapt
     assert counts["train"].objects["car"] + counts["val"].objects["car"] == 19
     assert "19 boxes are left out" in caplog.text
     assert "drone: 20 scenes" in caplog.text
+    # Where no pair is fused, no network is loaded.
+    assert "runs in" not in caplog.text
     empty = next(out.glob("labels/*/thermal/drone_00000.txt"))
     assert empty.read_text() == ""
 

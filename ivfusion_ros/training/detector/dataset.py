@@ -179,10 +179,11 @@ def write_dataset(
         )
     class_map = usual_map(class_names) if class_map is None else class_map
     account = Account(class_map)
+    paired = any(item.scene.thermal is not None and item.scene.rgb is not None for item in scenes)
+    networks = _networks(kinds, teacher) if paired else {}
     with ExitStack() as stack:
         pipelines = {
-            name: stack.enter_context(_pipeline(model, backend))
-            for name, model in _networks(kinds, teacher).items()
+            name: stack.enter_context(_pipeline(model, backend)) for name, model in networks.items()
         }
         for item in tqdm(scenes, unit="scene"):
             objects = _write_scene(item, output, pipelines, teacher, class_map)
