@@ -209,7 +209,11 @@ class FramePair:
 
 @dataclass(frozen=True, eq=False)
 class Positions:
-    """Where detected objects are: of each the middle of what the camera sees of it; NaN where not known.
+    """Where detected objects are: of each the middle of its box at its near side; NaN where not known.
+
+    As far away, along the camera's optical axis, as the nearest surface seen of it (by depth) or its foot
+    (by the ground). The covariances reach to what is seen in the middle of the box, and further where a
+    side border of the image hides how near the object is.
 
     points_m: (N, 3) float64. sizes_m: (N, 3), width, height and depth along the camera's axes, the last 0
     where not known. covariances_m2: (N, 3, 3) of the points. frame_id: of points and covariances.
@@ -238,6 +242,7 @@ class Detections:
     track_ids: (N,) int64, the same for the same object over time, UNTRACKED for one too unsure to be
     followed; None where objects are not tracked.
     positions: where they are in space, None where that is not asked for or not known.
+    placed: how each got its position, or why it has none, for people; empty where that is not asked for.
     threshold: lowest score that is reported.
     age_ns: how long before this image they were found, nanoseconds: 0 in it, more while the detector rests
     to meet a deadline.
@@ -255,6 +260,7 @@ class Detections:
     threshold: float = 0.0
     age_ns: int = 0
     positions: Positions | None = None
+    placed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.scores)
@@ -275,6 +281,8 @@ class Detections:
                 raise ValueError(
                     f"detections.{name} is {_describe(array)}, expected {dtype.__name__} {shape}"
                 )
+        if self.placed and len(self.placed) != count:
+            raise ValueError(f"detections.placed has {len(self.placed)} entries, expected {count} or none")
         if count and not 0 <= self.class_ids.min() <= self.class_ids.max() < len(self.class_names):
             raise ValueError(
                 f"detections.class_ids reach {self.class_ids.max()}, but there are "

@@ -478,6 +478,10 @@ class TrackingConfig:
     )
 
 
+_LOWEST_CAMERA_M = 0.05
+"""Lower, no lens has room above the ground: it is a slip, or another unit."""
+
+
 @dataclass(frozen=True)
 class PositionsConfig:
     """Where detected objects are in space, on detections_3d."""
@@ -498,7 +502,7 @@ class PositionsConfig:
     )
     camera_height_m: float = parameter(
         0.0,
-        "height of the reference camera above the ground; 0: by TF, with the tilt, m",
+        "height of the reference camera above the ground, at least 0.05; 0: by TF, with the tilt, m",
         minimum=0.0,
         maximum=1000.0,
     )
@@ -514,6 +518,13 @@ class PositionsConfig:
         minimum=0.0,
         maximum=45.0,
     )
+
+    def __post_init__(self) -> None:
+        if 0 < self.camera_height_m < _LOWEST_CAMERA_M:
+            raise ConfigError(
+                f"positions.camera_height_m is {self.camera_height_m:g}, expected metres, at least "
+                f"{_LOWEST_CAMERA_M:g}, or 0 for the height by TF"
+            )
 
     @property
     def needs_base(self) -> bool:

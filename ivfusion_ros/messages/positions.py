@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 def make_positions(make: Make, header: Header, detections: Detections) -> Any:
     """Detection3DArray in the frame of detections.positions; an object whose place is unknown is left out.
 
-    Each has one result as in make_detections, with its position and covariance. bbox: width and height as
-    the camera sees them, turned like the camera, size z 0, since nobody saw how deep it is.
+    Each has one result as in make_detections, with its position and covariance: the middle of its box, as
+    far away as its near side, see types.Positions. bbox: width and height of the box at that distance,
+    turned like the camera, size z 0, since nobody saw how deep it is.
     """
     positions = detections.positions
     assert positions is not None

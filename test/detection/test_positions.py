@@ -1,10 +1,13 @@
 """Positions of objects, judged by the simulator's truth and by points that were projected."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ivfusion_ros.config.pipeline import PositionsConfig
 from ivfusion_ros.detection.positions import Locator
+from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.geometry.rig import Extrinsics
 from ivfusion_ros.simulate import SceneConfig, Simulator
 from ivfusion_ros.types import CameraInfo, Detections
@@ -61,6 +64,73 @@ def test_a_foot_that_the_border_cuts_is_not_known() -> None:
     assert found is not None and np.isnan(found.points_m).all()
 
 
+def test_a_box_that_ends_near_the_lower_border_may_be_cut() -> None:
+    """A detector's box of a person of whom no foot is seen, as it ends at a border."""
+    locator = Locator(PositionsConfig(method="ground", camera_height_m=1.5))
+    found = locator(objects((100, 50, 200, 477), (100, 50, 200, 440)), SIZE, "cam", INFO, None)
+    assert found.positions is not None
+    assert np.isnan(found.positions.points_m).all(axis=1).tolist() == [True, False]
+    assert found.placed == ("cut by the lower border", "by the ground")
+
+
+@pytest.mark.parametrize(("time_s", "box"), [(0.0, None), (0.1, None), (0.0, (0.0, 250, 131, 402))])
+def test_a_side_border_hides_how_near_a_car_is(time_s: float, box: tuple | None) -> None:
+    """The car's nearest point is 2.9 m (then 3.5 m) away, outside of the image; the detector's box too."""
+    scene = Simulator(SceneConfig(illumination="day"))
+    car = scene.boxes(time_s, "rgb")[0]
+    assert car.class_name == "car" and car.box_xyxy[0] == 0 and car.depth_m < 3.6
+    config = PositionsConfig(method="ground", camera_height_m=scene.rig.camera_height_m)
+    whole = locate(scene, config, [box or car.box_xyxy])
+    assert whole.placed == ("by the ground (cut at a side)",)
+    assert whole.positions is not None
+    depth, error = whole.positions.points_m[0, 2], np.sqrt(whole.positions.covariances_m2[0, 2, 2])
+    assert depth > 1.2 * car.depth_m and abs(depth - car.depth_m) < 2 * error
+
+
+def test_a_near_car_is_where_its_near_end_is() -> None:
+    """By depth, within 3 %; the covariance reaches to what is seen in the middle of its box."""
+    scene = Simulator(SceneConfig(illumination="day"))
+    for time_s in (0.3, 0.4, 0.6, 0.9):
+        car = next(item for item in scene.boxes(time_s, "rgb") if item.class_name == "car")
+        found = locate(scene, PositionsConfig(method="depth"), [car.box_xyxy], time_s)
+        assert car.depth_m < 8.5 and found.positions is not None and found.placed == ("by depth",)
+        near, error = found.positions.points_m[0, 2], np.sqrt(found.positions.covariances_m2[0, 2, 2])
+        assert near == pytest.approx(car.depth_m, rel=0.03)
+        left, top, right, bottom = map(int, car.box_xyxy)
+        middle = scene.depth(time_s, "rgb")[(top + bottom) // 2, (left + right) // 2]
+        assert middle < near + 2 * error
+
+
+def locate(
+    scene: Simulator, config: PositionsConfig, boxes: list[tuple[float, ...]], time_s: float = 0.0
+) -> Detections:
+    info, depth = scene.cameras["rgb"].info, scene.depth(time_s, "rgb")
+    return Locator(config)(objects(*boxes), SIZE, "rgb", info, depth)
+
+
+def test_why_an_object_has_no_position() -> None:
+    box = objects(standing(1.0, 8.0), standing(-2.0, 15.0))
+    up = PositionsConfig(method="ground", camera_height_m=1.5, camera_tilt_deg=-89)
+    base = PositionsConfig(method="ground", frame="base")
+    depth = PositionsConfig(method="depth")
+    unknown = np.zeros((240, 320), np.uint16)
+    for config, info, image, why in (
+        (up, INFO, None, "the lower edge is above the horizon, or more than 200 m away"),
+        (base, INFO, None, "no transform to base_link"),
+        (replace(base, frame="camera"), INFO, None, "no transform to base_link"),
+        (depth, INFO, None, "no depth image"),
+        (depth, INFO, unknown, "no distance in the depth image"),
+        (up, None, None, "no intrinsics in camera_info"),
+        (up, CameraInfo(*SIZE), None, "no intrinsics in camera_info"),
+    ):
+        assert Locator(config)(box, SIZE, "cam", info, image).placed == (why, why)
+
+
+def test_a_height_that_no_camera_has_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"camera_height_m is 1e-06, expected metres, at least 0.05"):
+        PositionsConfig(camera_height_m=1e-6)
+
+
 def test_depth_comes_first_and_the_ground_where_it_knows_nothing() -> None:
     depth = np.zeros((240, 320), np.uint16)
     near, far = standing(1.0, 8.0), standing(-2.0, 15.0)
@@ -69,6 +139,7 @@ def test_depth_comes_first_and_the_ground_where_it_knows_nothing() -> None:
     found = locator(objects(near, far), SIZE, "cam", INFO, depth).positions
     assert found is not None
     np.testing.assert_allclose(found.points_m[:, 2], [7.5, 15.0], rtol=1e-4)
+    assert locator(objects(near, far), SIZE, "cam", INFO, depth).placed == ("by depth", "by the ground")
     by_depth = Locator(PositionsConfig(method="depth"))(objects(near, far), SIZE, "cam", INFO, depth)
     assert by_depth.positions is not None and np.isnan(by_depth.positions.points_m[1]).all()
 
