@@ -25,7 +25,7 @@ from ivfusion_ros.images.film import Pictures
 from ivfusion_ros.options.outputs import STDOUT, refuse_input
 from ivfusion_ros.options.pipeline import TASKS
 from ivfusion_ros.pipeline.bag_topics import copy_originals
-from ivfusion_ros.pipeline.build import build_pipeline, detection_model_name, model_files
+from ivfusion_ros.pipeline.build import build_locator, build_pipeline, detection_model_name, model_files
 from ivfusion_ros.pipeline.recording import RecordingReplay, reading
 from ivfusion_ros.report import start_page, write_page
 from ivfusion_ros.sources.choice import open_source
@@ -106,6 +106,9 @@ def _tell(
         refuse_input(outputs.bag, *source.paths)
         check_bag_target(outputs.bag, overwrite=outputs.overwrite)
         plan: dict[str, Any] = {"reads": list(map(str, options.source))}
+        # What it reads beside the cameras is looked for here.
+        RecordingReplay(source, config, options.depth_topic)
+        build_locator(config)
         plan.update(source.names.items())
         if source.expected is not None:
             plan["pairs"] = f"about {source.expected}"
@@ -268,9 +271,9 @@ def _print(figures: dict[str, Any], outputs: Outputs) -> None:
             full,
         )
     stages = ", ".join(f"{name} {times['median']:.1f}" for name, times in figures["stages_ms"].items())
-    for what in ("depth", "transform"):
+    for what, name in (("depth", "depth"), ("transform", "transform"), ("base", "transform to the robot")):
         if count := figures.get(f"pairs_without_{what}"):
-            log.warning("%d of %d pairs had no %s", count, figures["pairs"], what)
+            log.warning("%d of %d pairs had no %s", count, figures["pairs"], name)
     drops = ", ".join(f"{reason} {count}" for reason, count in figures["drops"].items()) or "none"
     log.info(
         "%d pairs in %.1f s: %.1f a second; median ms: %s; skew median %.1f, max %.1f ms; drops: %s",
@@ -278,5 +281,23 @@ def _print(figures: dict[str, Any], outputs: Outputs) -> None:
         figures["skew_ms"]["median"], figures["skew_ms"]["max"], drops,
     )  # fmt: skip
     if figures["detections"]:
-        log.info("detected: %s", ", ".join(f"{name} {n}" for name, n in figures["detections"].items()))
+        log.info("detected: %s", _counts(figures["detections"]))
+    _print_positions(figures)
     log.info("written: %s", ", ".join(map(str, outputs.files)))
+
+
+def _print_positions(figures: dict[str, Any]) -> None:
+    """How many objects got one, and by which method; a warning where none did."""
+    if "positions" not in figures:
+        return
+    known, missing = figures["positions"], figures["without_position"]
+    of_all = f"{sum(known.values())} of {sum(known.values()) + sum(missing.values())} objects"
+    whys = f"; none: {_counts(missing)}" if missing else ""
+    if known:
+        log.info("positions of %s: %s%s", of_all, _counts(known), whys)
+    elif missing:
+        log.warning("positions of %s%s", of_all, whys)
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())

@@ -126,7 +126,7 @@ def build_pipeline(
         strength=config.fusion.strength,
         registered_unit=config.outputs.registered_unit,
         tracker=None if config.tracking.tracker == "off" else ByteTracker(config.tracking),
-        locator=_locator(config),
+        locator=build_locator(config),
         deadline=Deadline(config.deadline),
         fusion_model=fusion_model,
         looks=looks,
@@ -143,13 +143,28 @@ def _matching(config: RegistrationConfig) -> Matching | None:
     return PairMatching(load_matcher(config.refine.matcher, threads=1), config.reference)
 
 
-def _locator(config: PipelineConfig) -> Locator | None:
+def build_locator(config: PipelineConfig) -> Locator | None:
+    """What places objects, None where positions are off; says what it lacks. Raises ConfigError."""
+    if config.positions.method == "off":
+        return None
+    if not config.detection.model:
+        log.warning(
+            "positions.method is %s, but no detector runs: there are no objects to place, and no "
+            "detections_3d; give a detector with detection.model",
+            config.positions.method,
+        )
+        return None
     if config.positions.method == "depth" and not config.registration.depth:
         raise ConfigError(
             "positions.method is depth, but registration.depth is false: no depth image is taken; set "
             "registration.depth, or positions.method to ground"
         )
-    return None if config.positions.method == "off" else Locator(config.positions)
+    if config.positions.method == "auto" and not config.registration.depth:
+        log.warning(
+            "positions.method is auto, but registration.depth is false: no depth image is taken, and "
+            "positions are by the ground alone; set registration.depth, or positions.method to ground"
+        )
+    return Locator(config.positions)
 
 
 def model_names(config: PipelineConfig) -> dict[ModelTask, str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ivfusion_ros.detection.ranges import by_method
 from ivfusion_ros.geometry.tf import TransformTree, frames_problem, missing_base, missing_transform
 from ivfusion_ros.pipeline.bumps import Bumps
 from ivfusion_ros.pipeline.overlap import Overlap
@@ -56,6 +57,7 @@ class Replay:
         self._timings_ms: dict[str, list[float]] = {}
         self._skews_ms: list[float] = []
         self._detections: Counter[str] = Counter()
+        self._placed: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
         self._bumps = Bumps()
         self._rested = 0
@@ -150,6 +152,7 @@ class Replay:
         elif result.detections is not None:
             names = result.detections.class_names
             self._detections.update(names[class_id] for class_id in result.detections.class_ids)
+            self._placed.update(result.detections.placed)
 
     def report(self) -> dict[str, Any]:
         """Frames, pairs, drops by reason, rate, stage times, skew, pairs by fault; JSON-ready, in ms."""
@@ -171,8 +174,16 @@ class Replay:
             "faults": dict(self._faults.most_common()),
             **self._bumps.report(),
             "detections": dict(self._detections.most_common()),
+            **self._positions(),
             "pairs_without_detection": self._rested,
         }
+
+    def _positions(self) -> dict[str, dict[str, int]]:
+        """Objects by how their positions are known, and by why they are not."""
+        if self.pipeline.locator is None:
+            return {}
+        known, missing = by_method(self._placed)
+        return {"positions": known, "without_position": missing}
 
     def _missing(self) -> dict[str, int]:
         """Pairs that lacked what was asked for."""

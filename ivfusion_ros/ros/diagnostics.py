@@ -12,6 +12,7 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 
 from ivfusion_ros.backends.progress import under_way
+from ivfusion_ros.detection.ranges import by_method
 from ivfusion_ros.pipeline.faults import LABELS
 from ivfusion_ros.ros.slowness import slow_in_work
 from ivfusion_ros.ros.status import how_often, level_and_message
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 WINDOW_S = 5.0
 WITHOUT_DEPTH = "pairs without depth"
+PLACED, UNPLACED = "objects with a position", "objects without"
 WAITING = "waiting for images"
 
 
@@ -104,7 +106,9 @@ class Diagnostics:
         else:
             worker, last = session.worker, session.last
             superseded = worker.mailbox.superseded
+            known, missing = by_method(session.placed.copy())
             counts = {"output": worker.done, "failed": worker.failed, "superseded": superseded}
+            counts |= {PLACED: sum(known.values()), UNPLACED: sum(missing.values())}
             rates = self._fusion_rates.update(time.monotonic(), counts)
             stat.summary(*_fusion_summary(session, rates, clock))
             stat.add("output rate", f"{rates['output']:.1f} Hz")
@@ -117,6 +121,10 @@ class Diagnostics:
                 stat.add("registration drift", f"{last.registration.drift_px:.2f} px")
             if last is not None and last.detections is not None:
                 stat.add("detection", how_often(last.detector_stride))
+            for way, count in known.items():
+                stat.add(f"positions {way}", str(count))
+            for why, count in missing.items():
+                stat.add(f"without position: {why}", str(count))
             if session.transforms is not None:
                 stat.add("extrinsics", session.transforms.source)
             stat.add("fusion model", session.fusion_model)
@@ -205,4 +213,7 @@ def _fusion_summary(session: FusionSession, rates: dict[str, float], clock: str)
         return DiagnosticStatus.WARN, "no output, as no pairs come: see cameras"
     if session.transforms is not None and session.transforms.missing:
         return DiagnosticStatus.WARN, session.transforms.missing
+    if rates[UNPLACED] and not rates[PLACED]:
+        why = next(iter(by_method(session.placed.copy())[1]))
+        return DiagnosticStatus.WARN, f"no object has a position: {why}"
     return level_and_message(session.last)

@@ -49,7 +49,7 @@ class FusionSession:
     rest: of the inputs, while nobody listens and node.lazy is set, and from enable(False) on. inputs: empty
     while the node is not active; so depth_input, transforms and time_offset are None then, and where they
     are not asked for. backends: what runs the networks, for people. last: the newest result. faults:
-    outputs with each fault. presence: of the node, while it is active.
+    outputs with each fault. placed: objects by Detections.placed. presence: of the node, while active.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class FusionSession:
         self.base: BaseWatch | None = None
         self.last: FusionResult | None = None
         self.faults: Counter[str] = Counter()
+        self.placed: Counter[str] = Counter()
         self._closed = False
         self._node = node
         self.rest = Rest(self.resting, self._image_inputs, self._restart, wakes=qos.TELLS_MATCHES)
@@ -272,6 +273,8 @@ class FusionSession:
         self._outputs.publish_rest(result)
         self.last = result
         self.faults.update(result.faults.labels)
+        if result.detections is not None and not result.detections.age_ns:
+            self.placed.update(result.detections.placed)
         node_ms = (time.perf_counter() - job.complete_s) * 1e3
         age_ms = (self._node.get_clock().now().nanoseconds - result.stamp_ns) / 1e6
         name = self._node.get_fully_qualified_name()

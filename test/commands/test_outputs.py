@@ -5,10 +5,12 @@ import os
 import shlex
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sample_frames import make_frames
 from simulator_samples import SMALL
 
 from ivfusion_ros.bags import BagReader, BagWriter
@@ -17,6 +19,7 @@ from ivfusion_ros.cli import main
 from ivfusion_ros.errors import ImageError
 from ivfusion_ros.images.files import read_image, write_image
 from ivfusion_ros.messages.type_names import IMAGE
+from ivfusion_ros.types import CameraInfo
 
 FUSION_ONLY = ["--detector", "", "--backend", "onnxruntime"]
 
@@ -187,6 +190,59 @@ def test_names_that_are_not_utf8(replay, small_bag, tmp_path, blend_model, capsy
         ]
     )
     assert r"g\udcff.mcap" in capsys.readouterr().out
+
+
+@pytest.fixture
+def measured_bag(tmp_path) -> Path:
+    """Ten pairs with intrinsics, in which a box that ends in row 60 is on the ground."""
+    path, info = tmp_path / "measured.mcap", CameraInfo(96, 64, k=(80.0, 0, 47.5, 0, 80, 10, 0, 0, 1))
+    with BagWriter(path) as writer:
+        for camera, frame in make_frames():
+            writer.write_frame(camera, replace(frame, camera_info=info))
+    return path
+
+
+GROUND = ["--set", "positions.method=ground", "--set"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "known", "told"),
+    [
+        (["positions.camera_height_m=1.2"], 10, "positions of 10 of 10 objects: by the ground 10\n"),
+        (
+            ["positions.camera_height_m=1.2", "--set", "positions.camera_roll_deg=180"],
+            0,
+            "positions of 0 of 10 objects; none: the lower edge is above the horizon, or more than "
+            "200 m away 10\n",
+        ),
+    ],
+)
+def test_how_many_objects_have_a_position_is_told(
+    measured_bag, tmp_path, blend_model, box_model, capsys, settings, known, told
+) -> None:
+    figures, bag = tmp_path / "figures.json", tmp_path / "out.mcap"
+    words = ["--model", blend_model, "--detector", box_model, "--json", figures, *GROUND, *settings]
+    assert main(["replay", *map(str, [measured_bag, bag, "--backend", "onnxruntime", *words])]) == 0
+    assert told in capsys.readouterr().err
+    counts = json.loads(figures.read_text())
+    assert sum(counts["positions"].values()) == known
+    assert sum(counts["without_position"].values()) == 10 - known
+
+
+def test_a_dry_run_misses_what_the_run_would_miss(
+    small_bag, tmp_path, blend_model, box_model, capsys
+) -> None:
+    for words, told in (
+        ([*GROUND, "positions.frame=base"], "the bag has no /tf_static and no /tf"),
+        (["--set", "positions.method=depth"], "registration.depth is false"),
+        (["--set", "registration.depth=true"], "depth"),
+    ):
+        words = ["--model", blend_model, "--detector", box_model, *words]
+        results = []
+        for more in ([], ["--dry-run"]):
+            status = main(["replay", *map(str, [small_bag, tmp_path / "o.mcap", *words, *more])])
+            results.append((status, capsys.readouterr().err.splitlines()[-1]))
+        assert results[0] == results[1] and results[0][0] and told in results[0][1]
 
 
 def test_a_page_that_cannot_be_made_is_told_before_the_work(

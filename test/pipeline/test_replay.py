@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from sample_frames import make_frames
 
-from ivfusion_ros.config.pipeline import DetectionConfig, FusionConfig, PipelineConfig, PositionsConfig
+from ivfusion_ros.config.pipeline import (
+    DetectionConfig,
+    FusionConfig,
+    PipelineConfig,
+    PositionsConfig,
+    RegistrationConfig,
+)
 from ivfusion_ros.errors import ConfigError
 from ivfusion_ros.geometry.rig import Extrinsics
 from ivfusion_ros.geometry.tf import TransformTree
@@ -14,7 +20,7 @@ from ivfusion_ros.images.draw import triptych
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.images.film import EvenSample, Pictures
 from ivfusion_ros.images.video import VideoReader
-from ivfusion_ros.pipeline.build import build_pipeline
+from ivfusion_ros.pipeline.build import build_locator, build_pipeline
 from ivfusion_ros.pipeline.replay import Replay, summary
 from ivfusion_ros.sync.synchronizer import Synchronizer
 from ivfusion_ros.types import CameraInfo, Frame
@@ -143,7 +149,36 @@ def test_positions_follow_the_robots_transforms(blend_model, box_model) -> None:
     away = 1.2 * 80 / 49.5
     assert found.frame_id == "base_link"
     np.testing.assert_allclose(found.points_m[0, :2], [0.4 + away, away * 28 / 80], rtol=1e-5)
-    assert 1 <= replay.report()["pairs_without_base"] < 4
+    report = replay.report()
+    assert 1 <= report["pairs_without_base"] < 4
+    # A pair that is begun before the transform may be placed after it.
+    placed = report["positions"]["by the ground"]
+    assert 1 <= placed < 4
+    assert report["without_position"] == {"no transform to base_link": 4 - placed}
+
+
+@pytest.mark.parametrize(
+    ("section", "depth", "expected"),
+    [
+        ({"method": "auto", "camera_height_m": 1.0}, False, "positions are by the ground alone"),
+        ({"method": "auto", "camera_height_m": 1.0}, True, ""),
+        ({"method": "ground", "camera_height_m": 1.0}, False, ""),
+    ],
+)
+def test_depth_that_is_not_taken_is_told(caplog, box_model, section, depth, expected) -> None:
+    config = PipelineConfig(
+        detection=DetectionConfig(model=str(box_model)),
+        registration=RegistrationConfig(depth=depth),
+        positions=PositionsConfig(**section),
+    )
+    assert build_locator(config) is not None
+    assert (expected in caplog.text) if expected else not caplog.text
+
+
+def test_positions_without_a_detector_are_told(caplog) -> None:
+    config = PipelineConfig(detection=DetectionConfig(model=""), positions=PositionsConfig(method="ground"))
+    assert build_locator(config) is None
+    assert "no detector runs: there are no objects to place" in caplog.text
 
 
 def test_positions_by_depth_need_depth(blend_model) -> None:
