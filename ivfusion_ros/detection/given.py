@@ -121,9 +121,8 @@ def told(left_out: Counter[str], class_map: ClassMap) -> str:
     text = f"{left_out.total()} boxes are left out: {reasons}"
     if _explained(left_out):
         return text
-    if class_map.path is not None:
-        return f"{text}; {class_map.path} does not say which of {class_map.listed} they are"
-    return f"{text}; a class map says which of {class_map.listed} they are"
+    says = "a class map says" if class_map.path is None else f"{class_map.path} does not say"
+    return f"{text} (known: {class_map.listed}); {says} what they are"
 
 
 def _explained(left_out: Counter[str]) -> bool:

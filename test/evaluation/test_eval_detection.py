@@ -330,11 +330,13 @@ def test_a_detector_of_other_classes_is_judged_on_those(
     deer = write_dynamic_detector(tmp_path / "deer.onnx", name="deer")
     words = ["--data", wild, "--detector", deer]
     assert judged(words, tmp_path) == {"deer": 8}
-    assert "4 boxes are left out: 4 of class drone; a class map says" in capsys.readouterr().err
+    assert (
+        "4 boxes are left out: 4 of class drone (known: deer); a class map says" in capsys.readouterr().err
+    )
     # Its own numbers: 0 is the drone, whatever COCO's 0 is.
     (tmp_path / "map.yaml").write_text("0: deer\n")
     assert judged([*words, "--classes", tmp_path / "map.yaml"], tmp_path) == {"deer": 4}
-    assert "8 of class deer; " in capsys.readouterr().err
+    assert "8 of class deer (known: deer); " in capsys.readouterr().err
     (tmp_path / "map.yaml").write_text("0: car\n")
     asked = ["eval-detection", *words, "--classes", tmp_path / "map.yaml", "--out", tmp_path / "o"]
     assert main([*map(str, asked)]) == 2 and "one of deer, or nothing" in capsys.readouterr().err
@@ -349,7 +351,7 @@ def test_classes_that_a_detector_lacks_are_left_out_of_a_data_set(
     path.write_text(path.read_text("utf-8") + "1 0.5 0.5 0.1 0.1\n", encoding="utf-8")
     people = write_dynamic_detector(tmp_path / "people.onnx", name="person")
     assert judged(["--data", dataset, "--detector", people], tmp_path) == {"person": 8}
-    assert "1 boxes are left out: 1 of class car;" in capsys.readouterr().err
+    assert "1 boxes are left out: 1 of class car (known: person);" in capsys.readouterr().err
 
 
 def test_a_threshold_is_written_into_the_model(dataset: Path, detector: Path, blend_model: Path) -> None:
