@@ -448,6 +448,16 @@ def test_a_dry_run_refuses_what_the_run_would(small_bag, blend_model, tmp_path, 
     assert "unknown model 'yolov5x', did you mean yolov5n?" in capsys.readouterr().err
 
 
+def test_a_dry_run_takes_a_part_of_a_data_set(tmp_path, capsys) -> None:
+    for number in range(3):
+        for camera in ("infrared", "visible"):
+            path = tmp_path / camera / "train" / f"{100 * number:06d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_image(path, np.zeros((8, 8), np.uint8))
+    assert main(["train", "refinefuse_lite", "--data", str(tmp_path / "train"), "--dry-run"]) == 0
+    assert f"reads: {tmp_path / 'train'}" in capsys.readouterr().out
+
+
 def test_completion_knows_commands_and_options(capsys) -> None:
     pytest.importorskip("shtab", reason="needs shtab")
     assert main(["completion", "bash"]) == 0

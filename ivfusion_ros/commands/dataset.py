@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from ivfusion_ros.commands.interruption import going_on_by_itself
 from ivfusion_ros.detection.classes import read_class_map
-from ivfusion_ros.errors import no_folder
 from ivfusion_ros.files import alone_in
 from ivfusion_ros.models import resolve_model
-from ivfusion_ros.training.detector.dataset import Kind, write_dataset
+from ivfusion_ros.training.detector.dataset import write_dataset
+from ivfusion_ros.training.detector.kinds import Kind
 from ivfusion_ros.training.detector.teacher import Teacher
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _write(options: argparse.Namespace) -> None:
-    for folder in options.data:
-        if not folder.is_dir():
-            raise no_folder(folder)
     kinds = [Kind.parse(text) for text in options.images]
     teacher = (
         Teacher(resolve_model(options.teacher, "detection"), options.backend) if options.teacher else None

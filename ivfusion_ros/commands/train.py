@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.commands.interruption import held_back
 from ivfusion_ros.config.parameters import assignments, load_config
-from ivfusion_ros.errors import ConfigError, did_you_mean, no_folder
+from ivfusion_ros.errors import ConfigError, did_you_mean
 from ivfusion_ros.files import alone_in, read_yaml
 from ivfusion_ros.models import resolve_model, share_folder
 from ivfusion_ros.options.train import outside_sections
+from ivfusion_ros.sources.layouts import find_pairs
 from ivfusion_ros.training.detector.config import DetectorConfig
 from ivfusion_ros.training.fusion.config import TrainConfig, load_train_config
 from ivfusion_ros.training.fusion.split import split_folders
@@ -70,7 +71,8 @@ def _tell(options: argparse.Namespace, path: Path, recipe: Recipe) -> None:
             print(f"stage: {stage.name}")
     for folder in (*options.data, *options.test):
         if not folder.exists():
-            raise no_folder(folder)
+            # Unless it is a part of a data set that has no folder of its own.
+            find_pairs(folder)
         print(f"reads: {folder}")
     learner = next((stage.config for stage in recipe.stages if isinstance(stage.config, TrainConfig)), None)
     if learner is not None and options.data:

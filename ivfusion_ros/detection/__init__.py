@@ -4,6 +4,7 @@ from ivfusion_ros.detection.class_names import names_from_metadata, names_from_y
 from ivfusion_ros.detection.classes import (
     CLASS_NAMES,
     COCO_IDS,
+    LEFT_OUT,
     M3FD_NAMES,
     ClassMap,
     read_class_map,
@@ -16,7 +17,7 @@ from ivfusion_ros.faces import later
 __getattr__, _later = later(
     __name__,
     {
-        "given": ("Account", "Objects", "given_objects", "known_objects", "told"),
+        "given": ("Account", "Objects", "given_objects", "known_objects", "told", "words_and_ids"),
         "native": ("PointMap", "Views", "with_native_boxes", "with_temperatures"),
         "positions": ("Locator",),
         "rows": ("as_rows",),
@@ -29,6 +30,7 @@ __all__ = [
     "COCO_IDS",
     "M3FD_NAMES",
     "THRESHOLD_KEY",
+    "LEFT_OUT",
     "ClassMap",
     "Detector",
     "names_from_metadata",

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _ON_PURPOSE = " on purpose"
 _WITHOUT_AREA = "without area in the image"
+_NAMELESS = "without the name of a class"
 
 
 class Objects(NamedTuple):
@@ -87,6 +88,15 @@ def given_objects(
     return None
 
 
+def words_and_ids(scene: Scene, class_map: ClassMap) -> tuple[Sequence[int | str], list[int]]:
+    """What the file of a scene's boxes calls their classes, and their ids. Raises DataError."""
+    assert scene.boxes is not None
+    words = read_objects(scene.boxes, scene.images, (1, 1), scene.names)[1]
+    numbers = numbers_of(scene.boxes, scene.names)
+    keys = [class_map.key(word, numbers) for word in words]
+    return words, [LEFT_OUT if key is None else class_map.ids[key] for key in keys]
+
+
 def known_objects(
     boxes: Boxes,
     words: Sequence[int | str],
@@ -104,7 +114,7 @@ def known_objects(
     cut = np.clip(boxes, 0, np.array([*size, *size], np.float32)).astype(np.float32)
     inside = np.logical_and.reduce(cut[:, 2:] > cut[:, :2], axis=1)
     left_out = Counter(
-        f"of class {word}" + ("" if key is None else _ON_PURPOSE)
+        (f"of class {word}" if word != "" else _NAMELESS) + ("" if key is None else _ON_PURPOSE)
         for word, key, class_id in zip(words, keys, ids, strict=True)
         if class_id == LEFT_OUT
     )
@@ -127,7 +137,7 @@ def told(left_out: Counter[str], class_map: ClassMap) -> str:
 
 def _explained(left_out: Counter[str]) -> bool:
     """Whether no class map could change it."""
-    return all(reason.endswith((_ON_PURPOSE, _WITHOUT_AREA)) for reason in left_out)
+    return all(reason.endswith((_ON_PURPOSE, _WITHOUT_AREA, _NAMELESS)) for reason in left_out)
 
 
 def _read_map(path: Path, size: Size) -> npt.NDArray[np.uint8]:

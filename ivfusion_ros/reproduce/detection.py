@@ -30,7 +30,8 @@ from ivfusion_ros.reproduce.job import Job, Outcome
 from ivfusion_ros.reproduce.quality import check_training
 from ivfusion_ros.reproduce.trained import trained_model
 from ivfusion_ros.training.detector.config import DetectorConfig
-from ivfusion_ros.training.detector.dataset import Kind, write_dataset
+from ivfusion_ros.training.detector.dataset import write_dataset
+from ivfusion_ros.training.detector.kinds import Kind
 from ivfusion_ros.training.detector.state import STATE
 from ivfusion_ros.training.detector.trainer import DetectorTrainer
 from ivfusion_ros.types import CAMERAS

@@ -18,11 +18,15 @@ from ivfusion_ros.images.pairs import PairPaths, folders_with_images, images_by_
 from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 _NAMED = 6
 """Most folders that a message names."""
+
+HELD_OUT = r"(?:val|valid|validation|test|testing)[-_ ]?\d*"
+"""Parts of a data set that its authors do not train on, as an expression."""
 
 Fields = tuple[tuple[str, str], ...]
 """Names of a place's fields and the text that stands there, in the order of the path."""
@@ -33,13 +37,14 @@ class Layout:
     """Where one data set keeps its images, and what says what is in them.
 
     thermal, rgb: places of the images. labels: of maps of class ids. boxes: files of objects, with their
-    suffix. '' where there are none.
+    suffix. '' where there are none. held_out: parts that are not to train on, as an expression.
     """
 
     thermal: str
     rgb: str
     labels: str = ""
     boxes: str = ""
+    held_out: str = HELD_OUT
 
 
 OWN = Layout("thermal/{stem}", "rgb/{stem}", "labels/{stem}", "boxes/{stem}.txt")
@@ -64,15 +69,15 @@ LAYOUTS: Mapping[str, tuple[Layout, ...]] = {
         Layout("infrared/{stem}", "visible/{stem}", boxes="Annotations/{stem}.xml"),
     ),
     "KAIST": (
-        Layout(
-            "images/set{part}/V{video}/lwir/{stem}",
-            "images/set{part}/V{video}/visible/{stem}",
-            boxes="annotations/set{part}/V{video}/{stem}.txt",
-        ),
-        Layout(
-            "set{part}/V{video}/lwir/{stem}",
-            "set{part}/V{video}/visible/{stem}",
-            boxes="annotations/set{part}/V{video}/{stem}.txt",
+        *(
+            Layout(
+                f"{images}set{{part}}/V{{video}}/lwir/{{stem}}",
+                f"{images}set{{part}}/V{{video}}/visible/{{stem}}",
+                boxes=f"{boxes[0]}/set{{part}}/V{{video}}/{{stem}}{boxes[1]}",
+                held_out="0[6-9]|1[01]",
+            )
+            for boxes in (("annotations-xml-new-sanitized", ".xml"), ("annotations", ".txt"))
+            for images in ("images/", "")
         ),
         Layout("V{video}/lwir/{stem}", "V{video}/visible/{stem}"),
         Layout("lwir/{stem}", "visible/{stem}"),
@@ -118,13 +123,31 @@ def find_pairs(folder: Path, names: tuple[str, str] | None = None) -> list[PairP
     raise _no_pairs(folder, names)
 
 
-def matching(folder: Path, place: str) -> dict[Fields, Path]:
-    """The images at a place, in natural order; none of those that * alone tells apart."""
-    found: dict[Fields, dict[str, Path]] = {}
-    for fields, path in _walk(folder, [_pattern(part) for part in place.split("/")]):
-        found.setdefault(fields, {})[path.stem] = path
-    alone = {fields: next(iter(paths.values())) for fields, paths in found.items() if len(paths) == 1}
+def matching(folder: Path, place: str, left_out: Counter[str] | None = None) -> dict[Fields, Path]:
+    """The images at a place, in natural order; none of those that * alone tells apart.
+
+    Of images that only the suffix tells apart, the last one; left_out counts the others.
+    """
+    suffixes = "(?:" + "|".join(map(re.escape, SUFFIXES)) + ")"
+    found: dict[Fields, list[Path]] = {}
+    for fields, path in _walk(folder, _patterns(place, suffixes)):
+        found.setdefault(fields, []).append(path)
+    alone = {fields: paths[-1] for fields, paths in found.items() if len({p.stem for p in paths}) == 1}
+    twice = sum(len(found[fields]) - 1 for fields in alone)
+    if left_out is not None and twice:
+        left_out["of the name of another, with another suffix"] += twice
     return dict(sorted(alone.items(), key=lambda item: [natural_order(text) for _, text in item[0]]))
+
+
+def files_at(folder: Path, place: str) -> dict[Fields, Path]:
+    """The files at a place that ends in their suffix."""
+    return dict(_walk(folder, _patterns(place)))
+
+
+def fields_of(place: str, fields: Fields) -> Fields:
+    """Those fields that a place has, in its order."""
+    values = dict(fields)
+    return tuple((name, values[name]) for name in re.findall(r"\{(\w+)\}", place))
 
 
 def _pairs(folder: Path, layouts: Sequence[Layout]) -> list[tuple[Fields, PairPaths]]:
@@ -137,7 +160,8 @@ def _pairs(folder: Path, layouts: Sequence[Layout]) -> list[tuple[Fields, PairPa
             boxes = folder / layout.boxes.format_map(dict(fields)) if layout.boxes else None
             boxes = boxes if boxes is not None and boxes.is_file() else None
             pair = PairPaths(thermal[fields], rgb[fields], labels.get(fields), boxes, dict(fields)["stem"])
-            found.setdefault(fields, pair)
+            if fields not in found or (boxes and not found[fields].boxes):
+                found[fields] = pair
     return list(found.items())
 
 
@@ -161,8 +185,13 @@ def _named(names: tuple[str, str]) -> Layout:
     return Layout(f"{thermal}/{{stem}}", f"{rgb}/{{stem}}", OWN.labels, OWN.boxes)
 
 
-def _pattern(part: str) -> re.Pattern[str]:
-    """One part of a place as an expression with its fields as groups."""
+def _patterns(place: str, suffixes: str = "") -> list[re.Pattern[str]]:
+    """The parts of a place as expressions with its fields as groups. suffixes: what the last ends in."""
+    *folders, last = map(_expression, place.split("/"))
+    return [re.compile(part, re.IGNORECASE) for part in (*folders, last + suffixes)]
+
+
+def _expression(part: str) -> str:
     text = ""
     for piece in re.split(r"(\\[{}*]|\{\w+\}|\*)", part):
         if re.fullmatch(r"\{\w+\}", piece):
@@ -171,22 +200,19 @@ def _pattern(part: str) -> re.Pattern[str]:
             text += ".*"
         else:
             text += re.escape(piece.removeprefix("\\") if len(piece) == 2 else piece)
-    return re.compile(text, re.IGNORECASE)
+    return text
 
 
 def _walk(
     folder: Path, patterns: Sequence[re.Pattern[str]], fields: Fields = ()
 ) -> Iterator[tuple[Fields, Path]]:
-    """The images below a folder whose paths match part by part."""
-    last = len(patterns) == 1
+    """The files below a folder whose paths match part by part."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if last and path.suffix.lower() not in SUFFIXES:
-            continue
-        match = patterns[0].fullmatch(path.stem if last else path.name)
+        match = patterns[0].fullmatch(path.name)
         if match is None:
             continue
         here = (*fields, *match.groupdict().items())
-        if last:
+        if len(patterns) == 1:
             yield here, path
         else:
             yield from _walk(path, patterns[1:], here)

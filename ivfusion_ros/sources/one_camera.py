@@ -16,11 +16,22 @@ ONE_CAMERA: Mapping[str, tuple[Layout, ...]] = {
         Layout("", "rgb/{stem}", "labels/{stem}", "boxes/{stem}.txt"),
         Layout("", "visible/{stem}", "labels/{stem}", "boxes/{stem}.txt"),
     ),
-    "HIT-UAV": (
-        Layout("normal_xml/JPEGImages/{stem}", "", boxes="normal_xml/Annotations/{stem}.xml"),
+    # One form of the same images, with its parts where that is there. Rotated boxes are refused as such.
+    "HIT-UAV, normal_json": (
         Layout("normal_json/{part}/{stem}", "", boxes="normal_json/annotations/*.json"),
     ),
+    "HIT-UAV, normal_xml": (
+        Layout("normal_xml/JPEGImages/{stem}", "", boxes="normal_xml/Annotations/{stem}.xml"),
+    ),
+    "HIT-UAV, rotate_json": (
+        Layout("rotate_json/{part}/{stem}", "", boxes="rotate_json/annotations/*.json"),
+    ),
+    "HIT-UAV, rotate_xml": (
+        Layout("rotate_xml/JPEGImages/{stem}", "", boxes="rotate_xml/Annotations/{stem}.xml"),
+    ),
+    # The RGB camera of the first edition sees another field of view, without boxes.
     "FLIR ADAS": (
+        Layout("{part}/thermal_8_bit/{stem}", "", boxes="{part}/thermal_annotations.json"),
         Layout("images_thermal_{part}/data/{stem}", "", boxes="images_thermal_{part}/coco.json"),
         Layout("", "images_rgb_{part}/data/{stem}", boxes="images_rgb_{part}/coco.json"),
     ),
@@ -49,13 +60,21 @@ FORMS: Mapping[str, tuple[Place, ...]] = {
         Place("images/{part}/{stem}", "labels/{part}/{stem}.txt"),
         Place("{part}/images/{stem}", "{part}/labels/{stem}.txt"),
         Place("images/{stem}", "labels/{stem}.txt"),
+        Place("{stem}", "{stem}.txt"),
     ),
-    "Pascal VOC": (Place("JPEGImages/{stem}", "Annotations/{stem}.xml"),),
+    "Pascal VOC": (
+        Place("JPEGImages/{stem}", "Annotations/{stem}.xml"),
+        Place("images/{stem}", "annotations/{stem}.xml"),
+        Place("{stem}", "{stem}.xml"),
+        Place("{part}/{stem}", "{part}/{stem}.xml"),
+    ),
     "COCO": (
         Place("images/{part}/{stem}", "annotations/*.json"),
         Place("images/{stem}", "annotations/*.json"),
         Place("{part}/{stem}", "annotations/*.json"),
         Place("{part}/{stem}", "{part}/*.json"),
+        Place("images/{part}/{stem}", "*.json"),
+        Place("images/{stem}", "*.json"),
         Place("data/{stem}", "*.json"),
         Place("{stem}", "*.json"),
     ),

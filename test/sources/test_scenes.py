@@ -1,6 +1,7 @@
 """Scenes of detectors in all the forms that sets are published in."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -8,9 +9,10 @@ import numpy as np
 import pytest
 
 from ivfusion_ros.detection.classes import CLASS_NAMES, read_class_map, usual_map
-from ivfusion_ros.detection.given import given_objects
+from ivfusion_ros.detection.given import given_objects, told
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.images.coco_json import read_coco
+from ivfusion_ros.images.labels import read_objects
 from ivfusion_ros.sources.scenes import Scene, find_scenes
 
 SIZE = (128, 96)
@@ -85,6 +87,64 @@ def write_hit_uav(root: Path) -> None:
     coco(root / "normal_json" / "annotations" / "train.json", rows, own=True)
 
 
+def write_whole_hit_uav(root: Path) -> None:
+    """The whole repository: each image in four forms."""
+    write_hit_uav(root)
+    for stem in "ab":
+        for form in ("normal_xml", "rotate_xml"):
+            picture(root / form / "JPEGImages" / f"{stem}.jpg")
+            text(root / form / "Annotations" / f"{stem}.xml", VOC.format("Person"))
+    write_rotated_json(root)
+
+
+def write_rotated_json(root: Path) -> None:
+    picture(root / "rotate_json" / "train" / "a.jpg")
+    path = root / "rotate_json" / "annotations" / "train.json"
+    coco(path, {"a.jpg": [(1, 0)]})
+    path.write_text(path.read_text().replace("[16, 24, 16, 48]", "[24, 48, 16, 48, 0.2]"))
+
+
+def write_flir_adas(root: Path) -> None:
+    picture(root / "train" / "RGB" / "a.jpg", colour=True)
+    for part, stem in (("train", "a"), ("val", "b")):
+        picture(root / part / "thermal_8_bit" / f"{stem}.jpeg")
+        coco(root / part / "thermal_annotations.json", {f"thermal_8_bit/{stem}.jpeg": [(1, 0)]})
+
+
+def write_kaist_sanitized(root: Path) -> None:
+    write_kaist(root)
+    for stem in "ab":
+        path = root / "annotations" / "set00" / "V000" / f"{stem}.txt"
+        path.write_text(KAIST.format("cyclist"))
+        text(
+            root / "annotations-xml-new-sanitized" / "set00" / "V000" / f"{stem}.xml", VOC.format("person")
+        )
+
+
+def write_yolo_in_capitals(root: Path) -> None:
+    write_yolo(root)
+    for path in (root / "labels" / "train").iterdir():
+        path.rename(path.with_suffix(".TXT"))
+
+
+def write_voc_in_small_letters(root: Path) -> None:
+    write_voc(root)
+    (root / "JPEGImages").rename(root / "images")
+    (root / "Annotations").rename(root / "annotations")
+
+
+def write_voc_beside(root: Path) -> None:
+    for stem in "ab":
+        picture(root / f"{stem}.jpg", colour=True)
+        text(root / f"{stem}.xml", VOC.format("person"))
+
+
+def write_coco_above(root: Path) -> None:
+    for stem in "ab":
+        picture(root / "images" / f"{stem}.jpg", colour=True)
+    coco(root / "coco.json", {"images/a.jpg": [(1, 0)], "images/b.jpg": [(1, 0)]})
+
+
 def write_yolo(root: Path) -> None:
     for stem in "ab":
         picture(root / "images" / "train" / f"{stem}.jpg")
@@ -123,6 +183,13 @@ def write_pairs_with_coco(root: Path) -> None:
         (write_voc, "rgb"),
         (write_coco, "rgb"),
         (write_pairs_with_coco, "both"),
+        (write_whole_hit_uav, "thermal"),
+        (write_flir_adas, "thermal"),
+        (write_kaist_sanitized, "both"),
+        (write_yolo_in_capitals, "thermal"),
+        (write_voc_in_small_letters, "rgb"),
+        (write_voc_beside, "rgb"),
+        (write_coco_above, "rgb"),
     ],
 )
 def test_the_same_person_in_every_form(write, cameras: str, tmp_path: Path) -> None:
@@ -232,6 +299,164 @@ def test_what_is_no_coco_file_is_named(content: str, tmp_path: Path) -> None:
     text(tmp_path / "boxes.json", content)
     with pytest.raises(DataError, match=r"boxes.json is not of COCO's form"):
         read_coco(tmp_path / "boxes.json")
+
+
+def test_one_form_of_a_set_that_has_several_is_taken(tmp_path: Path, caplog) -> None:
+    caplog.set_level("INFO")
+    write_whole_hit_uav(tmp_path)
+    boxes = {scene.boxes for scene in find_scenes(tmp_path)}
+    assert boxes == {tmp_path / "normal_json" / "annotations" / "train.json"}
+    assert "(HIT-UAV, normal_json): 2 scenes" in caplog.text
+
+
+def test_rotated_boxes_are_refused(tmp_path: Path) -> None:
+    write_rotated_json(tmp_path)
+    with pytest.raises(DataError, match=r"annotation 1 .* 5 numbers are a rotated box.* normal_json/"):
+        find_scenes(tmp_path)
+    rotated = VOC.replace("bndbox", "robndbox").format("car")
+    with pytest.raises(DataError, match=r"object 1 \(car\) has <robndbox>; .* normal_json/"):
+        objects_of(tmp_path / "voc", "a.xml", rotated)
+
+
+def objects_of(root: Path, name: str, content: str) -> tuple[list[list[float]], list[int | str]]:
+    """What a file of objects says of an image of SIZE."""
+    text(root / name, content)
+    boxes, words = read_objects(root / name, [root / "a.jpg"], SIZE)
+    return boxes.tolist(), words
+
+
+def test_parts_that_a_set_holds_out(tmp_path: Path) -> None:
+    write_flir_adas(tmp_path / "flir")
+    write_flir_aligned(tmp_path / "aligned")
+    text(tmp_path / "aligned" / "align_validation.txt", "FLIR_b_PreviewData\n")
+    text(tmp_path / "aligned" / "align_train.txt", "FLIR_a_PreviewData\n")
+    write_voc(tmp_path / "voc")
+    text(tmp_path / "voc" / "ImageSets" / "Main" / "test.txt", "b\n")
+    write_kaist(tmp_path / "kaist")
+    for folder in ("images", "annotations"):
+        path = tmp_path / "kaist" / folder / "set06" / "V000"
+        path.parent.mkdir()
+        (tmp_path / "kaist" / folder / "set00" / "V000").rename(path)
+    expected = {
+        "flir": ["", "val"],
+        "aligned": ["", "validation"],
+        "voc": ["", "test"],
+        "kaist": ["06", "06"],
+    }
+    found = {name: [scene.held_out for scene in find_scenes(tmp_path / name)] for name in expected}
+    assert found == expected
+
+
+def test_a_part_of_a_set_that_has_no_folder_of_its_own(tmp_path: Path) -> None:
+    write_llvip(tmp_path)
+    picture(tmp_path / "infrared" / "test" / "c.jpg")
+    picture(tmp_path / "visible" / "test" / "c.jpg")
+    text(tmp_path / "Annotations" / "c.xml", VOC.format("person"))
+    assert [(scene.stem, scene.held_out) for scene in find_scenes(tmp_path / "test")] == [("c", "")]
+    with pytest.raises(DataError, match="there is no folder"):
+        find_scenes(tmp_path / "val")
+
+
+@pytest.mark.parametrize(
+    ("write", "path", "content"),
+    [
+        (write_yolo, "labels/train/lonely.txt", YOLO.format(1)),
+        (write_voc, "Annotations/lonely.xml", VOC.format("person")),
+        (write_m3fd, "Annotation/lonely.xml", VOC.format("person")),
+    ],
+)
+def test_boxes_without_an_image_are_told(write, path: str, content: str, tmp_path: Path, caplog) -> None:
+    write(tmp_path)
+    text(tmp_path / "labels" / "train" / "classes.txt", "person\n")
+    text(tmp_path / path, content)
+    assert len(find_scenes(tmp_path)) == 2
+    assert "files of boxes without an image: 1" in caplog.text
+
+
+def test_what_else_has_no_partner_is_told(tmp_path: Path, caplog) -> None:
+    caplog.set_level("INFO")
+    write_coco(tmp_path / "coco")
+    (tmp_path / "coco" / "val" / "b.jpg").unlink()
+    assert [scene.stem for scene in find_scenes(tmp_path / "coco")] == ["a"]
+    assert "images in COCO files without an image: 1" in caplog.text
+    write_yolo(tmp_path / "yolo")
+    picture(tmp_path / "yolo" / "images" / "train" / "a.png")
+    (tmp_path / "yolo" / "labels" / "train" / "b.txt").unlink()
+    assert [scene.image.name for scene in find_scenes(tmp_path / "yolo")] == ["a.png", "b.jpg"]
+    assert "images left out: 1 of the name of another, with another suffix" in caplog.text
+    assert "1 scenes have no text file of boxes" in caplog.text
+
+
+def test_lines_of_yolo_in_all_their_forms(tmp_path: Path) -> None:
+    lines = (
+        "\ufeff" + YOLO.format(2),
+        YOLO.format(2).strip() + " 0.93\n",
+        "2 0.125 0.25 0.25 0.25 0.25 0.75 0.125 0.5\r\n",
+    )
+    for line in lines:
+        boxes, words = objects_of(tmp_path, "a.txt", line)
+        assert boxes == [BOX] and words == [2]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("0 320 240 20 60", "looks like pixels; .*shares of the image's size"),
+        ("0 0.5 0.5 0.2", "has 4 numbers; expected YOLO's class, centre x, y, width, height"),
+        ("0 0.1 0.1 0.2 0.2 0.3 0.3 0.4", "has 8 numbers"),
+        ("person 0.5 0.5 0.2 0.2", "is no list of finite numbers"),
+        ("0.5 0.5 0.5 0.2 0.2", "has the class 0.5"),
+    ],
+)
+def test_a_line_that_is_none_of_yolos_is_named(line: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=f"a.txt, line 2, .*{said}"):
+        objects_of(tmp_path, "a.txt", YOLO.format(0) + line + "\n")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"category_id": 1', '"category_id": 77', r"annotation 1 .* category_id .* `categories` \(1, 3\)"),
+        ('"image_id": 1', '"image_id": 777', r"annotation 2 .* image_id .* `images` \(0, 1\)"),
+        ('"id": 1, "file_name"', '"id": 0, "file_name"', "`images` has a.png and b.png under one id, 0"),
+        ("[16, 24, 16, 48]", "[16, 24, 16]", "annotation 1 .*`bbox` to be left, top, width, height"),
+    ],
+)
+def test_an_entry_of_coco_that_fits_no_other_is_named(
+    old: str, new: str, said: str, tmp_path: Path
+) -> None:
+    write_pairs_with_coco(tmp_path)
+    path = tmp_path / "boxes.json"
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(DataError, match=f"boxes.json: {said}"):
+        read_coco(path)
+
+
+def test_a_class_map_is_named_where_it_helps(tmp_path: Path) -> None:
+    assert "class map" in told(Counter({"of class dog": 1}), usual_map(CLASS_NAMES))
+    assert "class map" not in told(Counter({"without area in the image": 1}), usual_map(CLASS_NAMES))
+    write_voc(tmp_path)
+    text(tmp_path / "Annotations" / "a.xml", VOC.replace("<name>{}</name>", ""))
+    objects = given_objects(find_scenes(tmp_path)[0], SIZE, usual_map(CLASS_NAMES))
+    assert objects is not None and objects.left_out == {"without the name of a class": 1}
+
+
+def test_names_of_a_set_that_are_none_are_refused(tmp_path: Path) -> None:
+    write_yolo(tmp_path)
+    text(tmp_path / "dataset.yaml", "names: 5\n")
+    with pytest.raises(DataError, match="`names` is 5, expected a list of names or `number: name`"):
+        find_scenes(tmp_path)
+    text(tmp_path / "dataset.yaml", "names: {0: deer, 2: person}\n")
+    assert find_scenes(tmp_path)[0].names == ("deer", "1", "person")
+
+
+def test_a_folder_of_another_form_says_what_lies_in_it(tmp_path: Path) -> None:
+    picture(tmp_path / "train" / "left" / "a.jpg")
+    text(tmp_path / "list.csv", "a")
+    with pytest.raises(
+        DataError, match=r"in it: 1 .jpg in train/left/, 1 .csv\. .*Pascal VOC: JPEGImages/stem"
+    ):
+        find_scenes(tmp_path)
 
 
 def test_an_empty_folder_says_what_is_known(tmp_path: Path) -> None:

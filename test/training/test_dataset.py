@@ -10,7 +10,7 @@ from training_samples import m3fd_folder
 
 from ivfusion_ros.cli import main
 from ivfusion_ros.detection.classes import CLASS_NAMES, M3FD_NAMES, read_class_map
-from ivfusion_ros.errors import ConfigError, DataError, ModelError
+from ivfusion_ros.errors import ConfigError, DataError, ImageError, ModelError
 from ivfusion_ros.files import read_yaml
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.images.labels import read_boxes
@@ -18,8 +18,9 @@ from ivfusion_ros.images.names import RUN_GAP
 from ivfusion_ros.images.objects import Hints, boxes_of, without_nested
 from ivfusion_ros.images.pairs import PairPaths, hold_out
 from ivfusion_ros.sources.layouts import find_pairs
-from ivfusion_ros.training.detector.dataset import Kind, write_dataset
+from ivfusion_ros.training.detector.dataset import write_dataset, written_data
 from ivfusion_ros.training.detector.haze import with_haze
+from ivfusion_ros.training.detector.kinds import Kind
 from ivfusion_ros.training.detector.split import draw_scenes, hold_out_scenes, share_of
 from ivfusion_ros.training.detector.teacher import Teacher
 from ivfusion_ros.training.fusion.config import TrainConfig
@@ -225,7 +226,7 @@ def test_command(folder: Path, tmp_path: Path, box_model: Path) -> None:
     assert main([*words, "--teacher", str(box_model)]) == 0
     assert main([*words, "rgb", "rgb"]) == ConfigError.exit_code
     assert sorted(path.name for path in (tmp_path / "set").iterdir()) == [
-        "data.yaml", "images", "labels", "preview.png",
+        "data.yaml", "images", "labels", "made_of.yaml", "preview.png",
     ]  # fmt: skip
 
 
@@ -461,3 +462,97 @@ def test_a_damaged_annotation_is_named(tmp_path: Path) -> None:
         write_dataset(
             [folder], tmp_path / "set", [Kind("rgb")], None, class_names=M3FD_NAMES, drawn=(8, 1, 1)
         )
+
+
+def yolo_set(folder: Path, parts: dict[str, int], text: str = "0 0.5 0.5 0.25 0.5\n") -> Path:
+    """Thermal images of YOLO's form with a person each, by part."""
+    for part, count in parts.items():
+        for number in range(count):
+            image = folder / "images" / part / f"{part}{number:03d}.png"
+            image.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(image), np.full((64, 64), 90, np.uint8))
+            labels = folder / "labels" / part / f"{part}{number:03d}.txt"
+            labels.parent.mkdir(parents=True, exist_ok=True)
+            labels.write_text(text)
+    return folder
+
+
+def names_in(out: Path, part: str) -> list[str]:
+    return sorted(path.stem for path in (out / "images" / part / "thermal").iterdir())
+
+
+def test_what_a_set_holds_out_itself_is_held_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    folder = yolo_set(tmp_path / "drones", {"train": 4, "val": 2, "test": 1})
+    counts = write_dataset([folder], tmp_path / "set", [Kind("thermal")], None)
+    assert (counts["train"].pairs, counts["val"].pairs) == (4, 3)
+    assert names_in(tmp_path / "set", "train") == [f"drones_train{n:03d}" for n in range(4)]
+    assert names_in(tmp_path / "set", "val") == ["drones_test000", "drones_val000", "drones_val001"]
+    assert "7 scenes, 4 to train on, 3 held out, its own test and val; left out: none" in caplog.text
+
+
+def test_a_camera_that_no_scene_has_is_told(tmp_path: Path) -> None:
+    folder = yolo_set(tmp_path / "drones", {"train": 3})
+    for kind in ("rgb", "mst"):
+        told = f"--images is {kind}, but 3 scenes have .* ask for --images thermal"
+        with pytest.raises(DataError, match=told):
+            write_dataset([folder], tmp_path / "set", [Kind(kind)], None)
+    with pytest.raises(DataError, match=r"ask for --images rgb; --camera says whose"):
+        write_dataset([folder], tmp_path / "set", [Kind("thermal")], None, camera="rgb")
+    assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize("text", ["16 0.5 0.5 0.25 0.5\n", ""])
+def test_a_set_without_an_object_of_a_known_class_is_refused(text: str, tmp_path: Path) -> None:
+    folder = yolo_set(tmp_path / "drones", {"train": 3}, text)
+    found = "3 16" if text else "none"
+    with pytest.raises(DataError, match=f"no box in 3 scenes is of person, .*there are: {found}"):
+        write_dataset([folder], tmp_path / "set", [Kind("thermal")], None)
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_file_of_boxes_that_cannot_be_read_leaves_nothing(tmp_path: Path) -> None:
+    folder = yolo_set(tmp_path / "drones", {"train": 3})
+    (folder / "labels" / "train" / "train002.txt").write_text("0 0.5 0.5 0.25\n")
+    with pytest.raises(DataError, match=r"train002.txt, line 1"):
+        write_dataset([folder], tmp_path / "set", [Kind("thermal")], None)
+    assert not (tmp_path / "set").exists()
+
+
+def test_nothing_of_an_image_that_cannot_be_read_is_trained_on(tmp_path: Path) -> None:
+    folder, out = yolo_set(tmp_path / "drones", {"train": 3, "val": 1}), tmp_path / "set"
+    broken = folder / "images" / "train" / "train001.png"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:40])
+    with pytest.raises(ImageError, match="train001"):
+        write_dataset([folder], out, [Kind("thermal")], None, camera="thermal")
+    assert not (out / "data.yaml").exists()
+    # The same data set goes on, also without that image; what is no longer of it goes.
+    first = out / "images" / "train" / "thermal" / "drones_train000.png"
+    written = first.stat().st_mtime_ns
+    broken.unlink()
+    (first.parent / "drones_train001.png").write_bytes(whole)
+    counts = write_dataset([folder], out, [Kind("thermal")], None, camera="thermal")
+    assert first.stat().st_mtime_ns == written
+    assert names_in(out, "train") == ["drones_train000", "drones_train002"] and counts["train"].pairs == 2
+
+
+def test_two_data_sets_do_not_mix(tmp_path: Path) -> None:
+    one, other = (yolo_set(tmp_path / name, {"train": 2, "val": 1}) for name in ("one", "other"))
+    out = tmp_path / "set"
+    write_dataset([one], out, [Kind("thermal")], None)
+    before = sorted(out.rglob("*"))
+    for folders, camera in (([other], None), ([one, other], None), ([one], "thermal")):
+        with pytest.raises(ConfigError, match="holds a data set of something else"):
+            write_dataset(folders, out, [Kind("thermal")], None, camera=camera)
+    assert sorted(out.rglob("*")) == before and (out / "data.yaml").exists()
+    (out / "made_of.yaml").unlink()
+    with pytest.raises(ConfigError, match=r"no made_of.yaml that says of what"):
+        write_dataset([one], out, [Kind("thermal")], None)
+
+
+def test_training_needs_something_held_out_before_anything_is_written(tmp_path: Path) -> None:
+    folder = yolo_set(tmp_path / "drones", {"": 3})
+    with pytest.raises(DataError, match="leave none for val"):
+        written_data(folder, tmp_path / "set")
+    assert not (tmp_path / "set").exists()

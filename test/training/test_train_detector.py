@@ -25,7 +25,7 @@ pytest.importorskip("openvino")
 from ivfusion_ros.export.detector import export_detector
 from ivfusion_ros.training.detector.imitation import LAYERS, FeatureTeacher, ImitationLoss
 from ivfusion_ros.training.detector.scenes import NightCamera, SceneLoader, SceneSampler
-from ivfusion_ros.training.detector.state import STATE, State, load_state
+from ivfusion_ros.training.detector.state import STATE, State, data_identity, load_state
 from ivfusion_ros.training.detector.trainer import DetectorTrainer
 from ivfusion_ros.training.fusion.provenance import ORIGIN
 
@@ -95,6 +95,24 @@ def test_wrong_crops_and_data_are_refused(data: Path, tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match="images/val, its val; where nothing was held out"):
         DetectorTrainer(DetectorConfig(validate=False), tmp_path / "set", tmp_path / "run")
+
+
+def test_paths_of_a_data_set_go_from_its_file(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "robo"
+    for part, own in (("train", "train"), ("val", "valid")):
+        for name in ("images", "labels"):
+            shutil.copytree(data / name / part / "rgb", folder / own / name)
+    text = "train: ../train/images\nval: ../valid/images\nnames: [person]\n"
+    for number, path in enumerate(("", "path: .\n", "path: ../robo\n")):
+        (folder / "data.yaml").write_text(path + text)
+        run = tmp_path / f"run{number}"
+        trainer = DetectorTrainer(DetectorConfig(**SMALL), folder, run)
+        assert trainer.data["train"] == str(folder / "train" / "images")
+        assert trainer.data["val"] == str(folder / "valid" / "images")
+    before = data_identity(folder / "data.yaml")
+    assert before["files"] == 16
+    (folder / "valid" / "labels" / "0.txt").write_text("")
+    assert data_identity(folder / "data.yaml") != before
 
 
 class Payload:

@@ -7,7 +7,8 @@ __getattr__, __all__ = later(
     {
         "anchors": ("read_detector",),
         "config": ("CameraConfig", "DetectorConfig"),
-        "dataset": ("Kind", "write_dataset", "written_data"),
+        "dataset": ("write_dataset", "written_data"),
+        "kinds": ("Kind",),
         "state": ("STATE",),
         "teacher": ("Teacher",),
         "trainer": ("DetectorTrainer",),

@@ -2,6 +2,7 @@
 
     OUT/images/{train,val,test}/KIND/FOLDER_STEM.png   8-bit RGB, of the RGB camera's size if there is one
     OUT/labels/{train,val,test}/KIND/FOLDER_STEM.txt   class, centre x and y, width, height, over the size
+    OUT/made_of.yaml                              of which folders and settings; nothing else goes on there
     OUT/data.yaml                                 written last: a folder without it is not complete
 
 KIND is thermal, rgb, or the name of a fusion network. RGB may be in smoke, alone or fused: NAME+haze. All
@@ -17,7 +18,7 @@ from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import yaml
@@ -25,23 +26,25 @@ from tqdm import tqdm
 
 from ivfusion_ros.config.parameters import load_config
 from ivfusion_ros.config.pipeline import PipelineConfig
-from ivfusion_ros.detection.classes import CLASS_NAMES, usual_map
-from ivfusion_ros.detection.given import Account
+from ivfusion_ros.detection.classes import CLASS_NAMES, LEFT_OUT, usual_map
+from ivfusion_ros.detection.given import Account, words_and_ids
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.files import write_whole
 from ivfusion_ros.images.draw import annotate, narrowed, scaled
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import read_image, write_image
 from ivfusion_ros.images.labels import boxes_text, read_boxes
-from ivfusion_ros.images.names import RUN_GAP
 from ivfusion_ros.images.pairs import spread
 from ivfusion_ros.images.sheet import contact_sheet
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.pipeline.build import build_pipeline
-from ivfusion_ros.sources.scenes import Scene, find_scenes
 from ivfusion_ros.training.detector.haze import with_haze
+from ivfusion_ros.training.detector.items import Item, Part, find_items
+from ivfusion_ros.training.detector.kinds import HAZE, Kind
 from ivfusion_ros.training.detector.labelling import label
-from ivfusion_ros.training.detector.split import PARTS, draw_scenes, hold_out_scenes, share_of
+from ivfusion_ros.training.detector.made_of import DATA, begin, check_made_of
+from ivfusion_ros.training.detector.split import PARTS
+from ivfusion_ros.training.fusion.provenance import file_identity
 from ivfusion_ros.types import (
     CAMERAS,
     CameraName,
@@ -53,74 +56,25 @@ from ivfusion_ros.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from ivfusion_ros.detection.classes import ClassMap
     from ivfusion_ros.detection.given import Objects
     from ivfusion_ros.pipeline.pipeline import Pipeline
+    from ivfusion_ros.sources.scenes import Scene
     from ivfusion_ros.training.detector.teacher import Teacher
 
 log = logging.getLogger(__name__)
 
-Part = Literal["train", "val", "test"]
-
 _WITHOUT_WEIGHTS = "mst"
 """What the teacher looks at beside the cameras' images, the same whatever kinds are asked for."""
 
-_NEAR = f"within {RUN_GAP} frame numbers of a held-out one"
-_NO_SHARE = "not in the share of any kind of images"
-_UNSEEN = "not seen by the cameras that are asked for"
-"""Rules that leave scenes out."""
-
-_HAZE = "+haze"
-
+_NAMED = 8
+"""Most classes that a message names."""
 _SHOWN = 12
 """Pairs on the preview."""
 _CELL_WIDTH = 480
 """Of its images, pixels."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One kind of images: thermal, rgb, or a fusion network by name or file."""
-
-    model: str
-    share: float = 1.0
-    """Of the training pairs; the held-out ones are always there in every kind."""
-    haze: bool = False
-    """Whether the RGB image, alone or fused, is in smoke."""
-
-    @property
-    def name(self) -> str:
-        """Of its folder."""
-        return Path(self.model).stem + (_HAZE if self.haze else "")
-
-    @classmethod
-    def parse(cls, text: str) -> Kind:
-        """`NAME` or `NAME:SHARE`; of rgb and networks, `NAME+haze` too. Raises ConfigError."""
-        model, colon, share = text.rpartition(":")
-        if not colon:
-            model, share = text, "1"
-        if not model:
-            raise ConfigError(
-                f"{text!r} names no kind of images, expected thermal, rgb or a fusion network"
-            )
-        if "," in model and not Path(model).exists():
-            raise ConfigError(f"{text!r} names no kind of images; several are apart by spaces: thermal rgb")
-        try:
-            value = float(share)
-        except ValueError:
-            value = 0.0
-        if not 0 < value <= 1:
-            raise ConfigError(
-                f"{text!r} asks for a share of {share!r}, expected one above 0 up to 1, as in mst:0.5"
-            )
-        haze = model.endswith(_HAZE)
-        if model == "thermal" + _HAZE:
-            raise ConfigError(
-                f"{text!r}: thermal images do not show smoke; expected rgb{_HAZE} or NAME{_HAZE}"
-            )
-        return cls(model.removesuffix(_HAZE), value, haze)
 
 
 @dataclass(frozen=True)
@@ -131,18 +85,6 @@ class Counts:
     images: int
     objects: dict[str, int]
     """By class name; an object counts once, however many kinds show it."""
-
-
-@dataclass(frozen=True)
-class _Item:
-    scene: Scene
-    folder: str
-    part: Part
-    kinds: tuple[Kind, ...]
-
-    @property
-    def stem(self) -> str:
-        return f"{self.folder}_{self.scene.stem}"
 
 
 def write_dataset(
@@ -156,42 +98,52 @@ def write_dataset(
     class_names: Sequence[str] = CLASS_NAMES,
     drawn: Sequence[int] = (),
     camera: CameraName | None = None,
+    needed: Sequence[Part] = (),
 ) -> dict[Part, Counts]:
-    """Write what is not there yet; returns what is there then, by part.
+    """Write what is not there yet of the same data set; returns what is there then, by part.
 
     folders: each as find_scenes reads it. A scene without labels and boxes takes what the teacher finds.
     class_map: ids of class_names by the numbers or names in files of boxes; the usual ones where None. What
-    is left out is logged. drawn: shares of train, val and test, at random; else whole runs of frame numbers
-    are held out as val. camera: as find_scenes. Raises DataError, ConfigError, ModelError or BackendError.
+    is left out is logged. drawn: shares of train, val and test, at random; else val is what the set itself
+    does not train on, or else whole runs of frame numbers. camera: as find_scenes. needed: parts that must
+    have scenes. Nothing is written before all files of boxes have been read. Raises DataError, ConfigError,
+    ModelError or BackendError.
     """
     _check(kinds)
-    scenes: list[_Item] = []
-    for folder in folders:
-        found = find_scenes(folder, camera)
-        name = _name_of(folder)
-        scenes += _drawn_items(name, found, kinds, drawn) if drawn else _items(name, found, kinds)
-    _check_names(scenes)
-    bare = [item.scene.image for item in scenes if item.scene.labels is None and item.scene.boxes is None]
-    if teacher is None and bare:
-        raise DataError(
-            f"no image in labels/ and no file of boxes: {len(bare)} scenes, the first is {bare[0]}; give a "
-            "detector as --teacher to label them"
-        )
     class_map = usual_map(class_names) if class_map is None else class_map
+    made_of = {
+        "data": [str(folder.resolve()) for folder in folders],
+        "images": {kind.name: _identity(kind) for kind in kinds},
+        "teacher": file_identity(teacher.model if teacher else None),
+        "classes": {str(word): number for word, number in class_map.ids.items()},
+        "names": [*class_names],
+        "drawn": [*drawn],
+        "camera": camera or "",
+    }
+    check_made_of(output, made_of)
+    items = find_items(folders, kinds, drawn, camera)
+    for part in needed:
+        if not any(item.part == part for item in items):
+            raise DataError(
+                f"{len(items)} scenes of {', '.join(map(str, folders))} leave none for {part}; add folders "
+                "of other recordings, or make a data set of several with `ivfusion dataset`"
+            )
+    _check_given(items, teacher, class_map, class_names)
+    _begin(output, made_of, items)
     account = Account(class_map)
-    paired = any(item.scene.thermal is not None and item.scene.rgb is not None for item in scenes)
+    paired = any(item.scene.thermal is not None and item.scene.rgb is not None for item in items)
     networks = _networks(kinds, teacher) if paired else {}
     with ExitStack() as stack:
         pipelines = {
             name: stack.enter_context(_pipeline(model, backend)) for name, model in networks.items()
         }
-        for item in tqdm(scenes, unit="scene"):
+        for item in tqdm(items, unit="scene"):
             objects = _write_scene(item, output, pipelines, teacher, class_map)
             if objects is not None:
                 account.add(objects)
-    account.tell(len(scenes))
-    _preview(scenes, output, class_names)
-    return _finish(scenes, output, class_names)
+    account.tell(len(items))
+    _preview(items, output, class_names)
+    return _finish(items, output, class_names)
 
 
 def written_data(folder: Path, output: Path) -> Path:
@@ -202,7 +154,8 @@ def written_data(folder: Path, output: Path) -> Path:
     if not folder.is_dir() or (folder / "data.yaml").is_file():
         return folder
     log.info("%s has no data.yaml; a data set of its images as they are: %s", folder, output)
-    write_dataset([folder], output, [Kind(camera) for camera in CAMERAS], None)
+    kinds = [Kind(camera) for camera in CAMERAS]
+    write_dataset([folder], output, kinds, None, needed=("train", "val"))
     return output
 
 
@@ -215,67 +168,48 @@ def _check(kinds: Sequence[Kind]) -> None:
             resolve_model(kind.model, "fusion")
 
 
-def _check_names(scenes: Sequence[_Item]) -> None:
-    """Raises DataError for two scenes that would be one file."""
-    seen: dict[str, Scene] = {}
-    for item in scenes:
-        other = seen.setdefault(item.stem, item.scene)
-        if other is not item.scene:
-            raise DataError(
-                f"{other.image} and {item.scene.image} would both be {item.stem}; give each folder once, "
-                "under a name of its own"
-            )
-
-
-def _name_of(folder: Path) -> str:
-    parts = folder.resolve().parts
-    return "_".join(parts[-2:]) if folder.name in PARTS else parts[-1]
-
-
-def _drawn_items(
-    name: str, found: Sequence[Scene], kinds: Sequence[Kind], drawn: Sequence[int]
-) -> Iterator[_Item]:
-    parts = draw_scenes(found, drawn)
-    log.info("%s: drawn at random, %s", name, ", ".join(f"{len(x)} {part}" for part, x in parts.items()))
-    for part, scenes in parts.items():
-        for scene in scenes:
-            yield _Item(scene, name, cast("Part", part), tuple(kind for kind in kinds if _has(scene, kind)))
-
-
-def _items(name: str, scenes: Sequence[Scene], kinds: Sequence[Kind]) -> list[_Item]:
-    training, held = hold_out_scenes(scenes)
-    shown = {kind: {scene.stem for scene in share_of(training, kind.share)} for kind in kinds}
-    parts: dict[Part, list[Scene]] = {"train": training, "val": held}
-    items: list[_Item] = []
-    left_out = Counter({_NEAR: len(scenes) - len(training) - len(held)})
-    for part, scene in ((part, scene) for part, inside in parts.items() for scene in inside):
-        seen = tuple(kind for kind in kinds if _has(scene, kind))
-        chosen = tuple(kind for kind in seen if part == "val" or scene.stem in shown[kind])
-        if chosen:
-            items.append(_Item(scene, name, part, chosen))
-        else:
-            left_out[_NO_SHARE if seen else _UNSEEN] += 1
-    _tell_parts(name, items, +left_out)
-    return items
-
-
-def _tell_parts(name: str, items: Sequence[_Item], left_out: Counter[str]) -> None:
-    """How many scenes each part has, and how many each rule left out."""
-    counts = Counter(item.part for item in items)
-    reasons = ", ".join(f"{count} {rule}" for rule, count in left_out.items()) or "none"
-    log.info(
-        "%s: %d scenes, %d to train on, %d held out; left out: %s",
-        name, len(items) + left_out.total(), counts["train"], counts["val"], reasons,
-    )  # fmt: skip
-    if not counts["val"]:
-        log.warning("%s is a single short recording or has too few scenes: nothing of it is held out", name)
-
-
-def _has(scene: Scene, kind: Kind) -> bool:
-    """Whether the cameras that saw a scene can give an image of this kind."""
+def _identity(kind: Kind) -> dict[str, Any]:
+    """What its images depend on."""
     if kind.model in CAMERAS:
-        return (scene.thermal if kind.model == "thermal" else scene.rgb) is not None
-    return scene.thermal is not None and scene.rgb is not None
+        return {"share": kind.share}
+    return {"share": kind.share, **file_identity(resolve_model(kind.model, "fusion"))}
+
+
+def _check_given(
+    items: Sequence[Item],
+    teacher: Teacher | None,
+    class_map: ClassMap,
+    class_names: Sequence[str],
+) -> None:
+    """Read what says what is in the scenes. Raises DataError where that is nothing, or cannot be read."""
+    bare = [item.scene.image for item in items if item.scene.labels is None and item.scene.boxes is None]
+    if teacher is None and bare:
+        raise DataError(
+            f"no image in labels/ and no file of boxes: {len(bare)} scenes, the first is {bare[0]}; give a "
+            "detector as --teacher to label them"
+        )
+    given = [words_and_ids(item.scene, class_map) for item in items if item.scene.boxes is not None]
+    if len(given) == len(items) and all(number == LEFT_OUT for _, ids in given for number in ids):
+        words = Counter(word for called, _ in given for word in called)
+        found = ", ".join(f"{count} {word}" for word, count in words.most_common(_NAMED)) or "none"
+        raise DataError(
+            f"no box in {len(items)} scenes is of {', '.join(class_names)}; there are: {found}. Say what "
+            "they are in a YAML file of `number: name` or `name: name`, --classes"
+        )
+
+
+def _begin(output: Path, made_of: dict[str, Any], items: Sequence[Item]) -> None:
+    files = [file for item in items for kind in item.kinds for file in _files(output, item, kind)]
+    kinds = dict.fromkeys(kind for item in items for kind in item.kinds)
+    folders = [
+        output / name / part / kind.name
+        for name in ("images", "labels")
+        for part in PARTS
+        for kind in kinds
+    ]
+    gone = begin(output, made_of, folders, files)
+    if gone:
+        log.info("%s: %d files of an earlier run are no longer of the data set, and gone", output, gone)
 
 
 def _networks(kinds: Sequence[Kind], teacher: Teacher | None) -> dict[str, str]:
@@ -290,13 +224,13 @@ def _pipeline(model: str, backend: str) -> Pipeline:
     return build_pipeline(load_config(PipelineConfig, None, values))
 
 
-def _files(output: Path, item: _Item, kind: Kind) -> tuple[Path, Path]:
+def _files(output: Path, item: Item, kind: Kind) -> tuple[Path, Path]:
     name = f"{item.part}/{kind.name}/{item.stem}"
     return output / "images" / f"{name}.png", output / "labels" / f"{name}.txt"
 
 
 def _write_scene(
-    item: _Item,
+    item: Item,
     output: Path,
     pipelines: dict[str, Pipeline],
     teacher: Teacher | None,
@@ -335,14 +269,14 @@ def _views(scene: Scene, wanted: set[str], pipelines: dict[str, Pipeline]) -> di
         views = {kind: to_rgb(image)}
     else:
         views = _of_both(scene, wanted, pipelines)
-    hazy = sorted(name for name in wanted if name.endswith(_HAZE))
+    hazy = sorted(name for name in wanted if name.endswith(HAZE))
     if hazy:
         rng = np.random.default_rng(zlib.crc32(os.fsencode(scene.stem)))
-        views["rgb" + _HAZE] = with_haze(views["rgb"], rng)
+        views["rgb" + HAZE] = with_haze(views["rgb"], rng)
         for name in hazy:
             if name not in views:
-                pair = _pair(scene, Frame(views["rgb" + _HAZE], 0))
-                views[name] = _fused(pipelines[name.removesuffix(_HAZE)], pair).fused
+                pair = _pair(scene, Frame(views["rgb" + HAZE], 0))
+                views[name] = _fused(pipelines[name.removesuffix(HAZE)], pair).fused
     return views
 
 
@@ -366,32 +300,32 @@ def _fused(pipeline: Pipeline, pair: FramePair) -> FusionResult:
     return pipeline.process(pair)
 
 
-def _preview(scenes: Sequence[_Item], output: Path, class_names: Sequence[str]) -> None:
+def _preview(items: Sequence[Item], output: Path, class_names: Sequence[str]) -> None:
     pictures, titles = [], []
-    for scene in spread(scenes, _SHOWN):
-        for kind in scene.kinds[:2]:
-            image_path, labels = _files(output, scene, kind)
+    for item in spread(items, _SHOWN):
+        for kind in item.kinds[:2]:
+            image_path, labels = _files(output, item, kind)
             image = to_rgb(read_image(image_path))
             boxes, class_ids = read_boxes(labels, (image.shape[1], image.shape[0]))
             objects = Detections(boxes, np.ones(len(boxes), np.float32), class_ids, tuple(class_names))
             small = narrowed(image, _CELL_WIDTH)
             pictures.append(annotate(small, scaled(objects, small.shape[1] / image.shape[1])))
-            titles.append(f"{scene.part}/{kind.name}/{scene.stem}")
+            titles.append(f"{item.part}/{kind.name}/{item.stem}")
     write_image(output / "preview.png", contact_sheet(pictures, titles, 4, _CELL_WIDTH))
 
 
-def _finish(scenes: Sequence[_Item], output: Path, class_names: Sequence[str]) -> dict[Part, Counts]:
+def _finish(items: Sequence[Item], output: Path, class_names: Sequence[str]) -> dict[Part, Counts]:
     counts: dict[Part, Counts] = {}
-    present = {item.part for item in scenes} | {"train", "val"}
+    present = {item.part for item in items} | {"train", "val"}
     for part in (cast("Part", part) for part in PARTS if part in present):
-        inside = [item for item in scenes if item.part == part]
+        inside = [item for item in items if item.part == part]
         classes: Counter[str] = Counter()
-        for scene in inside:
-            _, class_ids = read_boxes(_files(output, scene, scene.kinds[0])[1], (1, 1))
+        for item in inside:
+            _, class_ids = read_boxes(_files(output, item, item.kinds[0])[1], (1, 1))
             classes.update(class_names[class_id] for class_id in class_ids)
-        images = sum(len(scene.kinds) for scene in inside)
+        images = sum(len(item.kinds) for item in inside)
         counts[part] = Counts(len(inside), images, {name: classes[name] for name in class_names})
     folders = {str(part): f"images/{part}" for part in counts}
     data = {"path": str(output.resolve()), **folders, "names": dict(enumerate(class_names))}
-    write_whole(output / "data.yaml", yaml.safe_dump(data, sort_keys=False))
+    write_whole(output / DATA, yaml.safe_dump(data, sort_keys=False))
     return counts

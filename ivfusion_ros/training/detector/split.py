@@ -12,6 +12,8 @@ from ivfusion_ros.images.pairs import HasStem, hold_out
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ivfusion_ros.sources.scenes import Scene as SceneOnDisk
+
 HELD_OUT = 0.17
 """Share of each folder that is held out, in whole runs of frame numbers."""
 
@@ -28,6 +30,15 @@ Scene = TypeVar("Scene", bound=HasStem)
 def hold_out_scenes(scenes: Sequence[Scene]) -> tuple[list[Scene], list[Scene]]:
     """Split a folder's scenes, sorted by stem, into (training, held out); always the same way."""
     return hold_out(scenes, HELD_OUT, _SEED)
+
+
+def published(scenes: Sequence[SceneOnDisk]) -> tuple[list[SceneOnDisk], list[SceneOnDisk]] | None:
+    """Likewise, as the set itself has it: all its parts but that to train on are held out.
+
+    None where it has no such parts.
+    """
+    held = [scene for scene in scenes if scene.held_out]
+    return ([scene for scene in scenes if not scene.held_out], held) if held else None
 
 
 def draw_scenes(scenes: Sequence[Scene], shares: Sequence[int]) -> dict[str, list[Scene]]:

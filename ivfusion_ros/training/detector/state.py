@@ -69,7 +69,9 @@ def load_state(folder: Path, origin: Mapping[str, Any]) -> State:
 
 def data_identity(data: Path) -> dict[str, Any]:
     """Count and hash of the list of a data set's files, names and sizes. data: its data.yaml."""
-    found = (path for name in ("images", "labels") for path in (data.parent / name).rglob("*.*"))
+    # The second as Roboflow has them.
+    names = ("images", "labels") if (data.parent / "images").is_dir() else ("train", "valid", "val", "test")
+    found = (path for name in names for path in (data.parent / name).rglob("*.*"))
     return files_identity(data.parent, (path for path in found if path.suffix != ".cache"))
 
 

@@ -51,6 +51,7 @@ class Teacher:
 
     def __init__(self, model: Path, backend: str = "auto", threads: int = 0) -> None:
         """Load an ONNX detector. Raises ModelError where it knows none of the classes, BackendError."""
+        self.model = model
         config = DetectionConfig(confidence=_MIN_VIEW_SCORE, iou=_OVERLAP, max_detections=300)
         self._detector = Detector(load_backend(model, backend, threads=threads), config)
         self._detector.check_alone()

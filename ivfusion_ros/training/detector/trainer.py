@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 os.environ["YOLO_AUTOINSTALL"] = "false"
 
 import torch
+import yaml
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.utils.torch_utils import unwrap_model
 
 from ivfusion_ros.config.parameters import plain
 from ivfusion_ros.errors import ConfigError, DataError, refusing
-from ivfusion_ros.files import write_whole
+from ivfusion_ros.files import make_folder, read_yaml, write_whole
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.networks.yolov5 import RGB, RGB_AND_THERMAL
 from ivfusion_ros.training.detector.anchors import TrainedAnchorModel, load_start, save_final
@@ -33,10 +34,10 @@ from ivfusion_ros.training.detector.paste import Paste, cut_outs_identity, read_
 from ivfusion_ros.training.detector.scenes import SceneDataset, SceneLoader, SceneSampler
 from ivfusion_ros.training.detector.state import STATE, cut_curves, data_identity, load_state
 from ivfusion_ros.training.detector.ultralytics_settings import (
-    check_data,
     check_start,
     crop_of,
     data_file,
+    read_data,
     ultralytics_settings,
 )
 from ivfusion_ros.training.fusion.provenance import file_identity, versions
@@ -84,7 +85,7 @@ class DetectorTrainer(DetectionTrainer):
         self._crop = crop_of(config)
         self._start, self._folder = start, run.resolve()
         file = data_file(data)
-        check_data(file)
+        content = read_data(file)
         origin = {
             "settings": plain(config),
             "data": data_identity(file),
@@ -99,6 +100,11 @@ class DetectorTrainer(DetectionTrainer):
             raise ConfigError(f"{run} holds a run already; go on with --resume, or give another --out")
         results = self._folder / "results.csv"
         curves = results.read_text(encoding="utf-8") if resume and results.exists() else ""
+        if not Path(str(read_yaml(file).get("path") or file.parent)).is_absolute():
+            # ultralytics would look for it from where the command runs.
+            make_folder(self._folder)
+            file = self._folder / "data.yaml"
+            write_whole(file, yaml.safe_dump(content, sort_keys=False))
         super().__init__(overrides=ultralytics_settings(config, file, self._folder, start))
         if self._before is not None and curves:
             # ultralytics drops those of a run that it does not continue itself.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,6 +10,8 @@ from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.files import read_yaml
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ivfusion_ros.training.detector.config import DetectorConfig
     from ivfusion_ros.types import Size
 
@@ -58,10 +59,12 @@ def data_file(data: Path) -> Path:
     return file.resolve()
 
 
-def check_data(file: Path) -> None:
-    """Raises DataError for a data.yaml that names a program, or that lacks images of a part.
+def read_data(file: Path) -> dict[str, Any]:
+    """A data.yaml, with the folder that its images lie in.
 
-    ultralytics runs what stands in `download`, and needs images to train on and to judge by.
+    A `path` that is not absolute goes from the file's folder where it leads to one. Raises DataError where
+    the file names a program, or lacks images of a part: ultralytics runs what stands in `download`, and
+    needs images to train on and to judge by.
     """
     found = read_yaml(file)
     if found.get("download"):
@@ -69,16 +72,22 @@ def check_data(file: Path) -> None:
             f"{file} names a download, which would be run as a program; get the images yourself, and "
             "remove that entry"
         )
-    folder = Path(str(found.get("path") or file.parent))
+    folder = file.parent / str(found.get("path") or "")
+    if not folder.is_dir():
+        # One of ultralytics' own data sets, wherever it keeps those.
+        return found
     for part in ("train", "val"):
         place = folder / str(found.get(part))
-        # Lists of files and several folders are ultralytics' own affair, and so are its relative paths.
-        told = isinstance(found.get(part), str) and folder.is_dir() and not place.is_file()
-        if told and not any(place.rglob("*.*")):
+        if not place.exists():
+            # As Roboflow writes them, and ultralytics reads them.
+            place = folder / str(found.get(part)).removeprefix("../")
+        # Lists of files and several folders are ultralytics' own affair.
+        if isinstance(found.get(part), str) and not place.is_file() and not any(place.rglob("*.*")):
             raise DataError(
                 f"{file} has no images in {place}, its {part}; where nothing was held out, add folders of "
                 "other recordings to `ivfusion dataset`"
             )
+    return found | {"path": str(folder.resolve())}
 
 
 def ultralytics_settings(

@@ -18,7 +18,8 @@ from ivfusion_ros.evaluation.detection.sheet import write_sheet
 from ivfusion_ros.evaluation.fusion.journal import Journal
 from ivfusion_ros.evaluation.fusion.methods import Method, make_methods
 from ivfusion_ros.files import write_whole
-from ivfusion_ros.training.detector.dataset import Kind, write_dataset
+from ivfusion_ros.training.detector.dataset import write_dataset
+from ivfusion_ros.training.detector.kinds import Kind
 from ivfusion_ros.training.detector.teacher import Teacher
 from ivfusion_ros.training.recipe.taken import FUSION
 from ivfusion_ros.types import CAMERAS

@@ -95,7 +95,7 @@ def _check_terms(config: TermsConfig, _: Makers) -> None:
 
 
 def _check_images(texts: Iterable[str], makers: Makers) -> None:
-    from ivfusion_ros.training.detector.dataset import Kind
+    from ivfusion_ros.training.detector.kinds import Kind
 
     for model in (Kind.parse(text).model for text in texts):
         if model not in CAMERAS:

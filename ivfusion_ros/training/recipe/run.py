@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ivfusion_ros.errors import ConfigError, ModelError, no_folder
+from ivfusion_ros.errors import ConfigError, ModelError
 from ivfusion_ros.files import read_yaml, write_whole
+from ivfusion_ros.sources.layouts import find_pairs
 from ivfusion_ros.training.fusion.config import MAY_CHANGE
 from ivfusion_ros.training.fusion.provenance import differences, files_identity, versions
 from ivfusion_ros.training.recipe.kinds import KINDS, Result
@@ -214,9 +215,12 @@ def _identities(folders: Sequence[Path]) -> dict[str, Any]:
     names = [folder.resolve().name for folder in folders]
     result = {}
     for folder, name in zip(folders, names, strict=True):
-        if not folder.is_dir():
-            raise no_folder(folder)
         files = (path for path in folder.glob("*/*") if path.is_file())
+        if not folder.is_dir():
+            # A part of a data set that has no folder of its own, or nothing, which is refused.
+            files = (path for pair in find_pairs(folder) for path in (pair.thermal, pair.rgb))
         twice = names.count(name) > 1
-        result[f"{folder.resolve().parent.name}/{name}" if twice else name] = files_identity(folder, files)
+        result[f"{folder.resolve().parent.name}/{name}" if twice else name] = files_identity(
+            folder if folder.is_dir() else folder.parent, files
+        )
     return result
