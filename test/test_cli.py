@@ -445,7 +445,7 @@ def test_a_dry_run_refuses_what_the_run_would(small_bag, blend_model, tmp_path, 
     assert main(["train", "refinefuse_lite", "--data", str(tmp_path / "nowhere"), "--dry-run"]) != 0
     assert f"there is no folder {tmp_path / 'nowhere'}" in capsys.readouterr().err
     assert main(["train", "yolov5n_coco", "--data", str(tmp_path), "--dry-run", "--init", "yolov5x"]) != 0
-    assert "unknown model 'yolov5x', did you mean yolov5n?" in capsys.readouterr().err
+    assert "unknown model 'yolov5x', did you mean yolov5s?" in capsys.readouterr().err
 
 
 def test_a_dry_run_takes_a_part_of_a_data_set(tmp_path, capsys) -> None:

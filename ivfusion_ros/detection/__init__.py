@@ -20,6 +20,7 @@ __getattr__, _later = later(
         "given": ("Account", "Objects", "given_objects", "known_objects", "told", "words_and_ids"),
         "native": ("PointMap", "Views", "with_native_boxes", "with_temperatures"),
         "positions": ("Locator",),
+        "ranges": ("by_method",),
         "rows": ("as_rows",),
         "tracking": ("ByteTracker",),
     },
@@ -28,9 +29,9 @@ __getattr__, _later = later(
 __all__ = [
     "CLASS_NAMES",
     "COCO_IDS",
+    "LEFT_OUT",
     "M3FD_NAMES",
     "THRESHOLD_KEY",
-    "LEFT_OUT",
     "ClassMap",
     "Detector",
     "names_from_metadata",

@@ -54,14 +54,15 @@ MAX_IMAGES = 200
 MIN_OVERLAP = 0.93
 """Mean intersection over union of boxes in int8 with those in f32, over the anchors that score highest.
 
-The yolov5n that ships has 0.962, and COCO's 0.946.
+The yolov5n that ships has 0.960, and COCO's 0.946.
 """
 
-MAX_SCORE = 0.03
-"""Largest mean error of those anchors' scores.
+MAX_SCORE = 0.04
+"""Largest mean error of those anchors' scores, which grows with the scores themselves.
 
-The yolov5n that ships has 0.011 on its data set's images, and 0.023 on simulated ones, where more anchors
-are sure. It loses at most 0.01 of its mean AP50 on a set; COCO's has 0.023 and loses up to 0.02.
+The yolov5n that ships has 0.023 on its data set's images, and up to 0.034 on simulated ones, where more
+anchors are sure. It loses at most 0.006 of its mean AP50 on a set. The one before, whose scores were four
+fifths of these, had 0.021 and 0.026; COCO's has 0.023 and loses up to 0.02.
 """
 
 MIN_TAIL_OVERLAP, MAX_TAIL_SCORE = 0.7, 0.2

@@ -9,6 +9,7 @@ __getattr__, __all__ = later(
         "build": (
             "Networks",
             "build_detector",
+            "build_locator",
             "build_pipeline",
             "detection_model_name",
             "fusion_model_name",

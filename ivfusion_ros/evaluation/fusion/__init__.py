@@ -11,6 +11,7 @@ __getattr__, __all__ = later(
             "FolderMethod",
             "Method",
             "NetworkMethod",
+            "check_methods",
             "file_identity",
             "make_methods",
             "read_thermal",

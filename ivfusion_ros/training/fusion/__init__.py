@@ -27,6 +27,7 @@ __getattr__, __all__ = later(
             "RefineFuseLossConfig",
             "SECTIONS_OF",
             "TermConfig",
+            "TermsConfig",
         ),
         "optimizer": ("WeightAverage",),
         "prefetch": ("Prefetch",),

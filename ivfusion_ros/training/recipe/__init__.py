@@ -5,6 +5,7 @@ from ivfusion_ros.faces import later
 __getattr__, __all__ = later(
     __name__,
     {
+        "names": ("check_names",),
         "recipe": ("Recipe", "is_recipe", "read_recipe", "single"),
         "run": ("Inputs", "began_as_toy", "run_recipe"),
         "stages": ("DetectorStage", "FusionStage"),
