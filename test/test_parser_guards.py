@@ -92,7 +92,7 @@ def test_a_number_too_large_for_a_float_is_refused(tmp_path) -> None:
 )
 def test_label_files_of_another_form_are_refused(tmp_path, text) -> None:
     (tmp_path / "a.txt").write_bytes(text)
-    with pytest.raises(DataError, match="expected .*YOLO"):
+    with pytest.raises(DataError, match=r"expected .*YOLO"):
         read_boxes(tmp_path / "a.txt", (8, 6))
 
 

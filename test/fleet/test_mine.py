@@ -202,10 +202,14 @@ def test_a_recording_that_is_gone_costs_itself(out, drive, tmp_path, capsys) -> 
 
 def test_it_is_read_as_a_data_set_of_a_detector(out, tmp_path) -> None:
     pytest.importorskip("torch", reason="the room of detectors' trainings needs torch")
-    from ivfusion_ros.training.detector import written_data
+    from ivfusion_ros.training.detector import write_dataset
+    from ivfusion_ros.training.detector.kinds import Kind
 
     assert main(["mine", str(out), "--out", str(tmp_path / "data"), "--every", "0.2"]) == 0
-    made = written_data(tmp_path / "data", tmp_path / "made")
+    made = tmp_path / "made"
+    # Of one short recording nothing is held out.
+    counts = write_dataset([tmp_path / "data"], made, [Kind("thermal"), Kind("rgb")], None)
+    assert counts["train"].pairs >= 4 and counts["val"].pairs == 0
     labels = [path.read_text() for path in (made / "labels").rglob("*.txt")]
     assert len(labels) >= 8 and set(labels) == {"0 0.208333 0.625000 0.208333 0.625000\n"}
 
