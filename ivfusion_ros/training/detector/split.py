@@ -33,9 +33,9 @@ def hold_out_scenes(scenes: Sequence[Scene]) -> tuple[list[Scene], list[Scene]]:
 
 
 def published(scenes: Sequence[SceneOnDisk]) -> tuple[list[SceneOnDisk], list[SceneOnDisk]] | None:
-    """Likewise, as the set itself has it: all its parts but that to train on are held out.
+    """Scenes to train on, and those of all other parts that the set was published in.
 
-    None where it has no such parts.
+    None where it was published in no such parts.
     """
     held = [scene for scene in scenes if scene.held_out]
     return ([scene for scene in scenes if not scene.held_out], held) if held else None

@@ -82,22 +82,28 @@ def test_an_object_on_the_ground(probe: Any, blend_model: Any, box_model: Any, f
     assert message.detections[0].results[0].pose.covariance[0] > 0
 
 
-def test_diagnostics_say_why_no_object_has_a_position(probe: Any, blend_model: Any, box_model: Any) -> None:
+def on_the_ground(probe: Any, blend_model: Any, box_model: Any, roll_deg: float) -> tuple[Any, Any]:
+    """Diagnostics of an active node with a reader, and what sends it one more pair."""
     probe.start_active(
         fusion__model=str(blend_model),
         detection__model=str(box_model),
         detection__backend="onnxruntime",
         positions__method="ground",
         positions__camera_height_m=HEIGHT_M,
-        positions__camera_roll_deg=180.0,
+        positions__camera_roll_deg=roll_deg,
     )
     cameras, diagnostics = harness.Cameras(probe), harness.Diagnostics(probe)
     probe.listen(Detection3DArray, "detections_3d")
     infos = probe.publisher(CameraInfo, "rgb/camera_info", harness.profile(10))
+    return diagnostics, lambda: send(cameras, infos)
+
+
+def test_diagnostics_say_why_no_object_has_a_position(probe: Any, blend_model: Any, box_model: Any) -> None:
+    diagnostics, send_next = on_the_ground(probe, blend_model, box_model, roll_deg=180.0)
     above = "the lower edge is above the horizon, or more than 200 m away"
 
     def warns(values: dict[str, str]) -> bool:
-        send(cameras, infos)
+        send_next()
         return values["message"] == f"no object has a position: {above}"
 
     values = diagnostics.wait("fusion", warns)
@@ -105,19 +111,10 @@ def test_diagnostics_say_why_no_object_has_a_position(probe: Any, blend_model: A
 
 
 def test_diagnostics_count_the_positions(probe: Any, blend_model: Any, box_model: Any) -> None:
-    probe.start_active(
-        fusion__model=str(blend_model),
-        detection__model=str(box_model),
-        detection__backend="onnxruntime",
-        positions__method="ground",
-        positions__camera_height_m=HEIGHT_M,
-    )
-    cameras, diagnostics = harness.Cameras(probe), harness.Diagnostics(probe)
-    probe.listen(Detection3DArray, "detections_3d")
-    infos = probe.publisher(CameraInfo, "rgb/camera_info", harness.profile(10))
+    diagnostics, send_next = on_the_ground(probe, blend_model, box_model, roll_deg=0.0)
 
     def counts(values: dict[str, str]) -> bool:
-        send(cameras, infos)
+        send_next()
         return int(values.get("positions by the ground", "0")) > 3
 
     assert "no object" not in diagnostics.wait("fusion", counts)["message"]
