@@ -8,7 +8,7 @@ from ivfusion_ros.export.int8 import quantise_detector
 from ivfusion_ros.export.int8_fusion import quantise_fusion
 from ivfusion_ros.graphs.onnx_file import read_model
 from ivfusion_ros.graphs.task import task_of
-from ivfusion_ros.sources.layouts import find_pairs
+from ivfusion_ros.sources.published import pairs_to_learn_from
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,5 +25,5 @@ def quantise_file(source: Path, path: Path, folder: Path) -> Outcome:
     """
     # What is no ONNX file at all is refused by the detector's, with advice.
     if source.suffix == ".onnx" and task_of(read_model(source)) == "fusion":
-        return quantise_fusion(source, path, find_pairs(folder))
+        return quantise_fusion(source, path, pairs_to_learn_from(folder))
     return quantise_detector(source, path, folder)

@@ -38,7 +38,8 @@ class PairPaths:
     """One pair on disk.
 
     labels: a map of class ids. boxes: a file of objects. None where the folder has none for it.
-    name: unlike that of all other pairs of its folder; '' for that of its thermal image.
+    name: unlike that of all other pairs of its folder; '' for that of its thermal image. held_out: as
+    Scene.held_out.
     """
 
     thermal: Path
@@ -46,6 +47,7 @@ class PairPaths:
     labels: Path | None
     boxes: Path | None = None
     name: str = ""
+    held_out: str = ""
 
     @property
     def stem(self) -> str:

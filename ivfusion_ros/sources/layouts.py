@@ -8,7 +8,7 @@ thermal image have the same text in its RGB image's.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.errors import DataError, no_folder
@@ -45,6 +45,11 @@ class Layout:
     labels: str = ""
     boxes: str = ""
     held_out: str = HELD_OUT
+
+    def held_out_part(self, fields: Fields) -> str:
+        """The part that fields tell of, where it is not to train on; else ''."""
+        part = dict(fields).get("part", "")
+        return part if re.fullmatch(self.held_out, part, re.IGNORECASE) else ""
 
 
 OWN = Layout("thermal/{stem}", "rgb/{stem}", "labels/{stem}", "boxes/{stem}.txt")
@@ -117,7 +122,11 @@ def find_pairs(folder: Path, names: tuple[str, str] | None = None) -> list[PairP
         pairs = _pairs(folder, layouts)
         if not folder.is_dir():
             above = _pairs(folder.parent, layouts)
-            pairs = [(fields, pair) for fields, pair in above if dict(fields).get("part") == folder.name]
+            pairs = [
+                (fields, replace(pair, held_out=""))
+                for fields, pair in above
+                if dict(fields).get("part") == folder.name
+            ]
         if pairs:
             return _with_stems(pairs)
     raise _no_pairs(folder, names)
@@ -159,7 +168,14 @@ def _pairs(folder: Path, layouts: Sequence[Layout]) -> list[tuple[Fields, PairPa
         for fields in thermal.keys() & rgb.keys():
             boxes = folder / layout.boxes.format_map(dict(fields)) if layout.boxes else None
             boxes = boxes if boxes is not None and boxes.is_file() else None
-            pair = PairPaths(thermal[fields], rgb[fields], labels.get(fields), boxes, dict(fields)["stem"])
+            pair = PairPaths(
+                thermal[fields],
+                rgb[fields],
+                labels.get(fields),
+                boxes,
+                dict(fields)["stem"],
+                layout.held_out_part(fields),
+            )
             if fields not in found or (boxes and not found[fields].boxes):
                 found[fields] = pair
     return list(found.items())
@@ -168,10 +184,7 @@ def _pairs(folder: Path, layouts: Sequence[Layout]) -> list[tuple[Fields, PairPa
 def _with_stems(pairs: Sequence[tuple[Fields, PairPaths]]) -> list[PairPaths]:
     """In natural order; a name that several parts of the data set have tells the part as well."""
     unique = len({pair.stem for _, pair in pairs}) == len(pairs)
-    named = [
-        pair if unique else PairPaths(pair.thermal, pair.rgb, pair.labels, pair.boxes, _joined(fields))
-        for fields, pair in pairs
-    ]
+    named = [pair if unique else replace(pair, name=_joined(fields)) for fields, pair in pairs]
     return sorted(named, key=lambda pair: natural_order(pair.stem))
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from ivfusion_ros.errors import DataError, refusing
 from ivfusion_ros.files import read_bytes
-from ivfusion_ros.sources.layouts import HELD_OUT, Fields, Layout
+from ivfusion_ros.sources.layouts import HELD_OUT, find_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from ivfusion_ros.images.pairs import PairPaths
+
+log = logging.getLogger(__name__)
 
 _LISTS = ("*.txt", "ImageSets/Main/*.txt")
 _LIST = re.compile(rf"(?:align_)?({HELD_OUT})", re.IGNORECASE)
@@ -19,10 +25,30 @@ _LIST = re.compile(rf"(?:align_)?({HELD_OUT})", re.IGNORECASE)
 _MAX_BYTES = 2**26
 
 
-def held_out_part(layout: Layout, fields: Fields) -> str:
-    """The part by its folder, where it is not to train on; else ''."""
-    part = dict(fields).get("part", "")
-    return part if re.fullmatch(layout.held_out, part, re.IGNORECASE) else ""
+def pairs_to_learn_from(folder: Path, names: tuple[str, str] | None = None) -> list[PairPaths]:
+    """As find_pairs, but for the parts of a data set that its authors do not train on, which are logged.
+
+    Raises DataError where that leaves none.
+    """
+    found = find_pairs(folder, names)
+    lists = held_out_lists(folder)
+    held = {
+        pair: part
+        for pair in found
+        if (part := pair.held_out or lists.get(pair.thermal.stem) or lists.get(pair.rgb.stem))
+    }
+    if not held:
+        return found
+    parts = Counter(held.values())
+    told = ", ".join(f"{count} in {part}" for part, count in parts.items())
+    if len(held) == len(found):
+        one = next(iter(parts))
+        raise DataError(
+            f"{folder} was published in parts, and none of its {len(found)} pairs is in one to train on "
+            f"({told}); give another folder, or {folder / one} if that part is meant"
+        )
+    log.info("%s: left out, published to judge by: %s", folder, told)
+    return [pair for pair in found if pair not in held]
 
 
 def held_out_lists(folder: Path) -> dict[str, str]:

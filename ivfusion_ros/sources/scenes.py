@@ -17,7 +17,7 @@ from ivfusion_ros.images.files import read_image
 from ivfusion_ros.images.pairs import spread
 from ivfusion_ros.sources.layouts import LAYOUTS, OWN, Fields, Layout, fields_of, files_at, matching
 from ivfusion_ros.sources.one_camera import FORMS, ONE_CAMERA
-from ivfusion_ros.sources.published import held_out_lists, held_out_part
+from ivfusion_ros.sources.published import held_out_lists
 from ivfusion_ros.sources.set_names import names_of_set
 from ivfusion_ros.sources.unknown import nothing_in
 
@@ -168,7 +168,7 @@ def _scenes(folder: Path, layout: Layout) -> _Found:
         elif boxes is not None and boxes.suffix == ".xml" and not boxes.is_file():
             found.left_out[f"without a file in {boxes.parent.name}/"] += 1
         else:
-            found.scenes[fields] = replace(scene, boxes=boxes, held_out=held_out_part(layout, fields))
+            found.scenes[fields] = replace(scene, boxes=boxes, held_out=layout.held_out_part(fields))
     found.unused.update(truth.unused([*thermal.values(), *rgb.values()]))
     return found
 

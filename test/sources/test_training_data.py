@@ -5,8 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ivfusion_ros.errors import DataError
 from ivfusion_ros.evaluation.fusion.pairs import read_pairs
 from ivfusion_ros.images.files import write_image
+from ivfusion_ros.sources.layouts import find_pairs
+from ivfusion_ros.sources.published import pairs_to_learn_from
 
 
 def publish(root: Path, folders: tuple[str, str], names: list[str]) -> Path:
@@ -38,3 +41,41 @@ def test_training_splits_a_part(tmp_path: Path) -> None:
     split = split_folders([tmp_path / "train"], ("thermal", "rgb"), TrainConfig(validation_fraction=0.2))
     assert len(split.training) + len(split.validation) == 20 and split.validation
     assert all(pair.thermal.parent.name == "train" for pair in (*split.training, *split.validation))
+
+
+@pytest.mark.parametrize("by_list", [False, True])
+def test_parts_published_to_judge_by_are_not_learned_from(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, by_list: bool
+) -> None:
+    """A whole MSRS or LLVIP took its published test part in."""
+    names, judged = [f"{n:05d}D" for n in range(0, 200, 10)], ["00501D", "00502D"]
+    if by_list:
+        publish(tmp_path, ("ir", "vi"), names + judged)
+        (tmp_path / "test.txt").write_text("".join(f"{name}.png\n" for name in judged))
+    else:
+        publish(tmp_path, ("train/ir", "train/vi"), names)
+        publish(tmp_path, ("test/ir", "test/vi"), judged)
+    assert len(find_pairs(tmp_path)) == 22
+    with caplog.at_level("INFO"):
+        pairs = pairs_to_learn_from(tmp_path)
+    assert sorted(pair.thermal.stem for pair in pairs) == names
+    assert "left out, published to judge by: 2 in test" in caplog.text
+
+
+def test_a_part_that_is_given_by_itself_is_taken(tmp_path: Path) -> None:
+    publish(tmp_path, ("infrared/test", "visible/test"), ["190001", "190002"])
+    assert len(pairs_to_learn_from(tmp_path / "test")) == 2
+    with pytest.raises(DataError, match=r"none of its 2 pairs.*2 in test\).*if that part is meant"):
+        pairs_to_learn_from(tmp_path)
+
+
+def test_training_takes_no_published_test_part(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from ivfusion_ros.training.fusion.config import TrainConfig
+    from ivfusion_ros.training.fusion.split import split_folders
+
+    publish(tmp_path, ("infrared/train", "visible/train"), [f"{n:06d}" for n in range(0, 200, 10)])
+    publish(tmp_path, ("infrared/test", "visible/test"), ["190001"])
+    split = split_folders([tmp_path], ("thermal", "rgb"), TrainConfig(validation_fraction=0.2))
+    assert {pair.thermal.parent.name for pair in (*split.training, *split.validation)} == {"train"}
+    assert len(split.training) + len(split.validation) == 20

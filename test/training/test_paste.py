@@ -73,10 +73,25 @@ def test_the_box_frames_what_a_kind_shows(folder: Path, kind: str, value: int) -
     assert pasted > 10
 
 
+@pytest.mark.parametrize(
+    ("kind", "clear", "least"), [("rgb+haze", 10, 25), ("refinefuse_lite+haze", 130, 15)]
+)
+def test_smoke_lies_over_what_the_rgb_camera_saw(folder: Path, kind: str, clear: int, least: int) -> None:
+    """It was pasted into smoke as if the air were clear, and into RGB with half of the thermal image."""
+    (cut_out,) = read_cut_outs(folder, ["person", "car"])
+    random.seed(3)
+    views = [cut_out.view(kind) for _ in range(20)]
+    lighter = np.array([view.mean() for view in views]) - clear
+    assert (lighter > 0).all() and np.median(lighter) > least
+    assert lighter.std() > 5, "densities differ"
+
+
 @pytest.mark.parametrize(("kind", "thermal"), [("rgb+haze", 0), ("thermal", 250), ("refinefuse_lite", 250)])
 def test_a_cut_out_brings_its_thermal_image(folder: Path, kind: str, thermal: int) -> None:
     (cut_out,) = read_cut_outs(folder, ["person", "car"])
+    random.seed(3)
     view = cut_out.view(kind, 4)
+    random.seed(3)
     assert view.shape == (40, 20, 4) and (view[..., 3] == thermal).all()
     np.testing.assert_array_equal(view[..., :3], cut_out.view(kind))
     labels = sample(kind)

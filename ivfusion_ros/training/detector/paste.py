@@ -21,9 +21,10 @@ from ultralytics.utils.instance import Instances
 
 from ivfusion_ros.errors import DataError, ImageError
 from ivfusion_ros.images.files import decode_pixels
+from ivfusion_ros.training.detector.haze import with_haze
+from ivfusion_ros.training.detector.kinds import HAZE
 from ivfusion_ros.training.detector.thermal_channel import is_rgb_alone, stacked
 from ivfusion_ros.training.fusion.provenance import files_identity
-from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +60,10 @@ class CutOut:
     class_id: int
 
     def view(self, kind: str, channels: int = 3) -> Image:
-        """(H, W, channels) BGR as a kind of images shows it, with the thermal channel where there are 4."""
+        """(H, W, channels) BGR as a kind of images shows it, with the thermal channel where there are 4.
+
+        In smoke, whose density `random` draws, what the RGB camera saw is faint.
+        """
         colours = self._colours(kind)
         if channels == colours.shape[2]:
             return colours
@@ -67,9 +71,14 @@ class CutOut:
 
     def _colours(self, kind: str) -> Image:
         """A fused image has the mean of both brightnesses."""
-        if kind in CAMERAS:
-            return _decoded(self.thermal if kind == "thermal" else self.rgb)
-        thermal, rgb = _decoded(self.thermal), _decoded(self.rgb)
+        thermal = _decoded(self.thermal)
+        if kind == "thermal":
+            return thermal
+        rgb = _decoded(self.rgb)
+        if kind.endswith(HAZE):
+            rgb = with_haze(rgb, np.random.default_rng(random.getrandbits(64)))
+        if is_rgb_alone(kind):
+            return rgb
         thermal = _resized(thermal, rgb.shape[1], rgb.shape[0])
         fused = cv2.cvtColor(rgb, cv2.COLOR_BGR2YCrCb)
         fused[..., 0] = cv2.addWeighted(fused[..., 0], 0.5, thermal[..., 0], 0.5, 0)

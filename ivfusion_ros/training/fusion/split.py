@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.images.pairs import PairPaths, following_pairs, hold_out, hold_out_end, spread
-from ivfusion_ros.sources.layouts import find_pairs
+from ivfusion_ros.sources.published import pairs_to_learn_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,8 +38,11 @@ class Split:
 def split_folders(
     folders: Sequence[Path], names: tuple[str, str], config: TrainConfig | SplitConfig
 ) -> Split:
-    """Split each folder along its recordings. Raises DataError where nothing is left to train on."""
-    found = [find_pairs(folder, names) for folder in folders]
+    """Split each folder along its recordings; parts published to judge by are in neither half.
+
+    Raises DataError where nothing is left to train on.
+    """
+    found = [pairs_to_learn_from(folder, names) for folder in folders]
     fraction, guard = config.validation_fraction, config.guard
     parts = [hold_out(pairs, fraction, config.split_seed, guard) for pairs in found]
     if fraction and not any(held for _, held in parts):
