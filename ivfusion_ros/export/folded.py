@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx
 import torch
 
@@ -30,8 +31,8 @@ NETWORKS = {16: "yolov5n", 32: "yolov5s", 48: "yolov5m", 64: "yolov5l", 80: "yol
 def folded_model(path: Path) -> AnchorModel:
     """The model of an ONNX file, whose norms change nothing.
 
-    path: a detector with anchors in float32, as `ivfusion export --detector` writes it. Raises ModelError
-    for one of another kind.
+    path: a detector with anchors in f32 or f16, as `ivfusion export --detector` writes it. Raises
+    ModelError for one of another kind.
     """
     first = _weights(path).get(FIRST_WEIGHT)
     names = names_from_metadata(read_metadata(path))
@@ -42,7 +43,7 @@ def folded_model(path: Path) -> AnchorModel:
         or not names
     ):
         raise ModelError(
-            f"{path} holds no YOLOv5 with anchors and class names in float32, and no other ONNX file is "
+            f"{path} holds no YOLOv5 with anchors and class names in f32 or f16, and no other ONNX file is "
             "exported again; export its .pt"
         )
     model = AnchorModel(NETWORKS[len(first)], names, first.shape[1])
@@ -60,7 +61,7 @@ def _fill(model: AnchorModel, path: Path) -> None:
     wrong = [name for name in own if name in given and given[name].shape != own[name].shape]
     if missing or wrong:
         raise ModelError(
-            f"{path} holds no detector with anchors in float32: "
+            f"{path} holds no detector with anchors in f32 or f16: "
             f"{len(missing)} weights are missing and {len(wrong)} have another shape, for example "
             f"{(missing + wrong)[0]}"
         )
@@ -74,12 +75,12 @@ def _fill(model: AnchorModel, path: Path) -> None:
 
 
 def _weights(path: Path) -> dict[str, Tensor]:
-    """Weights by their names in the model; a graph of two images has it within another one."""
+    """Float32 by their names in the model; a graph of two images has it within another one."""
     tensors = read_model(path).graph.initializer
     return {
         tensor.name.replace("model.model.", "model."): torch.from_numpy(
-            onnx.numpy_helper.to_array(tensor).copy()
+            onnx.numpy_helper.to_array(tensor).astype(np.float32)
         )
         for tensor in tensors
-        if tensor.data_type == onnx.TensorProto.FLOAT
+        if tensor.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
     }

@@ -306,15 +306,32 @@ def test_a_run_starts_from_an_exported_detector(tmp_path: Path, channels: int) -
         torch.testing.assert_close(new(images)[0], expected, rtol=1e-2, atol=0.2)
 
 
+def test_a_detector_that_ships_in_half_precision_is_a_start_and_a_memory() -> None:
+    """yolov5s was refused: only f32 was read."""
+    runtime = pytest.importorskip("onnxruntime")
+    shipped = resolve_model("yolov5s")
+    model = AnchorModel("yolov5s", CLASS_NAMES)
+    load_start(model, shipped)
+    image = np.random.default_rng(4).random((1, 3, 480, 640), np.float32)
+    (expected,) = runtime.InferenceSession(str(shipped)).run(None, {"images": image})
+    with torch.no_grad():
+        found = model.eval()(torch.from_numpy(image))[0].transpose(1, 2).numpy()
+    np.testing.assert_allclose(found[..., :4], expected[..., :4], atol=4)
+    scores = expected[..., 4:5] * expected[..., 5:]
+    np.testing.assert_allclose(found[..., 4:], scores, atol=2e-3)
+    assert np.corrcoef(found[..., 4:].ravel(), scores.ravel())[0, 1] > 0.99
+    Memory(AnchorModel("yolov5n", CLASS_NAMES), shipped)
+
+
 def test_what_cannot_be_started_from_is_refused(tmp_path: Path, box_model: Path) -> None:
     known = awake(AnchorModel("yolov5n", CLASS_NAMES))
     save_final(known, known, 0.0, tmp_path / "final.pt")
     export_detector(tmp_path / "final.pt", tmp_path / "n.onnx", (128, 96))
     with pytest.raises(ModelError, match=r"n.onnx is a yolov5n of .*truck; expected a yolov5n of person$"):
         load_start(AnchorModel("yolov5n", ["person"]), tmp_path / "n.onnx")
-    with pytest.raises(ModelError, match="holds no YOLOv5 with anchors and class names in float32"):
+    with pytest.raises(ModelError, match="holds no YOLOv5 with anchors and class names in f32 or f16"):
         load_start(AnchorModel("yolov5n", CLASS_NAMES), resolve_model("yolov5n_int8"))
-    with pytest.raises(ModelError, match="holds no YOLOv5 with anchors and class names in float32"):
+    with pytest.raises(ModelError, match="holds no YOLOv5 with anchors and class names in f32 or f16"):
         load_start(AnchorModel("yolov5n", CLASS_NAMES), box_model)
 
 

@@ -70,9 +70,9 @@ def load_start(model: AnchorModel, path: Path) -> None:
 def read_detector(path: Path, names: Sequence[str], channels: int) -> AnchorModel:
     """A detector of these classes and channels from a file, of the network that it holds.
 
-    path: of a classic YOLOv5 of COCO (safetensors), a final.pt, or an exported ONNX file in float32. What
-    looks at a thermal image that the file does not know begins at 0: the model says what the file says,
-    whatever is in that image. Raises ModelError.
+    path: of a classic YOLOv5 of COCO (safetensors), a final.pt, or an exported ONNX file in f32 or f16.
+    What looks at a thermal image that the file does not know begins at 0: the model says what the file
+    says, whatever is in that image. Raises ModelError.
     """
     if path.suffix == ".safetensors":
         return read_coco(path, names, channels)
