@@ -17,7 +17,7 @@ from ivfusion_ros.sources.layouts import find_pairs
 from ivfusion_ros.training.detector.config import DetectorConfig
 from ivfusion_ros.training.fusion.config import TrainConfig, load_train_config
 from ivfusion_ros.training.fusion.split import split_folders
-from ivfusion_ros.training.recipe.names import check_names
+from ivfusion_ros.training.recipe.names import check_names, check_test
 from ivfusion_ros.training.recipe.recipe import Recipe, is_recipe, read_recipe, single
 from ivfusion_ros.training.recipe.run import Inputs, began_as_toy, run_recipe
 from ivfusion_ros.training.recipe.stages import DetectorStage, FusionStage
@@ -65,8 +65,9 @@ def _what_to_give(options: argparse.Namespace, name: str) -> str:
 def _tell(options: argparse.Namespace, path: Path, recipe: Recipe) -> None:
     """What --dry-run prints. Raises IvfusionError for what is not there or cannot be trained on."""
     print(f"settings: {path}")
+    check_names(recipe)
     if is_recipe(path):
-        check_names(recipe)
+        check_test(recipe, options.test, tuple(options.folders))
         for stage in recipe.stages:
             print(f"stage: {stage.name}")
     for folder in (*options.data, *options.test):

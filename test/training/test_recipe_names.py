@@ -119,6 +119,63 @@ def test_a_wrong_name_is_told_before_the_first_stage(
         assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"detector": "yolov5q"}, ConfigError, "late, detector: ultralytics has no network 'yolov5q', exp"),
+        (
+            {"paste": {"objects": "gone"}},
+            DataError,
+            "late, paste: gone has no cut-outs; expected CLASS.zip",
+        ),
+    ],
+)
+def test_a_wrong_setting_of_a_detector_is_told_before_the_first_stage(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    settings: dict[str, object], error: type[Exception], message: str,
+) -> None:  # fmt: skip
+    pytest.importorskip("ultralytics")
+    monkeypatch.setattr(Trainer, "__init__", lambda *_, **__: pytest.fail("the first stage began"))
+    stages = {"train": FUSION, "late": {"kind": "detector", "data": ".", **settings}}
+    for more in ((), ("--dry-run",)):
+        assert main(words(tmp_path, pairs, stages, *more)) == error.exit_code
+        assert message in " ".join(capsys.readouterr().err.split())
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_network_that_ultralytics_lacks_is_told_of_one_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It said that 'yolov5q.yaml' does not exist."""
+    pytest.importorskip("ultralytics")
+    options = ["--data", str(tmp_path), "--set", "detector=yolov5q"]
+    assert main(["train", "yolov5n", *options]) == ConfigError.exit_code
+    assert "ultralytics has no network 'yolov5q', expected a name such as" in capsys.readouterr().err
+
+
+def test_folders_to_judge_by_are_looked_at_before_the_first_stage(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An empty one was told hours later, and where no stage judges by it nothing was said."""
+    monkeypatch.setattr(Trainer, "__init__", lambda *_, **__: pytest.fail("the first stage began"))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    judged = {"train": FUSION, "export": EXPORT, "evaluation": EVALUATION}
+    for stages, folder, error, message in (
+        (judged, empty, DataError, f"{empty} has 0 images in thermal/ and 0 in rgb/"),
+        (
+            {"train": FUSION, "export": EXPORT},
+            pairs,
+            ConfigError,
+            "--test is for stages of kind evaluation",
+        ),
+    ):
+        for more in ((), ("--dry-run",)):
+            assert main([*words(tmp_path, pairs, stages, *more), "--test", str(folder)]) == error.exit_code
+            assert message in " ".join(capsys.readouterr().err.split())
+            assert not (tmp_path / "run").exists()
+
+
 def test_names_of_stages_that_are_done_may_be_gone(pairs: Path, tmp_path: Path) -> None:
     assert main(words(tmp_path, pairs, {"train": FUSION})) == 0
     start = tmp_path / "start.pt"

@@ -85,6 +85,12 @@ class CutOut:
         return np.asarray(cv2.cvtColor(fused, cv2.COLOR_YCrCb2BGR), np.uint8)
 
 
+def check_cut_outs(folder: Path) -> None:
+    """Raise DataError where a folder has no file of cut-outs, whatever the classes."""
+    if not any(folder.glob("*.zip")):
+        raise DataError(f"{folder} has no cut-outs; expected CLASS.zip, such as person.zip, in a folder")
+
+
 def read_cut_outs(folder: Path, names: Sequence[str]) -> list[CutOut]:
     """All of FOLDER/CLASS.zip, which hold thermal/NAME and rgb/NAME, for the classes of a data set.
 

@@ -34,6 +34,7 @@ from ivfusion_ros.training.detector.paste import Paste, cut_outs_identity, read_
 from ivfusion_ros.training.detector.scenes import SceneDataset, SceneLoader, SceneSampler
 from ivfusion_ros.training.detector.state import STATE, cut_curves, data_identity, load_state
 from ivfusion_ros.training.detector.ultralytics_settings import (
+    check_detector,
     check_start,
     crop_of,
     data_file,
@@ -75,6 +76,7 @@ class DetectorTrainer(DetectionTrainer):
         """
         provide_nms()
         scan_labels_anew()
+        check_detector(config.detector)
         check_start(config, start)
         self.config = config
         if config.teacher and teacher is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from ultralytics.nn.tasks import yaml_model_load
 
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.files import read_yaml
@@ -37,6 +38,16 @@ def check_start(config: DetectorConfig, start: Path | None) -> None:
         raise ConfigError(
             f"kept is {config.kept} and memory {config.memory!r}, which only head anchors can do"
         )
+
+
+def check_detector(name: str) -> None:
+    """Raises ConfigError for a network that ultralytics does not have."""
+    try:
+        yaml_model_load(f"{name}.yaml")
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"ultralytics has no network {name!r}, expected a name such as yolov5n, yolov5s or yolo11n"
+        ) from error
 
 
 def crop_of(config: DetectorConfig) -> Size:

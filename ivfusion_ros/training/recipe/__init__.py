@@ -5,7 +5,7 @@ from ivfusion_ros.faces import later
 __getattr__, __all__ = later(
     __name__,
     {
-        "names": ("check_names",),
+        "names": ("check_names", "check_test"),
         "recipe": ("Recipe", "is_recipe", "read_recipe", "single"),
         "run": ("Inputs", "began_as_toy", "run_recipe"),
         "stages": ("DetectorStage", "FusionStage"),

@@ -11,13 +11,15 @@ from ivfusion_ros.errors import ConfigError, IvfusionError, did_you_mean
 from ivfusion_ros.evaluation.fusion.methods import check_methods
 from ivfusion_ros.evaluation.fusion.names import METRIC_NAMES
 from ivfusion_ros.metrics.names import EYE_NAMES, PAPER_NAMES
+from ivfusion_ros.sources.layouts import find_pairs
 from ivfusion_ros.training.recipe.kinds import KINDS
 from ivfusion_ros.training.recipe.taken import FUSION, Taken
 from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from ivfusion_ros.training.detector.config import PasteConfig
     from ivfusion_ros.training.fusion.config import ValidationConfig
     from ivfusion_ros.training.fusion.loss_config import TermsConfig
     from ivfusion_ros.training.recipe.recipe import Recipe, Stage
@@ -34,14 +36,31 @@ def check_names(recipe: Recipe, done: Collection[str] = ()) -> None:
     makers: dict[str, str] = {}
     for stage in recipe.stages:
         if stage.name not in done:
-            _check_stage(stage, makers)
+            _check_stage(stage, makers, alone=recipe.plain)
         makers[stage.name] = stage.kind
 
 
-def _check_stage(stage: Stage, makers: Makers) -> None:
+def check_test(recipe: Recipe, folders: Sequence[Path], names: tuple[str, str]) -> None:
+    """See that the folders to judge by have pairs, and that a stage judges by them.
+
+    names: as find_pairs'. Raises DataError, ConfigError.
+    """
+    if folders and not any(stage.kind == "evaluation" for stage in recipe.stages):
+        raise ConfigError(
+            "--test is for stages of kind evaluation, of which this recipe has none; leave it out, and "
+            "judge the result by `ivfusion eval` or, if it is a detector, `ivfusion eval-detection`"
+        )
+    for folder in folders:
+        find_pairs(folder, names)
+
+
+def _check_stage(stage: Stage, makers: Makers, *, alone: bool) -> None:
+    """alone: as a training by itself, which is given its data by the command."""
     kind = KINDS[stage.kind]
     kind.load()
-    for setting in (*kind.takes, *_CHECKS.get(stage.kind, {})):
+    where = "" if alone else f"stage {stage.name}, "
+    named = [setting for setting in kind.takes if not (alone and setting == "data")]
+    for setting in (*named, *_CHECKS.get(stage.kind, {})):
         value = getattr(stage.config, setting)
         try:
             if setting not in kind.takes:
@@ -49,7 +68,7 @@ def _check_stage(stage: Stage, makers: Makers) -> None:
             elif value:
                 _check_taken(value, kind.takes[setting], makers)
         except IvfusionError as error:
-            raise type(error)(f"stage {stage.name}, {setting}: {error}") from error
+            raise type(error)(f"{where}{setting}: {error}") from error
 
 
 def _check_taken(reference: str, taken: Taken, makers: Makers) -> None:
@@ -102,6 +121,19 @@ def _check_images(texts: Iterable[str], makers: Makers) -> None:
             _check_taken(model, FUSION, makers)
 
 
+def _check_detector(name: str, _: Makers) -> None:
+    from ivfusion_ros.training.detector.ultralytics_settings import check_detector
+
+    check_detector(name)
+
+
+def _check_paste(config: PasteConfig, _: Makers) -> None:
+    from ivfusion_ros.training.detector.paste import check_cut_outs
+
+    if config.objects:
+        check_cut_outs(Path(config.objects))
+
+
 _CHECKS: dict[str, dict[str, Callable[[Any, Makers], object]]] = {
     "fusion": {
         "network": _check_network,
@@ -114,6 +146,7 @@ _CHECKS: dict[str, dict[str, Callable[[Any, Makers], object]]] = {
         "class_map": lambda name, _: read_class_map(Path(name) if name else None),
         "backend": lambda name, _: resolve_backend(name),
     },
+    "detector": {"detector": _check_detector, "paste": _check_paste},
     "evaluation": {
         "metrics": lambda names, _: _check_known(names, METRIC_NAMES),
         "backend": lambda name, _: resolve_backend(name),

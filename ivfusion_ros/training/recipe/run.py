@@ -24,7 +24,7 @@ from ivfusion_ros.sources.layouts import find_pairs
 from ivfusion_ros.training.fusion.config import MAY_CHANGE
 from ivfusion_ros.training.fusion.provenance import differences, files_identity, versions
 from ivfusion_ros.training.recipe.kinds import KINDS, Result
-from ivfusion_ros.training.recipe.names import check_names
+from ivfusion_ros.training.recipe.names import check_names, check_test
 from ivfusion_ros.training.recipe.recipe import Recipe, Stage
 from ivfusion_ros.training.recipe.row import write_row
 from ivfusion_ros.types import CAMERAS
@@ -121,10 +121,11 @@ def began_as_toy(run: Path) -> bool:
 
 
 def _run_stages(recipe: Recipe, run: Path, inputs: Inputs, hold: Hold) -> None:
+    check_names(recipe, [stage.name for stage in recipe.stages if _done(run, stage).exists()])
     if recipe.plain:
         _run_stage(Context(recipe, recipe.stages[0], run, inputs, hold))
         return
-    check_names(recipe, [stage.name for stage in recipe.stages if _done(run, stage).exists()])
+    check_test(recipe, inputs.test, inputs.names)
     begun = _write_or_compare(recipe, run, inputs)
     try:
         results = _results(recipe, run, inputs, hold)
