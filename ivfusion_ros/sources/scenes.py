@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 _NO_BOXES = {"classes", "readme"}
 """Names of text files that lie among those of boxes, without their suffix."""
+_NO_COCO_BOXES = "captions_"
+"""What COCO's own files of sentences begin with, which lie beside those of boxes."""
 _LOOKED_AT = 8
 _GREY = 0.5
 """Mean difference between channels, in levels, up to which an image is grey."""
@@ -211,11 +213,13 @@ class _Truth:
 def _coco_files(folder: Path, layout: Layout) -> list[Path]:
     """COCO files at a layout's place; of thermal/ and rgb/ those beside or in annotations/."""
     if layout.boxes.endswith(".json"):
-        place = layout.boxes.replace("{part}", "*")
-        return sorted(folder.glob(place))
-    if layout.boxes != OWN.boxes or (folder / "boxes").is_dir():
+        places: tuple[str, ...] = (layout.boxes.replace("{part}", "*"),)
+    elif layout.boxes != OWN.boxes or (folder / "boxes").is_dir():
         return []
-    return [*sorted(folder.glob("*.json")), *sorted(folder.glob("annotations/*.json"))]
+    else:
+        places = ("*.json", "annotations/*.json")
+    files = [path for place in places for path in sorted(folder.glob(place))]
+    return [path for path in files if not path.name.startswith(_NO_COCO_BOXES)]
 
 
 def _with_stems(found: dict[Fields, Scene]) -> list[Scene]:

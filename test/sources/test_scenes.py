@@ -217,6 +217,19 @@ def test_what_is_left_out_of_pairs_is_told(tmp_path: Path, caplog: pytest.LogCap
         assert words in caplog.text
 
 
+def test_coco_files_of_sentences_hold_no_boxes(tmp_path: Path) -> None:
+    """A whole COCO was refused for them."""
+    write_coco(tmp_path)
+    sentences = {
+        "images": [{"id": 1, "file_name": "a.jpg"}],
+        "annotations": [{"id": 1, "caption": "a dog"}],
+    }
+    text(tmp_path / "annotations" / "captions_val.json", json.dumps(sentences))
+    assert {scene.boxes for scene in find_scenes(tmp_path)} == {
+        tmp_path / "annotations" / "instances_val.json"
+    }
+
+
 def test_images_that_a_coco_file_lacks_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_coco(tmp_path)
     picture(tmp_path / "val" / "c.jpg", colour=True)
