@@ -243,7 +243,7 @@ class Detections:
     followed; None where objects are not tracked.
     positions: where they are in space, None where that is not asked for or not known.
     placed: how each got its position, or why it has none, for people; empty where that is not asked for.
-    threshold: lowest score that is reported.
+    threshold: lowest score that is reported, of any class.
     age_ns: how long before this image they were found, nanoseconds: 0 in it, more while the detector rests
     to meet a deadline.
     """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ivfusion_ros.commands.interruption import going_on_by_itself
 from ivfusion_ros.commands.options import check_at_least, write_json
 from ivfusion_ros.commands.result_pictures import ResultPictures
-from ivfusion_ros.commands.threshold import check_enough, check_own_file, set_threshold
+from ivfusion_ros.commands.threshold import check_enough, check_own_file, set_threshold, set_thresholds
 from ivfusion_ros.detection.classes import CLASS_NAMES, read_class_map
 from ivfusion_ros.errors import ConfigError, DataError
 from ivfusion_ros.evaluation.detection.by_scene import scene_rows
@@ -51,12 +51,15 @@ def _evaluate(options: argparse.Namespace) -> None:
     if options.html:
         check_renderer()
     path = resolve_model(options.detector, "detection")
-    if options.set_threshold:
+    if options.set_threshold is not None:
         check_own_file(path)
     scenes, class_names = _scenes(options, classes_of(path))
     methods = _methods(options, scenes)
-    if options.set_threshold:
+    measured = options.set_threshold == []
+    if measured:
         check_enough(len(scenes) * len(methods))
+    elif options.set_threshold:
+        set_thresholds(path, classes_of(path), options.set_threshold)
     detector = DetectorUnderTest(
         options.detector,
         class_names,
@@ -76,14 +79,14 @@ def _evaluate(options: argparse.Namespace) -> None:
     entries = judge(truths, found, class_names)
     added = gains(truths, found, class_names, subsets(found))
     write_sheet(
-        options.out / "misses.png", truths, found, methods, class_names, options.rows, detector.threshold
+        options.out / "misses.png", truths, found, methods, class_names, options.rows, detector.thresholds
     )
     scored = {name: calibration(truths, items) for name, items in found.items()}
     pictures = [*_plot(options.out, entries, scored), "misses.png"]
     write_whole(options.out / "results.csv", to_csv(rows(entries)))
     write_whole(options.out / "results.md", page(entries, detector, skipped, pictures, scored, added))
     pairs = [scene.pair for scene in scenes]
-    by_scene = scene_rows(truths, found, class_names, detector.threshold)
+    by_scene = scene_rows(truths, found, class_names, detector.thresholds)
     numbers = finite(figures(entries, methods, detector, skipped, scored, added, by_scene, pairs))
     write_json(options.out / "results.json", numbers)
     write_json(options.json, numbers)
@@ -92,7 +95,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         log.info("page: %s", options.html)
     print(page(entries, detector, skipped, (), scored, added))
     log.info("evaluated %d scenes, left out %d: %s", len(truths), len(scenes) - len(truths), options.out)
-    if options.set_threshold:
+    if measured:
         set_threshold(detector.path, pooled(list(scored.values())))
 
 

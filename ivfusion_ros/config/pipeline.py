@@ -402,8 +402,8 @@ class DetectionConfig:
     threads: int = parameter(0, f"CPU threads of the backend; 0: {_THREADS}", minimum=0, maximum=256)
     confidence: float = parameter(
         -1.0,
-        "lowest score that is reported; below 0: what the model recommends, measured at 0.1 false alarms "
-        "per image, or 0.25 where it does not say",
+        "lowest score that is reported, of all classes; below 0: what the model recommends, of each class "
+        "where it does, measured at 0.1 false alarms per image, or 0.25 where it does not say",
         minimum=-1.0,
         maximum=1.0,
         live=True,

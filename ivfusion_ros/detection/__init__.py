@@ -10,8 +10,9 @@ from ivfusion_ros.detection.classes import (
     read_class_map,
     usual_map,
 )
-from ivfusion_ros.detection.detector import THRESHOLD_KEY, Detector, own_threshold
+from ivfusion_ros.detection.detector import Detector
 from ivfusion_ros.detection.nms import suppress
+from ivfusion_ros.detection.thresholds import THRESHOLD_KEY, own_thresholds, told_thresholds
 from ivfusion_ros.faces import later
 
 __getattr__, _later = later(
@@ -36,9 +37,10 @@ __all__ = [
     "Detector",
     "names_from_metadata",
     "names_from_yaml",
-    "own_threshold",
+    "own_thresholds",
     "read_class_map",
     "suppress",
+    "told_thresholds",
     "usual_map",
     *_later,
 ]

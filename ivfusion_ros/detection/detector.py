@@ -14,11 +14,12 @@ from ivfusion_ros.backends.device import DeviceBackend
 from ivfusion_ros.detection.class_names import class_mask, names_from_metadata, names_from_yaml
 from ivfusion_ros.detection.inputs import inputs_of
 from ivfusion_ros.detection.nms import suppress
+from ivfusion_ros.detection.thresholds import own_thresholds
 from ivfusion_ros.detection.tiles import tile_windows, whole_in
 from ivfusion_ros.errors import ConfigError, ModelError
 from ivfusion_ros.graphs.letterbox import GREY, Letterbox, network_size, stride_of
 from ivfusion_ros.graphs.yolo import Candidates, Head, decode, detection_output, identify_head
-from ivfusion_ros.types import Detections, Floats32, Image, Size
+from ivfusion_ros.types import Detections, Floats, Floats32, Image, Size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,12 +33,6 @@ _SQUARE = (640, 640)
 """Image (width, height) on which a model of free input size is tried."""
 
 
-THRESHOLD_KEY = "ivfusion.threshold"
-"""Metadata key: lowest score to report, measured at 0.1 false alarms per image."""
-DEFAULT_THRESHOLD = 0.25
-"""Of models that do not say."""
-
-
 class Detector:
     """A YOLO model in a backend. One object serves one thread at a time."""
 
@@ -47,7 +42,6 @@ class Detector:
         """Check the model by running it once on grey. Raises ModelError, ConfigError."""
         self.backend = backend
         self._stride = stride_of(backend.metadata)
-        self._own_threshold = own_threshold(backend.metadata)
         self._on_device = backend if isinstance(backend, DeviceBackend) else None
         self._inputs = inputs_of(backend)
         self._output = detection_output({name: info.shape for name, info in backend.outputs.items()})
@@ -73,6 +67,7 @@ class Detector:
                 f"{found}, but its metadata names {len(self.class_names)}; "
                 "export a detection model (not segmentation or pose), or give detection.class_names"
             )
+        self._own_thresholds = own_thresholds(backend.metadata, len(self.class_names))
         self.set_config(config)
 
     def check_config(self, config: DetectionConfig) -> None:
@@ -82,6 +77,8 @@ class Detector:
     def set_config(self, config: DetectionConfig) -> None:
         """Take over the live parameters: thresholds and class filter. Raises ConfigError."""
         self._reported = class_mask(config.classes, self.class_names)
+        # As scores are, so that one that is just as high counts.
+        self._thresholds = self._thresholds_of(config).astype(np.float32)
         self._config = config
 
     def __call__(self, image: Image, resident: Any = None, thermal: Image | None = None) -> Detections:
@@ -114,12 +111,19 @@ class Detector:
 
     @property
     def threshold(self) -> float:
-        """Lowest score that is reported: the configuration's, else the model's own."""
+        """Lowest score that is reported, of any class: the configuration's, else the model's own."""
         return self.threshold_of(self._config)
 
     def threshold_of(self, config: DetectionConfig) -> float:
         """What `threshold` is with another configuration."""
-        return self._own_threshold if config.confidence < 0 else config.confidence
+        reported = self._thresholds_of(config)[class_mask(config.classes, self.class_names)]
+        return float(reported.min())
+
+    def _thresholds_of(self, config: DetectionConfig) -> Floats:
+        """(classes,)."""
+        if config.confidence < 0:
+            return self._own_thresholds
+        return np.full(len(self.class_names), config.confidence)
 
     def _with_tiles(self, found: Candidates, images: Mapping[str, Image]) -> Candidates:
         """Add what tiles of the images show, each object once."""
@@ -157,13 +161,14 @@ class Detector:
         size = _size(images)
         letterbox = Letterbox.fit(size, self._inputs.size or network_size(size, self._stride))
         output, head = self._run(images, letterbox, resident)
-        found = decode(output, head, self.threshold)
+        found = decode(output, head, float(self._thresholds.min()))
         if found.class_ids.max(initial=0) >= len(self.class_names):
             raise ModelError(
                 f"the detector found class {found.class_ids.max()}, but only {len(self.class_names)} "
                 "classes are named: give all names with detection.class_names"
             )
-        found = found.select(self._reported[found.class_ids])
+        sure = found.scores >= self._thresholds[found.class_ids]
+        found = found.select(self._reported[found.class_ids] & sure)
         # Before boxes are cut at the image's border: cut, two objects that leave it would overlap more.
         # Of a head that chose by itself, overlapping boxes are different objects.
         iou = 1.0 if head.layout == "end2end" else config.iou
@@ -226,20 +231,3 @@ def _size(images: Mapping[str, Image]) -> Size:
     """(width, height) of images that share it."""
     height, width = next(iter(images.values())).shape[:2]
     return width, height
-
-
-def own_threshold(metadata: Mapping[str, str]) -> float:
-    """The threshold that a model's metadata recommend, DEFAULT_THRESHOLD without one. Raises ModelError."""
-    text = metadata.get(THRESHOLD_KEY)
-    if text is None:
-        return DEFAULT_THRESHOLD
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise ModelError(
-            f"the model's metadata `{THRESHOLD_KEY}` is {text[:80]!r}, expected a score from 0 to 1; write "
-            "it again with `ivfusion eval-detection --set-threshold`"
-        )
-    return value

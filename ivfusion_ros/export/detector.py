@@ -17,7 +17,7 @@ import numpy as np
 from ivfusion_ros.backends.choice import load_backend
 from ivfusion_ros.config.pipeline import DetectionConfig
 from ivfusion_ros.detection import Detector
-from ivfusion_ros.detection.detector import THRESHOLD_KEY
+from ivfusion_ros.detection.thresholds import THRESHOLD_KEY
 from ivfusion_ros.errors import BackendError, ConfigError, ModelError, refusing
 from ivfusion_ros.export.safe_pickle import check_is_data
 from ivfusion_ros.files import whole_files

@@ -85,10 +85,12 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--set-threshold",
-        action="store_true",
+        nargs="*",
+        metavar="CLASS=SCORE",
         help="write into the detector's file, which must be your own, the threshold at which these "
         f"images, {ENOUGH_IMAGES} at least, have {FALSE_ALARMS:g} false alarms each, all kinds together: "
-        "its own detection.confidence from then on",
+        "its own detection.confidence from then on. Or those of classes that you know better, such as "
+        "person=0.3; it is judged with them",
     )
     parser.add_argument(
         "--rows",

@@ -46,7 +46,7 @@ def objects_page(
     shots = collect_shots(in_turn(places), lambda key, index: _shot(key, index, scenes[key], pictures))
     seen = {key: shot.index for key, shot in shots.items()}
     detector = figures["detector"]
-    told = {name: detector[name] for name in ("model", "backend", "threshold", "tiles")}
+    told = {name: detector[name] for name in ("model", "backend", "thresholds", "tiles")}
     return Page(
         title,
         figure_texts({**told, "scenes": len(scenes), "version": figures["version"]}),

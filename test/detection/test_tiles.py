@@ -8,9 +8,8 @@ import pytest
 
 from ivfusion_ros.backends import load_backend
 from ivfusion_ros.config.pipeline import DetectionConfig
-from ivfusion_ros.detection.detector import THRESHOLD_KEY, Detector, own_threshold
+from ivfusion_ros.detection.detector import Detector
 from ivfusion_ros.detection.tiles import OVERLAP, tile_windows, whole_in
-from ivfusion_ros.errors import ModelError
 
 pytest.importorskip("onnx")
 
@@ -59,9 +58,6 @@ def test_lamps_are_found_in_tiles_that_the_whole_image_shows_too_small(detector:
 
 
 def test_a_model_recommends_its_threshold(detector: Detector) -> None:
-    assert own_threshold({}) == 0.25 and own_threshold({THRESHOLD_KEY: "0.4"}) == 0.4
-    with pytest.raises(ModelError, match="expected a score from 0 to 1"):
-        own_threshold({THRESHOLD_KEY: "high"})
     assert detector.threshold == 0.9
     detector.set_config(DetectionConfig())
     assert detector.threshold == 0.25

@@ -225,7 +225,7 @@ def test_what_fusion_adds_has_an_interval() -> None:
 def test_misses_are_what_is_not_reported() -> None:
     truths = [truth([BOX, FAR], [0, 0]), truth([BOX, FAR], [1, 0])]
     items = [found([BOX, FAR], [0.9, 0.2], [0, 0]), found([BOX, FAR], [0.9, 0.9], [0, 0])]
-    assert missed(truths, items, NAMES, 0.25) == [[1], [0]]
+    assert missed(truths, items, NAMES, np.full(len(NAMES), 0.25)) == [[1], [0]]
     small = truth([[0, 0, 10, 10]] * 3, [0] * 3)
     assert worst([small, *truths], [[[0, 1, 2], [], [0]]]) == [2, 0, 1]
 
@@ -361,6 +361,36 @@ def test_a_threshold_is_written_into_the_model(dataset: Path, detector: Path, bl
     run(dataset, detector, blend_model, "--set-threshold")
     # Nothing that it finds is wrong.
     assert read_metadata(detector)["ivfusion.threshold"] == "0.001"
+
+
+def test_thresholds_of_classes_are_written_and_judged_with(
+    dataset: Path, detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["eval-detection", "--data", dataset, "--out", tmp_path / "o", "--detector"]
+    assert main([*map(str, words), str(detector), "--set-threshold", "person=0.3"]) == 2
+    assert "since the file's metadata names no classes" in capsys.readouterr().err
+    detector = write_dynamic_detector(tmp_path / "people.onnx", name="person")
+    words.append(detector)
+    before = detector.read_bytes()
+    assert main([*map(str, words), "--set-threshold", "person=0.3"]) == 7, "class_0 alone is in the data"
+    assert detector.read_bytes() == before
+    (dataset / "data.yaml").write_text("path: .\nnames:\n  0: person\n", encoding="utf-8")
+    for given, message in (
+        ("persn=0.3", "'persn', did you mean person? expected one of"),
+        ("person=1.3", "--set-threshold person is 1.3, expected a score from 0 to 1"),
+        ("person=high", "--set-threshold person is 'high', expected a score"),
+        ("person", "--set-threshold is 'person', expected NAME=VALUE"),
+    ):
+        assert main([*map(str, words), "--set-threshold", given]) == 2
+        assert message in " ".join(capsys.readouterr().err.split())
+        assert detector.read_bytes() == before
+    assert main([*map(str, words), "--set-threshold", "person=0.875"]) == 0
+    assert read_metadata(detector)["ivfusion.threshold"] == "0.875"
+    assert (
+        json.loads((tmp_path / "o" / "results.json").read_text())["detector"]["thresholds"]["person"]
+        == 0.875
+    )
+    assert "own threshold is" in (tmp_path / "o" / "results.md").read_text()
 
 
 def test_a_threshold_needs_images_and_a_file_of_ones_own(

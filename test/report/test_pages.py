@@ -150,7 +150,7 @@ def detection() -> dict:
     scene = {"data": "street", "size": [64, 48], "objects": 2, "boxes": [box]}
     return {
         "version": "0",
-        "detector": {"model": "d.onnx", "backend": "it", "threshold": 0.25, "tiles": 1},
+        "detector": {"model": "d.onnx", "backend": "it", "thresholds": {"person": 0.25}, "tiles": 1},
         "methods": {},
         "results": [entry("thermal", 0.5), entry("fused", 0.75)],
         "added_by_fusion": [],

@@ -14,7 +14,7 @@ from ivfusion_ros.backends import load_backend
 from ivfusion_ros.config.pipeline import DetectionConfig
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.detection.classes import CLASS_NAMES, COCO_IDS
-from ivfusion_ros.detection.detector import THRESHOLD_KEY
+from ivfusion_ros.detection.thresholds import THRESHOLD_KEY
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.export.detector import export_detector
 from ivfusion_ros.models import resolve_model

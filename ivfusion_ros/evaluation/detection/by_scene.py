@@ -12,20 +12,24 @@ if TYPE_CHECKING:
     from ivfusion_ros.evaluation.detection.find import Found
     from ivfusion_ros.evaluation.detection.scenes import Truth
     from ivfusion_ros.evaluation.fusion.tables import Row
-    from ivfusion_ros.types import Boxes
+    from ivfusion_ros.types import Boxes, Floats
 
 
 def scene_rows(
-    truths: Sequence[Truth], found: Mapping[str, list[Found]], class_names: Sequence[str], threshold: float
+    truths: Sequence[Truth],
+    found: Mapping[str, list[Found]],
+    class_names: Sequence[str],
+    thresholds: Floats,
 ) -> list[Row]:
     """A row a scene and method: objects, those missed, false alarms, boxes of what is reported and missed.
 
-    truths[i] belongs to found[method][i]. threshold: score from which an object is reported.
+    truths[i] belongs to found[method][i]. thresholds: (classes,) scores from which objects are
+    reported.
     """
     rows = []
     for method, items in found.items():
-        misses = missed(truths, items, class_names, threshold)
-        alarms = false_alarms(truths, items, class_names, threshold)
+        misses = missed(truths, items, class_names, thresholds)
+        alarms = false_alarms(truths, items, class_names, thresholds)
         for truth, item, places, wrong in zip(truths, items, misses, alarms, strict=True):
             rows.append(
                 {
@@ -36,7 +40,7 @@ def scene_rows(
                     "objects": len(truth.class_ids),
                     "missed": len(places),
                     "false_alarms": wrong,
-                    "boxes": _reported(item, threshold),
+                    "boxes": _reported(item, thresholds),
                     "missed_boxes": [
                         {
                             "class": class_names[truth.class_ids[place]],
@@ -49,12 +53,12 @@ def scene_rows(
     return rows
 
 
-def _reported(item: Found, threshold: float) -> list[Row]:
+def _reported(item: Found, thresholds: Floats) -> list[Row]:
     every = item.detections
     return [
         {"class": every.class_names[class_id], "score": round(float(score), 3), "box_xyxy": _box(box)}
         for box, score, class_id in zip(every.boxes_xyxy, every.scores, every.class_ids, strict=True)
-        if score >= threshold
+        if score >= thresholds[class_id]
     ]
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from ivfusion_ros.evaluation.detection.levels import FALSE_ALARMS
 from ivfusion_ros.evaluation.fusion.plots import COLOURS
@@ -29,11 +30,12 @@ _BINS = 10
 class Calibration:
     """Scores (N,) of all boxes, right (N,) whether an object of their class is there, and what was missed.
 
-    images, objects: how many there are.
+    class_ids: (N,) of the boxes. images, objects: how many there are.
     """
 
     scores: Floats
     right: Mask
+    class_ids: npt.NDArray[np.int64]
     images: int
     objects: int
 
@@ -45,13 +47,16 @@ class Calibration:
             return 0.001
         return min(1.0, float(np.floor(wrong[allowed] * 1000) + 1) / 1000)
 
-    def found(self, threshold: float) -> float:
-        """The share of objects that boxes from a score on find, 0 without objects."""
+    def found(self, threshold: float | Floats) -> float:
+        """The share of objects that boxes from a score on find, 0 without objects.
+
+        threshold: one for all boxes, or (N,), one for each.
+        """
         hits = int(np.count_nonzero(self.right & (self.scores >= threshold)))
         return hits / self.objects if self.objects else 0.0
 
-    def false_alarms(self, threshold: float) -> float:
-        """Wrong boxes per image from a score on."""
+    def false_alarms(self, threshold: float | Floats) -> float:
+        """Wrong boxes per image from a score on; threshold as found has it."""
         return int(np.count_nonzero(~self.right & (self.scores >= threshold))) / max(1, self.images)
 
     def bins(self) -> tuple[Floats, Floats, Floats]:
@@ -70,7 +75,9 @@ class Calibration:
 
     def _from(self, threshold: float) -> Calibration:
         chosen = self.scores >= threshold
-        return Calibration(self.scores[chosen], self.right[chosen], self.images, self.objects)
+        return replace(
+            self, scores=self.scores[chosen], right=self.right[chosen], class_ids=self.class_ids[chosen]
+        )
 
 
 def calibration(truths: Sequence[Truth], found: Sequence[Found]) -> Calibration:
@@ -79,12 +86,13 @@ def calibration(truths: Sequence[Truth], found: Sequence[Found]) -> Calibration:
     As COCO has it: the surest box first, each takes the free object of its class that it covers best, by an
     overlap of 0.5.
     """
-    scores, right = [np.zeros(0)], [np.zeros(0, bool)]
-    for truth, item in zip(truths, found, strict=True):
-        scores.append(item.detections.scores.astype(np.float64))
-        right.append(_right(truth, item))
-    objects = sum(len(truth.class_ids) for truth in truths)
-    return Calibration(np.concatenate(scores), np.concatenate(right), len(truths), objects)
+    none = Calibration(np.zeros(0), np.zeros(0, bool), np.zeros(0, np.int64), 0, 0)
+    return pooled([none, *(_of_image(truth, item) for truth, item in zip(truths, found, strict=True))])
+
+
+def _of_image(truth: Truth, item: Found) -> Calibration:
+    scores = item.detections.scores.astype(np.float64)
+    return Calibration(scores, _right(truth, item), item.detections.class_ids, 1, len(truth.class_ids))
 
 
 def _right(truth: Truth, item: Found) -> Mask:
@@ -105,6 +113,7 @@ def pooled(parts: Sequence[Calibration]) -> Calibration:
     return Calibration(
         np.concatenate([part.scores for part in parts]),
         np.concatenate([part.right for part in parts]),
+        np.concatenate([part.class_ids for part in parts]),
         sum(part.images for part in parts),
         sum(part.objects for part in parts),
     )

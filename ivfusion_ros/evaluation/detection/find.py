@@ -15,7 +15,7 @@ from ivfusion_ros.backends.choice import load_backend
 from ivfusion_ros.config.pipeline import DetectionConfig
 from ivfusion_ros.detection import Detector
 from ivfusion_ros.detection.class_names import names_from_metadata
-from ivfusion_ros.detection.detector import own_threshold
+from ivfusion_ros.detection.thresholds import own_thresholds
 from ivfusion_ros.errors import ConfigError, IvfusionError
 from ivfusion_ros.evaluation.detection.scenes import Scene
 from ivfusion_ros.evaluation.fusion.journal import Journal, Subject
@@ -24,7 +24,7 @@ from ivfusion_ros.graphs.onnx_file import read_metadata
 from ivfusion_ros.images.encodings import to_rgb
 from ivfusion_ros.images.files import read_image
 from ivfusion_ros.models import file_sha256, resolve_model
-from ivfusion_ros.types import CameraName, Detections, Floats32, Image, Size
+from ivfusion_ros.types import CameraName, Detections, Floats, Floats32, Image, Size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,9 +96,10 @@ class DetectorUnderTest:
             ) from error
         self.class_names = tuple(class_names)
         self.tiles = tiles
-        self.threshold = own_threshold(loaded.metadata)
         self.identity = f"{file_sha256(self.path)} {loaded.description}"
         known = self._detector.class_names
+        own = own_thresholds(loaded.metadata, len(known))
+        self.thresholds: Floats = own[[known.index(name) for name in class_names]]
         self._own_ids = np.array([class_names.index(name) if name in class_names else -1 for name in known])
 
     def __call__(self, image: Image, method: Method, pair: Pair) -> Detections:
@@ -127,7 +128,10 @@ class DetectorUnderTest:
             "iou": OVERLAP,
             "max_detections": MAX_DETECTIONS,
             "tiles": self.tiles,
-            "threshold": self.threshold,
+            "thresholds": {
+                name: round(value, 4)
+                for name, value in zip(self.class_names, self.thresholds.tolist(), strict=True)
+            },
         }
 
 

@@ -104,14 +104,14 @@ def matches(truths: Sequence[Truth], found: Sequence[Found], class_names: Sequen
 
 
 def missed(
-    truths: Sequence[Truth], found: Sequence[Found], class_names: Sequence[str], threshold: float
+    truths: Sequence[Truth], found: Sequence[Found], class_names: Sequence[str], thresholds: Floats
 ) -> list[list[int]]:
     """Of each image, the objects (places in its Truth) without a reported box of their class on them.
 
-    Reported are scores from the threshold on; a box is on an object by an overlap of 0.5.
+    Reported are scores from those of (classes,) thresholds on; a box is on an object by an overlap of 0.5.
     Raises BackendError where pycocotools is missing.
     """
-    evaluation = _evaluated(truths, found, class_names, threshold)
+    evaluation = _evaluated(truths, found, class_names, thresholds)
     places = [(image, place) for image, truth in enumerate(truths) for place in range(len(truth.class_ids))]
     results: list[list[int]] = [[] for _ in truths]
     for entry in evaluation.evalImgs:
@@ -125,14 +125,14 @@ def missed(
 
 
 def false_alarms(
-    truths: Sequence[Truth], found: Sequence[Found], class_names: Sequence[str], threshold: float
+    truths: Sequence[Truth], found: Sequence[Found], class_names: Sequence[str], thresholds: Floats
 ) -> list[int]:
-    """Of each image, the boxes with scores from the threshold on that are on no object of their class.
+    """Of each image, the boxes that are reported, as missed has it, on no object of their class.
 
     Raises BackendError where pycocotools is missing.
     """
     counts = [0] * len(truths)
-    for entry in _evaluated(truths, found, class_names, threshold).evalImgs:
+    for entry in _evaluated(truths, found, class_names, thresholds).evalImgs:
         if entry is not None:
             counts[entry["image_id"]] += int(np.count_nonzero(entry["dtMatches"][0] == 0))
     return counts
@@ -145,7 +145,10 @@ def mean(values: Sequence[float | None]) -> float | None:
 
 
 def _evaluated(
-    truths: Sequence[Truth], found: Sequence[Found], class_names: Sequence[str], least_score: float = 0.0
+    truths: Sequence[Truth],
+    found: Sequence[Found],
+    class_names: Sequence[str],
+    thresholds: Floats | None = None,
 ) -> Any:
     """A COCOeval that has run, over all sizes of objects."""
     try:
@@ -158,7 +161,8 @@ def _evaluated(
     objects, boxes = [], []
     for image, (truth, item) in enumerate(zip(truths, found, strict=True)):
         objects += _annotations(image, truth.boxes_xyxy, truth.class_ids)
-        sure = item.detections.scores >= least_score
+        least = 0 if thresholds is None else thresholds[item.detections.class_ids]
+        sure = item.detections.scores >= least
         rows = _annotations(image, item.detections.boxes_xyxy[sure], item.detections.class_ids[sure])
         for row, score in zip(rows, item.detections.scores[sure].tolist(), strict=True):
             boxes.append({**row, "score": score})

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ivfusion_ros import __version__
+from ivfusion_ros.detection.thresholds import told_thresholds
 from ivfusion_ros.errors import DataError
 from ivfusion_ros.evaluation.detection.find import (
     CONFIDENCE,
@@ -131,14 +132,14 @@ def page(
     if added:
         parts.append(section(added))
     if scored:
-        parts.append(_thresholds(scored, detector.threshold))
+        parts.append(_thresholds(scored, detector))
     parts += [f"![{name}]({name})\n" for name in pictures]
     if skipped:
         parts.append(f"## Left out\n\n{to_markdown(skipped_rows(skipped))}")
     return "\n".join(parts)
 
 
-def _thresholds(scored: Mapping[str, Calibration], threshold: float) -> str:
+def _thresholds(scored: Mapping[str, Calibration], detector: DetectorUnderTest) -> str:
     """The table of thresholds at equal false alarms, beside what the model's own gives."""
     table: list[Row] = []
     for name, own in scored.items():
@@ -148,10 +149,14 @@ def _thresholds(scored: Mapping[str, Calibration], threshold: float) -> str:
             f"threshold at {FALSE_ALARMS:g} false alarms": at,
             "found": own.found(at),
         }
-        row |= {f"found at {threshold:g}": own.found(threshold)}
-        row |= {f"false alarms at {threshold:g}": own.false_alarms(threshold)}
+        its = detector.thresholds[own.class_ids]
+        row |= {"found at its own": own.found(its), "false alarms at its own": own.false_alarms(its)}
         table.append({**row, "calibration error": own.error()})
-    text = "False alarms are wrong boxes per image; found is the share of all objects."
+    told = told_thresholds(detector.thresholds, detector.class_names)
+    text = (
+        "False alarms are wrong boxes per image; found is the share of all objects. The detector's own "
+        f"threshold is {told}."
+    )
     images = min(own.images for own in scored.values())
     if images < ENOUGH_IMAGES:
         wrong = int(FALSE_ALARMS * images)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ivfusion_ros.detection.thresholds import told_thresholds
 from ivfusion_ros.errors import IvfusionError
 from ivfusion_ros.evaluation.detection.find import Found, picture
 from ivfusion_ros.evaluation.detection.precision import missed
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 
     from ivfusion_ros.evaluation.detection.scenes import Truth
     from ivfusion_ros.evaluation.fusion.methods import Method
+    from ivfusion_ros.types import Floats
 
 CELL_WIDTH = 480
 """Pixels."""
 
 LEGEND = (
-    "coloured boxes: what the detector reports, from a score of {threshold:.2f} on; white boxes: objects "
+    "coloured boxes: what the detector reports, from a score of {told} on; white boxes: objects "
     "that it misses. Rows: scenes, the worst first"
 )
 
@@ -39,26 +41,27 @@ def write_sheet(
     methods: Sequence[Method],
     class_names: Sequence[str],
     count: int,
-    threshold: float,
+    thresholds: Floats,
 ) -> None:
     """Write the scenes with the worst misses: what is reported in colour, missed objects outlined in white.
 
-    truths[i] belongs to found[method][i]. threshold: score from which an object is reported.
+    truths[i] belongs to found[method][i]. thresholds: (classes,) scores from which
+    objects are reported.
     """
-    misses = {method: missed(truths, items, class_names, threshold) for method, items in found.items()}
+    misses = {method: missed(truths, items, class_names, thresholds) for method, items in found.items()}
     strips = []
     for index in worst(truths, list(misses.values()))[:count]:
         images, titles = [], []
         for method, items in found.items():
             item, objects = items[index], misses[method][index]
-            images.append(_shown(item, truths[index], objects, methods, threshold))
+            images.append(_shown(item, truths[index], objects, methods, thresholds))
             total = len(truths[index].class_ids)
             titles.append(f"{item.scene.pair.stem} {method}: {len(objects)} of {total} missed")
         # A sheet of its own for each scene, since all cells of a sheet have one shape.
         strips.append(contact_sheet(images, titles, columns=len(images), cell_width=CELL_WIDTH))
     width = max(strip.shape[1] for strip in strips)
     strips = [np.pad(strip, ((0, 0), (0, width - strip.shape[1]), (0, 0))) for strip in strips]
-    legend = heading(LEGEND.format(threshold=threshold), width, CELL_WIDTH)
+    legend = heading(LEGEND.format(told=told_thresholds(thresholds, class_names)), width, CELL_WIDTH)
     write_image(path, np.concatenate([legend, *strips]))
 
 
@@ -73,7 +76,7 @@ def worst(truths: Sequence[Truth], misses: Sequence[Sequence[Sequence[int]]]) ->
 
 
 def _shown(
-    item: Found, truth: Truth, places: Sequence[int], methods: Sequence[Method], threshold: float
+    item: Found, truth: Truth, places: Sequence[int], methods: Sequence[Method], thresholds: Floats
 ) -> Image:
     try:
         image = picture(item, methods)
@@ -81,7 +84,7 @@ def _shown(
         # It was read a moment ago; a file that has gone since is no reason to lose the sheet.
         return _NOTHING
     every = item.detections
-    sure = every.scores >= threshold
+    sure = every.scores >= thresholds[every.class_ids]
     reported = Detections(
         every.boxes_xyxy[sure], every.scores[sure], every.class_ids[sure], every.class_names
     )

@@ -73,7 +73,7 @@ def evaluate(context: Context) -> Result:
     truths = [_of_classes(truth, all_names, names) for truth in truths]
     entries = judge(truths, found, names)
     write_sheet(
-        context.folder / "misses.png", truths, found, methods, names, _SHEET_ROWS, detector.threshold
+        context.folder / "misses.png", truths, found, methods, names, _SHEET_ROWS, detector.thresholds
     )
     write_whole(context.folder / "results.md", page(entries, detector, skipped, ["misses.png"]))
     return {"figures": _figures(entries), "figures_of": f"AP50 on {len(truths)} held-out scenes"}
