@@ -17,6 +17,7 @@ from ivfusion_ros.sources.layouts import find_pairs
 from ivfusion_ros.training.detector.config import DetectorConfig
 from ivfusion_ros.training.fusion.config import TrainConfig, load_train_config
 from ivfusion_ros.training.fusion.split import split_folders
+from ivfusion_ros.training.matcher.config import SplitConfig
 from ivfusion_ros.training.recipe.names import check_names, check_test
 from ivfusion_ros.training.recipe.recipe import Recipe, is_recipe, read_recipe, single
 from ivfusion_ros.training.recipe.run import Inputs, began_as_toy, run_recipe
@@ -67,7 +68,7 @@ def _tell(options: argparse.Namespace, path: Path, recipe: Recipe) -> None:
     print(f"settings: {path}")
     check_names(recipe)
     if is_recipe(path):
-        check_test(recipe, options.test, tuple(options.folders))
+        check_test(recipe, options.test, options.data, tuple(options.folders))
         for stage in recipe.stages:
             print(f"stage: {stage.name}")
     for folder in (*options.data, *options.test):
@@ -75,7 +76,8 @@ def _tell(options: argparse.Namespace, path: Path, recipe: Recipe) -> None:
             # Unless it is a part of a data set that has no folder of its own.
             find_pairs(folder)
         print(f"reads: {folder}")
-    learner = next((stage.config for stage in recipe.stages if isinstance(stage.config, TrainConfig)), None)
+    configs = [stage.config for stage in recipe.stages]
+    learner = next((config for config in configs if isinstance(config, (TrainConfig, SplitConfig))), None)
     if learner is not None and options.data:
         split = split_folders(options.data, tuple(options.folders), learner)
         print(f"pairs: {len(split.training)} to train on, {len(split.validation)} held out")

@@ -11,7 +11,7 @@ __getattr__, __all__ = later(
         "layouts": ("LAYOUTS", "Layout", "find_pairs"),
         "live": ("LivePairs", "parse_options"),
         "pairs": ("images_in", "pairs_in_time", "pairs_of_equal_names"),
-        "published": ("pairs_to_learn_from",),
+        "published": ("pairs_to_judge_by", "pairs_to_learn_from"),
         "scenes": ("Scene", "find_scenes"),
         "source": ("OnSkip", "Source", "SourceOptions"),
         "stream": ("CameraStream",),

@@ -253,7 +253,8 @@ def _hint(folder: Path, *, by_option: bool) -> str:
     if own:
         return f"; images in {folder} itself: {len(own)}; give two folders, the thermal camera's first"
     if not below:
-        return ""
+        parts = [str(path) for path in sorted(folder.iterdir()) if _pairs(path, (OWN,))]
+        return f"; there are pairs in {', '.join(parts[:_NAMED])}: give one of them" if parts else ""
     how = (
         "name two of them with --folders"
         if by_option

@@ -133,7 +133,8 @@ def _find(folder: Path, layouts: Sequence[Layout]) -> _Found:
         for fields, scene in here.scenes.items():
             found.scenes.setdefault(fields, scene)
     found.unused.update(*unused.values())
-    lists = held_out_lists(folder)
+    images = [path for scene in found.scenes.values() for path in scene.images]
+    lists = held_out_lists(folder, images) if images else {}
     for fields, scene in found.scenes.items() if lists else ():
         part = next((lists[path.stem] for path in scene.images if path.stem in lists), scene.held_out)
         found.scenes[fields] = replace(scene, held_out=part)

@@ -9,7 +9,7 @@ from ivfusion_ros.errors import DataError
 from ivfusion_ros.evaluation.fusion.pairs import read_pairs
 from ivfusion_ros.images.files import write_image
 from ivfusion_ros.sources.layouts import find_pairs
-from ivfusion_ros.sources.published import pairs_to_learn_from
+from ivfusion_ros.sources.published import pairs_to_judge_by, pairs_to_learn_from
 
 
 def publish(root: Path, folders: tuple[str, str], names: list[str]) -> Path:
@@ -60,6 +60,42 @@ def test_parts_published_to_judge_by_are_not_learned_from(
         pairs = pairs_to_learn_from(tmp_path)
     assert sorted(pair.thermal.stem for pair in pairs) == names
     assert "left out, published to judge by: 2 in test" in caplog.text
+
+
+def test_a_set_is_judged_by_the_part_that_was_published_for_it(tmp_path: Path) -> None:
+    publish(tmp_path / "a", ("train/ir", "train/vi"), ["00001D", "00002D"])
+    publish(tmp_path / "a", ("test/ir", "test/vi"), ["00501D"])
+    publish(tmp_path / "b", ("thermal", "rgb"), ["00001D", "00002D"])
+    assert [pair.thermal.stem for pair in pairs_to_judge_by(tmp_path / "a")] == ["00501D"]
+    assert len(pairs_to_judge_by(tmp_path / "a" / "train")) == 2
+    assert len(pairs_to_judge_by(tmp_path / "b")) == 2
+
+
+@pytest.mark.parametrize(("name", "held"), [("VAL.TXT", 2), ("val.txt", 2), ("other.txt", 0)])
+def test_capitals_of_a_list_do_not_matter(tmp_path: Path, name: str, held: int) -> None:
+    publish(tmp_path, ("thermal", "rgb"), [f"{n:05d}" for n in range(6)])
+    (tmp_path / name).write_text("./images/val/00004.png\r\n00005\r\n")
+    assert len(pairs_to_learn_from(tmp_path)) == 6 - held
+
+
+def test_a_list_that_names_no_image_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Its images were trained on without a word."""
+    publish(tmp_path, ("thermal", "rgb"), ["00001", "00002"])
+    (tmp_path / "val.txt").write_text("x_00001\nx_00002\n")
+    assert len(pairs_to_learn_from(tmp_path)) == 2
+    assert f"{tmp_path / 'val.txt'} names none of the 4 images" in caplog.text
+    caplog.clear()
+    (tmp_path / "val.txt").write_text("00001\n00002\n")
+    with pytest.raises(DataError, match=r"2 in val\).*take the lists of names away if these pairs are"):
+        pairs_to_learn_from(tmp_path)
+    assert not caplog.text
+
+
+def test_folders_with_pairs_below_are_named(tmp_path: Path) -> None:
+    publish(tmp_path, ("train/thermal", "train/rgb"), ["00001"])
+    publish(tmp_path, ("test/thermal", "test/rgb"), ["00002"])
+    with pytest.raises(DataError, match=r"there are pairs in \S+/test, \S+/train: give one of them"):
+        find_pairs(tmp_path)
 
 
 def test_a_part_that_is_given_by_itself_is_taken(tmp_path: Path) -> None:

@@ -163,6 +163,7 @@ def test_folders_to_judge_by_are_looked_at_before_the_first_stage(
     judged = {"train": FUSION, "export": EXPORT, "evaluation": EVALUATION}
     for stages, folder, error, message in (
         (judged, empty, DataError, f"{empty} has 0 images in thermal/ and 0 in rgb/"),
+        (judged, pairs, ConfigError, f"--test {pairs} has 12 pairs, of which --data has 12 to"),
         (
             {"train": FUSION, "export": EXPORT},
             pairs,

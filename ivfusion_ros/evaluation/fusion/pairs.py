@@ -13,7 +13,7 @@ from ivfusion_ros.sources.layouts import find_pairs
 from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,20 @@ def read_pairs(
     *,
     limit: int | None = None,
     sequence: bool = False,
+    find: Callable[[Path, tuple[str, str]], list[PairPaths]] = find_pairs,
 ) -> list[Pair]:
     """All pairs of the data folders in order, frames of a sequence by number.
 
     A folder may have labels/ (maps of MSRS's class ids) or boxes/ (.txt in YOLO's form) too.
 
     names: of the folders with the thermal and the rgb image.
-    limit: most pairs of each folder, evenly spaced, or the first ones of a sequence.
+    limit: most pairs of each folder, evenly spaced, or the first ones of a sequence. find: which pairs of
+    a folder.
     Raises DataError where a folder has none, ConfigError where a folder is given twice.
     """
     pairs: list[Pair] = []
     for name, folder in zip(_names(folders), folders, strict=True):
-        found = [_pair(name, paths) for paths in find_pairs(folder, names)]
+        found = [_pair(name, paths) for paths in find(folder, names)]
         if sequence:
             found = _linked(found[:limit])
         elif limit is not None:

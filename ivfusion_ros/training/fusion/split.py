@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from ivfusion_ros.training.fusion.config import TrainConfig
     from ivfusion_ros.training.matcher.config import SplitConfig
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,23 @@ def split_folders(
     if fraction and not any(held for _, held in parts):
         # Single recordings, none of which can be spared whole.
         parts = [hold_out_end(pairs, fraction, guard) for pairs in found]
-    training = [pair for kept, _ in parts for pair in spread(kept, config.folder_limit or len(kept))]
+    training = [
+        pair
+        for folder, (kept, _) in zip(folders, parts, strict=True)
+        for pair in _limited(folder, kept, config.folder_limit)
+    ]
     if not training:
         raise DataError("no pairs are left to train on; lower validation_fraction or add --data folders")
     validation = [pair for _, held in parts for pair in held]
     following = {now: after for pairs in found for now, after in following_pairs(pairs).items()}
     return Split(training, validation, following)
+
+
+def _limited(folder: Path, pairs: list[PairPaths], limit: int) -> list[PairPaths]:
+    if not limit or len(pairs) <= limit:
+        return pairs
+    log.info("%s: %d of %d pairs, evenly spread, by folder_limit", folder, limit, len(pairs))
+    return spread(pairs, limit)
 
 
 def told(folders: Sequence[Path], identity: dict[str, Any]) -> str:

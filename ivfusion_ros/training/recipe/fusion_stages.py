@@ -20,6 +20,7 @@ from ivfusion_ros.graphs.onnx_file import read_metadata
 from ivfusion_ros.images.pairs import spread
 from ivfusion_ros.networks import load_checkpoint, load_weights, make_network, save_checkpoint
 from ivfusion_ros.networks.graph import NETWORK_KEY
+from ivfusion_ros.sources.published import pairs_to_judge_by
 from ivfusion_ros.training.fusion.data import read_luminance
 from ivfusion_ros.training.fusion.prune import prune
 from ivfusion_ros.training.fusion.split import split_folders, told
@@ -161,7 +162,7 @@ def evaluate(context: Context) -> Result:
     config = context.stage.config
     split = split_folders(context.inputs.data, context.inputs.names, context.learner)
     held = [_pair(pair) for pair in split.validation]
-    tests = read_pairs(context.inputs.test, context.inputs.names) if context.inputs.test else []
+    tests = read_pairs(context.inputs.test, context.inputs.names, find=pairs_to_judge_by)
     pairs = [*held, *tests]
     if not pairs:
         raise DataError(

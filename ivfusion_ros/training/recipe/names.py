@@ -11,7 +11,7 @@ from ivfusion_ros.errors import ConfigError, IvfusionError, did_you_mean
 from ivfusion_ros.evaluation.fusion.methods import check_methods
 from ivfusion_ros.evaluation.fusion.names import METRIC_NAMES
 from ivfusion_ros.metrics.names import EYE_NAMES, PAPER_NAMES
-from ivfusion_ros.sources.layouts import find_pairs
+from ivfusion_ros.sources.published import pairs_to_judge_by, pairs_to_learn_from
 from ivfusion_ros.training.recipe.kinds import KINDS
 from ivfusion_ros.training.recipe.taken import FUSION, Taken
 from ivfusion_ros.types import CAMERAS
@@ -40,18 +40,29 @@ def check_names(recipe: Recipe, done: Collection[str] = ()) -> None:
         makers[stage.name] = stage.kind
 
 
-def check_test(recipe: Recipe, folders: Sequence[Path], names: tuple[str, str]) -> None:
-    """See that the folders to judge by have pairs, and that a stage judges by them.
+def check_test(
+    recipe: Recipe, folders: Sequence[Path], data: Sequence[Path], names: tuple[str, str]
+) -> None:
+    """See that the folders to judge by have pairs, not those to train on, and that a stage judges by them.
 
-    names: as find_pairs'. Raises DataError, ConfigError.
+    data: folders to train on. names: as find_pairs'. Raises DataError, ConfigError.
     """
     if folders and not any(stage.kind == "evaluation" for stage in recipe.stages):
         raise ConfigError(
             "--test is for stages of kind evaluation, of which this recipe has none; leave it out, and "
             "judge the result by `ivfusion eval` or, if it is a detector, `ivfusion eval-detection`"
         )
+    if not folders:
+        return
+    learned = {pair.thermal.resolve() for folder in data for pair in pairs_to_learn_from(folder, names)}
     for folder in folders:
-        find_pairs(folder, names)
+        judged = pairs_to_judge_by(folder, names)
+        both = sum(pair.thermal.resolve() in learned for pair in judged)
+        if both:
+            raise ConfigError(
+                f"--test {folder} has {len(judged)} pairs, of which --data has {both} to train on; give "
+                "pairs that are never trained on"
+            )
 
 
 def _check_stage(stage: Stage, makers: Makers, *, alone: bool) -> None:

@@ -125,7 +125,7 @@ def _run_stages(recipe: Recipe, run: Path, inputs: Inputs, hold: Hold) -> None:
     if recipe.plain:
         _run_stage(Context(recipe, recipe.stages[0], run, inputs, hold))
         return
-    check_test(recipe, inputs.test, inputs.names)
+    check_test(recipe, inputs.test, inputs.data, inputs.names)
     begun = _write_or_compare(recipe, run, inputs)
     try:
         results = _results(recipe, run, inputs, hold)
