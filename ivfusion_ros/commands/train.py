@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> None:
         raise ConfigError(f"there is nothing to train on; {_what_to_give(options, recipe.name)}")
     start = resolve_model(options.init, _TASKS[recipe.stages[0].kind]) if options.init else None
     if options.dry_run:
-        _tell(options, path, recipe)
+        _tell(options, path, recipe, start)
         return
     with _run_folder(options, recipe.name) as folder:
         data = options.data or write_toy_data(folder.parent / "toy_data")
@@ -62,10 +62,10 @@ def _what_to_give(options: argparse.Namespace, name: str) -> str:
     return f"give the folders with --data with which {run} was begun"
 
 
-def _tell(options: argparse.Namespace, path: Path, recipe: Recipe) -> None:
+def _tell(options: argparse.Namespace, path: Path, recipe: Recipe, start: Path | None) -> None:
     """What --dry-run prints. Raises IvfusionError for what is not there or cannot be trained on."""
     print(f"settings: {path}")
-    check_names(recipe)
+    check_names(recipe, init=start)
     if is_recipe(path):
         check_test(recipe, options.test, tuple(options.folders))
         for stage in recipe.stages:

@@ -5,7 +5,7 @@ from ivfusion_ros.faces import later
 __getattr__, __all__ = later(
     __name__,
     {
-        "detector": ("export_detector", "is_detector"),
+        "detector": ("export_detector", "is_detector", "is_final"),
         "folded": ("NETWORKS", "folded_model"),
         "fusion": ("export_fusion",),
         "matcher": ("export_matcher",),

@@ -48,7 +48,7 @@ def export_detector(weights: Path, path: Path, size: Size) -> tuple[str, ...]:
         )
     if not weights.is_file():
         raise ModelError(f"there is no file {weights}; expected a detector's .pt, for example yolov5su.pt")
-    has_anchors = weights.suffix == ".onnx" or _is_final(weights)
+    has_anchors = weights.suffix == ".onnx" or is_final(weights)
     if not has_anchors:
         _check_origin(weights, size)
     export, output = _WITH_ANCHORS if has_anchors else _OF_ULTRALYTICS
@@ -72,7 +72,7 @@ def export_detector(weights: Path, path: Path, size: Size) -> tuple[str, ...]:
     return class_names
 
 
-def _is_final(weights: Path) -> bool:
+def is_final(weights: Path) -> bool:
     """Whether a file is the final.pt of a detector with anchors, by what torch reads of it as data."""
     from ivfusion_ros.networks.torch_file import load_data
 
@@ -158,7 +158,7 @@ def _keep_own_metadata(path: Path) -> None:
 
 def is_detector(weights: Path) -> bool:
     """Whether a .pt file holds a detector, of ultralytics, of classic YOLOv5 or a final.pt."""
-    return _is_final(weights) or _origin(weights) is not None
+    return is_final(weights) or _origin(weights) is not None
 
 
 def _origin(weights: Path) -> str | None:

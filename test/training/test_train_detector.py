@@ -82,6 +82,24 @@ def test_a_memory_that_is_not_there_is_named_by_its_setting(
     assert "train: memory: nothere is no stage before it and no file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("start", ["yolov5n", "yolov5s", "final.pt", "coco.safetensors"])
+def test_a_start_with_anchors_is_refused_by_another_head(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], start: str
+) -> None:
+    """It ended in an assertion of ultralytics about suffixes."""
+    if "." in start:
+        start = str(tmp_path / start)
+        torch.save({"head": "anchors", "weights": {}}, start)
+    run = tmp_path / "run"
+    for more in ((), ("--dry-run",)):
+        words = ["train", "yolov5n", "--out", str(run), "--data", str(data), "--init", start, *more]
+        assert main(words) == ConfigError.exit_code
+        told = capsys.readouterr().err
+        assert "but head is anchor_free" in told
+        assert "set head=anchors, or take the settings yolov5n_coco" in told
+        assert not run.exists()
+
+
 def test_wrong_crops_and_data_are_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="multiples of 32"):
         DetectorTrainer(DetectorConfig(crop_width=100), data, tmp_path)

@@ -13,7 +13,7 @@ from ivfusion_ros.evaluation.fusion.names import METRIC_NAMES
 from ivfusion_ros.metrics.names import EYE_NAMES, PAPER_NAMES
 from ivfusion_ros.sources.layouts import find_pairs
 from ivfusion_ros.training.recipe.kinds import KINDS
-from ivfusion_ros.training.recipe.taken import FUSION, Taken
+from ivfusion_ros.training.recipe.taken import FUSION, WEIGHTS, Taken
 from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
@@ -28,15 +28,18 @@ if TYPE_CHECKING:
     """Kinds of the stages before one, by their names."""
 
 
-def check_names(recipe: Recipe, done: Collection[str] = ()) -> None:
+def check_names(recipe: Recipe, done: Collection[str] = (), init: Path | None = None) -> None:
     """See that the stages which are not done have their libraries, and that what they name is there.
 
-    Raises BackendError, ConfigError or ModelError, with the stage and the setting.
+    init: the start of a training by itself. Raises BackendError, ConfigError or ModelError, with the stage
+    and the setting.
     """
     makers: dict[str, str] = {}
     for stage in recipe.stages:
         if stage.name not in done:
             _check_stage(stage, makers, alone=recipe.plain)
+            if stage.kind == "detector":
+                _check_start(stage, makers, init)
         makers[stage.name] = stage.kind
 
 
@@ -69,6 +72,19 @@ def _check_stage(stage: Stage, makers: Makers, *, alone: bool) -> None:
                 _check_taken(value, kind.takes[setting], makers)
         except IvfusionError as error:
             raise type(error)(f"{where}{setting}: {error}") from error
+
+
+def _check_start(stage: Stage, makers: Makers, init: Path | None) -> None:
+    """init: of a training by itself, as no setting of the stage."""
+    from ivfusion_ros.training.detector.ultralytics_settings import check_start
+
+    named = stage.config.init
+    if named in makers:
+        return
+    try:
+        check_start(stage.config, WEIGHTS.outside(named) if named else init)
+    except ConfigError as error:
+        raise ConfigError(f"{f'stage {stage.name}, ' if stage.name else ''}{error}") from error
 
 
 def _check_taken(reference: str, taken: Taken, makers: Makers) -> None:
