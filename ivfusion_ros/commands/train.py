@@ -18,7 +18,7 @@ from ivfusion_ros.training.detector.config import DetectorConfig
 from ivfusion_ros.training.fusion.config import TrainConfig, load_train_config
 from ivfusion_ros.training.fusion.split import split_folders
 from ivfusion_ros.training.recipe.names import check_names, check_test
-from ivfusion_ros.training.recipe.recipe import Recipe, is_recipe, read_recipe, single
+from ivfusion_ros.training.recipe.recipe import Recipe, is_recipe, read_recipe, single, with_epochs
 from ivfusion_ros.training.recipe.run import Inputs, began_as_toy, run_recipe
 from ivfusion_ros.training.recipe.stages import DetectorStage, FusionStage
 from ivfusion_ros.training.recipe.toy import write_toy_data
@@ -91,8 +91,10 @@ def _recipe(path: Path, options: argparse.Namespace) -> Recipe:
         return read_recipe(path, assignments(options.set, "--set"), options.toy)
     if options.toy or options.test:
         raise ConfigError(f"{path} holds the settings of one training; --toy and --test are for recipes")
-    if "detector" in read_yaml(path):
-        return single(path.stem, "detector", load_config(DetectorStage, path, _given(options)))
+    content = read_yaml(path)
+    if "detector" in content:
+        given = with_epochs(_given(options), content)
+        return single(path.stem, "detector", load_config(DetectorStage, path, given))
     return single(path.stem, "fusion", load_train_config(path, _given(options), FusionStage))
 
 
