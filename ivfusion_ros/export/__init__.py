@@ -9,7 +9,7 @@ __getattr__, __all__ = later(
         "folded": ("NETWORKS", "folded_model"),
         "fusion": ("export_fusion",),
         "matcher": ("export_matcher",),
-        "int8": ("quantise_detector",),
+        "int8": ("quantise_detector", "read_for_int8"),
         "int8_fusion": ("quantise_fusion",),
         "quantise": ("quantise_file",),
     },

@@ -104,6 +104,16 @@ def words(tmp_path: Path, data: Path, stages: dict[str, object], *more: str) -> 
             "late, models: yolov5n is a model for detection",
         ),
         ({"kind": "int8", "of": "yolov5n", "images": "gone"}, ModelError, "late, images: gone is no stage"),
+        (
+            {"kind": "int8", "of": "yolov5s", "images": "."},
+            ModelError,
+            "late, of: the detector is in half precision; give the one in f32, which `ivfusion export",
+        ),
+        (
+            {"kind": "int8", "of": "yolov5n_int8", "images": "."},
+            ModelError,
+            "late, of: the detector is in int",
+        ),
         ({"kind": "matcher_evaluation", "of": "matcher"}, ConfigError, "expected a stage of kind matcher"),
     ],
 )

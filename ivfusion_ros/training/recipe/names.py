@@ -13,7 +13,7 @@ from ivfusion_ros.evaluation.fusion.names import METRIC_NAMES
 from ivfusion_ros.metrics.names import EYE_NAMES, PAPER_NAMES
 from ivfusion_ros.sources.layouts import find_pairs
 from ivfusion_ros.training.recipe.kinds import KINDS
-from ivfusion_ros.training.recipe.taken import FUSION, WEIGHTS, Taken
+from ivfusion_ros.training.recipe.taken import DETECTION, FUSION, WEIGHTS, Taken
 from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
@@ -63,13 +63,14 @@ def _check_stage(stage: Stage, makers: Makers, *, alone: bool) -> None:
     kind.load()
     where = "" if alone else f"stage {stage.name}, "
     named = [setting for setting in kind.takes if not (alone and setting == "data")]
-    for setting in (*named, *_CHECKS.get(stage.kind, {})):
+    checks = _CHECKS.get(stage.kind, {})
+    for setting in dict.fromkeys((*named, *checks)):
         value = getattr(stage.config, setting)
         try:
-            if setting not in kind.takes:
-                _CHECKS[stage.kind][setting](value, makers)
-            elif value:
+            if setting in named and value:
                 _check_taken(value, kind.takes[setting], makers)
+            if setting in checks:
+                checks[setting](value, makers)
         except IvfusionError as error:
             raise type(error)(f"{where}{setting}: {error}") from error
 
@@ -143,6 +144,13 @@ def _check_detector(name: str, _: Makers) -> None:
     check_detector(name)
 
 
+def _check_int8(name: str, makers: Makers) -> None:
+    from ivfusion_ros.export.int8 import read_for_int8
+
+    if name not in makers:
+        read_for_int8(DETECTION.outside(name))
+
+
 def _check_paste(config: PasteConfig, _: Makers) -> None:
     from ivfusion_ros.training.detector.paste import check_cut_outs
 
@@ -163,6 +171,7 @@ _CHECKS: dict[str, dict[str, Callable[[Any, Makers], object]]] = {
         "backend": lambda name, _: resolve_backend(name),
     },
     "detector": {"detector": _check_detector, "paste": _check_paste},
+    "int8": {"of": _check_int8},
     "evaluation": {
         "metrics": lambda names, _: _check_known(names, METRIC_NAMES),
         "backend": lambda name, _: resolve_backend(name),
@@ -172,4 +181,4 @@ _CHECKS: dict[str, dict[str, Callable[[Any, Makers], object]]] = {
         "backend": lambda name, _: resolve_backend(name),
     },
 }
-"""Of settings that name something else than what Kind.takes has, by kind of stage."""
+"""Of settings that name something else than what Kind.takes has, or more than that, by kind of stage."""
