@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("ultralytics")
+tasks = pytest.importorskip("ultralytics.nn.tasks")
 
 from ivfusion_ros.backends import load_backend
 from ivfusion_ros.config.pipeline import DetectionConfig
@@ -60,6 +60,12 @@ def perfect(level: int, anchor: int, row: int, column: int, box: tuple[float, ..
     cell[:4] = torch.logit(torch.tensor(share))
     cell[4] = cell[5 + class_id] = 12.0
     return logits
+
+
+def test_a_model_is_made_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ultralytics told that the number of classes is not that of its file, into what --dry-run prints."""
+    monkeypatch.setattr(tasks.LOGGER, "info", lambda *words: pytest.fail(str(words)))
+    AnchorModel("yolov5n", CLASS_NAMES)
 
 
 def test_a_box_is_decoded_where_it_was_written() -> None:
