@@ -125,9 +125,10 @@ def _check_validation(config: ValidationConfig, _: Makers) -> None:
 
 
 def _check_terms(config: TermsConfig, _: Makers) -> None:
-    term = config.detection
-    if term.weight and not Path(term.detector).is_file():
-        raise ConfigError(f"detection.detector is {term.detector!r}, expected a detector's file")
+    from ivfusion_ros.training.fusion.losses import TERMS
+
+    if config.detection.weight:
+        TERMS["detection"](config.detection)
 
 
 def _check_images(texts: Iterable[str], makers: Makers) -> None:
