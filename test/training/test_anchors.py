@@ -17,6 +17,7 @@ from ivfusion_ros.detection.classes import CLASS_NAMES, COCO_IDS
 from ivfusion_ros.detection.thresholds import THRESHOLD_KEY
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.export.detector import export_detector
+from ivfusion_ros.graphs.onnx_file import set_metadata
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.networks.yolov5 import (
     ANCHORS,
@@ -145,6 +146,35 @@ def test_export_gives_the_classic_layout(model: AnchorModel, tmp_path: Path) -> 
     image = np.random.default_rng(0).random((1, 3, 96, 128), np.float32)
     (found,) = backend.run({"images": image}).values()
     assert found.shape == (1, 3 * (12 * 16 + 6 * 8 + 3 * 4), 5 + len(CLASS_NAMES))
+
+
+def test_a_checkpoint_within_a_training_is_sent_to_its_end(model: AnchorModel, tmp_path: Path) -> None:
+    """It was said to name AnchorHead, which is no layer of ultralytics."""
+    best, final = tmp_path / "best.pt", tmp_path / "final.pt"
+    torch.save({"model": model}, best)
+    with pytest.raises(ModelError, match=r"give final\.pt, which is written beside it at the end"):
+        export_detector(best, tmp_path / "n.onnx", (128, 96))
+    save_final(model, model, 0.0, final)
+    with pytest.raises(ModelError, match=f"with anchors, whose end is exported: give {final}"):
+        export_detector(best, tmp_path / "n.onnx", (128, 96))
+
+
+def test_a_threshold_that_is_none_of_its_own_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    model = awake(AnchorModel("yolov5n", CLASS_NAMES))
+    save_final(model, model, 0.0, tmp_path / "final.pt")
+    first, again = tmp_path / "first.onnx", tmp_path / "again.onnx"
+    export_detector(tmp_path / "final.pt", first, (128, 96))
+    assert "first.onnx recommends no threshold, so that 0.25 counts; `ivfusion eval-detect" in caplog.text
+    set_metadata(first, THRESHOLD_KEY, "0.37")
+    caplog.clear()
+    export_detector(first, again, (128, 96))
+    assert "threshold" not in caplog.text
+    export_detector(first, again, (192, 64))
+    assert "again.onnx keeps the threshold that was measured at 128x96; `ivfusion" in caplog.text
+    assert "measures the one at 192x64" in caplog.text
 
 
 @pytest.mark.parametrize("channels", [RGB, RGB_AND_THERMAL])
