@@ -42,7 +42,7 @@ class OnnxRuntimeBackend:
         self._alone = threading.Lock()
         self.inputs: Mapping[str, TensorInfo] = _infos(self._session.get_inputs(), model_path)
         self.outputs: Mapping[str, TensorInfo] = _infos(self._session.get_outputs(), model_path)
-        count = f"{threads} threads" if threads else "all cores"
+        count = f"{threads} thread{'s' if threads > 1 else ''}" if threads else "all cores"
         self.description = f"ONNX Runtime {onnxruntime.__version__} f32 on CPU, {count}"
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:

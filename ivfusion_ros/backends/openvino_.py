@@ -57,7 +57,7 @@ class OpenVinoBackend:
         self.outputs: Mapping[str, TensorInfo] = _infos(self._model.outputs)
         self._pixels = {name: pixels for name, info in self.inputs.items() if (pixels := pixel_info(info))}
         self._planes_in, self._planes_out = take_planes(self._model)
-        count = f"{threads} threads" if threads else "all cores"
+        count = f"{threads} thread{'s' if threads > 1 else ''}" if threads else "all cores"
         is_int8 = self.metadata.get(PRECISION_KEY) == "int8"
         if is_int8 and "fused" in self.outputs and not sums_bytes():
             # A detector's weights have 7 bits, which need no VNNI.

@@ -36,7 +36,9 @@ def _write(options: argparse.Namespace) -> None:
     )
     for part, count in counts.items():
         objects = ", ".join(f"{number} {name}" for name, number in count.objects.items())
-        log.info("%s: %d scenes, %d images; objects: %s", part, count.pairs, count.images, objects)
+        scenes = f"{count.pairs} scene{'' if count.pairs == 1 else 's'}"
+        images = f"{count.images} image{'' if count.images == 1 else 's'}"
+        log.info("%s: %s, %s; objects: %s", part, scenes, images, objects)
     log.info(
         "data set: %s; a few with their boxes: %s", options.out / "data.yaml", options.out / "preview.png"
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ivfusion_ros.commands.options import parse_size
 from ivfusion_ros.errors import BackendError, ConfigError, ModelError
-from ivfusion_ros.models import file_sha256, resolve_model
+from ivfusion_ros.models import file_sha256, read_models, resolve_model
 from ivfusion_ros.options.export import DETECTOR_SIZE
 
 if TYPE_CHECKING:
@@ -85,26 +85,33 @@ def _export_fusion(options: argparse.Namespace) -> str:
         raise BackendError(
             f"export needs torch, onnx and onnxscript ({error}); run: pip install torch onnx onnxscript"
         ) from error
-    name, graph = _graph(options.network)
+    name, graph = _graph(options.network, options.output)
     export_fusion(graph, name, options.output)
     return name
 
 
-def _graph(network: str) -> tuple[str, FusionGraph]:
-    """Name and fusion graph of a checkpoint, or of a network that has no weights, by its name."""
+def _graph(network: str, output: Path) -> tuple[str, FusionGraph]:
+    """Name and fusion graph of a checkpoint, or of a network that has no weights, by its name.
+
+    output: for advice.
+    """
     from ivfusion_ros.export.detector import is_detector
     from ivfusion_ros.networks import ALL_NETWORKS
     from ivfusion_ros.networks.checkpoint import load_checkpoint
     from ivfusion_ros.networks.graph import build_graph
 
     if network not in ALL_NETWORKS:
-        if not Path(network).is_file():
+        shipped, is_file = read_models().get(network), Path(network).is_file()
+        if is_detector(Path(network)) if is_file else shipped and shipped.task == "detection":
+            raise ModelError(
+                f"{network} is a detector: export it with --detector, "
+                f"`ivfusion export --detector {network} {output}`"
+            )
+        if not is_file:
             raise ModelError(
                 f"{network} is neither a file nor a network; expected the last.pt of a run of "
                 "`ivfusion train`, or mst, which needs no weights"
             )
-        if is_detector(Path(network)):
-            raise ModelError(f"{network} is a detector: export it with --detector")
         name = load_checkpoint(Path(network))["network"]
         return name, build_graph(name, Path(network))
     graph = build_graph(network)

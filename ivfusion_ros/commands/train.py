@@ -19,7 +19,7 @@ from ivfusion_ros.training.fusion.config import TrainConfig, load_train_config
 from ivfusion_ros.training.fusion.split import split_folders
 from ivfusion_ros.training.matcher.config import SplitConfig
 from ivfusion_ros.training.recipe.names import check_names, check_test
-from ivfusion_ros.training.recipe.recipe import Recipe, is_recipe, read_recipe, single
+from ivfusion_ros.training.recipe.recipe import Recipe, is_recipe, read_recipe, single, with_epochs
 from ivfusion_ros.training.recipe.run import Inputs, began_as_toy, run_recipe
 from ivfusion_ros.training.recipe.stages import DetectorStage, FusionStage
 from ivfusion_ros.training.recipe.toy import write_toy_data
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> None:
         raise ConfigError(f"there is nothing to train on; {_what_to_give(options, recipe.name)}")
     start = resolve_model(options.init, _TASKS[recipe.stages[0].kind]) if options.init else None
     if options.dry_run:
-        _tell(options, path, recipe)
+        _tell(options, path, recipe, start)
         return
     with _run_folder(options, recipe.name) as folder:
         data = options.data or write_toy_data(folder.parent / "toy_data")
@@ -63,10 +63,10 @@ def _what_to_give(options: argparse.Namespace, name: str) -> str:
     return f"give the folders with --data with which {run} was begun"
 
 
-def _tell(options: argparse.Namespace, path: Path, recipe: Recipe) -> None:
+def _tell(options: argparse.Namespace, path: Path, recipe: Recipe, start: Path | None) -> None:
     """What --dry-run prints. Raises IvfusionError for what is not there or cannot be trained on."""
     print(f"settings: {path}")
-    check_names(recipe)
+    check_names(recipe, init=start)
     if is_recipe(path):
         check_test(recipe, options.test, options.data, tuple(options.folders))
         for stage in recipe.stages:
@@ -93,8 +93,10 @@ def _recipe(path: Path, options: argparse.Namespace) -> Recipe:
         return read_recipe(path, assignments(options.set, "--set"), options.toy)
     if options.toy or options.test:
         raise ConfigError(f"{path} holds the settings of one training; --toy and --test are for recipes")
-    if "detector" in read_yaml(path):
-        return single(path.stem, "detector", load_config(DetectorStage, path, _given(options)))
+    content = read_yaml(path)
+    if "detector" in content:
+        given = with_epochs(_given(options), content)
+        return single(path.stem, "detector", load_config(DetectorStage, path, given))
     return single(path.stem, "fusion", load_train_config(path, _given(options), FusionStage))
 
 

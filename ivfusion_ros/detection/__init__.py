@@ -12,7 +12,12 @@ from ivfusion_ros.detection.classes import (
 )
 from ivfusion_ros.detection.detector import Detector
 from ivfusion_ros.detection.nms import suppress
-from ivfusion_ros.detection.thresholds import THRESHOLD_KEY, own_thresholds, told_thresholds
+from ivfusion_ros.detection.thresholds import (
+    DEFAULT_THRESHOLD,
+    THRESHOLD_KEY,
+    own_thresholds,
+    told_thresholds,
+)
 from ivfusion_ros.faces import later
 
 __getattr__, _later = later(
@@ -32,6 +37,7 @@ __all__ = [
     "COCO_IDS",
     "LEFT_OUT",
     "M3FD_NAMES",
+    "DEFAULT_THRESHOLD",
     "THRESHOLD_KEY",
     "ClassMap",
     "Detector",

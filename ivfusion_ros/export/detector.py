@@ -5,6 +5,7 @@ Classic YOLOv5 needs no export here: its own repository writes the ONNX file tha
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -17,18 +18,23 @@ import numpy as np
 from ivfusion_ros.backends.choice import load_backend
 from ivfusion_ros.config.pipeline import DetectionConfig
 from ivfusion_ros.detection import Detector
-from ivfusion_ros.detection.thresholds import THRESHOLD_KEY
+from ivfusion_ros.detection.thresholds import DEFAULT_THRESHOLD, THRESHOLD_KEY
 from ivfusion_ros.errors import BackendError, ConfigError, ModelError, refusing
 from ivfusion_ros.export.safe_pickle import check_is_data
 from ivfusion_ros.files import whole_files
-from ivfusion_ros.graphs.onnx_file import THERMAL, read_metadata
+from ivfusion_ros.graphs.onnx_file import THERMAL, read_metadata, read_model
+from ivfusion_ros.graphs.task import fixed_network_size
 from ivfusion_ros.types import Size
+
+log = logging.getLogger(__name__)
 
 OPSET = 17
 METADATA = ("names", "stride", "task", "batch", "imgsz", "channels", "license", THRESHOLD_KEY)
 """What of ultralytics' metadata says something about the network."""
 
 _STRIDE = 32
+_ANCHORS = b"ivfusion_ros.networks.yolov5"
+"""Where the head comes from, as a checkpoint of ultralytics names it."""
 _TOLERANCE = 1e-3
 """Largest difference between ONNX Runtime and torch, as a share of the image's longer side."""
 
@@ -38,7 +44,8 @@ def export_detector(weights: Path, path: Path, size: Size) -> tuple[str, ...]:
 
     The file appears only when it is whole. Class names, task and stride are in its metadata.
     weights: of ultralytics, or the final.pt or the ONNX file of a detector with anchors; any is read as
-    data, and a file that would run a program is refused. A threshold in the ONNX file is taken along.
+    data, and a file that would run a program is refused. A threshold in the ONNX file is taken along, and
+    the log says at which size it was measured, or that there is none.
     Raises ConfigError for a size that is no multiple of 32, ModelError for a file that is no such detector,
     BackendError where ultralytics is missing.
     """
@@ -48,8 +55,9 @@ def export_detector(weights: Path, path: Path, size: Size) -> tuple[str, ...]:
         )
     if not weights.is_file():
         raise ModelError(f"there is no file {weights}; expected a detector's .pt, for example yolov5su.pt")
-    has_anchors = weights.suffix == ".onnx" or _is_final(weights)
+    has_anchors = weights.suffix == ".onnx" or is_final(weights)
     if not has_anchors:
+        _check_is_end(weights)
         _check_origin(weights, size)
     export, output = _WITH_ANCHORS if has_anchors else _OF_ULTRALYTICS
     with whole_files(path) as staged, tempfile.TemporaryDirectory(dir=staged.parent) as folder:
@@ -69,10 +77,30 @@ def export_detector(weights: Path, path: Path, size: Size) -> tuple[str, ...]:
         _check_against_torch(found, output(copy, weights, *images.values()), max(size))
         _keep_own_metadata(exported)
         exported.replace(staged)
+    _tell_threshold(weights, path, size)
     return class_names
 
 
-def _is_final(weights: Path) -> bool:
+def _tell_threshold(weights: Path, path: Path, size: Size) -> None:
+    """Log where the threshold of an exported detector is none of its own."""
+    if THRESHOLD_KEY not in read_metadata(path):
+        log.info(
+            "%s recommends no threshold, so that %g counts; `ivfusion eval-detection --set-threshold` "
+            "measures one",
+            path,
+            DEFAULT_THRESHOLD,
+        )
+    elif (measured := fixed_network_size(read_model(weights))) not in (None, size):
+        log.info(
+            "%s keeps the threshold that was measured at %dx%d; `ivfusion eval-detection --set-threshold` "
+            "measures the one at %dx%d",
+            path,
+            *measured,
+            *size,
+        )
+
+
+def is_final(weights: Path) -> bool:
     """Whether a file is the final.pt of a detector with anchors, by what torch reads of it as data."""
     from ivfusion_ros.networks.torch_file import load_data
 
@@ -158,7 +186,7 @@ def _keep_own_metadata(path: Path) -> None:
 
 def is_detector(weights: Path) -> bool:
     """Whether a .pt file holds a detector, of ultralytics, of classic YOLOv5 or a final.pt."""
-    return _is_final(weights) or _origin(weights) is not None
+    return is_final(weights) or _origin(weights) is not None
 
 
 def _origin(weights: Path) -> str | None:
@@ -168,6 +196,17 @@ def _origin(weights: Path) -> str | None:
         if marker in content:
             return origin
     return None
+
+
+def _check_is_end(weights: Path) -> None:
+    """Raises ModelError for what ultralytics writes while a detector with anchors is trained."""
+    if _ANCHORS not in weights.read_bytes():
+        return
+    final = weights.with_name("final.pt")
+    raise ModelError(
+        f"{weights} is of a training of a detector with anchors, whose end is exported: give "
+        + (f"{final}" if final.is_file() else f"{final.name}, which is written beside it at the end")
+    )
 
 
 def _check_origin(weights: Path, size: Size) -> None:

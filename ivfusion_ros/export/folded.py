@@ -43,8 +43,9 @@ def folded_model(path: Path) -> AnchorModel:
         or not names
     ):
         raise ModelError(
-            f"{path} holds no YOLOv5 with anchors and class names in f32 or f16, and no other ONNX file is "
-            "exported again; export its .pt"
+            f"{path} holds no YOLOv5 with anchors and class names in f32 or f16, and weights are taken "
+            "from no other ONNX file; give one that `ivfusion export --detector` wrote of a final.pt, or "
+            "the .pt that this one was made of"
         )
     model = AnchorModel(NETWORKS[len(first)], names, first.shape[1])
     _fill(model, path)

@@ -93,7 +93,7 @@ def quantise_detector(source: Path, path: Path, folder: Path) -> Outcome:
     folder: images such as the detector will see, as find_images finds them. The file appears only when it
     is whole and has passed. Raises ModelError, DataError, ImageError, BackendError (no ONNX Runtime).
     """
-    model = _read(source)
+    model = read_for_int8(source)
     images = find_images(folder, MAX_IMAGES + _TEST_IMAGES)
     # Tested on images whose extremes are in no range, where there are enough.
     kept = min(_TEST_IMAGES, len(images) // 4)
@@ -227,7 +227,8 @@ class _Reader:
         return None if tensor is None else {self._name: tensor}
 
 
-def _read(source: Path) -> onnx.ModelProto:
+def read_for_int8(source: Path) -> onnx.ModelProto:
+    """A detector that may become int8. Raises ModelError."""
     if source.suffix != ".onnx":
         raise ModelError(
             f"{source} is not an ONNX file; export it first (`ivfusion export --detector`), then that "
@@ -238,6 +239,7 @@ def _read(source: Path) -> onnx.ModelProto:
         raise ModelError(
             f"{source} takes the thermal image too, and int8 is for detectors of one image; use it as it is"
         )
+    _check_format(model, str(source))
     keep_detections(model)
     if any(node.op_type in ("NonMaxSuppression", "TopK") for node in model.graph.node):
         raise ModelError(
@@ -247,20 +249,28 @@ def _read(source: Path) -> onnx.ModelProto:
     return model
 
 
-def _prepared(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy in which each node has a name of its own. Raises ModelError for what is not in f32."""
+def _check_format(model: onnx.ModelProto, file: str = "FILE") -> None:
+    """Raises ModelError for what is not in f32, or of an opset that is too old. file: for advice."""
     if any(node.op_type in ("QuantizeLinear", "DynamicQuantizeLinear") for node in model.graph.node):
         raise ModelError("the detector is in int8 already; use it as it is, or give the one in f32")
     if model.graph.input[0].type.tensor_type.elem_type != TensorProto.FLOAT or any(
         item.data_type == TensorProto.FLOAT16 for item in model.graph.initializer
     ):
-        raise ModelError("the detector is in half precision; give the one in f32")
+        raise ModelError(
+            "the detector is in half precision; give the one in f32, which `ivfusion export --detector "
+            f"{file} f32.onnx` writes of one with anchors"
+        )
     opset = max((item.version for item in model.opset_import if item.domain in ("", "ai.onnx")), default=0)
     if opset < _MIN_OPSET:
         raise ModelError(
             f"the detector has opset {opset}, expected at least {_MIN_OPSET}; export it again with "
             f"--opset {_MIN_OPSET}"
         )
+
+
+def _prepared(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy in which each node has a name of its own. Raises ModelError for what is not in f32."""
+    _check_format(model)
     result = onnx.ModelProto()
     result.CopyFrom(model)
     names: set[str] = set()

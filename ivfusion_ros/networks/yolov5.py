@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from ultralytics.nn.tasks import DetectionModel
+from ultralytics.nn.tasks import DetectionModel, yaml_model_load
 
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.networks.torch_file import load_data
@@ -108,7 +108,9 @@ class AnchorModel(DetectionModel):
 
     def __init__(self, network: str, names: Sequence[str], channels: int = RGB) -> None:
         """network: ultralytics' name, for example yolov5n. names: of the classes. channels: that go in."""
-        super().__init__(f"{network}.yaml", ch=channels, nc=len(names), verbose=False)
+        # With a number of classes of its own beside the file's, ultralytics prints that both differ.
+        described = yaml_model_load(f"{network}.yaml") | {"nc": len(names)}
+        super().__init__(described, ch=channels, verbose=False)
         self.channels = channels
         old = self.model[-1]
         head = AnchorHead(len(names), [branch[0].conv.in_channels for branch in old.cv2])

@@ -191,6 +191,8 @@ def test_description_inputs_and_metadata(model: Path, backend_name: str) -> None
     assert backend.name == backend_name
     for part in (" f32 ", "CPU", "2 threads"):
         assert part in backend.description
+    alone = load_backend(model, backend_name, precision="f32", threads=1)
+    assert alone.description == backend.description.replace("2 threads", "1 thread")
     assert {name: (info.shape, info.dtype) for name, info in backend.inputs.items()} == {
         "thermal": ((1, None, None), np.uint8),
         "rgb": ((1, None, None, 3), np.uint8),

@@ -99,6 +99,16 @@ def test_files_that_cannot_be_exported(
     assert "expected multiples of 32" in message("torn.pt", "--size", "650x480")
 
 
+@pytest.mark.parametrize("half", [(), ("--half",)])
+def test_a_detector_that_ships_is_exported_as_one(
+    half: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was said to be neither a file nor a network."""
+    assert main(["export", "yolov5s", "s.onnx", *half]) == 5
+    told = "yolov5s is a detector: export it with --detector, `ivfusion export --detector yolov5s s.onnx`"
+    assert told in capsys.readouterr().err
+
+
 def test_classic_checkpoint_is_sent_to_its_own_repository(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -243,6 +243,13 @@ def test_what_int8_is_not_for(images: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(ModelError, match=words):
             to_int8(other, [tensor])
+    half = tmp_path / "half.onnx"
+    onnx.save(to_half(model), half)
+    with pytest.raises(
+        ModelError, match=f"`ivfusion export --detector {half} f32.onnx` writes of one with"
+    ):
+        # The folder is not looked at before.
+        int8.quantise_detector(half, tmp_path / "int8.onnx", tmp_path / "nowhere")
     two = write_detector(tmp_path / "two.onnx", thermal=True)
     with pytest.raises(
         ModelError, match=r"two\.onnx takes the thermal image too, and int8 is for detectors of one"

@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("ultralytics")
+tasks = pytest.importorskip("ultralytics.nn.tasks")
 
 from ivfusion_ros.backends import load_backend
 from ivfusion_ros.config.pipeline import DetectionConfig
@@ -17,6 +17,7 @@ from ivfusion_ros.detection.classes import CLASS_NAMES, COCO_IDS
 from ivfusion_ros.detection.thresholds import THRESHOLD_KEY
 from ivfusion_ros.errors import ModelError
 from ivfusion_ros.export.detector import export_detector
+from ivfusion_ros.graphs.onnx_file import set_metadata
 from ivfusion_ros.models import resolve_model
 from ivfusion_ros.networks.yolov5 import (
     ANCHORS,
@@ -60,6 +61,12 @@ def perfect(level: int, anchor: int, row: int, column: int, box: tuple[float, ..
     cell[:4] = torch.logit(torch.tensor(share))
     cell[4] = cell[5 + class_id] = 12.0
     return logits
+
+
+def test_a_model_is_made_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ultralytics told that the number of classes is not that of its file, into what --dry-run prints."""
+    monkeypatch.setattr(tasks.LOGGER, "info", lambda *words: pytest.fail(str(words)))
+    AnchorModel("yolov5n", CLASS_NAMES)
 
 
 def test_a_box_is_decoded_where_it_was_written() -> None:
@@ -139,6 +146,35 @@ def test_export_gives_the_classic_layout(model: AnchorModel, tmp_path: Path) -> 
     image = np.random.default_rng(0).random((1, 3, 96, 128), np.float32)
     (found,) = backend.run({"images": image}).values()
     assert found.shape == (1, 3 * (12 * 16 + 6 * 8 + 3 * 4), 5 + len(CLASS_NAMES))
+
+
+def test_a_checkpoint_within_a_training_is_sent_to_its_end(model: AnchorModel, tmp_path: Path) -> None:
+    """It was said to name AnchorHead, which is no layer of ultralytics."""
+    best, final = tmp_path / "best.pt", tmp_path / "final.pt"
+    torch.save({"model": model}, best)
+    with pytest.raises(ModelError, match=r"give final\.pt, which is written beside it at the end"):
+        export_detector(best, tmp_path / "n.onnx", (128, 96))
+    save_final(model, model, 0.0, final)
+    with pytest.raises(ModelError, match=f"with anchors, whose end is exported: give {final}"):
+        export_detector(best, tmp_path / "n.onnx", (128, 96))
+
+
+def test_a_threshold_that_is_none_of_its_own_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    model = awake(AnchorModel("yolov5n", CLASS_NAMES))
+    save_final(model, model, 0.0, tmp_path / "final.pt")
+    first, again = tmp_path / "first.onnx", tmp_path / "again.onnx"
+    export_detector(tmp_path / "final.pt", first, (128, 96))
+    assert "first.onnx recommends no threshold, so that 0.25 counts; `ivfusion eval-detect" in caplog.text
+    set_metadata(first, THRESHOLD_KEY, "0.37")
+    caplog.clear()
+    export_detector(first, again, (128, 96))
+    assert "threshold" not in caplog.text
+    export_detector(first, again, (192, 64))
+    assert "again.onnx keeps the threshold that was measured at 128x96; `ivfusion" in caplog.text
+    assert "measures the one at 192x64" in caplog.text
 
 
 @pytest.mark.parametrize("channels", [RGB, RGB_AND_THERMAL])
@@ -252,7 +288,7 @@ def test_cocos_weights_do_not_see_the_thermal_image(shared: Path) -> None:
         torch.testing.assert_close(four(image)[0], three(image[:, :3])[0])
 
 
-def test_a_wider_detector_begins_with_what_a_narrow_one_says(shared: Path, tmp_path: Path) -> None:
+def test_a_wider_detector_begins_with_what_a_narrow_one_says(shared: Path) -> None:
     narrow, wide = AnchorModel("yolov5n", CLASS_NAMES), AnchorModel("yolov5s", CLASS_NAMES)
     for model in (narrow, wide):
         load_start(model, shared / "reference" / "yolov5n_coco.safetensors")
@@ -265,15 +301,30 @@ def test_a_wider_detector_begins_with_what_a_narrow_one_says(shared: Path, tmp_p
     sum(level.square().mean() for level in wide(image)).backward()
     gradient = wide.model[0].conv.weight.grad
     assert (gradient[::2] - gradient[1::2]).abs().mean() > 0.1 * gradient.abs().mean()
-    # A memory may be narrower than what learns; a detector of other layers is no start.
+    # A memory may be narrower than what learns.
     answers = Memory(wide, shared / "reference" / "yolov5n_coco.safetensors")(image)
     assert answers[0].shape == (1, 3, SIZE[0] // 8, SIZE[1] // 8, 5 + len(CLASS_NAMES))
-    save_final(narrow, narrow, 0.0, tmp_path / "final.pt")
-    with pytest.raises(ModelError, match=r"is a yolov5n of .*; expected a yolov5m of .*half as wide"):
-        load_start(AnchorModel("yolov5m", CLASS_NAMES), tmp_path / "final.pt")
-    with pytest.raises(ModelError, match=r"is a yolov5s of .*; expected a yolov5n of"):
-        save_final(wide, wide, 0.0, tmp_path / "wide.pt")
-        load_start(narrow, tmp_path / "wide.pt")
+
+
+def test_a_start_of_another_size_is_refused_with_the_setting_to_give(tmp_path: Path) -> None:
+    models = {name: AnchorModel(name, ["person"]) for name in ("yolov5n", "yolov5s", "yolov5m")}
+    for name, start in models.items():
+        save_final(start, start, 0.0, tmp_path / f"{name}.pt")
+    for name, start, words in (
+        (
+            "yolov5m",
+            "yolov5n",
+            "is a yolov5n of person; expected a yolov5m of person; set detector=yolov5n",
+        ),
+        (
+            "yolov5n",
+            "yolov5s",
+            "is a yolov5s of person; expected a yolov5n of person; set detector=yolov5s",
+        ),
+        ("yolov5s", "yolov5m", "expected a yolov5s of person, or a yolov5n; set detector=yolov5m"),
+    ):
+        with pytest.raises(ModelError, match=words):
+            load_start(models[name], tmp_path / f"{start}.pt")
 
 
 def test_a_run_starts_where_another_ended(model: AnchorModel, tmp_path: Path) -> None:
@@ -331,7 +382,7 @@ def test_what_cannot_be_started_from_is_refused(tmp_path: Path, box_model: Path)
         load_start(AnchorModel("yolov5n", ["person"]), tmp_path / "n.onnx")
     with pytest.raises(ModelError, match="holds no YOLOv5 with anchors and class names in f32 or f16"):
         load_start(AnchorModel("yolov5n", CLASS_NAMES), resolve_model("yolov5n_int8"))
-    with pytest.raises(ModelError, match="holds no YOLOv5 with anchors and class names in f32 or f16"):
+    with pytest.raises(ModelError, match=r"in f32 or f16, and .*; give one that `ivfusion export --det"):
         load_start(AnchorModel("yolov5n", CLASS_NAMES), box_model)
 
 

@@ -9,6 +9,7 @@ import yaml
 from training_samples import m3fd_folder
 
 from ivfusion_ros.cli import main
+from ivfusion_ros.commands import dataset as dataset_command
 from ivfusion_ros.detection.classes import CLASS_NAMES, M3FD_NAMES, read_class_map
 from ivfusion_ros.errors import ConfigError, DataError, ImageError, ModelError
 from ivfusion_ros.files import read_yaml
@@ -18,7 +19,7 @@ from ivfusion_ros.images.names import RUN_GAP
 from ivfusion_ros.images.objects import Hints, boxes_of, without_nested
 from ivfusion_ros.images.pairs import PairPaths, hold_out
 from ivfusion_ros.sources.layouts import find_pairs
-from ivfusion_ros.training.detector.dataset import write_dataset, written_data
+from ivfusion_ros.training.detector.dataset import Counts, write_dataset, written_data
 from ivfusion_ros.training.detector.haze import with_haze
 from ivfusion_ros.training.detector.kinds import Kind
 from ivfusion_ros.training.detector.split import draw_scenes, hold_out_scenes, share_of
@@ -228,6 +229,23 @@ def test_command(folder: Path, tmp_path: Path, box_model: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "set").iterdir()) == [
         "data.yaml", "images", "labels", "made_of.yaml", "preview.png",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("counts", "told"), [((1, 1), "1 scene, 1 image;"), ((0, 2), "0 scenes, 2 images;")]
+)
+def test_one_scene_is_not_told_as_several(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    counts: tuple[int, int],
+    told: str,
+) -> None:
+    made = {"val": Counts(*counts, {"person": 1})}
+    monkeypatch.setattr(dataset_command, "write_dataset", lambda *_, **__: made)
+    words = ["dataset", "--data", str(tmp_path), "--out", str(tmp_path / "set"), "--images", "thermal"]
+    assert main(words) == 0
+    assert f"val: {told} objects: 1 person" in capsys.readouterr().err
 
 
 def test_half_a_person_is_no_second_one() -> None:

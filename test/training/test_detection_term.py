@@ -59,13 +59,24 @@ def test_an_image_learns_to_show_what_the_detector_misses(lost: DetectionLost, p
 
 def test_a_detector_must_be_named_and_fit(tmp_path: Path) -> None:
     terms = TermsConfig(detection=DetectionTermConfig(weight=1.0))
-    with pytest.raises(ConfigError, match=r"terms\.detection\.detector is the file of COCO's YOLOv5n"):
+    with pytest.raises(
+        ConfigError, match=r"detection\.detector is '': unknown model .* a final\.pt, or COCO's"
+    ):
         make_loss(TrainConfig(terms=terms))
     path = tmp_path / "other.safetensors"
     path.write_bytes(np.zeros(64, np.uint8).tobytes())
     named = DetectionTermConfig(weight=1.0, detector=str(path))
     with pytest.raises(ModelError, match=r"other\.safetensors is no readable safetensors file"):
         make_loss(TrainConfig(terms=TermsConfig(detection=named)))
+
+
+@pytest.mark.parametrize("name", ["yolov5n", "yolov5s"])
+def test_a_detector_that_ships_is_named_as_anywhere(name: str) -> None:
+    lost = DetectionLost(DetectionTermConfig(weight=1.0, detector=name))
+    image = torch.rand(1, 1, 64, 96, generator=torch.Generator().manual_seed(0))
+    labels = torch.full((1, 1, 64, 96), 255)
+    batch = Batch(image, image, labels, image.mean((2, 3), True), image.mean((2, 3), True))
+    assert lost(batch, image).item() == 0
 
 
 def test_sides_are_multiples_of_the_detectors_stride() -> None:

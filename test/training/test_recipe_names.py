@@ -79,7 +79,17 @@ def words(tmp_path: Path, data: Path, stages: dict[str, object], *more: str) -> 
         (
             {**FUSION, "terms": {"detection": {"weight": 1.0, "detector": "gone.safetensors"}}},
             ConfigError,
-            "late, terms: detection.detector is 'gone.safetensors', expected a detector's file",
+            "late, terms: detection.detector is 'gone.safetensors': there is no model file at",
+        ),
+        (
+            {**FUSION, "terms": {"detection": {"weight": 1.0, "detector": "gone.safetensors"}}},
+            ConfigError,
+            "with --set STAGE.terms.detection.detector=FILE (without STAGE. for one training alone) give a",
+        ),
+        (
+            {**FUSION, "terms": {"detection": {"weight": 1.0, "detector": "yolov5n_int8"}}},
+            ModelError,
+            "yolov5n_int8.onnx holds no YOLOv5 with anchors",
         ),
         (
             {"kind": "teacher_images", "learner": "export"},
@@ -104,6 +114,16 @@ def words(tmp_path: Path, data: Path, stages: dict[str, object], *more: str) -> 
             "late, models: yolov5n is a model for detection",
         ),
         ({"kind": "int8", "of": "yolov5n", "images": "gone"}, ModelError, "late, images: gone is no stage"),
+        (
+            {"kind": "int8", "of": "yolov5s", "images": "."},
+            ModelError,
+            "late, of: the detector is in half precision; give the one in f32, which `ivfusion export",
+        ),
+        (
+            {"kind": "int8", "of": "yolov5n_int8", "images": "."},
+            ModelError,
+            "late, of: the detector is in int",
+        ),
         ({"kind": "matcher_evaluation", "of": "matcher"}, ConfigError, "expected a stage of kind matcher"),
     ],
 )

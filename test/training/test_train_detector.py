@@ -13,6 +13,7 @@ import yaml
 
 from ivfusion_ros.backends import load_backend
 from ivfusion_ros.cli import main
+from ivfusion_ros.commands import train as train_command
 from ivfusion_ros.config.parameters import load_config
 from ivfusion_ros.errors import ConfigError, DataError, ModelError
 from ivfusion_ros.models import share_folder
@@ -28,6 +29,7 @@ from ivfusion_ros.training.detector.scenes import NightCamera, SceneLoader, Scen
 from ivfusion_ros.training.detector.state import STATE, State, data_identity, load_state
 from ivfusion_ros.training.detector.trainer import DetectorTrainer
 from ivfusion_ros.training.fusion.provenance import ORIGIN
+from ivfusion_ros.training.recipe.recipe import read_recipe
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +82,58 @@ def test_a_memory_that_is_not_there_is_named_by_its_setting(
     words = ["train", "yolov5n_coco", "--out", str(tmp_path), "--data", str(data), "--init", "yolov5n"]
     assert main([*words, "--set", "memory=nothere"]) == ModelError.exit_code
     assert "train: memory: nothere is no stage before it and no file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("start", ["yolov5n", "yolov5s", "final.pt", "coco.safetensors"])
+def test_a_start_with_anchors_is_refused_by_another_head(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], start: str
+) -> None:
+    """It ended in an assertion of ultralytics about suffixes."""
+    if "." in start:
+        start = str(tmp_path / start)
+        torch.save({"head": "anchors", "weights": {}}, start)
+    run = tmp_path / "run"
+    for more in ((), ("--dry-run",)):
+        words = ["train", "yolov5n", "--out", str(run), "--data", str(data), "--init", start, *more]
+        assert main(words) == ConfigError.exit_code
+        told = capsys.readouterr().err
+        assert "but head is anchor_free" in told
+        assert "set head=anchors, or take the settings yolov5n_coco" in told
+        assert not run.exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "hours"),
+    [
+        (["--epochs", "1"], 0.0),
+        (["--set", "epochs=1"], 0.0),
+        (["--set", "epochs=1", "--set", "hours=0.5"], 0.5),
+        ([], 0.75),
+    ],
+)
+def test_epochs_that_are_given_end_the_hours_of_the_settings(
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    given: list[str],
+    hours: float,
+) -> None:
+    """They were taken and had no effect: the file's hours won, and nothing said so."""
+    recipes: list = []
+    monkeypatch.setattr(train_command, "_tell", lambda *words: recipes.append(words[2]))
+    assert main(["train", "yolov5n_coco", "--data", str(data), "--dry-run", *given]) == 0
+    assert recipes[0].stages[0].config.hours == hours
+    assert ("epochs are given: 1, so that hours are 0, not 0.75" in capsys.readouterr().err) == (hours == 0)
+
+
+def test_epochs_that_are_given_end_the_hours_of_a_stage(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    stages = {"short": {"kind": "detector", "epochs": 2}, "long": {"kind": "detector"}}
+    defaults = {"detector": {"hours": 0.75, "epochs": 9}}
+    path.write_text(yaml.safe_dump({"stages": stages, "defaults": defaults}))
+    hours = {stage.name: stage.config.hours for stage in read_recipe(path, {"long.epochs": 1}).stages}
+    # What the file itself says is as it was.
+    assert hours == {"short": 0.75, "long": 0.0}
 
 
 def test_wrong_crops_and_data_are_refused(data: Path, tmp_path: Path) -> None:

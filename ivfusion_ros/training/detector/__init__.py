@@ -13,6 +13,6 @@ __getattr__, __all__ = later(
         "state": ("STATE",),
         "teacher": ("Teacher",),
         "trainer": ("DetectorTrainer",),
-        "ultralytics_settings": ("check_detector",),
+        "ultralytics_settings": ("check_detector", "check_start"),
     },
 )

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+_HALF_AS_WIDE = {"yolov5s": "yolov5n"}
+"""Of the networks that have one with as many layers."""
 _COCO_COUNT = 80
 _COCO_NUMBERS = {name: number for number, name in COCO_IDS.items()}
 
@@ -62,8 +64,10 @@ def load_start(model: AnchorModel, path: Path) -> None:
     elif is_twice_as_wide(model, start):
         load_doubled(model, start)
     else:
+        half = _HALF_AS_WIDE.get(_network(model))
         raise ModelError(
-            f"{path} is {_told(start)}; expected {_told(model)}, or one half as wide with as many layers"
+            f"{path} is {_told(start)}; expected {_told(model)}{f', or a {half}' if half else ''}; set "
+            f"detector={_network(start)}, or give another start"
         )
 
 

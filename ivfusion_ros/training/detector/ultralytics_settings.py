@@ -8,6 +8,7 @@ import torch
 from ultralytics.nn.tasks import yaml_model_load
 
 from ivfusion_ros.errors import ConfigError, DataError
+from ivfusion_ros.export.detector import is_final
 from ivfusion_ros.files import read_yaml
 
 if TYPE_CHECKING:
@@ -34,9 +35,16 @@ def check_start(config: DetectorConfig, start: Path | None) -> None:
             )
         if config.kept and start is None:
             raise ConfigError(f"kept is {config.kept}, but there is no --init whose weights could be kept")
-    elif config.kept or config.memory:
+        return
+    if config.kept or config.memory:
         raise ConfigError(
             f"kept is {config.kept} and memory {config.memory!r}, which only head anchors can do"
+        )
+    if start is not None and (start.suffix in (".safetensors", ".onnx") or is_final(start)):
+        raise ConfigError(
+            f"--init is {start}, a start for a detector with anchors, but head is {config.head}, which "
+            "starts from a .pt of ultralytics such as yolov5nu.pt; set head=anchors, or take the settings "
+            "yolov5n_coco"
         )
 
 

@@ -152,7 +152,8 @@ class DetectionTermConfig(TermConfig):
     """Of the term detection."""
 
     detector: str = parameter(
-        "", "COCO's YOLOv5n (safetensors) or the final.pt of a detector with anchors, which stays as it is"
+        "",
+        "COCO's YOLOv5n (safetensors), a final.pt, its ONNX file or a model that ships; it is not trained",
     )
     sure_from: float = parameter(
         0.2, "score in the better source from which an answer counts", minimum=0.0, maximum=1.0

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
@@ -36,6 +35,7 @@ from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from ivfusion_ros.training.fusion.config import TrainConfig
 
@@ -87,7 +87,7 @@ class Trainer:
             "data": self.split.identity(),
             "init": file_identity(start),
             "teacher": file_identity(teacher),
-            "detector": file_identity(Path(detector) if detector else None),
+            "detector": file_identity(resolve_model(detector, "detection") if detector else None),
             "versions": versions(),
         }
         self.best: float | None = None

@@ -6,7 +6,7 @@ __getattr__, __all__ = later(
     __name__,
     {
         "names": ("check_names", "check_test"),
-        "recipe": ("Recipe", "is_recipe", "read_recipe", "single"),
+        "recipe": ("Recipe", "is_recipe", "read_recipe", "single", "with_epochs"),
         "run": ("Inputs", "began_as_toy", "run_recipe"),
         "stages": ("DetectorStage", "FusionStage"),
         "toy": ("write_toy_data",),

@@ -13,7 +13,7 @@ from ivfusion_ros.evaluation.fusion.names import METRIC_NAMES
 from ivfusion_ros.metrics.names import EYE_NAMES, PAPER_NAMES
 from ivfusion_ros.sources.published import pairs_to_judge_by, pairs_to_learn_from
 from ivfusion_ros.training.recipe.kinds import KINDS
-from ivfusion_ros.training.recipe.taken import FUSION, Taken
+from ivfusion_ros.training.recipe.taken import DETECTION, FUSION, WEIGHTS, Taken
 from ivfusion_ros.types import CAMERAS
 
 if TYPE_CHECKING:
@@ -28,15 +28,18 @@ if TYPE_CHECKING:
     """Kinds of the stages before one, by their names."""
 
 
-def check_names(recipe: Recipe, done: Collection[str] = ()) -> None:
+def check_names(recipe: Recipe, done: Collection[str] = (), init: Path | None = None) -> None:
     """See that the stages which are not done have their libraries, and that what they name is there.
 
-    Raises BackendError, ConfigError or ModelError, with the stage and the setting.
+    init: the start of a training by itself. Raises BackendError, ConfigError or ModelError, with the stage
+    and the setting.
     """
     makers: dict[str, str] = {}
     for stage in recipe.stages:
         if stage.name not in done:
             _check_stage(stage, makers, alone=recipe.plain)
+            if stage.kind == "detector":
+                _check_start(stage, makers, init)
         makers[stage.name] = stage.kind
 
 
@@ -71,15 +74,29 @@ def _check_stage(stage: Stage, makers: Makers, *, alone: bool) -> None:
     kind.load()
     where = "" if alone else f"stage {stage.name}, "
     named = [setting for setting in kind.takes if not (alone and setting == "data")]
-    for setting in (*named, *_CHECKS.get(stage.kind, {})):
+    checks = _CHECKS.get(stage.kind, {})
+    for setting in dict.fromkeys((*named, *checks)):
         value = getattr(stage.config, setting)
         try:
-            if setting not in kind.takes:
-                _CHECKS[stage.kind][setting](value, makers)
-            elif value:
+            if setting in named and value:
                 _check_taken(value, kind.takes[setting], makers)
+            if setting in checks:
+                checks[setting](value, makers)
         except IvfusionError as error:
             raise type(error)(f"{where}{setting}: {error}") from error
+
+
+def _check_start(stage: Stage, makers: Makers, init: Path | None) -> None:
+    """init: of a training by itself, as no setting of the stage."""
+    from ivfusion_ros.training.detector.ultralytics_settings import check_start
+
+    named = stage.config.init
+    if named in makers:
+        return
+    try:
+        check_start(stage.config, WEIGHTS.outside(named) if named else init)
+    except ConfigError as error:
+        raise ConfigError(f"{f'stage {stage.name}, ' if stage.name else ''}{error}") from error
 
 
 def _check_taken(reference: str, taken: Taken, makers: Makers) -> None:
@@ -119,9 +136,10 @@ def _check_validation(config: ValidationConfig, _: Makers) -> None:
 
 
 def _check_terms(config: TermsConfig, _: Makers) -> None:
-    term = config.detection
-    if term.weight and not Path(term.detector).is_file():
-        raise ConfigError(f"detection.detector is {term.detector!r}, expected a detector's file")
+    from ivfusion_ros.training.fusion.losses import TERMS
+
+    if config.detection.weight:
+        TERMS["detection"](config.detection)
 
 
 def _check_images(texts: Iterable[str], makers: Makers) -> None:
@@ -136,6 +154,13 @@ def _check_detector(name: str, _: Makers) -> None:
     from ivfusion_ros.training.detector.ultralytics_settings import check_detector
 
     check_detector(name)
+
+
+def _check_int8(name: str, makers: Makers) -> None:
+    from ivfusion_ros.export.int8 import read_for_int8
+
+    if name not in makers:
+        read_for_int8(DETECTION.outside(name))
 
 
 def _check_paste(config: PasteConfig, _: Makers) -> None:
@@ -158,6 +183,7 @@ _CHECKS: dict[str, dict[str, Callable[[Any, Makers], object]]] = {
         "backend": lambda name, _: resolve_backend(name),
     },
     "detector": {"detector": _check_detector, "paste": _check_paste},
+    "int8": {"of": _check_int8},
     "evaluation": {
         "metrics": lambda names, _: _check_known(names, METRIC_NAMES),
         "backend": lambda name, _: resolve_backend(name),
@@ -167,4 +193,4 @@ _CHECKS: dict[str, dict[str, Callable[[Any, Makers], object]]] = {
         "backend": lambda name, _: resolve_backend(name),
     },
 }
-"""Of settings that name something else than what Kind.takes has, by kind of stage."""
+"""Of settings that name something else than what Kind.takes has, or more than that, by kind of stage."""

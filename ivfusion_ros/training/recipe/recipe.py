@@ -14,6 +14,7 @@ toy:                        # by stage, taken over the rest with --toy
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ from ivfusion_ros.training.recipe.kinds import KINDS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 _KEYS = ("recipe", "licence", "defaults", "stages", "toy")
 
@@ -138,11 +141,22 @@ def _stage(
         raise ConfigError(f"{where} is of kind {kind!r}, expected one of {', '.join(KINDS)}")
     if not name.isidentifier():
         raise ConfigError(f"{where}: a stage's name is also a folder's, use letters, digits and _")
-    merged = dict(flatten(defaults.get(kind, {}))) | dict(flatten(own)) | dict(changes)
+    merged = dict(flatten(defaults.get(kind, {}))) | dict(flatten(own))
+    merged |= with_epochs(changes, merged, f"stage {name}: ") if kind == "detector" else changes
     config = make_config(KINDS[kind].config, merged, where)
     if isinstance(config, TrainConfig):
         check_sections(config)
     return Stage(name, kind, config)
+
+
+def with_epochs(changes: Mapping[str, Any], settings: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """Changes of a detector's settings: epochs among them end the settings' hours, which would win."""
+    if "epochs" not in changes or "hours" in changes or not settings.get("hours"):
+        return dict(changes)
+    log.info(
+        "%sepochs are given: %s, so that hours are 0, not %s", where, changes["epochs"], settings["hours"]
+    )
+    return {**changes, "hours": 0.0}
 
 
 def _check_references(path: Path, stages: list[Stage]) -> None:

@@ -121,7 +121,8 @@ def began_as_toy(run: Path) -> bool:
 
 
 def _run_stages(recipe: Recipe, run: Path, inputs: Inputs, hold: Hold) -> None:
-    check_names(recipe, [stage.name for stage in recipe.stages if _done(run, stage).exists()])
+    done = [stage.name for stage in recipe.stages if _done(run, stage).exists()]
+    check_names(recipe, done, inputs.init)
     if recipe.plain:
         _run_stage(Context(recipe, recipe.stages[0], run, inputs, hold))
         return

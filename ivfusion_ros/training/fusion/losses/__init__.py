@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ivfusion_ros.training.fusion.config import TrainConfig
 
-__all__ = ["LOSSES", "REFINEFUSE_ABLATION", "Batch", "Loss", "Outputs", "make_loss"]
+__all__ = ["LOSSES", "REFINEFUSE_ABLATION", "TERMS", "Batch", "Loss", "Outputs", "make_loss"]
 
 LOSSES: dict[str, Callable[[TrainConfig], Loss]] = {
     "multiscale": lambda config: FusedImageLoss(MultiScaleLoss(config.multiscale)),

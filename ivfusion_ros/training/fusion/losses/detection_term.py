@@ -8,7 +8,6 @@ the comparison with the better source is ours.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,7 +15,8 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from ivfusion_ros.detection.classes import CLASS_NAMES
-from ivfusion_ros.errors import ConfigError
+from ivfusion_ros.errors import ConfigError, ModelError
+from ivfusion_ros.models import resolve_model
 from ivfusion_ros.networks.yolov5 import BOX_VALUES, RGB
 from ivfusion_ros.training.detector.anchors import read_detector
 
@@ -38,12 +38,16 @@ class DetectionLost:
 
     def __init__(self, config: DetectionTermConfig) -> None:
         """Raises ConfigError where no detector is named, ModelError for a file that does not fit."""
-        if not config.detector:
+        try:
+            path = resolve_model(config.detector, "detection")
+        except ModelError as error:
             raise ConfigError(
-                "terms.detection needs a detector: terms.detection.detector is the file of COCO's YOLOv5n "
-                "(safetensors) or the final.pt of a detector with anchors"
-            )
-        model = read_detector(Path(config.detector), CLASS_NAMES, RGB)
+                f"detection.detector is {config.detector!r}: {error}; with --set "
+                "STAGE.terms.detection.detector=FILE (without STAGE. for one training alone) give a "
+                "detector with anchors: a model that ships, an ONNX file, a final.pt, or COCO's YOLOv5n as "
+                'safetensors (docs/training.md, "COCO\'s YOLOv5n")'
+            ) from error
+        model = read_detector(path, CLASS_NAMES, RGB)
         model.eval().requires_grad_(False)
         self._model = model.fuse(verbose=False).to(memory_format=torch.channels_last)
         # The head gives logits in training alone.

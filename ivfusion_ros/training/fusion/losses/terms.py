@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ivfusion_ros.errors import BackendError
 from ivfusion_ros.training.fusion.losses.base import Batch, Loss, Outputs, Terms
 from ivfusion_ros.training.fusion.losses.edge_terms import edges_lost
 from ivfusion_ros.training.fusion.losses.eye_terms import (
@@ -59,8 +60,13 @@ DETECTOR_STRIDE = 32
 
 def _detection(config: DetectionTermConfig) -> Measure:
     # Those who train without it need no ultralytics.
-    from ivfusion_ros.training.fusion.losses.detection_term import DetectionLost
-
+    try:
+        from ivfusion_ros.training.fusion.losses.detection_term import DetectionLost
+    except ImportError as error:
+        raise BackendError(
+            f"terms.detection needs ultralytics and safetensors ({error}); run: pip install ultralytics "
+            "safetensors, or set terms.detection.weight to 0"
+        ) from error
     return DetectionLost(config)
 
 
