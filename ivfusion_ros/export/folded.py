@@ -42,11 +42,7 @@ def folded_model(path: Path) -> AnchorModel:
         or first.shape[1] not in (RGB, RGB_AND_THERMAL)
         or not names
     ):
-        raise ModelError(
-            f"{path} holds no YOLOv5 with anchors and class names in f32 or f16, and weights are taken "
-            "from no other ONNX file; give one that `ivfusion export --detector` wrote of a final.pt, or "
-            "the .pt that this one was made of"
-        )
+        raise _unfit(path)
     model = AnchorModel(NETWORKS[len(first)], names, first.shape[1])
     _fill(model, path)
     model.eval()
@@ -61,11 +57,8 @@ def _fill(model: AnchorModel, path: Path) -> None:
     missing = [name for name in own if name not in given]
     wrong = [name for name in own if name in given and given[name].shape != own[name].shape]
     if missing or wrong:
-        raise ModelError(
-            f"{path} holds no detector with anchors in f32 or f16: "
-            f"{len(missing)} weights are missing and {len(wrong)} have another shape, for example "
-            f"{(missing + wrong)[0]}"
-        )
+        counts = f"{len(missing)} weights are missing and {len(wrong)} have another shape"
+        raise _unfit(path, f" ({counts}, for example {(missing + wrong)[0]})")
     with torch.no_grad():
         for name, weight in own.items():
             weight.copy_(given[name])
@@ -73,6 +66,14 @@ def _fill(model: AnchorModel, path: Path) -> None:
             norm.weight.fill_(1)
             norm.running_mean.zero_()
             norm.running_var.fill_(1 - norm.eps)
+
+
+def _unfit(path: Path, detail: str = "") -> ModelError:
+    return ModelError(
+        f"{path} holds no YOLOv5 with anchors and class names in f32 or f16{detail}, and weights are taken "
+        "from no other ONNX file; give one that `ivfusion export --detector` wrote of a final.pt, or the "
+        ".pt that this one was made of"
+    )
 
 
 def _weights(path: Path) -> dict[str, Tensor]:

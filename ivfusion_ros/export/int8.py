@@ -125,6 +125,7 @@ def to_int8(model: onnx.ModelProto, inputs: Iterable[Tensor]) -> onnx.ModelProto
     except ImportError as error:
         raise BackendError(f"int8 needs ONNX Runtime ({error}); run: pip install onnxruntime") from error
     prepared = _prepared(model)
+    nodes = quantised_nodes(prepared.graph)
     reader = _Reader(prepared.graph.input[0].name, iter(inputs))
     with tempfile.TemporaryDirectory() as folder:
         plain, quantised = Path(folder) / "f32.onnx", Path(folder) / "int8.onnx"
@@ -136,7 +137,7 @@ def to_int8(model: onnx.ModelProto, inputs: Iterable[Tensor]) -> onnx.ModelProto
                 reader,
                 quant_format=quantization.QuantFormat.QDQ,
                 op_types_to_quantize=["Conv"],
-                nodes_to_quantize=quantised_nodes(prepared.graph),
+                nodes_to_quantize=nodes[_FIRST:] or nodes,
                 per_channel=True,
                 reduce_range=True,
                 activation_type=quantization.QuantType.QUInt8,
@@ -163,7 +164,7 @@ def to_int8(model: onnx.ModelProto, inputs: Iterable[Tensor]) -> onnx.ModelProto
 def quantised_nodes(graph: onnx.GraphProto) -> list[str]:
     """Names of the convolutions that become int8: those whose values reach others as feature maps.
 
-    Not the first ones, where there are more. Raises ModelError where there are none.
+    Raises ModelError where there are none.
     """
     readers: dict[str, list[onnx.NodeProto]] = {}
     for node in graph.node:
@@ -180,7 +181,7 @@ def quantised_nodes(graph: onnx.GraphProto) -> list[str]:
         raise ModelError(
             "the network has no two convolutions in a row, int8 would change nothing; use it as it is"
         )
-    return names[_FIRST:] or names
+    return names
 
 
 def find_images(folder: Path, most: int) -> list[Path]:
