@@ -38,8 +38,8 @@ class PairPaths:
     """One pair on disk.
 
     labels: a map of class ids. boxes: a file of objects. None where the folder has none for it.
-    name: unlike that of all other pairs of its folder; '' for that of its thermal image. held_out: as
-    Scene.held_out.
+    name: unlike that of all other pairs of its folder; '' for that of its thermal image.
+    held_out: the part of the set as published that it is in, where that is not to train on; else ''.
     """
 
     thermal: Path
